@@ -1,0 +1,1 @@
+"""The steps of Sluice's pipelines: one folder is one step."""

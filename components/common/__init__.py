@@ -1,0 +1,1 @@
+"""What several steps share: errors, stores, datasets, engines, tracking, models and pages."""

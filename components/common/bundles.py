@@ -1,0 +1,160 @@
+"""Publishing a folder to a store under its content address, and opening it again with every digest checked."""
+
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from components.common.digests import sha256_file
+from components.common.errors import BadInput
+from components.common.manifests import MANIFEST, FileEntry, Kind, Manifest, Producer, TableEntry, parse_manifest
+from components.common.stores import Store, open_store
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A published folder.
+
+    Attributes:
+        uri: Its address: the store's address, the kind, the id.
+        manifest: What it holds and where it came from.
+    """
+
+    uri: str
+    manifest: Manifest
+
+    @property
+    def id(self) -> str:
+        """The content address, 64 hex characters."""
+        return self.manifest.id
+
+    @property
+    def rows(self) -> int:
+        """Rows over all tables."""
+        return sum(table.rows for table in self.manifest.tables.values())
+
+    def metadata(self) -> dict[str, Any]:
+        """What a KFP artifact says of it. Nothing here changes from run to run: KFP's cache compares it."""
+        shown: dict[str, Any] = {"id": self.id, "step": self.manifest.producer.step}
+        if self.manifest.tables:
+            shown["rows"] = {name: table.rows for name, table in self.manifest.tables.items()}
+        return shown
+
+
+def file_entries(folder: Path) -> tuple[FileEntry, ...]:
+    """The files of a folder with sizes (bytes) and SHA-256 digests, sorted by path."""
+    paths = sorted(p for p in folder.rglob("*") if p.is_file() and p.name != MANIFEST)
+    return tuple(FileEntry(p.relative_to(folder).as_posix(), p.stat().st_size, sha256_file(p)) for p in paths)
+
+
+def publish(
+    store: Store,
+    folder: Path,
+    kind: Kind,
+    producer: Producer,
+    *,
+    parents: tuple[str, ...] = (),
+    tables: Mapping[str, TableEntry] | None = None,
+    design: Mapping[str, Any] | None = None,
+    details: Mapping[str, Any] | None = None,
+    files: tuple[FileEntry, ...] | None = None,
+) -> Bundle:
+    """Publish a local folder: its files first, the manifest last. Publishing the same again changes nothing.
+
+    Args:
+        store: Where to.
+        folder: The local folder; it stays as it is.
+        kind: `dataset` or `model`.
+        producer: What made it; its parameters are part of the id.
+        parents: Ids it was made from.
+        tables: For a dataset, its tables.
+        design: For a sample, its sampling design.
+        details: Anything else to remember; not part of the id.
+        files: The digests, where the writer has already computed them.
+
+    Raises:
+        EnvironmentFault: The store failed. What it holds then has no manifest, and no reader takes it.
+    """
+    manifest = Manifest(
+        kind=kind,
+        files=files if files is not None else file_entries(folder),
+        producer=producer,
+        parents=parents,
+        tables=dict(tables or {}),
+        design=dict(design or {}),
+        details=dict(details or {}),
+    )
+    prefix = bundle_key(kind, manifest.id)
+    if store.exists(f"{prefix}/{MANIFEST}"):
+        return open_bundle(f"{store.uri}/{prefix}")
+    for entry in manifest.files:
+        store.put_file(f"{prefix}/{entry.path}", folder / entry.path)
+    store.put_if_absent(f"{prefix}/{MANIFEST}", manifest.to_json())
+    return Bundle(f"{store.uri}/{prefix}", manifest)
+
+
+def bundle_key(kind: Kind, bundle_id: str) -> str:
+    """Where a folder of this kind and id stands in any store."""
+    return f"{kind}s/{bundle_id}"
+
+
+def open_bundle(uri: str, kind: Kind | None = None) -> Bundle:
+    """Read and check the manifest of a published folder; the files are checked when they are read.
+
+    Raises:
+        BadInput: There is no manifest (the folder was never finished), it does not match, or it is of another kind.
+    """
+    store = open_store(uri)
+    if not store.exists(MANIFEST):
+        raise BadInput(f"{uri} has no {MANIFEST}: it was never published whole; run the step that makes it again")
+    manifest = parse_manifest(store.get_bytes(MANIFEST), uri)
+    if kind and manifest.kind != kind:
+        raise BadInput(f"{uri} is a {manifest.kind}, where a {kind} is wanted")
+    return Bundle(uri, manifest)
+
+
+@contextmanager
+def local_copy(bundle: Bundle) -> Iterator[Path]:
+    """The folder's files on this machine, each with its digest checked, for the time of the `with` block.
+
+    A local store's folder is used where it lies; a remote one is copied to a temporary folder.
+
+    Raises:
+        BadInput: A file is missing, truncated or changed.
+    """
+    store = open_store(bundle.uri)
+    place = store.local_path(MANIFEST)
+    if place is not None:
+        for entry in bundle.manifest.files:
+            check_file(place.parent / entry.path, entry, bundle.uri)
+        yield place.parent
+        return
+    with tempfile.TemporaryDirectory(prefix="sluice-") as name:
+        folder = Path(name)
+        for entry in bundle.manifest.files:
+            target = folder / entry.path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            store.get_file(entry.path, target)
+            check_file(target, entry, bundle.uri)
+        yield folder
+
+
+def check_file(path: Path, entry: FileEntry, where: str) -> None:
+    """Compare a file with its manifest entry, the cheap comparison first.
+
+    Raises:
+        BadInput: It is missing, of another size, or of another digest.
+    """
+    way_out = "restore it from a copy, or delete the folder and run the step again"
+    if not path.is_file():
+        raise BadInput(f"{where}/{entry.path} is missing, though the manifest lists it; {way_out}")
+    size = path.stat().st_size
+    if size != entry.size:
+        raise BadInput(f"{where}/{entry.path} has {size} bytes where the manifest says {entry.size}; {way_out}")
+    if not os.access(path, os.R_OK):
+        raise BadInput(f"{where}/{entry.path} cannot be read; check its mode")
+    if sha256_file(path) != entry.sha256:
+        raise BadInput(f"{where}/{entry.path} differs from its SHA-256 in the manifest; {way_out}")

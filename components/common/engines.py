@@ -1,0 +1,39 @@
+"""Relational engines behind Ibis: DuckDB inside the process by default, Spark when the data outgrows one machine.
+
+A step writes its work as Ibis expressions over tables; only this file knows which engine runs them.
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import ibis
+
+MEMORY_LIMIT = "SLUICE_ENGINE_MEMORY"
+
+
+def duckdb_engine(scratch: Path | None = None, *, memory: str | None = None, threads: int | None = None) -> Any:  # noqa: ANN401 - Ibis's backends have no common public type
+    """A DuckDB in memory that spills to `scratch`, never reaches for a network, and keeps the order of rows.
+
+    Keeping the order makes the bytes that it writes a function of the bytes that it read, which content addresses need.
+
+    Args:
+        scratch: Folder for spilled blocks.
+        memory: A size such as `512MB`; by default the variable SLUICE_ENGINE_MEMORY, else DuckDB's own choice.
+        threads: By default one a core.
+    """
+    settings: dict[str, Any] = {
+        "autoinstall_known_extensions": False,
+        "autoload_known_extensions": False,
+        "preserve_insertion_order": True,
+    }
+    limit = memory or os.environ.get(MEMORY_LIMIT)
+    if limit:
+        settings["memory_limit"] = limit
+    if threads:
+        settings["threads"] = threads
+    if scratch:
+        settings["temp_directory"] = str(scratch)
+    engine = ibis.duckdb.connect(**settings)
+    engine.raw_sql("SET enable_progress_bar = false")
+    return engine

@@ -1,0 +1,30 @@
+"""Errors that end in one line for the person at the terminal.
+
+A message names the file, row, column, parameter or service that is wrong and says the way out.
+It is folded to one line, because it must fit a pod's termination message and a terminal's last line.
+"""
+
+
+class SluiceError(Exception):
+    """A failure that Sluice understands.
+
+    Attributes:
+        exit_code: What the process exits with: 2 for bad input, 1 for a fault of the environment.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str) -> None:
+        super().__init__(" ".join(message.split()))
+
+
+class BadInput(SluiceError):
+    """The data, a parameter or a file is wrong. Trying again cannot help; nothing was written."""
+
+    exit_code = 2
+
+
+class EnvironmentFault(SluiceError):
+    """A service, a disk or a network failed, after bounded retries where they could help."""
+
+    exit_code = 1

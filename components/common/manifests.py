@@ -1,0 +1,152 @@
+"""The manifest: what a published folder holds, where it came from, and the id that follows from both.
+
+A folder in a store is *published* once its `manifest.json` stands there; the manifest is written last, so a reader
+never sees half a folder. The id is the SHA-256 over the files' digests and the derivation (parents, step, parameters,
+sampling design): two roads to the same bytes are two datasets, and each keeps its own history. Time, commit and run are
+recorded but stay outside the id, so the same work done again lands on the same address.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from components.common.digests import sha256_json
+from components.common.errors import BadInput
+
+MANIFEST = "manifest.json"
+VERSION = 1
+Kind = Literal["dataset", "model"]
+
+
+@dataclass(frozen=True)
+class FileEntry:
+    """One file of a published folder.
+
+    Attributes:
+        path: Relative to the folder, with forward slashes.
+        size: In bytes.
+        sha256: Hex digest of the content.
+    """
+
+    path: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class TableEntry:
+    """One table of a dataset: its Parquet files, their number of rows, and the columns' Arrow types by name."""
+
+    files: tuple[str, ...]
+    rows: int
+    columns: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Producer:
+    """What made a folder.
+
+    Attributes:
+        step: The step's name, e.g. `sample`.
+        parameters: The step's parameters, as JSON values: part of the id.
+        pipeline: The pipeline's name, or empty when a step ran by itself.
+        run: The pipeline run's id.
+        commit: The git commit of the code, with `+dirty` when files differed from it.
+        environment: SHA-256 of the installed packages and their versions.
+        image: The container image, or empty outside a container.
+        created: UTC time, ISO 8601.
+    """
+
+    step: str
+    parameters: dict[str, Any] = field(default_factory=dict)
+    pipeline: str = ""
+    run: str = ""
+    commit: str = ""
+    environment: str = ""
+    image: str = ""
+    created: str = ""
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The content of `manifest.json`.
+
+    Attributes:
+        kind: `dataset` or `model`.
+        files: Every file but the manifest, sorted by path.
+        producer: What made it.
+        parents: Ids of the folders it was made from.
+        tables: For a dataset, its tables by name.
+        design: For a sample, the sampling design: strategy, seed, inclusion probabilities by stratum.
+        details: What else the step wants remembered (source files and their digests, counts, vocabulary, …).
+    """
+
+    kind: Kind
+    files: tuple[FileEntry, ...]
+    producer: Producer
+    parents: tuple[str, ...] = ()
+    tables: dict[str, TableEntry] = field(default_factory=dict)
+    design: dict[str, Any] = field(default_factory=dict)
+    details: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def id(self) -> str:
+        """The content address, 64 hex characters."""
+        derivation = {
+            "parents": list(self.parents),
+            "step": self.producer.step,
+            "parameters": self.producer.parameters,
+            "design": self.design,
+        }
+        return sha256_json(
+            {"kind": self.kind, "files": [[f.path, f.size, f.sha256] for f in self.files], "derivation": derivation}
+        )
+
+    def to_json(self) -> bytes:
+        """The bytes of `manifest.json`; the id stands in them for people and is recomputed on reading."""
+        body = {"version": VERSION, "id": self.id, **asdict(self)}
+        return json.dumps(body, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False).encode()
+
+
+def parse_manifest(data: bytes, where: str) -> Manifest:
+    """Read a manifest, refusing one that is malformed or whose id does not follow from its content.
+
+    Args:
+        data: The bytes of `manifest.json`.
+        where: The address shown in errors.
+
+    Raises:
+        BadInput: It is not JSON, misses a field, is of another version, or its id differs.
+    """
+    try:
+        manifest, stated = _from_body(json.loads(data), where)
+    except (ValueError, KeyError, TypeError) as error:
+        raise BadInput(f"{where}/{MANIFEST} is not a manifest ({error!r}); publish the folder again") from None
+    if manifest.id != stated:
+        raise BadInput(
+            f"{where}/{MANIFEST} does not match: it states id {stated[:12]} but its content gives {manifest.id[:12]}; "
+            "restore the folder from a copy or make it again"
+        )
+    return manifest
+
+
+def _from_body(body: Mapping[str, Any], where: str) -> tuple[Manifest, str]:
+    if body["version"] != VERSION:
+        raise BadInput(f"{where}/{MANIFEST} has version {body['version']}; this Sluice reads version {VERSION}")
+    if body["kind"] not in ("dataset", "model"):
+        raise ValueError(f"kind {body['kind']!r}")
+    tables = {
+        name: TableEntry(tuple(table["files"]), int(table["rows"]), dict(table["columns"]))
+        for name, table in body["tables"].items()
+    }
+    manifest = Manifest(
+        kind=body["kind"],
+        files=tuple(FileEntry(**entry) for entry in body["files"]),
+        producer=Producer(**body["producer"]),
+        parents=tuple(body["parents"]),
+        tables=tables,
+        design=dict(body["design"]),
+        details=dict(body["details"]),
+    )
+    return manifest, str(body["id"])

@@ -1,0 +1,111 @@
+"""What surrounds every step: its record of who made what, its progress, and its one line when it fails.
+
+The same step runs in a test, on a laptop and in a pod; what differs between them reaches it through the environment.
+"""
+
+import errno
+import functools
+import hashlib
+import importlib.metadata
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from components.common.errors import EnvironmentFault, SluiceError
+from components.common.manifests import Producer
+from components.common.stores import Store, open_store
+
+HOME = "SLUICE_HOME"
+STORE = "SLUICE_STORE"
+PIPELINE = "SLUICE_PIPELINE"
+RUN = "SLUICE_RUN"
+COMMIT = "SLUICE_COMMIT"
+ENVIRONMENT = "SLUICE_ENVIRONMENT"
+IMAGE = "SLUICE_IMAGE"
+TERMINATION_LOG = "SLUICE_TERMINATION_LOG"
+PROGRESS = "[sluice] "
+
+
+def home() -> Path:
+    """The folder of everything that Sluice keeps on this machine: SLUICE_HOME, else `.sluice` here."""
+    return Path(os.environ.get(HOME) or ".sluice").absolute()
+
+
+def default_store() -> Store:
+    """The store that steps publish to: SLUICE_STORE, else the folder `store` in the home."""
+    return open_store(os.environ.get(STORE) or str(home() / "store"))
+
+
+def progress(message: str) -> None:
+    """Tell the person who waits: one line, at once."""
+    print(f"{PROGRESS}{message}", flush=True)  # noqa: T201 - a step's standard output is its log
+
+
+def producer(step_name: str, parameters: Mapping[str, Any]) -> Producer:
+    """The record of what is running: step and parameters from the caller, the rest from the environment."""
+    return Producer(
+        step=step_name,
+        parameters=dict(parameters),
+        pipeline=os.environ.get(PIPELINE, ""),
+        run=os.environ.get(RUN, ""),
+        commit=os.environ.get(COMMIT) or code_commit(),
+        environment=os.environ.get(ENVIRONMENT) or environment_digest(),
+        image=os.environ.get(IMAGE, ""),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+
+@functools.cache
+def code_commit() -> str:
+    """The git commit of the code that runs, `+dirty` when files differ from it; `unknown` outside a checkout."""
+    root = Path(__file__).parents[2]
+    try:
+        commit = _git(root, "rev-parse", "HEAD")
+        return f"{commit}+dirty" if _git(root, "status", "--porcelain") else commit
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def _git(root: Path, *arguments: str) -> str:
+    command = ["git", "-C", str(root), *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()  # noqa: S603 - fixed words
+
+
+@functools.cache
+def environment_digest() -> str:
+    """SHA-256 over Python's version and every installed package with its version, sorted."""
+    packages = sorted({f"{d.name}=={d.version}".lower() for d in importlib.metadata.distributions()})
+    return hashlib.sha256("\n".join([sys.version, *packages]).encode()).hexdigest()
+
+
+@contextmanager
+def step(name: str) -> Iterator[None]:
+    """Run a step's body; turn a failure that Sluice understands into one line and the right exit code.
+
+    The line goes to the log and to the termination message (a pod's, or the file SLUICE_TERMINATION_LOG).
+    Any other exception passes through with its traceback: it is a defect of ours.
+    """
+    try:
+        yield
+    except SluiceError as error:
+        _terminate(name, error)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        place = error.filename or "the disk"
+        _terminate(name, EnvironmentFault(f"{place}: no space left; free some, or point SLUICE_HOME elsewhere"))
+
+
+def _terminate(name: str, error: SluiceError) -> None:
+    print(f"{PROGRESS}error: {error}", flush=True)  # noqa: T201 - a step's standard output is its log
+    target = Path(os.environ.get(TERMINATION_LOG) or "/dev/termination-log")
+    if TERMINATION_LOG in os.environ or target.exists():
+        message = {"step": name, "exit_code": error.exit_code, "message": str(error)}
+        target.write_text(json.dumps(message))
+    raise SystemExit(error.exit_code)

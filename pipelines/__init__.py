@@ -1,0 +1,1 @@
+"""Sluice's pipelines: one file is one pipeline."""
