@@ -3,13 +3,14 @@
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from components.common.digests import sha256_file
 from components.common.errors import BadInput
+from components.common.files import STAGING, faults
 from components.common.manifests import MANIFEST, FileEntry, Kind, Manifest, Producer, TableEntry, parse_manifest
 from components.common.stores import Store, open_store
 
@@ -46,7 +47,7 @@ class Bundle:
 
 def file_entries(folder: Path) -> tuple[FileEntry, ...]:
     """The files of a folder with sizes (bytes) and SHA-256 digests, sorted by path."""
-    paths = sorted(p for p in folder.rglob("*") if p.is_file() and p.name != MANIFEST)
+    paths = sorted(p for p in folder.rglob("*") if p.is_file() and p != folder / MANIFEST)
     return tuple(FileEntry(p.relative_to(folder).as_posix(), p.stat().st_size, sha256_file(p)) for p in paths)
 
 
@@ -61,12 +62,13 @@ def publish(
     design: Mapping[str, Any] | None = None,
     details: Mapping[str, Any] | None = None,
     files: tuple[FileEntry, ...] | None = None,
+    move: bool = False,
 ) -> Bundle:
     """Publish a local folder: its files first, the manifest last. Publishing the same again changes nothing.
 
     Args:
         store: Where to.
-        folder: The local folder; it stays as it is.
+        folder: The local folder; it stays as it is unless `move` is set.
         kind: `dataset` or `model`.
         producer: What made it; its parameters are part of the id.
         parents: Ids it was made from.
@@ -74,6 +76,7 @@ def publish(
         design: For a sample, its sampling design.
         details: Anything else to remember; not part of the id.
         files: The digests, where the writer has already computed them.
+        move: The folder's files are no longer needed, and may be renamed into a local store.
 
     Raises:
         EnvironmentFault: The store failed. What it holds then has no manifest, and no reader takes it.
@@ -91,9 +94,27 @@ def publish(
     if store.exists(f"{prefix}/{MANIFEST}"):
         return open_bundle(f"{store.uri}/{prefix}")
     for entry in manifest.files:
-        store.put_file(f"{prefix}/{entry.path}", folder / entry.path)
+        store.put_file(f"{prefix}/{entry.path}", folder / entry.path, move=move)
     store.put_if_absent(f"{prefix}/{MANIFEST}", manifest.to_json())
     return Bundle(f"{store.uri}/{prefix}", manifest)
+
+
+@contextmanager
+def workspace(store: Store) -> Iterator[Path]:
+    """A temporary folder to write a bundle's files in; a local store's own disk holds it, so publishing can rename.
+
+    Raises:
+        EnvironmentFault: The store's disk is full, read-only or denies access.
+    """
+    place = store.local_path(MANIFEST)
+    with ExitStack() as stack:
+        if place is None:
+            name = stack.enter_context(tempfile.TemporaryDirectory(prefix="sluice-"))
+        else:
+            with faults(store.uri):
+                place.parent.mkdir(parents=True, exist_ok=True)
+                name = stack.enter_context(tempfile.TemporaryDirectory(prefix=STAGING, dir=place.parent))
+        yield Path(name)
 
 
 def bundle_key(kind: Kind, bundle_id: str) -> str:

@@ -1,87 +1,32 @@
-"""The lake's data contract: what each table holds, what its values may be, and when each column is known.
+"""Reading a data contract from YAML, and keeping it in a dataset's manifest.
 
-The owners of a lake keep it beside their data as `contract.yaml`. The steps ingest and validate hold the data to it,
-and the leakage gate of prepare reads each column's availability from it.
+What a contract says is in `components.common.contract_model`, whose names this module passes on.
 """
 
-from dataclasses import dataclass
-from enum import IntEnum
+import math
+import re
 from typing import Any
 
 import yaml
 
+from components.common.contract_model import CONTRACT, TYPES, Availability, Column, Contract, TableContract
 from components.common.errors import BadInput
 
-CONTRACT = "contract.yaml"
-TYPES = ("string", "int64", "float64", "bool", "timestamp", "date")
+__all__ = [
+    "CONTRACT",
+    "TYPES",
+    "Availability",
+    "Column",
+    "Contract",
+    "TableContract",
+    "contract_body",
+    "contract_from_body",
+    "parse_contract",
+]
 
-
-class Availability(IntEnum):
-    """When a value is known, in the order of the life of the event that a row tells of."""
-
-    SCHEDULED = 0  # known once the event is planned: the timetable, reference data
-    OBSERVED = 1  # measured at the row's timestamp, known an hour later: usable only with that lag
-    DEPARTED = 2  # known after the event has begun
-    ARRIVED = 3  # known after the event has ended: labels
-
-
-@dataclass(frozen=True)
-class Column:
-    """What the contract says of a column.
-
-    Attributes:
-        type: One of TYPES.
-        nullable: Whether a value may be missing.
-        range: Least and greatest value, inclusive, or None.
-        values: The values allowed, or None.
-        tolerance: The share of rows that may break range or values before the gate closes;
-            prepare sets those values to null.
-        availability: When it is known.
-        unit: E.g. `minutes`.
-        description: One sentence.
-    """
-
-    type: str
-    nullable: bool = False
-    range: tuple[float, float] | None = None
-    values: tuple[str, ...] | None = None
-    tolerance: float = 0.0
-    availability: Availability = Availability.SCHEDULED
-    unit: str = ""
-    description: str = ""
-
-
-@dataclass(frozen=True)
-class TableContract:
-    """What the contract says of a table.
-
-    Attributes:
-        source: How to read it: `{sql: URL, table: NAME}`, `{csv: GLOB}` or `{json: PATH}`;
-            paths are relative to the lake.
-        columns: By name, in order. A column of the source that is not named here is not read.
-        key: Columns that identify a row.
-        freshness_column: The timestamp whose newest value tells the table's age, or None.
-        max_age_days: How old that may be.
-    """
-
-    source: dict[str, str]
-    columns: dict[str, Column]
-    key: tuple[str, ...] = ()
-    freshness_column: str | None = None
-    max_age_days: float | None = None
-
-
-@dataclass(frozen=True)
-class Contract:
-    """A lake's contract."""
-
-    name: str
-    tables: dict[str, TableContract]
-    license: str = ""
-
-    def availability(self, table: str, column: str) -> Availability:
-        """When a source column is known."""
-        return self.tables[table].columns[column].availability
+_SOURCES = ({"csv"}, {"json"}, {"sql", "table"})
+_TABLE = re.compile(r"[A-Za-z]\w*", re.ASCII)
+_COLUMN_WORDS = {"nullable", "range", "values", "tolerance", "availability", "unit", "description", "references"}
 
 
 def parse_contract(text: str, where: str) -> Contract:
@@ -92,17 +37,20 @@ def parse_contract(text: str, where: str) -> Contract:
         where: The file's name, for errors.
 
     Raises:
-        BadInput: It is not YAML, misses a field, has an unknown field or an unknown word.
+        BadInput: It is not YAML, misses a field, or has an unknown field or a value that makes no sense.
     """
     try:
         body = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise BadInput(f"{where} is not YAML: {error}") from None
     fields = _fields(body, where, {"name", "tables"}, {"license"})
-    if not isinstance(fields["tables"], dict) or not fields["tables"]:
-        raise BadInput(f"{where}: `tables` must name at least one table")
-    tables = {str(name): _table(value, f"{where}: table {name!r}") for name, value in fields["tables"].items()}
-    return Contract(name=str(fields["name"]), tables=tables, license=str(fields.get("license", "")))
+    tables = {
+        name: _table(name, value, f"{where}: table {name!r}")
+        for name, value in _named(fields["tables"], where, "tables")
+    }
+    contract = Contract(name=str(fields["name"]), tables=tables, license=str(fields.get("license", "")))
+    _check_references(contract, where)
+    return contract
 
 
 def contract_body(contract: Contract) -> dict[str, Any]:
@@ -119,50 +67,105 @@ def contract_from_body(body: Any, where: str) -> Contract:  # noqa: ANN401 - JSO
     return parse_contract(yaml.safe_dump(body, sort_keys=False), where)
 
 
-def _table(body: Any, where: str) -> TableContract:  # noqa: ANN401 - YAML
+def _table(name: str, body: Any, where: str) -> TableContract:  # noqa: ANN401 - YAML
+    if not _TABLE.fullmatch(name):
+        raise BadInput(f"{where}: a table's name must be letters, digits and underscores, and start with a letter")
     fields = _fields(body, where, {"source", "columns"}, {"key", "freshness"})
-    columns = {str(n): _column(c, f"{where}, column {n!r}") for n, c in fields["columns"].items()}
-    key = tuple(fields.get("key", ()))
-    freshness = fields.get("freshness") or {}
-    for name in (*key, *([freshness["column"]] if freshness else [])):
-        if name not in columns:
-            raise BadInput(f"{where}: key or freshness names column {name!r}, which is not among its columns")
-    return TableContract(
-        source={str(k): str(v) for k, v in fields["source"].items()},
-        columns=columns,
-        key=key,
-        freshness_column=freshness.get("column"),
-        max_age_days=freshness.get("max_age_days"),
-    )
+    columns = {n: _column(c, f"{where}, column {n!r}") for n, c in _named(fields["columns"], where, "columns")}
+    key = fields.get("key", [])
+    if not isinstance(key, list):
+        raise BadInput(f"{where}: key must be a list of columns")
+    freshness = _freshness(fields.get("freshness"), where)
+    named = tuple(str(column) for column in key)
+    for column in (*named, *([freshness[0]] if freshness[0] else [])):
+        if column not in columns:
+            raise BadInput(f"{where}: key or freshness names column {column!r}, which is not among its columns")
+    if freshness[0] and columns[freshness[0]].type != "timestamp":
+        raise BadInput(f"{where}: freshness column {freshness[0]!r} must be of type timestamp")
+    return TableContract(_source(fields["source"], where), columns, named, *freshness)
+
+
+def _source(body: Any, where: str) -> dict[str, str]:  # noqa: ANN401 - YAML
+    if (
+        not isinstance(body, dict)
+        or body.keys() not in _SOURCES
+        or not all(v and isinstance(v, str) for v in body.values())
+    ):
+        raise BadInput(f"{where}: source must be {{csv: GLOB}}, {{json: PATH}} or {{sql: URL, table: NAME}}")
+    return dict(body)
+
+
+def _freshness(body: Any, where: str) -> tuple[str | None, float | None]:  # noqa: ANN401 - YAML
+    if body is None:
+        return None, None
+    fields = _fields(body, f"{where}, freshness", {"column", "max_age_days"}, set())
+    return str(fields["column"]), _number(fields["max_age_days"], f"{where}, freshness: max_age_days")
 
 
 def _column(body: Any, where: str) -> Column:  # noqa: ANN401 - YAML
-    optional = {"nullable", "range", "values", "tolerance", "availability", "unit", "description"}
-    fields = _fields(body, where, {"type"}, optional)
+    fields = _fields(body, where, {"type"}, _COLUMN_WORDS)
     if fields["type"] not in TYPES:
         raise BadInput(f"{where}: type {fields['type']!r} is unknown; use one of {', '.join(TYPES)}")
-    word = str(fields.get("availability", "scheduled"))
-    if word.upper() not in Availability.__members__:
-        names = ", ".join(a.name.lower() for a in Availability)
-        raise BadInput(f"{where}: availability {word!r} is unknown; use one of {names}")
-    limits = fields.get("range")
-    if limits is not None and (len(limits) != 2 or limits[0] > limits[1]):
-        raise BadInput(f"{where}: range {limits} is not [least, greatest]")
-    values = fields.get("values")
+    limits, values = fields.get("range"), fields.get("values")
+    if values is not None and (not isinstance(values, list) or not values or fields["type"] != "string"):
+        raise BadInput(f"{where}: values must be a list of strings, for a column of type string")
+    if not isinstance(fields.get("nullable", False), bool):
+        raise BadInput(f"{where}: nullable must be true or false")
+    tolerance = _number(fields.get("tolerance", 0.0), f"{where}: tolerance")
+    if not 0 <= tolerance <= 1:
+        raise BadInput(f"{where}: tolerance {tolerance:g} is no share between 0 and 1")
     return Column(
         type=fields["type"],
-        nullable=bool(fields.get("nullable", False)),
-        range=(float(limits[0]), float(limits[1])) if limits else None,
+        nullable=fields.get("nullable", False),
+        range=None if limits is None else _range(limits, fields["type"], where),
         values=tuple(str(v) for v in values) if values else None,
-        tolerance=float(fields.get("tolerance", 0.0)),
-        availability=Availability[word.upper()],
+        tolerance=tolerance,
+        availability=_availability(fields.get("availability", "scheduled"), where),
         unit=str(fields.get("unit", "")),
         description=str(fields.get("description", "")),
+        references=str(fields["references"]) if fields.get("references") else None,
     )
 
 
+def _availability(word: Any, where: str) -> Availability:  # noqa: ANN401 - YAML
+    if str(word).upper() not in Availability.__members__:
+        names = ", ".join(a.name.lower() for a in Availability)
+        raise BadInput(f"{where}: availability {word!r} is unknown; use one of {names}")
+    return Availability[str(word).upper()]
+
+
+def _range(limits: Any, kind: str, where: str) -> tuple[float, float]:  # noqa: ANN401 - YAML
+    if kind not in ("int64", "float64"):
+        raise BadInput(f"{where}: only a column of type int64 or float64 has a range")
+    if not isinstance(limits, list) or len(limits) != 2:
+        raise BadInput(f"{where}: range {limits!r} is not [least, greatest]")
+    least, greatest = (_number(limit, f"{where}: range") for limit in limits)
+    if least > greatest:
+        raise BadInput(f"{where}: range {limits!r} is not [least, greatest]")
+    return least, greatest
+
+
+def _number(value: Any, where: str) -> float:  # noqa: ANN401 - YAML
+    try:
+        number = float("nan") if isinstance(value, bool | str) else float(value)
+    except (TypeError, OverflowError):
+        number = float("nan")
+    if not math.isfinite(number):
+        raise BadInput(f"{where} {value!r} is no number")
+    return number
+
+
+def _check_references(contract: Contract, where: str) -> None:
+    for name, table in contract.tables.items():
+        for column, stated in table.columns.items():
+            target, _, named = (stated.references or "").partition(".")
+            if target and (target not in contract.tables or named not in contract.tables[target].columns):
+                place = f"{where}: table {name!r}, column {column!r}"
+                raise BadInput(f"{place}: references {stated.references!r} is no table.column of this contract")
+
+
 def _table_body(table: TableContract) -> dict[str, Any]:
-    body: dict[str, Any] = {"source": table.source, "key": list(table.key)}
+    body: dict[str, Any] = {"source": dict(table.source), "key": list(table.key)}
     if table.freshness_column:
         body["freshness"] = {"column": table.freshness_column, "max_age_days": table.max_age_days}
     body["columns"] = {name: _column_body(column) for name, column in table.columns.items()}
@@ -177,7 +180,21 @@ def _column_body(column: Column) -> dict[str, Any]:
         body["range"] = list(column.range)
     if column.values:
         body["values"] = list(column.values)
+    if column.references:
+        body["references"] = column.references
     return body
+
+
+def _named(body: Any, where: str, what: str) -> list[tuple[str, Any]]:  # noqa: ANN401 - YAML
+    """The entries of a mapping by name; names that SQL engines could not tell apart are refused."""
+    if not isinstance(body, dict) or not body:
+        raise BadInput(f"{where}: `{what}` must be a mapping with at least one entry")
+    names: dict[str, str] = {}
+    for name in map(str, body):
+        other = names.setdefault(name.casefold(), name)
+        if not name.strip() or other != name:
+            raise BadInput(f"{where}: `{what}` has {name!r} beside {other!r}; names must differ by more than case")
+    return [(str(name), value) for name, value in body.items()]
 
 
 def _fields(body: Any, where: str, required: set[str], optional: set[str]) -> dict[str, Any]:  # noqa: ANN401 - YAML
@@ -187,7 +204,6 @@ def _fields(body: Any, where: str, required: set[str], optional: set[str]) -> di
     if missing:
         raise BadInput(f"{where}: {', '.join(sorted(missing))} missing")
     if unknown:
-        raise BadInput(
-            f"{where}: unknown {', '.join(sorted(map(str, unknown)))}; known: {', '.join(sorted(required | optional))}"
-        )
+        known = ", ".join(sorted(required | optional))
+        raise BadInput(f"{where}: unknown {', '.join(sorted(map(str, unknown)))}; known: {known}")
     return body

@@ -1,7 +1,6 @@
 """Datasets: published folders of Parquet tables, written from and read as Ibis tables."""
 
-import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -9,13 +8,14 @@ from typing import Any
 import ibis
 import pyarrow.parquet as pq
 
-from components.common.bundles import Bundle, local_copy, open_bundle, publish
-from components.common.engines import duckdb_engine
+from components.common.bundles import Bundle, local_copy, open_bundle, publish, workspace
+from components.common.engines import arrow_batches, duckdb_engine
 from components.common.errors import BadInput
-from components.common.manifests import Producer, TableEntry
+from components.common.manifests import FileEntry, Producer, TableEntry
+from components.common.parquet import ROW_GROUP_ROWS, Written, write_parquet
 from components.common.stores import Store
 
-ROW_GROUP_ROWS = 122_880
+PART = "part-{:05d}.parquet"
 
 
 def write_dataset(
@@ -42,32 +42,61 @@ def write_dataset(
         BadInput: A table has no row.
         EnvironmentFault: The store failed.
     """
-    with tempfile.TemporaryDirectory(prefix="sluice-") as name:
-        folder = Path(name)
-        entries: dict[str, TableEntry] = {}
+    with workspace(store) as folder:
+        parts: dict[str, list[Written]] = {}
         for table, expression in tables.items():
-            target = folder / table / "part-0.parquet"
-            target.parent.mkdir()
-            expression.to_parquet(target, compression="zstd", row_group_size=ROW_GROUP_ROWS)
-            entries[table] = table_entry(folder, table)
-        return publish(
-            store, folder, "dataset", producer, parents=parents, tables=entries, design=design, details=details
-        )
+            batches = arrow_batches(expression, ROW_GROUP_ROWS)
+            parts[table] = [write_parquet(batches, batches.schema, folder / table / PART.format(0))]
+        return publish_tables(store, folder, parts, producer, parents=parents, design=design, details=details)
 
 
-def table_entry(folder: Path, table: str) -> TableEntry:
-    """Describe the Parquet files of one table, from their footers.
+def publish_tables(
+    store: Store,
+    folder: Path,
+    parts: Mapping[str, Sequence[Written]],
+    producer: Producer,
+    *,
+    parents: tuple[str, ...] = (),
+    design: Mapping[str, Any] | None = None,
+    details: Mapping[str, Any] | None = None,
+) -> Bundle:
+    """Publish Parquet files that were written into a workspace as a dataset; they may be renamed into the store.
+
+    Args:
+        store: Where to.
+        folder: The workspace; part N of a table is its file `<table>/<PART>`, the columns alike in all.
+        parts: What was written, by table.
+        producer: What made it.
+        parents: Ids of the datasets it was made from.
+        design: For a sample, its design.
+        details: Anything else to remember.
 
     Raises:
-        BadInput: There is no row.
+        BadInput: A table has no row.
+        EnvironmentFault: The store failed.
     """
-    paths = sorted((folder / table).glob("*.parquet"))
-    rows = sum(pq.read_metadata(path).num_rows for path in paths)
-    if not rows:
-        raise BadInput(f"table {table!r} is empty: a dataset needs at least one row; check the source and the filters")
-    schema = pq.read_schema(paths[0])
-    columns = {field.name: str(field.type) for field in schema}
-    return TableEntry(tuple(p.relative_to(folder).as_posix() for p in paths), rows, columns)
+    files: list[FileEntry] = []
+    tables: dict[str, TableEntry] = {}
+    for table, written in parts.items():
+        rows = sum(part.rows for part in written)
+        if not rows:
+            raise BadInput(f"table {table!r} is empty: a dataset needs at least one row; check the source and filters")
+        entries = [FileEntry(f"{table}/{PART.format(n)}", part.size, part.sha256) for n, part in enumerate(written)]
+        columns = {field.name: str(field.type) for field in pq.read_schema(folder / entries[0].path)}
+        tables[table] = TableEntry(tuple(entry.path for entry in entries), rows, columns)
+        files += entries
+    return publish(
+        store,
+        folder,
+        "dataset",
+        producer,
+        parents=parents,
+        tables=tables,
+        design=design,
+        details=details,
+        files=tuple(sorted(files, key=lambda entry: entry.path)),
+        move=True,
+    )
 
 
 @contextmanager

@@ -4,6 +4,7 @@ A step writes its work as Ibis expressions over tables; only this file knows whi
 """
 
 import os
+import secrets
 from pathlib import Path
 from typing import Any
 
@@ -35,5 +36,23 @@ def duckdb_engine(scratch: Path | None = None, *, memory: str | None = None, thr
     if scratch:
         settings["temp_directory"] = str(scratch)
     engine = ibis.duckdb.connect(**settings)
-    engine.raw_sql("SET enable_progress_bar = false")
+    engine.raw_sql("SET enable_progress_bar = false; SET TimeZone = 'UTC'")
     return engine
+
+
+def arrow_batches(table: ibis.Table, rows: int) -> Any:  # noqa: ANN401 - pyarrow has no stubs
+    """Run a DuckDB table expression and stream its rows, in its order, while memory stays bounded.
+
+    Ibis 12's own `to_pyarrow_batches` calls a method that DuckDB 2.0 no longer has.
+
+    Args:
+        table: The expression.
+        rows: About how many rows a batch has.
+
+    Returns:
+        A `pyarrow.RecordBatchReader`. A failure while it is read is a `pyarrow.ArrowException`.
+    """
+    engine = table.get_backend()
+    name = f"stream_{secrets.token_hex(8)}"
+    engine.create_view(name, table)  # it stays until the engine goes: DuckDB drops nothing that a stream reads
+    return engine.con.table(name).to_arrow_reader(rows)

@@ -9,6 +9,7 @@ recorded but stay outside the id, so the same work done again lands on the same 
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from pathlib import PurePosixPath
 from typing import Any, Literal
 
 from components.common.digests import sha256_json
@@ -121,7 +122,7 @@ def parse_manifest(data: bytes, where: str) -> Manifest:
     """
     try:
         manifest, stated = _from_body(json.loads(data), where)
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise BadInput(f"{where}/{MANIFEST} is not a manifest ({error!r}); publish the folder again") from None
     if manifest.id != stated:
         raise BadInput(
@@ -142,11 +143,24 @@ def _from_body(body: Mapping[str, Any], where: str) -> tuple[Manifest, str]:
     }
     manifest = Manifest(
         kind=body["kind"],
-        files=tuple(FileEntry(**entry) for entry in body["files"]),
+        files=tuple(_file(entry) for entry in body["files"]),
         producer=Producer(**body["producer"]),
         parents=tuple(body["parents"]),
         tables=tables,
         design=dict(body["design"]),
         details=dict(body["details"]),
     )
+    # A reader of tables opens these paths, so they too must be among the files whose digests it has checked.
+    unlisted = {path for table in tables.values() for path in table.files} - {entry.path for entry in manifest.files}
+    if unlisted:
+        raise ValueError(f"table file {min(unlisted)!r} not among the files")
     return manifest, str(body["id"])
+
+
+def _file(body: Mapping[str, Any]) -> FileEntry:
+    """A file's entry; its path must stay inside the folder, whoever wrote the manifest."""
+    entry = FileEntry(**body)
+    parts = PurePosixPath(entry.path).parts
+    if not parts or parts[0] == "/" or ".." in parts or entry.path == MANIFEST:
+        raise ValueError(f"path {entry.path!r}")
+    return entry

@@ -6,7 +6,6 @@ The same step runs in a test, on a laptop and in a pod; what differs between the
 import errno
 import functools
 import hashlib
-import importlib.metadata
 import json
 import os
 import subprocess
@@ -42,9 +41,35 @@ def default_store() -> Store:
     return open_store(os.environ.get(STORE) or str(home() / "store"))
 
 
+def open_lake(address: str) -> Store:
+    """Open the lake at an address.
+
+    Args:
+        address: `s3://bucket/prefix`, a path that starts with `/`, `./`, `../` or `~`, or else a key of the default
+            store, such as `lakes/flights`: so the same default works on a laptop and on a cluster.
+
+    Raises:
+        BadInput: The address is empty.
+    """
+    if not address or "://" in address or address.startswith(("/", "./", "../", "~")) or address in (".", ".."):
+        return open_store(address)
+    return open_store(f"{default_store().uri}/{address}")
+
+
 def progress(message: str) -> None:
     """Tell the person who waits: one line, at once."""
     print(f"{PROGRESS}{message}", flush=True)  # noqa: T201 - a step's standard output is its log
+
+
+def log_metrics(artifact: Any, values: Mapping[str, float]) -> None:  # noqa: ANN401 - KFP's, which this package does not know
+    """Log scalars to a KFP Metrics artifact, and write them to its path as JSON.
+
+    KFP keeps them in the artifact's metadata alone; its local cache then takes the artifact for lost and never reuses
+    the step.
+    """
+    for name, value in values.items():
+        artifact.log_metric(name, value)
+    Path(artifact.path).write_text(json.dumps(dict(values), indent=1), encoding="utf-8")
 
 
 def producer(step_name: str, parameters: Mapping[str, Any]) -> Producer:
@@ -80,6 +105,8 @@ def _git(root: Path, *arguments: str) -> str:
 @functools.cache
 def environment_digest() -> str:
     """SHA-256 over Python's version and every installed package with its version, sorted."""
+    import importlib.metadata  # 40 ms that a step does not pay when its environment is told
+
     packages = sorted({f"{d.name}=={d.version}".lower() for d in importlib.metadata.distributions()})
     return hashlib.sha256("\n".join([sys.version, *packages]).encode()).hexdigest()
 

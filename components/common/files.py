@@ -1,0 +1,87 @@
+"""Local files written whole or not at all, and the operating system's errors in words."""
+
+import errno
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from components.common.errors import BadInput, EnvironmentFault, SluiceError
+
+STAGING = ".staging-"
+
+
+@contextmanager
+def staged(target: Path) -> Iterator[BinaryIO]:
+    """A new file beside `target`, open for writing; it is gone at the end unless it was moved to its place.
+
+    The folder is made where it is missing. The mode follows the umask, as with any file that a program makes.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    path = target.with_name(f"{STAGING}{secrets.token_hex(8)}")
+    try:
+        with path.open("xb") as stream:
+            yield stream
+    finally:
+        path.unlink(missing_ok=True)
+
+
+@contextmanager
+def written(target: Path, *, durable: bool = False) -> Iterator[BinaryIO]:
+    """Write `target` through the stream that this gives; it stands there once the `with` block ends well.
+
+    Args:
+        target: The file's place; what was there is replaced.
+        durable: Wait until the content is on the disk: a power cut must not leave a name without content.
+
+    Raises:
+        BadInput: Something else than a file, or no folder, is in the way.
+        EnvironmentFault: The disk is full, read-only or denies access.
+    """
+    with faults(str(target)), staged(target) as stream:
+        yield stream
+        finish(stream, durable=durable)
+        Path(stream.name).replace(target)
+
+
+def finish(stream: BinaryIO, *, durable: bool) -> None:
+    """Hand the stream's content to the operating system, or (`durable`) to the disk."""
+    stream.flush()
+    if durable:
+        os.fsync(stream.fileno())
+
+
+@contextmanager
+def faults(place: str) -> Iterator[None]:
+    """Turn the operating system's errors into ours, naming the place and the way out.
+
+    Raises:
+        BadInput: Nothing is there, or a folder is where a file should be or the reverse.
+        EnvironmentFault: Any other failure of the file system.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise _in_words(error, place) from None
+
+
+def _in_words(error: OSError, place: str) -> SluiceError:
+    if isinstance(error, FileNotFoundError):
+        return BadInput(f"{place} is not there; check the address")
+    if isinstance(error, IsADirectoryError):
+        return BadInput(f"{place} is a folder where a file is wanted; check the address")
+    if isinstance(error, NotADirectoryError | FileExistsError):
+        return BadInput(f"{place}: a file stands where a folder is needed; move it away or check the address")
+    if error.errno == errno.ENAMETOOLONG:
+        return BadInput(f"{place}: the name is too long for the file system; shorten it")
+    if isinstance(error, PermissionError):
+        return EnvironmentFault(f"{place}: access denied; check the owner and mode of the folder")
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return EnvironmentFault(f"{place}: no space left; free some, or choose a store elsewhere")
+    if error.errno == errno.EROFS:
+        return EnvironmentFault(f"{place}: the file system is read-only; choose a store elsewhere")
+    if error.errno == errno.EFBIG:
+        return EnvironmentFault(f"{place}: larger than the file system or `ulimit -f` allows; raise the limit")
+    return EnvironmentFault(f"{place}: {error.strerror or error}; check the disk's health")

@@ -1,0 +1,97 @@
+"""MLflow made ready for use: where it tracks, no telemetry, no pickles, bounded retries, errors in one line.
+
+Importing MLflow takes seconds, so it happens inside the functions.
+"""
+
+import logging
+import os
+import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from components.common.errors import EnvironmentFault
+from components.common.steps import home
+
+URI = "MLFLOW_TRACKING_URI"
+_DEFAULTS = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_UV_AUTO_DETECT": "false",  # else a model takes along whatever pyproject.toml the working directory has
+    "GIT_PYTHON_REFRESH": "quiet",
+}
+
+
+def tracking_uri() -> str:
+    """MLFLOW_TRACKING_URI, else SQLite in the home."""
+    return os.environ.get(URI) or f"sqlite:///{home() / 'mlflow.db'}"
+
+
+def tracking_exists() -> bool:
+    """Whether anything can have been tracked yet: false only where the local database is still to be made."""
+    return bool(os.environ.get(URI)) or (home() / "mlflow.db").exists()
+
+
+def mlflow_module() -> Any:  # noqa: ANN401 - MLflow, imported late
+    """MLflow, made quiet and pointed at `tracking_uri()`; it neither reads pickles nor reports its use.
+
+    Raises:
+        EnvironmentFault: The local database cannot be made.
+    """
+    for name, value in _DEFAULTS.items():
+        os.environ.setdefault(name, value)
+    for name in ("alembic", "mlflow"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", category=FutureWarning, module="mlflow")
+    import mlflow
+    import mlflow.data.dataset_source_registry
+
+    logging.getLogger("mlflow").setLevel(logging.WARNING)  # its import has set it to INFO
+    given, uri = os.environ.get(URI), tracking_uri()
+    if mlflow.get_tracking_uri() != uri:
+        mlflow.set_tracking_uri(uri)
+        if not given:  # MLflow sets the variable too; left there, it would pass for the user's wish
+            os.environ.pop(URI, None)
+    with tracking_faults():
+        home().mkdir(parents=True, exist_ok=True)
+    return mlflow
+
+
+@contextmanager
+def tracking_faults() -> Iterator[None]:
+    """Turn MLflow's and its transports' failures into ours, naming the server.
+
+    Raises:
+        EnvironmentFault: The server is down (after MLflow's own bounded retries) or denies access; its database failed.
+    """
+    import sqlalchemy.exc
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except (MlflowException, sqlalchemy.exc.SQLAlchemyError, OSError) as error:  # those of requests are OSErrors
+        code = getattr(error, "error_code", "")
+        where = _without_password(tracking_uri())
+        if code in ("PERMISSION_DENIED", "UNAUTHENTICATED", "CUSTOMER_UNAUTHORIZED"):
+            raise EnvironmentFault(f"MLflow at {where} denies access; check the user and password") from error
+        if isinstance(error, MlflowException) and code not in ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE"):
+            raise
+        reason = _without_password(_innermost(error))
+        raise EnvironmentFault(f"MLflow at {where} failed: {reason}; check that it runs, or unset {URI}") from error
+
+
+def _innermost(error: BaseException) -> str:
+    """The first line of the error that caused the others: `Connection refused` rather than a client's essay."""
+    while (cause := error.__cause__ or error.__context__) is not None:
+        error = cause
+    return str(error).split("\n", 1)[0][:200]
+
+
+def _without_password(text: str) -> str:
+    return re.sub(r"//[^@/\s]+@", "//", text)

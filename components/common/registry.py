@@ -1,0 +1,172 @@
+"""The registry's versions as the steps see them: by alias, never by stage, their files checked by digest."""
+
+import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from components.common.bundles import file_entries
+from components.common.digests import sha256_json
+from components.common.errors import BadInput
+from components.common.mlflow_access import mlflow_module, tracking_exists, tracking_faults
+
+CHAMPION, CHALLENGER = "champion", "challenger"
+DIGEST = "sluice.model_digest"
+_ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
+
+
+@dataclass(frozen=True)
+class Version:
+    """A version of a registered model.
+
+    Attributes:
+        model: The registered model's name.
+        version: Its number, as MLflow writes it.
+        digest: What `model_digest` gives for its files.
+        aliases: The aliases that point to it.
+        tags: All its tags.
+        run: The MLflow run that registered it.
+        created: Milliseconds since 1970.
+    """
+
+    model: str
+    version: str
+    digest: str
+    aliases: tuple[str, ...]
+    tags: dict[str, str]
+    run: str
+    created: int
+
+
+def model_digest(folder: Path) -> str:
+    """SHA-256 over the paths, sizes and digests of a model's files: what the registry records and a server checks."""
+    return sha256_json([[entry.path, entry.size, entry.sha256] for entry in file_entries(folder)])
+
+
+def version_by_alias(model: str, alias: str) -> Version | None:
+    """The version that an alias points to; None where there is no such alias, model or tracking yet.
+
+    Raises:
+        EnvironmentFault: MLflow is down or denies access.
+    """
+    if not tracking_exists():
+        return None
+    client = mlflow_module().MlflowClient()
+    return _absent_as_none(client, client.get_model_version_by_alias, model, alias)
+
+
+def version_by_number(model: str, number: str) -> Version | None:
+    """One version; None where it is not there. Raises as `version_by_alias`."""
+    if not tracking_exists():
+        return None
+    client = mlflow_module().MlflowClient()
+    return _absent_as_none(client, client.get_model_version, model, number)
+
+
+def version_by_digest(model: str, digest: str) -> Version | None:
+    """The newest version with these very files; None where there is none. Raises as `version_by_alias`."""
+    if not tracking_exists():
+        return None
+    client = mlflow_module().MlflowClient()
+    with tracking_faults():
+        found = client.search_model_versions(f"name = '{_quoted(model)}' and tags.`{DIGEST}` = '{_quoted(digest)}'")
+    numbers = sorted((str(entry.version) for entry in found), key=int)
+    return version_by_number(model, numbers[-1]) if numbers else None
+
+
+def versions(model: str) -> list[Version]:
+    """All versions of a model, oldest first; empty where it is not registered. Raises as `version_by_alias`."""
+    if not tracking_exists():
+        return []
+    client = mlflow_module().MlflowClient()
+    with tracking_faults():
+        found = client.search_model_versions(f"name = '{_quoted(model)}'")
+    numbers = sorted((str(entry.version) for entry in found), key=int)
+    return [version for number in numbers if (version := version_by_number(model, number))]
+
+
+def registered_models() -> list[str]:
+    """The names of all registered models, sorted."""
+    if not tracking_exists():
+        return []
+    client = mlflow_module().MlflowClient()
+    with tracking_faults():
+        return sorted(str(entry.name) for entry in client.search_registered_models())
+
+
+@contextmanager
+def version_files(version: Version) -> Iterator[Path]:
+    """The model's files of a version, for the time of the `with` block, their digest checked.
+
+    Raises:
+        BadInput: They are missing, or were changed since they were registered.
+        EnvironmentFault: MLflow is down.
+    """
+    mlflow = mlflow_module()
+    uri = f"models:/{version.model}/{version.version}"
+    with tempfile.TemporaryDirectory(prefix="sluice-") as target, tracking_faults():
+        root = Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=target))
+        folder = root / str(mlflow.models.Model.load(root).flavors["python_function"]["data"])
+        check_digest(folder, version.digest, uri)
+        yield folder
+
+
+def check_digest(folder: Path, digest: str, where: str) -> None:
+    """Compare a model's files with the digest that was registered for them.
+
+    Raises:
+        BadInput: They differ, or there are none.
+    """
+    if not folder.is_dir() or model_digest(folder) != digest:
+        raise BadInput(
+            f"{where}: the model's files differ from the registered digest {digest[:12] or '(none)'}; "
+            "do not use it: restore the files from a copy, or point the alias to another version"
+        )
+
+
+def _absent_as_none(client: Any, get: Any, model: str, which: str) -> Version | None:  # noqa: ANN401 - MLflow
+    from mlflow.exceptions import MlflowException
+
+    with tracking_faults():
+        try:
+            entry = get(model, which)
+            aliases = client.get_registered_model(model).aliases
+        except MlflowException as error:
+            if error.error_code in _ABSENT:
+                return None
+            raise
+    return _version(entry, aliases)
+
+
+def _version(entry: Any, aliases: dict[str, Any]) -> Version:  # noqa: ANN401 - MLflow
+    tags = {str(key): str(value) for key, value in entry.tags.items()}
+    return Version(
+        model=str(entry.name),
+        version=str(entry.version),
+        digest=tags.get(DIGEST, ""),
+        aliases=tuple(sorted(alias for alias, number in aliases.items() if str(number) == str(entry.version))),
+        tags=tags,
+        run=str(entry.run_id or ""),
+        created=int(entry.creation_timestamp),
+    )
+
+
+def _quoted(text: str) -> str:
+    """Text as MLflow's filters can hold it: they know no escape for a quote, and no name of ours has one."""
+    return text.replace("'", "")
+
+
+def parse_reference(reference: str) -> tuple[str, str, str]:
+    """Split `MODEL`, `MODEL@alias` or `MODEL/version` into model, alias (by default `champion`) and version.
+
+    Raises:
+        BadInput: It is of another form.
+    """
+    match = re.fullmatch(r"(?P<model>[^@/\s]+)(?:@(?P<alias>[\w.-]+)|/(?P<version>\d+))?", reference)
+    if not match:
+        raise BadInput(f"{reference!r} is no model reference; write MODEL, MODEL@alias or MODEL/version")
+    version = match["version"] or ""
+    return match["model"], "" if version else match["alias"] or CHAMPION, version

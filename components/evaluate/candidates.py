@@ -1,0 +1,133 @@
+"""The trained candidates: what `train` wrote of them, and what each says of the rows."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+from components.common.errors import BadInput
+from components.common.models import Predictor, load_model
+from components.common.tasks import Task
+from components.evaluate.metrics import Floats, Integers, Predictions
+
+TRAINING = "training.json"
+VALIDATION, TEST = "validation", "test"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One trained model.
+
+    Attributes:
+        name: Its sub-folder in the bundle.
+        family: What kind of model it is.
+        baseline: Whether it only sets the bar for the others.
+        rank: 0 for the simplest.
+        size: How many numbers it learned.
+        parameters: Its settings.
+    """
+
+    name: str
+    family: str
+    baseline: bool
+    rank: int
+    size: int
+    parameters: dict[str, Any]
+
+
+def read_candidates(folder: Path, where: str) -> list[Candidate]:
+    """The candidates of a models bundle, simplest first.
+
+    Args:
+        folder: The bundle's files on this machine.
+        where: Its address, for errors.
+
+    Raises:
+        BadInput: There is no training record, or it has no candidate beside the baselines, or no baseline.
+    """
+    path = folder / TRAINING
+    try:
+        entries = json.loads(path.read_text())["candidates"]
+        fields = ("name", "family", "baseline", "rank", "size", "parameters")
+        candidates = [Candidate(**{field: entry[field] for field in fields}) for entry in entries]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BadInput(f"{where}/{TRAINING} is no training record ({error!r}); run train again") from None
+    if {c.baseline for c in candidates} != {True, False}:
+        raise BadInput(f"{where}/{TRAINING}: evaluation needs a baseline and a candidate; name both kinds for train")
+    return sorted(candidates, key=lambda c: (c.rank, c.name))
+
+
+def labels_of(frame: pd.DataFrame, task: Task, table: str) -> Integers:
+    """The label's codes, shape (rows,).
+
+    Raises:
+        BadInput: The column is missing, has a missing value, or holds one class only.
+    """
+    if task.label not in frame:
+        raise BadInput(f"table {table!r} has no label column {task.label!r}; use a dataset made by split")
+    if frame[task.label].isna().any():
+        row = int(np.flatnonzero(frame[task.label].isna())[0])
+        raise BadInput(f"table {table!r}, column {task.label!r}, row {row}: the label is missing; run prepare again")
+    labels = frame[task.label].to_numpy(np.int64)
+    if len(np.unique(labels)) < 2:
+        only = task.classes[int(labels[0])]
+        raise BadInput(f"table {table!r}, column {task.label!r}: only class {only!r}; nothing can be judged on it")
+    return labels
+
+
+def score(model: Predictor, frame: pd.DataFrame, task: Task, name: str) -> Floats:
+    """A model's probabilities, shape (rows, classes).
+
+    Raises:
+        BadInput: The model is for other classes.
+    """
+    if tuple(model.classes) != task.classes:
+        raise BadInput(f"model {name!r} knows classes {', '.join(model.classes)}, not {', '.join(task.classes)}")
+    with threadpool_limits(1):  # threads that wait for each other cost ten times more on a busy machine
+        return np.asarray(model.predict_proba(frame), np.float64)
+
+
+def best_threshold(labels: Integers, scores: Floats) -> float:
+    """The score from which calling a row positive gives the greatest F1; the higher one of equals.
+
+    Args:
+        labels: 0 or 1, shape (rows,).
+        scores: Shape (rows,).
+    """
+    order = np.argsort(-scores, kind="stable")
+    ordered = scores[order]
+    last = np.flatnonzero(np.r_[ordered[1:] != ordered[:-1], True])
+    hits = labels[order].cumsum()[last]
+    f1 = 2 * hits / (last + 1 + labels.sum())
+    return float(ordered[last[int(f1.argmax())]])
+
+
+def predict_all(
+    folder: Path, candidates: list[Candidate], frames: Mapping[str, pd.DataFrame], task: Task
+) -> dict[str, dict[str, Floats]]:
+    """Every candidate's probabilities, by table and candidate; each model is loaded once.
+
+    Args:
+        folder: The bundle's files.
+        candidates: Which.
+        frames: Rows by table.
+        task: What they predict.
+    """
+    found: dict[str, dict[str, Floats]] = {table: {} for table in frames}
+    for candidate in candidates:
+        model = load_model(folder / candidate.name)
+        for table, frame in frames.items():
+            found[table][candidate.name] = score(model, frame, task, candidate.name)
+    return found
+
+
+def with_threshold(labels: Integers, scores: Floats, threshold: float | None = None) -> Predictions:
+    """Predictions whose threshold is the best on these rows, or the one given; several classes need none."""
+    if scores.shape[1] == 2 and threshold is None:
+        threshold = best_threshold(labels, scores[:, 1])
+    return Predictions(labels, scores, 0.5 if threshold is None else threshold)

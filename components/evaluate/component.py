@@ -1,0 +1,51 @@
+"""KFP component: choose the winner, judge it, and ask the gate."""
+
+from kfp import dsl
+from kfp.dsl import HTML, Artifact, ClassificationMetrics, Dataset, Input, Metrics, Model, Output
+
+from components.common.images import TORCH_IMAGE
+
+
+@dsl.component(base_image=TORCH_IMAGE, install_kfp_package=False)
+def evaluate(
+    splits: Input[Dataset],
+    models: Input[Model],
+    evaluation: Output[Artifact],
+    metrics: Output[Metrics],
+    classification: Output[ClassificationMetrics],
+    page: Output[HTML],
+    max_calibration_error: float = 0.1,
+    slice_tolerance: float = 0.02,
+    min_slice_rows: int = 200,
+    resamples: int = 1000,
+    seed: int = 2013,
+) -> None:
+    """Chooses the winner on the validation rows, judges it on the test rows, and asks the gate.
+
+    Args:
+        splits: The dataset with the tables train, validation and test.
+        models: The trained candidates and baselines.
+        evaluation: All that was found, as JSON.
+        metrics: The winner's metrics on the test rows.
+        classification: The winner's ROC curve and confusion matrix.
+        page: The same for people.
+        max_calibration_error: The greatest expected calibration error that passes the gate.
+        slice_tolerance: By how much the log loss may exceed the best baseline's in a slice, in nats.
+        min_slice_rows: Slices with fewer rows are shown but not judged.
+        resamples: Bootstrap resamples behind each interval.
+        seed: Decides the resamples.
+    """
+    from pathlib import Path
+
+    from components.common.steps import log_metrics, step
+    from components.evaluate.curves import confusion, roc_points
+    from components.evaluate.judging import run
+    from components.evaluate.settings import Gate, Settings
+
+    with step("evaluate"):
+        settings = Settings(Gate(max_calibration_error, slice_tolerance, min_slice_rows), resamples, seed)
+        found = run(splits.uri, models.uri, settings, evaluation=Path(evaluation.path), page=Path(page.path))
+        log_metrics(metrics, found.winner_metrics())
+        if found.binary:
+            classification.log_roc_curve(*roc_points(found))
+        classification.log_confusion_matrix(list(found.task.classes), confusion(found))

@@ -1,0 +1,72 @@
+"""What evaluation reads: the validation and test rows, and what every candidate says of them."""
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from components.common.bundles import local_copy, open_bundle
+from components.common.datasets import read_dataset
+from components.common.registry import model_digest
+from components.common.steps import progress
+from components.common.tasks import Task, task_of
+from components.evaluate.candidates import TEST, VALIDATION, Candidate, labels_of, predict_all, read_candidates
+from components.evaluate.metrics import Floats, Integers
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Rows, candidates and scores.
+
+    Attributes:
+        task: What is learned.
+        ids: The ids of the split dataset and of the models bundle.
+        candidates: Simplest first, baselines among them.
+        digests: Their model digests by name.
+        frames: The validation and test rows by table.
+        labels: Their class codes by table.
+        scores: The candidates' probabilities by table and name, shape (rows, classes).
+        every: Label and slice columns of all rows, the training rows among them.
+    """
+
+    task: Task
+    ids: dict[str, str]
+    candidates: list[Candidate]
+    digests: dict[str, str]
+    frames: dict[str, pd.DataFrame]
+    labels: dict[str, Integers]
+    scores: dict[str, dict[str, Floats]]
+    every: pd.DataFrame
+
+    def scores_by_digest(self) -> dict[str, dict[str, Floats]]:
+        """The candidates' scores by model digest and table."""
+        return {
+            digest: {table: scores[name] for table, scores in self.scores.items()}
+            for name, digest in self.digests.items()
+        }
+
+
+def read_inputs(splits: str, models: str) -> Inputs:
+    """Read the rows and let every candidate judge them.
+
+    Args:
+        splits: The address of the split dataset.
+        models: The address of the models bundle.
+
+    Raises:
+        BadInput: A dataset or model was changed, or rows of one class only are left to judge on.
+        EnvironmentFault: The store is down.
+    """
+    with read_dataset(splits) as (dataset, tables):
+        task = task_of(dataset)
+        frames = {name: tables[name].to_pandas() for name in (VALIDATION, TEST)}
+        columns = list(dict.fromkeys([task.label, *task.slices]))
+        every = pd.concat([table.select(columns).to_pandas() for table in tables.values()], ignore_index=True)
+    labels = {name: labels_of(frame, task, name) for name, frame in frames.items()}
+    bundle = open_bundle(models, "model")
+    with local_copy(bundle) as folder:
+        candidates = read_candidates(folder, models)
+        progress(f"judging {len(candidates)} models on {len(frames[TEST]):,} test rows")
+        scores = predict_all(folder, candidates, frames, task)
+        digests = {candidate.name: model_digest(folder / candidate.name) for candidate in candidates}
+    ids = {"splits": dataset.id, "models": bundle.id}
+    return Inputs(task, ids, candidates, digests, frames, labels, scores, every)

@@ -1,0 +1,26 @@
+"""The KFP face of ingest."""
+
+from kfp import dsl
+from kfp.dsl import Dataset, Markdown, Output
+
+from components.common.images import TABULAR_IMAGE
+
+
+@dsl.component(base_image=TABULAR_IMAGE, install_kfp_package=False)
+def ingest(tables: Output[Dataset], summary: Output[Markdown], lake: str = "lakes/flights") -> None:
+    """Reads a lake's tables (SQL, CSV, JSON) as its data contract describes them, into one checksummed dataset.
+
+    Args:
+        tables: One dataset with all tables of the contract.
+        summary: What was read from where.
+        lake: Where the lake is: a key of the store, a path that starts with ./ or /, or s3://bucket/prefix.
+    """
+    from pathlib import Path
+
+    from components.common.steps import step
+    from components.ingest.ingestion import run
+
+    with step("ingest"):
+        bundle = run(lake, summary=Path(summary.path))
+        tables.uri = bundle.uri
+        tables.metadata.update(bundle.metadata())

@@ -1,0 +1,102 @@
+"""Finding what is wrong with a CSV file, and where: a second, slower look once reading it has failed."""
+
+import csv
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import duckdb
+import ibis
+
+from components.common.contracts import Column
+from components.common.engines import duckdb_engine
+from components.common.errors import EnvironmentFault
+from components.ingest.conversions import EXACT
+from components.ingest.csv_scan import scan
+from components.ingest.source_files import SourceFile
+from components.ingest.wording import shown, wrong_value
+
+_STRUCTURE = {
+    "UNQUOTED VALUE": "a quoted value is not closed, or text follows it; quote the whole value and double quotes in it",
+    "INVALID ENCODING": "not UTF-8; save the file in UTF-8",
+    "LINE SIZE OVER MAXIMUM": "longer than 2 MB; a quote may not be closed",
+}
+_REJECTS = 100
+_BLOCK = 1 << 20
+
+
+def find_defect(file: SourceFile, header: Sequence[str], columns: Mapping[str, Column]) -> str | None:
+    """Say what is wrong with a file and where, or None when every row fits its columns.
+
+    Raises:
+        EnvironmentFault: DuckDB has too little memory.
+    """
+    engine = duckdb_engine(threads=1)  # one thread meets rows in their order, so the first defect is the first
+    text = dict.fromkeys(columns, "VARCHAR")
+    try:
+        table = scan(engine, file, header, text, store_rejects=True, rejects_limit=_REJECTS)
+        table.agg(**{name: table[name].count() for name in table.columns}).to_pyarrow()
+        rejects = engine.table("reject_errors").order_by("line").limit(1).to_pyarrow().to_pylist()
+        if rejects:
+            return _structure(file, rejects[0], len(header))
+        return _value(file, scan(engine, file, header, text), columns)
+    except duckdb.OutOfMemoryException:
+        raise EnvironmentFault(f"{file.name}: too little memory to read it; raise SLUICE_ENGINE_MEMORY") from None
+    except duckdb.Error as error:
+        line = _odd_line_end(file)
+        if line:
+            return f"{file.name}, line {line}: its line end differs from the first line's; save the file with one kind"
+        return f"{file.name} is no CSV as RFC 4180 has it: {str(error).splitlines()[0]}; mend or write it anew"
+
+
+def _structure(file: SourceFile, reject: Mapping[str, Any], fields: int) -> str:
+    place, kind = f"{file.name}, line {reject['line']}", reject["error_type"]
+    if kind in ("MISSING COLUMNS", "TOO MANY COLUMNS"):
+        found = reject["error_message"].rpartition(":")[2].strip()
+        return (
+            f"{place}: {found} values where the header has {fields} columns: {shown(reject['csv_line'])}; mend the line"
+        )
+    return f"{place}: {_STRUCTURE.get(kind) or str(reject['error_message']).splitlines()[0]}"
+
+
+def _value(file: SourceFile, table: ibis.Table, columns: Mapping[str, Column]) -> str | None:
+    """The first value that is not what the contract says."""
+    types = [column.type for column in columns.values()]
+    values = [given(table[f"v{place}"], kind) for place, kind in enumerate(types)]
+    wrong = [value.notnull() & EXACT[kind](value).isnull() for value, kind in zip(values, types, strict=True)]
+    numbered = table.mutate(row=ibis.row_number())
+    rows = numbered.filter(ibis.or_(*wrong)).limit(1)
+    first = rows.mutate(**{f"w{place}": condition for place, condition in enumerate(wrong)}).to_pyarrow().to_pylist()
+    for row in first:
+        for place, (name, column) in enumerate(columns.items()):
+            if row[f"w{place}"]:
+                where = f"{file.name}, {_line(file, row['row'])}"
+                return wrong_value(where, name, row[f"v{place}"], column.type)
+    return None
+
+
+def given(text: Any, kind: str) -> Any:  # noqa: ANN401 - Ibis's columns
+    """The text to convert: what is quoted and empty is a string, yet no value of any other type."""
+    return text if kind == "string" else text.nullif("")
+
+
+def _line(file: SourceFile, row: int) -> str:
+    """Where a row (counted from 0) stands. A row may span lines, and blank lines are no rows."""
+    with file.path.open(encoding="utf-8-sig", newline="") as stream:
+        reader = csv.reader(stream)
+        try:
+            for number, _ in enumerate(cells for cells in reader if cells):
+                if number == row + 1:
+                    return f"line {reader.line_num}"
+        except csv.Error:
+            pass
+    return f"row {row + 1}"
+
+
+def _odd_line_end(file: SourceFile) -> int:
+    """The first line whose end differs from the first line's, or 0."""
+    with file.path.open("rb") as stream:
+        first = stream.readline(_BLOCK).endswith(b"\r\n")
+        for number, line in enumerate(iter(lambda: stream.readline(_BLOCK), b""), 2):
+            if line.endswith(b"\n") and line.endswith(b"\r\n") != first:
+                return number
+    return 0

@@ -1,0 +1,105 @@
+"""The step: every table of a lake, read as its contract says, into one dataset."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from components.common.bundles import Bundle, workspace
+from components.common.contracts import TableContract, contract_body
+from components.common.datasets import PART, publish_tables
+from components.common.digests import sha256_json
+from components.common.errors import BadInput
+from components.common.parquet import Written
+from components.common.steps import default_store, producer, progress
+from components.ingest.csv_tables import read_csv
+from components.ingest.databases import locate
+from components.ingest.json_tables import read_json
+from components.ingest.lakes import Lake, opened
+from components.ingest.source_files import check_readable, find, hashed, line_at
+from components.ingest.sql_tables import read_sql
+from components.ingest.summaries import summarize
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where rows came from, as the manifest remembers it.
+
+    Attributes:
+        table: The dataset's table.
+        path: The file's path in the lake, or the database's address without credentials.
+        sha256: Of the file; None for a database server.
+        bytes: Of the file; None for a database server.
+        rows: Rows read.
+    """
+
+    table: str
+    path: str
+    sha256: str | None
+    bytes: int | None
+    rows: int
+
+
+def run(lake: str, *, summary: Path) -> Bundle:
+    """Read a lake.
+
+    Args:
+        lake: Its address, as `components.common.steps.open_lake` reads it.
+        summary: Where to write the account in Markdown.
+
+    Returns:
+        A dataset with the contract's tables. The same data and contract give the same id, wherever the lake lies.
+
+    Raises:
+        BadInput: The contract or a source is not as it should be; the message says which, where and what to do.
+        EnvironmentFault: The store, a database or the disk failed.
+    """
+    store = default_store()
+    with opened(lake) as source, workspace(store) as folder:
+        parts: dict[str, list[Written]] = {}
+        sources: list[Source] = []
+        for name, table in source.contract.tables.items():
+            start = time.monotonic()
+            read = list(_read(source, name, table, folder / name))
+            parts[name] = [written for written, _ in read]
+            sources += [origin for _, origin in read]
+            rows = sum(written.rows for written in parts[name])
+            progress(f"{name}: {rows:,} rows from {_places(read)} in {time.monotonic() - start:.1f} s")
+        body = contract_body(source.contract)
+        details = {"contract": body, "lake": source.address, "sources": [asdict(origin) for origin in sources]}
+        made = producer("ingest", {"contract": sha256_json(body)})
+        bundle = publish_tables(store, folder, parts, made, details=details)
+    summary.write_text(summarize(bundle), encoding="utf-8")
+    return bundle
+
+
+def _read(lake: Lake, name: str, table: TableContract, target: Path) -> Iterator[tuple[Written, Source]]:
+    """Read one table, a Parquet file for each source file."""
+    if "sql" in table.source:
+        yield _read_database(lake, name, table, target / PART.format(0))
+        return
+    read = read_csv if "csv" in table.source else read_json
+    for number, file in enumerate(find(lake.folder, table.source.get("csv") or table.source["json"])):
+        check_readable(file)
+        with hashed(file) as digest:
+            written = read(file, table.columns, target / PART.format(number))
+        found = digest.result()
+        if found.zero_at >= 0:
+            line = line_at(file.path, found.zero_at)
+            raise BadInput(f"{file.name}, line {line}: a NUL byte, so this is no text file; save it anew in UTF-8")
+        yield written, Source(name, file.name, found.sha256, found.size, written.rows)
+
+
+def _read_database(lake: Lake, name: str, table: TableContract, target: Path) -> tuple[Written, Source]:
+    database = locate(lake.folder, table.source["sql"])
+    if database.file is None:
+        written = read_sql(database, table, target)
+        return written, Source(name, f"{database.name}, {table.source['table']}", None, None, written.rows)
+    with hashed(database.file) as digest:
+        written = read_sql(database, table, target)
+    found = digest.result()
+    return written, Source(name, database.name, found.sha256, found.size, written.rows)
+
+
+def _places(read: list[tuple[Written, Source]]) -> str:
+    return read[0][1].path if len(read) == 1 else f"{len(read)} files"

@@ -1,0 +1,122 @@
+"""The lake's files: found, opened with care, and hashed while a reader works on them."""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from components.common.errors import BadInput
+from components.common.files import faults
+
+_BLOCK = 1 << 20
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """A file of the lake.
+
+    Attributes:
+        path: Where it lies.
+        name: Its path in the lake, for messages and records.
+    """
+
+    path: Path
+    name: str
+
+
+@dataclass(frozen=True)
+class Digest:
+    """What one pass over a file's bytes gives.
+
+    Attributes:
+        sha256: In hex.
+        size: In bytes.
+        zero_at: Where the first NUL byte is, or -1: no text has one.
+    """
+
+    sha256: str
+    size: int
+    zero_at: int
+
+
+def find(lake: Path, pattern: str) -> list[SourceFile]:
+    """The files that a path or glob of the contract names, sorted by name.
+
+    Raises:
+        BadInput: The pattern leads out of the lake, or nothing matches it.
+    """
+    if PurePosixPath(pattern).is_absolute() or ".." in PurePosixPath(pattern).parts:
+        raise BadInput(f"contract.yaml: source {pattern!r} leads out of the lake; give a path inside it")
+    try:
+        with faults(str(lake)):
+            paths = sorted(lake.glob(pattern))
+    except ValueError as error:
+        raise BadInput(f"contract.yaml: source {pattern!r} is no path or glob: {error}") from None
+    if not paths:
+        raise BadInput(
+            f"no file matches {pattern!r} in the lake {lake}; check the lake's address and its contract.yaml"
+        )
+    return [SourceFile(path, path.relative_to(lake).as_posix()) for path in paths]
+
+
+def check_readable(file: SourceFile) -> None:
+    """Refuse what no reader could read.
+
+    Raises:
+        BadInput: It is a folder, a device or an empty file, or access is denied.
+    """
+    try:
+        if not file.path.is_file():
+            raise BadInput(f"{file.name} is not a file; the contract's source must name files")
+        with file.path.open("rb") as stream:
+            if not stream.read(1):
+                raise BadInput(f"{file.name} is empty; put the data there, or take the file away")
+    except OSError as error:
+        raise BadInput(f"{file.name} cannot be read ({error.strerror}); check its owner and mode") from None
+
+
+@contextmanager
+def hashed(file: SourceFile) -> Iterator[Future[Digest]]:
+    """Hash a file in a thread of its own while the `with` block reads it.
+
+    Raises:
+        BadInput: The file changed in the meantime: what was read and what was hashed may differ.
+    """
+    before = _stamp(file)
+    with ThreadPoolExecutor(1, "sha256") as hasher:
+        digest = hasher.submit(_digest, file.path)
+        yield digest
+        digest.result()
+    if _stamp(file) != before:
+        raise BadInput(f"{file.name} changed while it was read; wait until whoever writes it is done, and run again")
+
+
+def line_at(path: Path, offset: int) -> int:
+    """The line, counted from 1, in which a byte stands."""
+    lines, left = 1, offset
+    with path.open("rb") as stream:
+        while left and (block := stream.read(min(_BLOCK, left))):
+            lines += block.count(b"\n")
+            left -= len(block)
+    return lines
+
+
+def _digest(path: Path) -> Digest:
+    sha256, size, zero_at = hashlib.sha256(), 0, -1
+    with path.open("rb", buffering=0) as stream:
+        os.posix_fadvise(stream.fileno(), 0, 0, os.POSIX_FADV_SEQUENTIAL)
+        while block := stream.read(_BLOCK):
+            sha256.update(block)
+            if zero_at < 0 and (found := block.find(0)) >= 0:
+                zero_at = size + found
+            size += len(block)
+    return Digest(sha256.hexdigest(), size, zero_at)
+
+
+def _stamp(file: SourceFile) -> tuple[int, int]:
+    with faults(file.name):
+        state = file.path.stat()
+    return state.st_size, state.st_mtime_ns

@@ -1,0 +1,80 @@
+"""Tables of a SQL database into Parquet, a chunk at a time: memory does not grow with the table."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import sqlalchemy as sa
+from sqlalchemy.exc import NoSuchTableError
+
+from components.common.contracts import TableContract
+from components.common.errors import BadInput
+from components.common.parquet import ARROW_TYPES, Written, write_parquet
+from components.ingest.databases import Database, connected
+from components.ingest.typed_values import WrongValue, to_arrow
+from components.ingest.wording import shown, wrong_value
+
+_CHUNK_ROWS = 16_384
+
+
+def read_sql(database: Database, contract: TableContract, target: Path) -> Written:
+    """Read one table into one Parquet file, ordered by its key: a database has no order of its own.
+
+    Args:
+        database: Where the table is.
+        contract: The table's name there, its columns and its key. Without a key all columns order the rows.
+        target: The Parquet file, with exactly these columns in this order.
+
+    Raises:
+        BadInput: The message names the database, the table, and where it can the row, the column and the value.
+        EnvironmentFault: The database failed, or the disk is full.
+    """
+    name = contract.source["table"]
+    schema = pa.schema([(column, ARROW_TYPES[stated.type]) for column, stated in contract.columns.items()])
+    with connected(database) as connection:
+        query = _query(connection, database, name, contract)
+        return write_parquet(_batches(connection, query, f"{database.name}, table {name!r}", contract), schema, target)
+
+
+def _query(connection: sa.Connection, database: Database, name: str, contract: TableContract) -> sa.Select[Any]:
+    """Select the contract's columns; untyped, so that values come as the driver has them."""
+    space, _, table = name.rpartition(".")
+    inspector = sa.inspect(connection)
+    try:
+        found = [column["name"] for column in inspector.get_columns(table, space or None)]
+    except NoSuchTableError:
+        names = ", ".join(sorted([*inspector.get_table_names(space or None), *inspector.get_view_names(space or None)]))
+        raise BadInput(f"{database.name} has no table {name!r}; it has: {shown(names)}; mend contract.yaml") from None
+    for column in contract.columns:
+        if column not in found:
+            raise BadInput(
+                f"{database.name}, table {name!r}: column {column!r} is missing; the table has: {', '.join(found)}; "
+                "add the column, or take it out of contract.yaml"
+            )
+    columns: dict[str, sa.ColumnClause[Any]] = {column: sa.column(column) for column in contract.columns}
+    source = sa.table(table, *columns.values(), schema=space or None)
+    order = [columns[column] for column in contract.key or contract.columns]
+    return sa.select(*columns.values()).select_from(source).order_by(*order)
+
+
+def _batches(connection: sa.Connection, query: sa.Select[Any], where: str, contract: TableContract) -> Iterator[Any]:
+    result = connection.execution_options(yield_per=_CHUNK_ROWS).execute(query)
+    for start, rows in enumerate(result.partitions()):
+        values = list(zip(*rows, strict=True))
+        arrays = []
+        for place, (name, column) in enumerate(contract.columns.items()):
+            try:
+                arrays.append(to_arrow(values[place], column.type))
+            except WrongValue as wrong:
+                row = _row(rows[wrong.row], start * _CHUNK_ROWS + wrong.row, contract)
+                raise BadInput(wrong_value(f"{where}, {row}", name, wrong.value, column.type)) from None
+        yield pa.RecordBatch.from_arrays(arrays, names=list(contract.columns))
+
+
+def _row(values: Sequence[Any], number: int, contract: TableContract) -> str:
+    """How a person finds a row: by its key, or else by its number in the order of all columns."""
+    named: Mapping[str, Any] = dict(zip(contract.columns, values, strict=True))
+    if not contract.key:
+        return f"row {number + 1}"
+    return "row " + ", ".join(f"{column}={shown(named[column])}" for column in contract.key)

@@ -1,0 +1,26 @@
+"""KFP component: read a lake of images."""
+
+from kfp import dsl
+from kfp.dsl import HTML, Dataset, Output
+
+from components.common.images import TABULAR_IMAGE
+
+
+@dsl.component(base_image=TABULAR_IMAGE, install_kfp_package=False)
+def ingest_images(images: Output[Dataset], page: Output[HTML], lake: str = "lakes/digits") -> None:
+    """Reads PNG files and the metadata that names them, and checks every image.
+
+    Args:
+        images: One table of images, ordered by id, with the learning task.
+        page: Images by class, and examples of each.
+        lake: Where the images are, as a key of the store, a path that starts with ./ or /, or s3://bucket/prefix.
+    """
+    from pathlib import Path
+
+    from components.common.steps import step
+    from components.ingest_images.ingestion import run
+
+    with step("ingest_images"):
+        read = run(lake, Path(page.path))
+        images.uri = read.bundle.uri
+        images.metadata.update(read.bundle.metadata())

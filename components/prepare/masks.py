@@ -1,0 +1,46 @@
+"""Setting to null the values that break the contract's ranges and lists, in the number that validate tolerated."""
+
+from collections.abc import Mapping
+
+import ibis
+
+from components.common.contracts import Column, Contract
+
+
+def mask(tables: Mapping[str, ibis.Table], contract: Contract) -> tuple[dict[str, ibis.Table], dict[str, int]]:
+    """Apply the contract to tables.
+
+    Args:
+        tables: By name; one that the contract does not name stays as it is.
+        contract: What values may be.
+
+    Returns:
+        The tables with unlawful values set to null, and how many values that were, by `table.column`, zeros left out.
+    """
+    masked: dict[str, ibis.Table] = {}
+    counts: dict[str, int] = {}
+    for name, table in tables.items():
+        rules = contract.tables[name].columns if name in contract.tables else {}
+        unlawful = {
+            column: table[column].notnull() & ~_is_lawful(table[column], rule)
+            for column, rule in rules.items()
+            if column in table.columns and (rule.range or rule.values)
+        }
+        masked[name] = table.mutate(
+            **{column: ibis.ifelse(breaks, ibis.null(), table[column]) for column, breaks in unlawful.items()}
+        )
+        if unlawful:
+            found = (
+                table.agg(**{column: breaks.sum() for column, breaks in unlawful.items()}).to_pyarrow().to_pylist()[0]
+            )
+            counts |= {f"{name}.{column}": count for column, count in found.items() if count}
+    return masked, counts
+
+
+def _is_lawful(column: ibis.Column, rule: Column) -> ibis.Column:
+    lawful = ibis.literal(True)
+    if rule.range:
+        lawful = lawful & column.between(*rule.range)
+    if rule.values:
+        lawful = lawful & column.cast("string").isin(rule.values)
+    return lawful

@@ -1,0 +1,111 @@
+"""Recipes: how the lake's tables become the table that is learned from."""
+
+import difflib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import ibis
+
+from components.common.errors import BadInput
+from components.prepare import flights_late
+
+LEFT_OUT = "left_out"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A way to build a learning table.
+
+    Attributes:
+        build: From tables by name to one table that has the label, the key, the time, every feature that may be chosen,
+            and `left_out`: the reason why a row is left out, or null.
+        needs: The columns that it reads, by table.
+        task: Names the registered model.
+        question: The question in words.
+        label: The column with the class code.
+        classes: The classes' names by code.
+        key: Columns that identify a row.
+        time: The time of prediction.
+        slices: Columns that evaluation looks at by group.
+        heuristic: The feature that a person would judge by alone.
+        features: The features by default.
+    """
+
+    build: Callable[[Mapping[str, ibis.Table]], ibis.Table]
+    needs: Mapping[str, tuple[str, ...]]
+    task: str
+    question: str
+    label: str
+    classes: tuple[str, ...]
+    key: tuple[str, ...]
+    time: str
+    slices: tuple[str, ...]
+    heuristic: str
+    features: tuple[str, ...]
+
+
+RECIPES = {
+    "flights_late": Recipe(
+        build=flights_late.build,
+        needs=flights_late.NEEDS,
+        task="flights-late",
+        question="Will this flight arrive more than 15 minutes late, judged at the time it is scheduled?",
+        label="late",
+        classes=("on time", "late"),
+        key=("time_hour", "carrier", "flight"),
+        time="time_hour",
+        slices=("carrier", "origin", "month"),
+        heuristic="hour",
+        features=flights_late.FEATURES,
+    ),
+}
+
+
+def recipe_named(name: str) -> Recipe:
+    """The recipe of that name.
+
+    Raises:
+        BadInput: There is none.
+    """
+    if name not in RECIPES:
+        raise BadInput(f"parameter recipe={name!r} is unknown; use one of {', '.join(sorted(RECIPES))}")
+    return RECIPES[name]
+
+
+def choose_features(recipe: Recipe, table: ibis.Table, chosen: Sequence[str]) -> tuple[str, ...]:
+    """The features asked for, or the recipe's own where none are.
+
+    Raises:
+        BadInput: One is unknown, named twice, the label itself, or neither number nor string.
+    """
+    known = [name for name in table.columns if name not in (recipe.label, LEFT_OUT)]
+    for position, name in enumerate(chosen):
+        if name == recipe.label:
+            raise BadInput(f"parameter features: {name!r} is the label, the very thing to predict; leave it out")
+        if name not in known:
+            near = difflib.get_close_matches(str(name), known, n=3) or sorted(known)
+            raise BadInput(f"parameter features: {name!r} is no column of the recipe; did you mean {', '.join(near)}?")
+        if name in chosen[:position]:
+            raise BadInput(f"parameter features names {name!r} twice; name it once")
+        kind = table[name].type()
+        if not (kind.is_numeric() or kind.is_string() or kind.is_boolean()):
+            raise BadInput(
+                f"parameter features: {name!r} is {kind}; models take numbers and strings, choose another column"
+            )
+    return tuple(chosen) or recipe.features
+
+
+def check_needs(recipe: Recipe, name: str, tables: Mapping[str, ibis.Table]) -> None:
+    """Refuse tables that lack what the recipe reads.
+
+    Raises:
+        BadInput: A table or a column is missing.
+    """
+    for table, columns in recipe.needs.items():
+        if table not in tables:
+            raise BadInput(f"recipe {name!r} needs the table {table!r}; the dataset has {', '.join(sorted(tables))}")
+        missing = [column for column in columns if column not in tables[table].columns]
+        if missing:
+            raise BadInput(
+                f"recipe {name!r} needs {table}.{missing[0]}, which is missing; add it to the contract and ingest"
+            )

@@ -1,0 +1,1 @@
+"""Registering the winner: files, signature, digest, card, aliases, and the record of the decision."""

@@ -1,0 +1,143 @@
+"""The step itself: the winner becomes a version, `challenger`, and through the gate `champion`.
+
+The order makes a crash harmless: files, version with tags, alias `challenger`, promotion record, alias `champion`.
+The next run finds the version by its digest and goes on from there.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from components.common.bundles import Bundle, local_copy, open_bundle
+from components.common.datasets import read_dataset
+from components.common.mlflow_access import tracking_uri
+from components.common.promotions import Promotion, promotions
+from components.common.provenance import ancestry
+from components.common.registry import (
+    CHAMPION,
+    Version,
+    check_digest,
+    version_by_alias,
+    version_by_digest,
+    version_by_number,
+)
+from components.common.steps import default_store, producer, progress
+from components.common.tasks import Task, task_of
+from components.common.tracking import log_dataset, tracked_run
+from components.register.card import model_card
+from components.register.decision import dataset_ids, decide
+from components.register.logging_model import Registration, add_version, log_numbers, log_text
+from components.register.verdict import Verdict, read_verdict
+
+_SIGNATURE_ROWS = 1000
+
+
+@dataclass(frozen=True)
+class Registered:
+    """What register did.
+
+    Attributes:
+        version: The version, with its aliases afterwards.
+        record: The decision's record.
+        card: The model card, Markdown.
+        result: The JSON result; the README says what it holds.
+    """
+
+    version: Version
+    record: Promotion
+    card: str
+    result: dict[str, Any]
+
+
+def run(splits: str, models: str, evaluation: Path, *, result: Path, card: Path) -> Registered:
+    """Register, and write the JSON result and the model card; see `register`."""
+    done = register(splits, models, evaluation)
+    for path, text in ((result, json.dumps(done.result, indent=1, ensure_ascii=False)), (card, done.card)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    progress(f"{done.record.decision}: {done.record.reason}")
+    return done
+
+
+def register(splits: str, models: str, evaluation: Path) -> Registered:
+    """Register the winner of an evaluation, decide about the alias `champion`, and record it.
+
+    Args:
+        splits: The address of the split dataset.
+        models: The address of the models bundle.
+        evaluation: The evaluation's JSON file.
+
+    Raises:
+        BadInput: The evaluation is of other data or models, or files were changed.
+        EnvironmentFault: The store or MLflow is down. What was done so far stays valid, and running again goes on.
+    """
+    data, bundle = open_bundle(splits, "dataset"), open_bundle(models, "model")
+    verdict, task = read_verdict(evaluation, data, bundle), task_of(data)
+    store = default_store()
+    lineage = ancestry(store, data.id)
+    promotions(store, task.name)  # a broken chain must show before anything is registered
+    card = model_card(task, verdict, lineage)
+    champion = version_by_alias(task.name, CHAMPION)
+    version = version_by_digest(task.name, str(verdict.body["winner_digest"]))
+    if version is None:
+        version = _new_version(task, verdict, data, bundle, lineage, card)
+        progress(f"registered {task.name} version {version.version}")
+    record = decide(store, verdict, version, champion, lineage)
+    version = version_by_number(task.name, version.version) or version
+    return Registered(version, record, card, _result(task, verdict, version, record, lineage))
+
+
+def _new_version(
+    task: Task, verdict: Verdict, data: Bundle, bundle: Bundle, lineage: list[Bundle], card: str
+) -> Version:
+    made, row = producer("register", {}), verdict.winner_row
+    tags = {
+        "sluice.candidate": verdict.winner,
+        "sluice.models": bundle.id,
+        "sluice.splits": data.id,
+        "sluice.datasets": json.dumps(dataset_ids(lineage)),
+        "sluice.evaluation": verdict.digest,
+        "sluice.commit": made.commit,
+        "sluice.environment": made.environment,
+        "sluice.pipeline": made.pipeline,
+        "sluice.run": made.run,
+    }
+    with local_copy(bundle) as folder, tracked_run("register"):
+        files, digest = folder / verdict.winner, str(verdict.body["winner_digest"])
+        check_digest(files, digest, f"{bundle.uri}/{verdict.winner}")
+        log_dataset(data, "training")
+        log_numbers(row["parameters"], row["metrics"])
+        rows = _some_rows(data)
+        log_text(card, "model-card.md")
+        return add_version(Registration(task, files, digest, rows, tags, str(verdict.body["reason"])))
+
+
+def _result(task: Task, verdict: Verdict, version: Version, record: Promotion, lineage: list[Bundle]) -> dict[str, Any]:
+    return {
+        "task": task.name,
+        "question": task.question,
+        "pipeline": producer("register", {}).pipeline,
+        "candidates": verdict.table(),
+        "winner": verdict.winner,
+        "decision": record.decision,
+        "reason": record.reason,
+        "checks": verdict.body["checks"],
+        "version": version.version,
+        "aliases": list(version.aliases),
+        "replaced": record.replaced,
+        "record": record.number,
+        "model_digest": version.digest,
+        "evaluation_digest": verdict.digest,
+        "mlflow": {"run": version.run, "uri": tracking_uri()},
+        "datasets": dataset_ids(lineage),
+        "models": verdict.body["datasets"]["models"],
+    }
+
+
+def _some_rows(data: Bundle) -> pd.DataFrame:
+    with read_dataset(data.uri) as (_, tables):
+        rows: pd.DataFrame = tables["train"].limit(_SIGNATURE_ROWS).to_pandas()
+        return rows

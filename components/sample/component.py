@@ -1,0 +1,48 @@
+"""KFP component: draw a seeded random sample."""
+
+from kfp import dsl
+from kfp.dsl import Dataset, Input, Markdown, Output
+
+from components.common.images import TABULAR_IMAGE
+
+
+@dsl.component(base_image=TABULAR_IMAGE, install_kfp_package=False)
+def sample(
+    prepared: Input[Dataset],
+    sampled: Output[Dataset],
+    summary: Output[Markdown],
+    fraction: float = 0.5,
+    rows: int = 0,
+    strata: list[str] = ["month", "late"],
+    allocation: str = "proportional",
+    seed: int = 42,
+) -> None:
+    """Draws a seeded random sample, stratified or simple, that is the same on every engine.
+
+    Args:
+        prepared: Rows with a learning task.
+        sampled: The rows drawn, with the sampling design.
+        summary: The design, stratum by stratum.
+        fraction: The part of the rows to draw, above 0 and at most 1.
+        rows: How many rows to draw; 0 to go by the fraction.
+        strata: Columns whose combinations are sampled each for itself; empty for a simple random sample.
+        allocation: How rows are divided over the strata, proportional or equal.
+        seed: Any integer; the same seed draws the same rows.
+    """
+    from pathlib import Path
+
+    from components.common.steps import step
+    from components.sample.sampling import run
+
+    with step("sample"):
+        bundle = run(
+            prepared.uri,
+            fraction=fraction,
+            rows=rows,
+            strata=strata,
+            allocation=allocation,
+            seed=seed,
+            summary=Path(summary.path),
+        )
+        sampled.uri = bundle.uri
+        sampled.metadata.update(bundle.metadata())

@@ -1,0 +1,36 @@
+"""KFP component: divide rows into train, validation and test."""
+
+from kfp import dsl
+from kfp.dsl import Dataset, Input, Markdown, Output
+
+from components.common.images import TABULAR_IMAGE
+
+
+@dsl.component(base_image=TABULAR_IMAGE, install_kfp_package=False)
+def split(
+    sampled: Input[Dataset],
+    splits: Output[Dataset],
+    summary: Output[Markdown],
+    strategy: str = "time",
+    shares: list[float] = [0.7, 0.15, 0.15],
+    seed: int = 42,
+) -> None:
+    """Divides rows into those to train on, to validate on and to test on.
+
+    Args:
+        sampled: Rows with a learning task.
+        splits: The tables train, validation and test.
+        summary: Rows and label shares of each part.
+        strategy: Either time, to learn from the past and test on the future, or stratified, to keep label shares equal.
+        shares: Shares of the rows for training, validation and test; they add up to 1.
+        seed: Decides a stratified split; a split by time does not use it.
+    """
+    from pathlib import Path
+
+    from components.common.steps import step
+    from components.split.splitting import run
+
+    with step("split"):
+        bundle = run(sampled.uri, strategy=strategy, shares=shares, seed=seed, summary=Path(summary.path))
+        splits.uri = bundle.uri
+        splits.metadata.update(bundle.metadata())

@@ -1,0 +1,71 @@
+"""Baselines: class shares, counted once."""
+
+import time
+
+import numpy as np
+
+from components.common.baselines import HEURISTIC, RANDOM, Baseline, heuristic_feature, heuristic_places
+from components.common.features import Floats, Integers, number_column, text_column
+from components.common.steps import progress
+from components.train.parts import Parts, log_loss
+from components.train.rounds import CLOSED, Fitted, Point
+from components.train.settings import Settings
+
+_BINS = 10
+_PRIOR_ROWS = 20.0
+"""A value of the heuristic's feature counts as so many rows of the average more: few rows prove little."""
+
+
+def fit_baseline(kind: str, parts: Parts, settings: Settings) -> Fitted:
+    """Learn a baseline.
+
+    Args:
+        kind: `random`, `zero-rule` or `heuristic`.
+        parts: What it sees; only the training labels and, for the heuristic, one feature count.
+        settings: For the seed.
+
+    Raises:
+        BadInput: The task names no feature for the heuristic.
+    """
+    started = time.monotonic()
+    model = _learn(kind, parts, settings)
+    losses = [log_loss(part.labels, model.predict_proba(part.rows)) for part in (parts.sample, parts.validation)]
+    point = Point(0, losses[0], losses[1], seconds=time.monotonic() - started)
+    progress(f"{kind}: validation log loss {point.validation_log_loss:.4f}, {CLOSED}")
+    return Fitted(model, _parameters(kind, model), (point,), point, CLOSED)
+
+
+def _learn(kind: str, parts: Parts, settings: Settings) -> Baseline:
+    task, train = parts.task, parts.train
+    shares = _counts(train.labels, len(task.classes)) / len(train.labels)
+    if kind != HEURISTIC:
+        return Baseline(task, kind, shares, seed=settings.seed if kind == RANDOM else 0)
+    values = _values(parts)
+    places = heuristic_places(train.rows, task, values)
+    rows = len(values) + (heuristic_feature(task) in task.numeric)
+    cells = places * len(task.classes) + train.labels
+    counts = _counts(cells[places >= 0], rows * len(task.classes)).reshape(rows, len(task.classes))
+    table = (counts + _PRIOR_ROWS * shares) / (counts.sum(axis=1, keepdims=True) + _PRIOR_ROWS)
+    return Baseline(task, kind, shares, values=values, table=table)
+
+
+def _values(parts: Parts) -> tuple[str | float, ...]:
+    """The heuristic feature's values, sorted, or the inner bounds of its tenths."""
+    name = heuristic_feature(parts.task)
+    if name in parts.task.categorical:
+        return tuple(sorted(str(value) for value in text_column(parts.train.rows, name).dropna().unique()))
+    numbers = number_column(parts.train.rows, name)
+    known = numbers[~np.isnan(numbers)]
+    if not len(known):
+        return ()
+    return tuple(np.unique(np.quantile(known, np.arange(1, _BINS) / _BINS, method="lower")).tolist())
+
+
+def _counts(codes: Integers, size: int) -> Floats:
+    return np.bincount(codes, minlength=size).astype(np.float64)
+
+
+def _parameters(kind: str, model: Baseline) -> dict[str, str | int | float]:
+    if kind == HEURISTIC:
+        return {"feature": heuristic_feature(model.task), "prior_rows": _PRIOR_ROWS}
+    return {"seed": model.seed} if kind == RANDOM else {}

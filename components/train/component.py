@@ -1,0 +1,59 @@
+"""KFP component: train baselines and candidates under equal time budgets."""
+
+from kfp import dsl
+from kfp.dsl import HTML, Dataset, Input, Metrics, Model, Output
+
+from components.common.images import TORCH_IMAGE
+
+
+@dsl.component(base_image=TORCH_IMAGE, install_kfp_package=False)
+def train(
+    splits: Input[Dataset],
+    models: Output[Model],
+    curves: Output[HTML],
+    metrics: Output[Metrics],
+    candidates: list[str] = [],
+    seconds_per_candidate: float = 20.0,
+    max_rounds: int = 0,
+    patience: int = 3,
+    seed: int = 2013,
+    device: str = "auto",
+    threads: int = 1,
+) -> None:
+    """Trains baselines and candidates, simplest first, under equal time budgets with early stopping.
+
+    Args:
+        splits: A dataset with the parts train and validation; the test part is not read.
+        models: Every trained candidate in a folder of its own, with the record of the training.
+        curves: A page with the learning curves.
+        metrics: The validation log loss of each candidate, in nats.
+        candidates: Models to train; empty takes all that fit the task.
+        seconds_per_candidate: Time budget of each candidate, in seconds.
+        max_rounds: Most rounds of each candidate; 0 leaves it to the candidate.
+        patience: Rounds without a better validation log loss after which a candidate stops.
+        seed: Decides the models' random numbers.
+        device: Where networks are trained, cpu, cuda or auto.
+        threads: CPU threads to train with; one gives the same numbers on every number of cores.
+    """
+    from pathlib import Path
+
+    from components.common.steps import log_metrics, step
+
+    with step("train"):
+        from components.train.settings import check_settings
+        from components.train.training import run
+
+        settings = check_settings(
+            candidates=candidates,
+            seconds_per_candidate=seconds_per_candidate,
+            max_rounds=max_rounds,
+            patience=patience,
+            seed=seed,
+            device=device,
+            threads=threads,
+        )
+        result = run(splits.uri, settings)
+        models.uri = result.bundle.uri
+        models.metadata.update(result.bundle.metadata())
+        Path(curves.path).write_text(result.page)
+        log_metrics(metrics, {f"{name} validation log loss": loss for name, loss in result.losses.items()})

@@ -1,0 +1,65 @@
+"""What is kept about a training run: the record inside the bundle, and the timings beside it.
+
+Timings differ from run to run, so they stay outside the bundle's files: the same work then has the same address.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from components.train.catalogue import Candidate
+from components.train.rounds import Fitted, Point
+from components.train.settings import Settings
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A candidate with its result."""
+
+    candidate: Candidate
+    fitted: Fitted
+
+
+def training_record(trained: list[Trained], settings: Settings) -> dict[str, Any]:
+    """The content of training.json, without any time."""
+    return {
+        "candidates": [_record(entry) for entry in trained],
+        "seed": settings.seed,
+        "budget_seconds": settings.seconds_per_candidate,
+    }
+
+
+def timings(trained: list[Trained]) -> dict[str, Any]:
+    """Seconds by candidate: in all, and at the end of each round."""
+    return {
+        entry.candidate.name: {
+            "seconds": round(entry.fitted.seconds, 3),
+            "rounds": [round(point.seconds, 3) for point in entry.fitted.curve],
+        }
+        for entry in trained
+    }
+
+
+def _record(entry: Trained) -> dict[str, Any]:
+    candidate, fitted = entry.candidate, entry.fitted
+    return {
+        "name": candidate.name,
+        "title": candidate.title,
+        "family": fitted.model.family,
+        "baseline": candidate.baseline,
+        "rank": candidate.rank,
+        "rounds": fitted.rounds,
+        "kept_round": fitted.kept.round,
+        "stopped_by": fitted.stopped_by,
+        "parameters": fitted.parameters,
+        "size": fitted.model.size,
+        "curve": [_point(point) for point in fitted.curve],
+        "validation": {"log_loss": fitted.kept.validation_log_loss},
+    }
+
+
+def _point(point: Point) -> dict[str, Any]:
+    return {
+        "round": point.round,
+        "train_log_loss": point.train_log_loss,
+        "validation_log_loss": point.validation_log_loss,
+    }

@@ -1,0 +1,64 @@
+"""What a user may set about training."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from components.common.errors import BadInput
+
+DEVICES = ("auto", "cpu", "cuda")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The step's parameters, checked.
+
+    Attributes:
+        candidates: Names of what to train; empty for all that fit the task.
+        seconds_per_candidate: After a round that ends later than this, a candidate stops.
+        max_rounds: A candidate stops after so many rounds; 0 for the candidate's own limit.
+        patience: A candidate stops after so many rounds without a better validation log loss.
+        seed: Decides everything random.
+        device: Where networks are trained: `cpu`, `cuda`, or `auto` for CUDA where there is some.
+        threads: CPU threads; more than one can change the last digits of the numbers.
+    """
+
+    candidates: tuple[str, ...] = ()
+    seconds_per_candidate: float = 20.0
+    max_rounds: int = 0
+    patience: int = 3
+    seed: int = 2013
+    device: str = "auto"
+    threads: int = 1
+
+    def parameters(self) -> dict[str, Any]:
+        """As the manifest records them."""
+        return {**asdict(self), "candidates": list(self.candidates)}
+
+
+def check_settings(
+    candidates: Sequence[str] = (),
+    seconds_per_candidate: float = Settings.seconds_per_candidate,
+    max_rounds: int = Settings.max_rounds,
+    patience: int = Settings.patience,
+    seed: int = Settings.seed,
+    device: str = Settings.device,
+    threads: int = Settings.threads,
+) -> Settings:
+    """Check what a user gave; the candidates' names are checked once the task is known.
+
+    Raises:
+        BadInput: A parameter is out of its range.
+    """
+    if not (math.isfinite(seconds_per_candidate) and seconds_per_candidate > 0):
+        raise BadInput(f"seconds_per_candidate is {seconds_per_candidate}; give a number above 0")
+    for name, value, least in (("max_rounds", max_rounds, 0), ("patience", patience, 1), ("threads", threads, 1)):
+        if value < least:
+            raise BadInput(f"{name} is {value}; give a whole number from {least}")
+    if not 0 <= seed < 2**31:
+        raise BadInput(f"seed is {seed}; give a whole number from 0 to {2**31 - 1}")
+    if device not in DEVICES:
+        raise BadInput(f"device {device!r} is unknown; use one of {', '.join(DEVICES)}")
+    names = tuple(str(name) for name in candidates)
+    return Settings(names, float(seconds_per_candidate), max_rounds, patience, seed, device, threads)

@@ -1,0 +1,72 @@
+"""What MLflow is told: a run of the step with one run inside it for each candidate."""
+
+import time
+from typing import Any
+
+from components.common.bundles import Bundle
+from components.common.mlflow_access import mlflow_module, tracking_faults
+from components.common.tracking import child_run, log_dataset, tracked_run
+from components.train.records import Trained
+from components.train.rounds import Fitted
+from components.train.settings import Settings
+
+_MOST_METRICS = 1000  # what MLflow takes in one request
+
+
+def track(trained: list[Trained], settings: Settings, source: Bundle, models: Bundle) -> None:
+    """Log the candidates: parameters, tags, and both losses by round, in as few requests as MLflow allows.
+
+    Raises:
+        EnvironmentFault: MLflow is down or denies access.
+    """
+    client = mlflow_module().MlflowClient()
+    with tracked_run("train") as run:
+        log_dataset(source, "training")
+        _log(client, run, [], settings.parameters(), {"sluice.models": models.id})
+        for entry in trained:
+            with child_run(entry.candidate.name) as child:
+                fitted = entry.fitted
+                tags = {
+                    "sluice.family": fitted.model.family,
+                    "sluice.baseline": str(entry.candidate.baseline).lower(),
+                    "sluice.stopped_by": fitted.stopped_by,
+                    "sluice.models": models.id,
+                }
+                _log(client, child, _metrics(fitted), fitted.parameters, tags)
+
+
+def _metrics(fitted: Fitted) -> list[tuple[str, float, int]]:
+    """Name, value and step; the numbers without a history belong to the kept round."""
+    curve = [
+        (name, value, point.round)
+        for point in fitted.curve
+        for name, value in (
+            ("train_log_loss", point.train_log_loss),
+            ("validation_log_loss", point.validation_log_loss),
+            ("seconds", point.seconds),
+        )
+    ]
+    best = ("best_validation_log_loss", fitted.kept.validation_log_loss, fitted.kept.round)
+    return [*curve, best, ("size", float(fitted.model.size), fitted.kept.round)]
+
+
+def _log(
+    client: Any,  # noqa: ANN401 - MLflow, imported late
+    run: str,
+    metrics: list[tuple[str, float, int]],
+    parameters: dict[str, Any],
+    tags: dict[str, str],
+) -> None:
+    from mlflow.entities import Metric, Param, RunTag
+
+    now = int(time.time() * 1000)
+    entities = [Metric(name, value, now, step) for name, value, step in metrics]
+    with tracking_faults():
+        client.log_batch(
+            run,
+            metrics=entities[:_MOST_METRICS],
+            params=[Param(name, str(value)) for name, value in parameters.items()],
+            tags=[RunTag(name, value) for name, value in tags.items()],
+        )
+        for start in range(_MOST_METRICS, len(entities), _MOST_METRICS):
+            client.log_batch(run, metrics=entities[start : start + _MOST_METRICS])

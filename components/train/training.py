@@ -1,0 +1,95 @@
+"""The step: read the parts, train every candidate, publish them as one bundle, and tell MLflow."""
+
+import json
+import platform
+import sys
+import tempfile
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from components.common.bundles import Bundle, publish
+from components.common.models import save_model
+from components.common.steps import default_store, producer, progress
+from components.train.catalogue import choose
+from components.train.curves import curves_page
+from components.train.parts import Parts, read_parts
+from components.train.records import Trained, timings, training_record
+from components.train.settings import Settings
+from components.train.tracking import track
+
+TRAINING = "training.json"
+_STEP = "train"
+_LIBRARIES = {"sklearn": "scikit-learn", "torch": "torch", "numpy": "numpy", "skops": "skops"}
+
+
+@dataclass(frozen=True)
+class Result:
+    """What the step gives.
+
+    Attributes:
+        bundle: The published models.
+        page: The HTML page with the learning curves.
+        losses: Validation log loss in nats by candidate.
+    """
+
+    bundle: Bundle
+    page: str
+    losses: dict[str, float]
+
+
+def run(splits: str, settings: Settings) -> Result:
+    """Train baselines and candidates, simplest first, and publish them; nothing is published unless all succeed.
+
+    Args:
+        splits: The address of a dataset with the parts train and validation.
+        settings: Checked parameters.
+
+    Raises:
+        BadInput: The dataset cannot be learned from, or a candidate's name is unknown.
+        EnvironmentFault: The store or MLflow failed.
+    """
+    with read_parts(splits) as (source, parts):
+        candidates = choose(settings.candidates, parts.task)
+        _tell(parts)
+        trained = [Trained(candidate, candidate.fit(parts, settings)) for candidate in candidates]
+        bundle = _publish(trained, parts, settings, source)
+    track(trained, settings, source, bundle)
+    losses = {entry.candidate.name: entry.fitted.kept.validation_log_loss for entry in trained}
+    return Result(bundle, curves_page(trained, settings), losses)
+
+
+def _publish(trained: list[Trained], parts: Parts, settings: Settings, source: Bundle) -> Bundle:
+    with tempfile.TemporaryDirectory(prefix="sluice-") as name:
+        folder = Path(name)
+        for entry in trained:
+            save_model(folder / entry.candidate.name, entry.fitted.model, parts.task)
+        record = training_record(trained, settings)
+        (folder / TRAINING).write_text(json.dumps(record, indent=1, sort_keys=True, allow_nan=False))
+        details = {
+            **parts.task.details(),
+            "timings": timings(trained),
+            "environment": _environment(trained, settings),
+            "rows": {"train": len(parts.train.labels), "validation": len(parts.validation.labels)},
+        }
+        made_by = producer(_STEP, settings.parameters())
+        return publish(default_store(), folder, "model", made_by, parents=(source.id,), details=details)
+
+
+def _tell(parts: Parts) -> None:
+    rows = f"{len(parts.train.labels):,} rows to learn from, {len(parts.validation.labels):,} to stop by"
+    progress(f"{parts.task.name}: {rows}; features: {len(parts.task.features)}, classes: {len(parts.task.classes)}")
+
+
+def _environment(trained: list[Trained], settings: Settings) -> dict[str, Any]:
+    """What else the numbers depend on, beside the data and the seed."""
+    devices = {str(entry.fitted.parameters["device"]) for entry in trained if "device" in entry.fitted.parameters}
+    versions = {label: version(name) for label, name in _LIBRARIES.items() if label in sys.modules}
+    return {
+        "threads": settings.threads,
+        "device": ", ".join(sorted(devices)) or "cpu",
+        "machine": platform.machine(),
+        "python": platform.python_version(),
+        "versions": versions,
+    }

@@ -1,0 +1,1 @@
+"""Holds a lake's tables to their data contract; the first gate."""

@@ -1,0 +1,44 @@
+"""The second half that every supervised pipeline shares: train, judge, register, report."""
+
+from typing import Any, NamedTuple
+
+from kfp.dsl import HTML, Artifact
+
+from components.evaluate.component import evaluate
+from components.register.component import register
+from components.report.component import report
+from components.train.component import train
+
+
+class Outputs(NamedTuple):
+    """What such a pipeline gives: one HTML report, and the result as JSON."""
+
+    report: HTML
+    result: Artifact
+
+
+def learn(splits: Any, data_page: Any, *, candidates: Any, seconds_per_candidate: Any, seed: Any) -> Outputs:  # noqa: ANN401 - KFP's pipeline channels
+    """Add the tasks from training to the report.
+
+    Evaluation, registration and the report depend on the registry's present champion, which no cache key can see:
+    they always run.
+
+    Args:
+        splits: The split dataset.
+        data_page: The HTML page about the data that opens the report.
+        candidates: Models to train, or an empty list for all that fit.
+        seconds_per_candidate: Time budget, in seconds.
+        seed: For training and for the bootstrap.
+    """
+    trained = train(splits=splits, candidates=candidates, seconds_per_candidate=seconds_per_candidate, seed=seed)
+    models = trained.outputs["models"]
+    evaluated = evaluate(splits=splits, models=models, seed=seed).set_caching_options(False)
+    registered = register(splits=splits, models=models, evaluation=evaluated.outputs["evaluation"])
+    registered.set_caching_options(False)
+    told = report(
+        quality=data_page,
+        curves=trained.outputs["curves"],
+        evaluation=evaluated.outputs["page"],
+        result=registered.outputs["result"],
+    ).set_caching_options(False)
+    return Outputs(report=told.outputs["report"], result=registered.outputs["result"])

@@ -1,0 +1,35 @@
+"""The same contracts on images: handwritten digits as PNG files, learned by a convolutional network."""
+
+from kfp import dsl
+
+from components.ingest_images.component import ingest_images
+from components.split.component import split
+from pipelines._learning import Outputs, learn
+
+
+@dsl.pipeline(name="digits-to-model", description="Trains, judges and registers a model from a folder of images.")
+def digits_to_model(
+    lake: str = "lakes/digits",
+    shares: list[float] = [0.7, 0.15, 0.15],
+    candidates: list[str] = [],
+    seconds_per_candidate: float = 60.0,
+    seed: int = 2013,
+) -> Outputs:
+    """Trains, judges and registers a model from a folder of images.
+
+    Args:
+        lake: Where the images are: a key of the store, a path that starts with ./ or /, or s3://bucket/prefix.
+        shares: Shares of the images for training, validation and test; they add up to 1.
+        candidates: Models to train; empty takes all that fit the task.
+        seconds_per_candidate: Time budget of each candidate, in seconds.
+        seed: Decides the split, the models' random numbers and the bootstrap.
+    """
+    ingested = ingest_images(lake=lake).set_caching_options(False)
+    parts = split(sampled=ingested.outputs["images"], strategy="stratified", shares=shares, seed=seed)
+    return learn(
+        parts.outputs["splits"],
+        ingested.outputs["page"],
+        candidates=candidates,
+        seconds_per_candidate=seconds_per_candidate,
+        seed=seed,
+    )

@@ -1,0 +1,76 @@
+"""`-p key=value` from the command line, as values of the types that a pipeline declares."""
+
+import json
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from components.common.errors import BadInput
+from sluice.catalog import Parameter, Pipeline, near
+
+
+def parse_arguments(pipeline: Pipeline, pairs: Iterable[str]) -> dict[str, Any]:
+    """Turn `key=value` words into arguments of a pipeline.
+
+    Args:
+        pipeline: Whose parameters they are.
+        pairs: E.g. `["seed=7", 'features=["distance"]']`; a list may also be given as `a,b,c`.
+
+    Returns:
+        The values by name; parameters that are not named keep their defaults.
+
+    Raises:
+        BadInput: A word has no `=`, names no parameter, is given twice, or its value is of another type.
+    """
+    known = {parameter.name: parameter for parameter in pipeline.parameters}
+    arguments: dict[str, Any] = {}
+    for pair in pairs:
+        name, separator, text = pair.partition("=")
+        if not separator:
+            raise BadInput(f"-p {pair!r} has no '='; write -p name=value")
+        if name not in known:
+            hint = near(name, list(known)) or f"; it has {', '.join(known)}"
+            raise BadInput(f"parameter {name!r} is unknown to pipeline {pipeline.name}{hint}")
+        if name in arguments:
+            raise BadInput(f"parameter {name!r} is given twice; keep one of them")
+        arguments[name] = _value(known[name], text)
+    return arguments
+
+
+def _value(parameter: Parameter, text: str) -> Any:  # noqa: ANN401 - the type is the parameter's
+    read, example = _READERS[parameter.type]
+    try:
+        return read(text)
+    except ValueError:
+        name, kind = parameter.name, parameter.type.lower()
+        raise BadInput(f"parameter {name!r}: {text!r} is no {kind}; write e.g. -p {name}={example}") from None
+
+
+def _boolean(text: str) -> bool:
+    words = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+    if text.lower() not in words:
+        raise ValueError(text)
+    return words[text.lower()]
+
+
+def _list(text: str) -> list[Any]:
+    if not text.lstrip().startswith("["):
+        return [word.strip() for word in text.split(",") if word.strip()]
+    values: list[Any] = _json(text, list)
+    return values
+
+
+def _json(text: str, kind: type) -> Any:  # noqa: ANN401 - JSON
+    value = json.loads(text)
+    if not isinstance(value, kind):
+        raise ValueError(text)
+    return value
+
+
+_READERS: dict[str, tuple[Callable[[str], Any], str]] = {
+    "String": (str, "text"),
+    "Integer": (int, "7"),
+    "Float": (float, "0.5"),
+    "Boolean": (_boolean, "true"),
+    "List": (_list, '\'["a", "b"]\''),
+    "Dict": (lambda text: _json(text, dict), "'{\"a\": 1}'"),
+}

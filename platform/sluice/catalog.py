@@ -1,0 +1,61 @@
+"""The pipelines that this installation offers, found by looking, not by a list that someone must keep."""
+
+import difflib
+import importlib
+import pkgutil
+from dataclasses import dataclass
+from typing import Any
+
+import pipelines
+from components.common.errors import BadInput
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter of a pipeline; the type is KFP's word: `String`, `Integer`, `Float`, `Boolean`, `List`, `Dict`."""
+
+    name: str
+    type: str
+    default: Any
+    description: str
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """A pipeline by the name of its module, with KFP's own object behind it."""
+
+    name: str
+    summary: str
+    parameters: tuple[Parameter, ...]
+    component: Any
+
+
+def pipeline_names() -> list[str]:
+    """The names of all pipelines, sorted; nothing is imported."""
+    names = (module.name for module in pkgutil.iter_modules(pipelines.__path__))
+    return sorted(name for name in names if not name.startswith("_"))
+
+
+def find_pipeline(name: str) -> Pipeline:
+    """Load one pipeline; dashes and underscores mean the same.
+
+    Raises:
+        BadInput: There is none of that name.
+    """
+    wanted, known = name.replace("-", "_"), pipeline_names()
+    if wanted not in known:
+        raise BadInput(f"pipeline {name!r} is unknown{near(wanted, known)}; `sluice pipelines` lists them")
+    component = getattr(importlib.import_module(f"pipelines.{wanted}"), wanted)
+    inputs = component.component_spec.inputs or {}
+    parameters = tuple(
+        # KFP writes a list's type with that of its items, `List[String]`; the items are the step's to check.
+        Parameter(key, i.type.partition("[")[0], i.default, i.description or "")
+        for key, i in inputs.items()
+    )
+    return Pipeline(wanted, (component.description or "").split("\n\n")[0], parameters, component)
+
+
+def near(word: str, known: list[str]) -> str:
+    """` (did you mean 'x'?)` when a known word is close, else nothing."""
+    close = difflib.get_close_matches(word, known, n=1)
+    return f" (did you mean {close[0]!r}?)" if close else ""

@@ -1,0 +1,104 @@
+"""`sluice doctor`: whether this machine has what Sluice needs, each finding with the way out."""
+
+import importlib.metadata
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from components.common import steps
+from components.common.errors import SluiceError
+
+Level = Literal["ok", "warning", "error"]
+DISK_BYTES = 2 * 1024**3
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing looked at: what, how it stands, and what to do when it does not."""
+
+    name: str
+    level: Level
+    message: str
+
+
+def examine() -> Iterator[Finding]:
+    """Look at Python, packages, disk, store, tracking and the demo lake, one finding at a time."""
+    for check in (_python, _packages, _memory, _disk, _store, _tracking, _lake, _java):
+        try:
+            yield check()
+        except SluiceError as error:
+            yield Finding(check.__name__.strip("_"), "error", str(error))
+
+
+def _python() -> Finding:
+    version = ".".join(map(str, sys.version_info[:3]))
+    if (3, 11) <= sys.version_info[:2] <= (3, 13):
+        return Finding("python", "ok", f"{version} at {sys.executable}")
+    return Finding("python", "error", f"{version} is outside 3.11 to 3.13; make the environment with another Python")
+
+
+def _packages() -> Finding:
+    wanted = ("kfp", "mlflow", "duckdb", "ibis-framework", "scikit-learn", "torch", "minio")
+    versions, missing = [], []
+    for name in wanted:
+        try:
+            versions.append(f"{name} {importlib.metadata.version(name)}")
+        except importlib.metadata.PackageNotFoundError:
+            missing.append(name)
+    if missing:
+        return Finding(
+            "packages", "error", f"{', '.join(missing)} missing; run `make demo`, or pip install 'sluice[all]'"
+        )
+    return Finding("packages", "ok", ", ".join(versions))
+
+
+def _memory() -> Finding:
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1024**3
+    level: Level = "ok" if total >= 4 else "warning"
+    return Finding("memory", level, f"{total:.0f} GiB and {os.cpu_count()} cores; the demo wants 4 GiB")
+
+
+def _disk() -> Finding:
+    place = steps.home()
+    while not place.exists():
+        place = place.parent
+    free = shutil.disk_usage(place).free
+    text = f"{free / 1024**3:.1f} GiB free at {place}"
+    if free < DISK_BYTES:
+        return Finding("disk", "error", f"{text}; free some, or point SLUICE_HOME at another disk")
+    return Finding("disk", "ok", text)
+
+
+def _store() -> Finding:
+    store = steps.default_store()
+    key = f"doctor/{os.urandom(4).hex()}"
+    store.put_bytes(key, b"doctor")
+    store.get_bytes(key)
+    store.delete(key)
+    return Finding("store", "ok", f"{store.uri} can be written, read and deleted from")
+
+
+def _tracking() -> Finding:
+    from components.common.mlflow_access import mlflow_module, tracking_exists, tracking_faults, tracking_uri
+
+    if not tracking_exists():
+        return Finding("tracking", "ok", f"MLflow's database will be made at {tracking_uri()}")
+    with tracking_faults():
+        count = len(mlflow_module().MlflowClient().search_registered_models())
+    return Finding("tracking", "ok", f"MLflow answers, {count} registered models")
+
+
+def _lake() -> Finding:
+    lake = steps.open_lake("lakes/flights")
+    if lake.exists("contract.yaml"):
+        return Finding("lake", "ok", f"the flights lie at {lake.uri}")
+    return Finding("lake", "warning", f"no flights at {lake.uri}; lay them out with `sluice lake flights`")
+
+
+def _java() -> Finding:
+    if shutil.which("java"):
+        return Finding("java", "ok", "there, for sampling on Spark")
+    return Finding("java", "warning", "no `java` on the PATH: only sampling on Spark needs it (17 or newer)")

@@ -1,0 +1,94 @@
+"""The lineage as a tree in the terminal."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.tree import Tree
+
+from components.common.promotions import Promotion
+from components.common.provenance import Origin, Source
+from sluice.lineage import Lineage
+
+_SIGNS = {"promoted": "[green]✓ promoted[/]", "refused": "[red]✗ refused[/]", "unchanged": "[yellow]= unchanged[/]"}
+_MOST_GROUPS = 6
+
+
+def show(lineage: Lineage, console: Console) -> None:
+    """Print a lineage: model, decisions, data step by step from the lake on, code."""
+    model = lineage.model
+    aliases = f" ({', '.join(model.aliases)})" if model.aliases else ""
+    tree = Tree(f"[bold]{escape(model.name)}[/] version {model.version}[cyan]{escape(aliases)}[/]")
+    about = tree.add("Model")
+    for name, value in (
+        ("candidate", model.candidate),
+        ("digest", model.digest),
+        ("registered", model.registered),
+        ("evaluation", model.evaluation),
+        ("replaced", f"version {lineage.replaced}" if lineage.replaced else "no earlier champion"),
+        ("replaced by", f"version {lineage.replaced_by}" if lineage.replaced_by else ""),
+    ):
+        _line(about, name, value)
+    _decisions(tree.add("Decisions"), lineage.decisions)
+    data = tree.add("Data, from the lake on")
+    for entry in lineage.origins:
+        _origin(data, entry)
+    code = tree.add("Code and run")
+    for name, value in (
+        ("commit", model.commit),
+        ("environment", model.environment),
+        ("pipeline run", "/".join(filter(None, (model.pipeline, model.run)))),
+        ("MLflow run", model.mlflow_run),
+    ):
+        _line(code, name, value)
+    console.print(tree, highlight=False)
+
+
+def _line(tree: Tree, name: str, value: str) -> None:
+    if value:
+        tree.add(f"[dim]{name}[/] {escape(value)}")
+
+
+def _decisions(tree: Tree, records: Iterable[Promotion]) -> None:
+    for record in records:
+        by = f"by {record.who}" + (f" in {record.run}" if record.run else "")
+        node = tree.add(f"{_SIGNS[record.decision]} {record.when} [dim]{escape(by)}[/]")
+        node.add(escape(record.reason))
+        for check in record.evidence.get("checks", ()):
+            sign = "[green]✓[/]" if check["passed"] else "[red]✗[/]"
+            node.add(f"{sign} {escape(check['name'])}: {escape(check['message'])}")
+
+
+def _origin(tree: Tree, entry: Origin) -> None:
+    rows = ", ".join(f"{name} {count:,}" for name, count in entry.rows.items())
+    node = tree.add(f"[bold]{escape(entry.step)}[/] [cyan]{entry.id[:12]}[/] {escape(rows)}")
+    by_table: dict[str, list[Source]] = {}
+    for source in entry.sources:
+        by_table.setdefault(source.table, []).append(source)
+    for table, sources in by_table.items():
+        _line(node, table, _files(sources))
+    _line(node, "parameters", _pairs(entry.parameters))
+    _line(node, "design", _pairs(_short(entry.design)))
+    _line(node, "made", " ".join(filter(None, (entry.created, entry.run, f"commit {entry.commit[:12]}"))))
+
+
+def _files(sources: list[Source]) -> str:
+    """One file with its digest, or the first and the last of many."""
+    first, last = sources[0], sources[-1]
+    if first is last:
+        return f"{first.path} sha256 {first.sha256[:12]}"
+    return f"{len(sources)} files, {first.path} to {last.path}"
+
+
+def _short(design: Mapping[str, Any]) -> dict[str, Any]:
+    """The design without its long lists of strata; `--json` has them."""
+    return {
+        key: f"{len(value)} strata" if key == "groups" and len(value) > _MOST_GROUPS else value
+        for key, value in design.items()
+        if key != "parts"
+    }
+
+
+def _pairs(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key}={value}" for key, value in values.items())

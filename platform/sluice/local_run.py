@@ -1,0 +1,162 @@
+"""Runs a pipeline on this machine: KFP's own local runner, each step a process, MLflow and the store in one folder.
+
+Results are reused through KFP's local cache. Its key holds a step's arguments and input addresses, and those addresses
+are content addresses; what the key cannot see, the code and the installed packages, names the cache's folder instead.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from components.common import steps
+from components.common.errors import BadInput, EnvironmentFault, SluiceError
+from components.common.tracking import tracked_run
+from sluice.catalog import Pipeline
+from sluice.progress import StepTimes, captured
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a run left behind.
+
+    Attributes:
+        run: The run's id, also the name of its folder.
+        result: The content of the pipeline's output artifact `result`.
+        report: The HTML report.
+        log: Everything that the steps printed.
+        seconds: From start to end.
+        times: Seconds by step; None where the result was reused.
+    """
+
+    run: str
+    result: dict[str, Any]
+    report: Path
+    log: Path
+    seconds: float
+    times: StepTimes
+
+
+def run_pipeline(
+    pipeline: Pipeline,
+    arguments: Mapping[str, Any],
+    console: Console,
+    *,
+    quiet: bool = False,
+    reuse: bool = True,
+) -> RunResult:
+    """Run a pipeline to its end.
+
+    Args:
+        pipeline: Which.
+        arguments: By parameter name; defaults stand for the rest.
+        console: Where progress goes.
+        quiet: Show no progress.
+        reuse: Take results of earlier runs where code, parameters and inputs are the same.
+
+    Raises:
+        BadInput: A step refused its input; the message is the step's own.
+        EnvironmentFault: A service or the machine failed.
+        SluiceError: A step broke; the message names the log.
+    """
+    started = datetime.now(UTC)
+    run = f"{started:%Y%m%d-%H%M%S}-{pipeline.name}-{os.urandom(2).hex()}"
+    folder = steps.home() / "runs" / run
+    folder.mkdir(parents=True)
+    log, failure = folder / "run.log", folder / "failure.json"
+    with (
+        _environment(_variables(pipeline, run, failure)),
+        tracked_run(run) as tracking_run,
+        _environment({"MLFLOW_RUN_ID": tracking_run}),
+        _explained(log, failure),
+        captured(log, console, quiet=quiet) as output,
+    ):
+        outputs = _execute(pipeline, arguments, folder, reuse=reuse)
+    report = _keep_report(outputs["report"].path, run)
+    result = json.loads(Path(outputs["result"].path).read_text())
+    seconds = (datetime.now(UTC) - started).total_seconds()
+    return RunResult(run, result, report, log, seconds, output.times)
+
+
+def _variables(pipeline: Pipeline, run: str, failure: Path) -> dict[str, str]:
+    """What the steps' processes learn from their environment."""
+    return {
+        steps.HOME: str(steps.home()),
+        steps.STORE: steps.default_store().uri,
+        steps.PIPELINE: pipeline.name,
+        steps.RUN: run,
+        steps.COMMIT: steps.code_commit(),
+        steps.ENVIRONMENT: steps.environment_digest(),
+        steps.TERMINATION_LOG: str(failure),
+        # Idle threads of BLAS and OpenMP spin: on a busy machine they cost more than they compute here.
+        "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"),
+        "OPENBLAS_NUM_THREADS": os.environ.get("OPENBLAS_NUM_THREADS", "1"),
+        "PYTHONSAFEPATH": "1",  # a folder `components` where the command is typed must not shadow ours
+    }
+
+
+def _execute(pipeline: Pipeline, arguments: Mapping[str, Any], folder: Path, *, reuse: bool) -> dict[str, Any]:
+    from kfp import local
+
+    # KFP removes this folder at the end of a run, so it must be one of its own.
+    workspace = tempfile.mkdtemp(prefix="sluice-workspace-")
+    local.init(
+        local.SubprocessRunner(use_venv=False),
+        pipeline_root=str(folder),
+        workspace_root=workspace,
+        enable_caching=reuse,
+        cache_root=str(steps.home() / "cache" / _code_digest()),
+    )
+    outputs: dict[str, Any] = pipeline.component(**arguments).outputs
+    return outputs
+
+
+def _code_digest() -> str:
+    """SHA-256 over the source of the steps and pipelines, and the environment they run in."""
+    digest = hashlib.sha256(steps.environment_digest().encode())
+    root = Path(__file__).parents[2]
+    for package in ("components", "pipelines"):
+        for path in sorted(p for p in (root / package).rglob("*") if p.is_file() and p.suffix != ".pyc"):
+            digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
+
+
+@contextlib.contextmanager
+def _explained(log: Path, failure: Path) -> Iterator[None]:
+    """KFP's runner says only which step failed; say instead what the step itself said."""
+    try:
+        yield
+    except RuntimeError as error:
+        if failure.exists():
+            said = json.loads(failure.read_text())
+            kind = BadInput if said["exit_code"] == BadInput.exit_code else EnvironmentFault
+            raise kind(f"step {said['step']}: {said['message']}") from None
+        raise SluiceError(f"{error} Its output, with the traceback, is in {log}") from None
+
+
+@contextlib.contextmanager
+def _environment(variables: Mapping[str, str]) -> Iterator[None]:
+    before = dict(os.environ)
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def _keep_report(path: str, run: str) -> Path:
+    """Give the report a name that a browser knows."""
+    target = steps.home() / "reports" / f"{run}.html"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(path, target)
+    return target

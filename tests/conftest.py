@@ -1,0 +1,184 @@
+"""Fixtures that several tests share: a real MinIO server, and each kind of store.
+
+With SLUICE_REQUIRE_ALL=1, as in CI, a test that skips itself (for want of MinIO, Java, …) fails instead.
+"""
+
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from minio import Minio
+
+from components.common.stores import Store, open_store
+from tests.sluice_command import Sluice
+
+ROOT = Path(__file__).parents[1]
+START_SECONDS = 30.0
+
+
+class MinioServer:
+    """A MinIO server of our own on a free loopback port, with random credentials."""
+
+    def __init__(self, program: str, folder: Path, certificates: Path | None = None) -> None:
+        self.access_key, self.secret_key = secrets.token_hex(8), secrets.token_hex(16)
+        self.folder, self.port, self.scheme = folder, free_port(), "https" if certificates else "http"
+        self.endpoint = f"{self.scheme}://127.0.0.1:{self.port}"
+        self._command = [program, "server", "--quiet", "--address", f"127.0.0.1:{self.port}", str(folder / "data")]
+        self._command += ["--certs-dir", str(certificates or folder / "no-certificates")]
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def launch(self) -> None:
+        """Start the process, with what it kept from before; do not wait."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        own = {"MINIO_ROOT_USER": self.access_key, "MINIO_ROOT_PASSWORD": self.secret_key}
+        own |= {"MINIO_BROWSER": "off", "MINIO_UPDATE": "off", "HOME": str(self.folder)}
+        with (self.folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                self._command, env=os.environ | own, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
+
+    def start(self) -> "MinioServer":
+        """Start, and wait until it takes requests."""
+        self.launch()
+        deadline = time.monotonic() + START_SECONDS
+        while not self._ready():
+            exited = self._process is None or self._process.poll() is not None
+            if exited or time.monotonic() > deadline:
+                self.stop()
+                pytest.fail(f"MinIO did not start:\n{(self.folder / 'log').read_text()[-2000:]}")
+            time.sleep(0.05)
+        return self
+
+    def stop(self) -> None:
+        """Kill the process, as a power cut would."""
+        if self._process:
+            self._process.kill()
+            self._process.wait(timeout=10)
+            self._process = None
+
+    def client(self) -> Minio:
+        """The SDK's client with the server's own credentials, for what a store does not do."""
+        return Minio(f"127.0.0.1:{self.port}", self.access_key, self.secret_key, secure=self.scheme == "https")
+
+    def bucket(self) -> str:
+        """Make a bucket; its name."""
+        name = f"test-{secrets.token_hex(6)}"
+        self.client().make_bucket(name)
+        return name
+
+    def settings(self) -> dict[str, str]:
+        """The AWS variables that lead to this server."""
+        return {
+            "AWS_ENDPOINT_URL": self.endpoint,
+            "AWS_ACCESS_KEY_ID": self.access_key,
+            "AWS_SECRET_ACCESS_KEY": self.secret_key,
+        }
+
+    def _ready(self) -> bool:
+        if self.scheme == "https":
+            with socket.socket() as probe:
+                return probe.connect_ex(("127.0.0.1", self.port)) == 0
+        try:
+            with urllib.request.urlopen(f"{self.endpoint}/minio/health/cluster", timeout=1) as answer:
+                return answer.status == 200
+        except (urllib.error.URLError, OSError):
+            return False
+
+
+NewMinio = Callable[..., MinioServer]
+
+
+def free_port() -> int:
+    """A TCP port that nothing listened on a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="session")
+def new_minio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NewMinio]:
+    """Makes MinIO servers, not yet started; ends those that run at the end."""
+    named, built = os.environ.get("SLUICE_MINIO"), ROOT / ".tools/bin/minio"
+    program = named or (str(built) if built.is_file() else shutil.which("minio"))
+    if not program:
+        pytest.skip("no MinIO program: `make tools` builds it (Go 1.21 or newer), or name one in SLUICE_MINIO")
+    servers: list[MinioServer] = []
+
+    def make(certificates: Path | None = None) -> MinioServer:
+        servers.append(MinioServer(program, tmp_path_factory.mktemp("minio"), certificates))
+        return servers[-1]
+
+    yield make
+    for server in servers:
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def minio_server(new_minio: NewMinio) -> MinioServer:
+    """One MinIO server for all tests that leave it running."""
+    return new_minio().start()
+
+
+@pytest.fixture(name="free_port")
+def free_port_fixture() -> Callable[[], int]:
+    """Finds ports that nothing listens on."""
+    return free_port
+
+
+@pytest.fixture
+def no_aws(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No AWS variable of the person who tests reaches the test."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def s3(no_aws: None, minio_server: MinioServer, monkeypatch: pytest.MonkeyPatch) -> MinioServer:
+    """The shared MinIO server, with the AWS variables set for it."""
+    for name, value in minio_server.settings().items():
+        monkeypatch.setenv(name, value)
+    return minio_server
+
+
+@pytest.fixture(params=["local", pytest.param("s3", marks=pytest.mark.minio)])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    """An empty store of each kind: what holds for one must hold for the other."""
+    if request.param == "local":
+        return open_store(str(tmp_path / "store"))
+    return open_store(f"s3://{request.getfixturevalue('s3').bucket()}/some/prefix")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[Any]) -> Iterator[None]:
+    """Nothing may skip itself where everything was promised."""
+    return _required((yield))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector: pytest.Collector) -> Iterator[None]:
+    """The same for a whole module that skips itself."""
+    return _required((yield))
+
+
+def _required(report: Any) -> Any:
+    if report.skipped and os.environ.get("SLUICE_REQUIRE_ALL") == "1" and not hasattr(report, "wasxfail"):
+        report.outcome, report.longrepr = "failed", f"SLUICE_REQUIRE_ALL=1, yet skipped: {report.longrepr}"
+    return report
+
+
+@pytest.fixture(scope="session")
+def flights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The laid-out flights lake, shared: no test may change it."""
+    home = tmp_path_factory.mktemp("lake")
+    done = Sluice(home)("lake", "flights")
+    assert done.returncode == 0, done.stderr
+    return home / "store" / "lakes" / "flights"

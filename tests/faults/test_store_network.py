@@ -1,0 +1,129 @@
+"""A network that hangs, breaks off, loses or changes what passes, and one that another may listen to."""
+
+import ipaddress
+import socket
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from urllib3 import Timeout
+
+from components.common import s3 as s3_store
+from components.common import s3_connection
+from components.common.errors import BadInput, EnvironmentFault
+from components.common.stores import open_store
+from tests.conftest import MinioServer, NewMinio
+from tests.faults.conftest import Proxy
+
+pytestmark = pytest.mark.minio
+
+
+def test_what_is_corrupted_on_the_way_up_is_not_stored(s3: MinioServer, proxied: Proxy, tmp_path: Path) -> None:
+    bucket, mark = s3.bucket(), b"a mark in the content"
+    proxied.upward = lambda block: block.replace(mark, mark[::-1])
+    store = open_store(f"s3://{bucket}")
+    source = tmp_path / "source"
+    source.write_bytes(mark + b"." * 6_000_000)
+    for operation in (
+        lambda: store.put_bytes("k", mark),
+        lambda: store.put_if_absent("k", mark),
+        lambda: store.put_file("k", source),
+    ):
+        with pytest.raises(EnvironmentFault, match=rf"s3://{bucket}/k: \w+"):
+            operation()
+    assert list(store.keys()) == []
+
+
+def test_a_download_that_breaks_off_is_fetched_anew(
+    s3: MinioServer, proxied: Proxy, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    content, passed = bytes(range(256)) * 20_000, []
+
+    def cut_twice(block: bytes) -> bytes | None:
+        passed.append(len(block))
+        return None if len(passed) in (20, 45) else block
+
+    store = open_store(f"s3://{s3.bucket()}")
+    store.put_bytes("k", content)
+    proxied.downward = cut_twice
+    store.get_file("k", tmp_path / "target")
+    assert (tmp_path / "target").read_bytes() == content
+    assert capfd.readouterr().out.count("S3 broke off k") == 2
+
+
+def test_a_download_that_always_breaks_off_is_given_up(
+    s3: MinioServer, proxied: Proxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(s3_store, "PAUSES", (0, 0, 0))
+    store = open_store(f"s3://{s3.bucket()}")
+    store.put_bytes("k", bytes(3_000_000))
+    proxied.downward = lambda block: block if block.startswith(b"HTTP/1.1 200") else None
+    with pytest.raises(EnvironmentFault, match=r"s3://.*/k: no answer in 4 tries"):
+        store.get_file("k", tmp_path / "target")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_answer_lost_on_the_way_still_counts_as_ours(s3: MinioServer, proxied: Proxy) -> None:
+    lost: list[bytes] = []
+
+    def lose_the_first(block: bytes) -> bytes | None:
+        lost.append(block)
+        return None if len(lost) == 1 else block
+
+    store = open_store(f"s3://{s3.bucket()}")
+    proxied.downward = lose_the_first
+    assert store.put_if_absent("k", b"mine")
+    proxied.downward = bytes
+    assert not store.put_if_absent("k", b"mine")
+    assert lost[0].startswith(b"HTTP/1.1 200")
+
+
+def test_a_server_that_never_answers_is_given_up(
+    s3: MinioServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        endpoint = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+        monkeypatch.setattr(s3_connection, "TIMEOUT", Timeout(connect=1, read=0.3))
+        began = time.monotonic()
+        with pytest.raises(EnvironmentFault, match=r"no answer in 4 tries \(Read timed out"):
+            open_store("s3://lake").get_bytes("k")
+        assert 6 < time.monotonic() - began < 12
+
+
+@pytest.fixture
+def certificates(tmp_path: Path) -> Path:
+    """A folder with a key and a certificate for 127.0.0.1 that vouches for itself, as MinIO wants them."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "a server of the tests")])
+    now = datetime.now(UTC).replace(tzinfo=None)  # the builder compares without zones
+    address = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+    draft = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), now)
+    certificate = draft.not_valid_after(now + timedelta(days=1)).add_extension(address, critical=False)
+    folder = tmp_path / "certificates"
+    folder.mkdir()
+    pem = serialization.Encoding.PEM
+    plain = (serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    (folder / "private.key").write_bytes(key.private_bytes(pem, *plain))
+    (folder / "public.crt").write_bytes(certificate.sign(key, hashes.SHA256()).public_bytes(pem))
+    return folder
+
+
+def test_tls_trusts_the_authority_that_is_named_and_no_other(
+    new_minio: NewMinio, certificates: Path, no_aws: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = new_minio(certificates).start()
+    for name, value in server.settings().items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(EnvironmentFault, match=r"TLS failed \(.*self-signed certificate.*SSL_CERT_FILE"):
+        open_store("s3://lake").get_bytes("k")
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificates / "public.crt"))
+    with pytest.raises(BadInput, match="has no bucket 'lake'"):
+        open_store("s3://lake").get_bytes("k")
+    server.client().make_bucket("lake")
+    assert open_store("s3://lake").put_if_absent("k", b"x")
+    assert open_store("s3://lake").get_bytes("k") == b"x"

@@ -1,0 +1,70 @@
+"""The main job, end to end, as a user runs it: real flights, KFP's local runner, MLflow on SQLite."""
+
+import json
+import re
+import subprocess
+from pathlib import Path
+
+from tests.sluice_command import QUICK, Sluice
+
+Run = tuple[Sluice, subprocess.CompletedProcess[str]]
+
+
+def _json(sluice: Sluice, *words: str) -> dict:
+    done = sluice(*words, "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return json.loads(done.stdout)
+
+
+def test_the_terminal_tells_the_story(first_run: Run) -> None:
+    _, done = first_run
+    for step in ("ingest", "validate", "prepare", "sample", "split", "train", "evaluate", "register", "report"):
+        assert re.search(rf"✓ {step} ", done.stdout), done.stdout
+    assert "promoted" in done.stdout
+    assert "sluice lineage flights-late" in done.stdout
+    assert "KFP Executor" not in done.stdout
+    report = re.search(r"\S+/reports/\S+\.html", done.stdout)
+    assert report
+    assert Path(report[0]).is_file()
+
+
+def test_the_report_is_one_file_with_pictures_and_no_network(first_run: Run) -> None:
+    sluice, _ = first_run
+    (report,) = (sluice.home / "reports").glob("*.html")
+    text = report.read_text()
+    assert text.count("<svg") >= 6
+    assert "<script src" not in text
+    assert not re.search(r'(?:src|href)="https?://', text)
+    assert not re.search(r"url\((?!#|data:)", text)
+
+
+def test_running_again_reuses_results_and_registers_nothing_new(first_run: Run, flights: Path) -> None:
+    sluice, _ = first_run
+    again = _json(sluice, "run", "lake_to_model", "-p", f"lake={flights}", *QUICK)
+    reused = {name for name, seconds in again["seconds_by_step"].items() if seconds is None}
+    assert {"validate", "prepare", "sample", "split", "train"} <= reused
+    assert again["result"]["decision"] == "unchanged"
+    lineage = _json(sluice, "lineage", "flights-late")
+    assert lineage["model"]["version"] == "1"
+
+
+def test_a_fresh_run_elsewhere_gives_the_same_sample_split_and_metrics(
+    first_run: Run, flights: Path, tmp_path: Path
+) -> None:
+    sluice, _ = first_run
+    repeated = _json(sluice, "run", "lake_to_model", "-p", f"lake={flights}", *QUICK)["result"]
+    fresh = _json(Sluice(tmp_path / "other"), "run", "lake_to_model", "-p", f"lake={flights}", *QUICK)["result"]
+    assert fresh["datasets"] == repeated["datasets"]
+    assert fresh["candidates"] == repeated["candidates"]
+    assert fresh["model_digest"] == repeated["model_digest"]
+
+
+def test_lineage_answers_where_the_champion_came_from(first_run: Run) -> None:
+    sluice, _ = first_run
+    text = json.dumps(_json(sluice, "lineage", "flights-late@champion"))
+    for word in ("operations.db", "weather/2013-01.csv", "airlines.json", "stratified", "sample", "split", "promoted"):
+        assert word in text, word
+    assert _json(sluice, "lineage", "flights-late/1") == _json(sluice, "lineage", "flights-late")
+    unknown = sluice("lineage", "flights-late@nobody")
+    assert unknown.returncode == 2
+    assert "nobody" in unknown.stderr

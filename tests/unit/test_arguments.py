@@ -1,0 +1,76 @@
+"""`-p key=value` becomes typed arguments, or one line that names the parameter."""
+
+import json
+from typing import Any
+
+import pytest
+
+from components.common.errors import BadInput
+from sluice.arguments import parse_arguments
+from sluice.catalog import Parameter, Pipeline, find_pipeline, pipeline_names
+
+PIPELINE = Pipeline(
+    "example",
+    "",
+    tuple(
+        Parameter(name, kind, None, "")
+        for name, kind in {
+            "lake": "String",
+            "seed": "Integer",
+            "fraction": "Float",
+            "quick": "Boolean",
+            "features": "List",
+            "options": "Dict",
+        }.items()
+    ),
+    None,
+)
+
+
+@pytest.mark.parametrize(
+    ("pair", "value"),
+    [
+        ("lake=s3://bucket/a=b", "s3://bucket/a=b"),
+        ("lake=", ""),
+        ("seed=-7", -7),
+        ("fraction=1e-2", 0.01),
+        ("fraction=1", 1.0),
+        ("quick=Yes", True),
+        ("quick=false", False),
+        ('features=["a", "b"]', ["a", "b"]),
+        ("features=a, b", ["a", "b"]),
+        ("features=", []),
+        ('options={"a": 1}', {"a": 1}),
+    ],
+)
+def test_values_get_the_type_that_the_pipeline_declares(pair: str, value: Any) -> None:
+    assert parse_arguments(PIPELINE, [pair]) == {pair.partition("=")[0]: value}
+
+
+@pytest.mark.parametrize(
+    ("pairs", "message"),
+    [
+        (["seed"], "has no '='"),
+        (["sed=1"], "did you mean 'seed'"),
+        (["zzz=1"], "it has lake, seed"),
+        (["seed=1", "seed=2"], "given twice"),
+        (["seed=1.5"], "no integer"),
+        (["fraction=half"], "no float"),
+        (["quick=perhaps"], "no boolean"),
+        (['features=["a"'], "no list"),
+        (["options=[1]"], "no dict"),
+    ],
+)
+def test_a_wrong_word_ends_in_one_line(pairs: list[str], message: str) -> None:
+    with pytest.raises(BadInput, match=message) as caught:
+        parse_arguments(PIPELINE, pairs)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", pipeline_names())
+def test_every_default_of_a_pipeline_can_be_typed(name: str) -> None:
+    pipeline = find_pipeline(name)
+    typed = [
+        f"{p.name}={p.default if isinstance(p.default, str) else json.dumps(p.default)}" for p in pipeline.parameters
+    ]
+    assert parse_arguments(pipeline, typed) == {p.name: p.default for p in pipeline.parameters}

@@ -1,0 +1,149 @@
+"""A contract is read whole or refused in one line that names the place in it."""
+
+from contextlib import suppress
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from components.common.contracts import Availability, contract_body, contract_from_body, parse_contract
+from components.common.errors import BadInput
+
+TEXT = """
+name: shop
+license: CC0-1.0
+tables:
+  sales:
+    source: {csv: "sales/*.csv"}
+    key: [id]
+    freshness: {column: at, max_age_days: 2}
+    columns:
+      id: {type: int64, range: [1, 1000], tolerance: 0.01, unit: number, description: The sale.}
+      item: {type: string, nullable: true, values: [pen, ink], references: items.item}
+      at: {type: timestamp, availability: observed}
+  items:
+    source: {sql: "sqlite:///shop.db", table: items}
+    columns:
+      item: {type: string}
+"""
+
+
+def _body() -> dict[str, Any]:
+    body: dict[str, Any] = yaml.safe_load(TEXT)
+    return body
+
+
+def test_a_contract_says_what_its_text_says() -> None:
+    contract = parse_contract(TEXT, "contract.yaml")
+    sales = contract.tables["sales"]
+    assert (contract.name, contract.license, list(contract.tables)) == ("shop", "CC0-1.0", ["sales", "items"])
+    assert (sales.source, sales.key) == ({"csv": "sales/*.csv"}, ("id",))
+    assert (sales.freshness_column, sales.max_age_days) == ("at", 2)
+    assert (sales.columns["id"].range, sales.columns["id"].tolerance) == ((1.0, 1000.0), 0.01)
+    assert (sales.columns["item"].values, sales.columns["item"].references) == (("pen", "ink"), "items.item")
+    assert (sales.columns["id"].nullable, sales.columns["item"].nullable) == (False, True)
+    assert contract.availability("sales", "at") is Availability.OBSERVED
+    assert contract.availability("sales", "id") is Availability.SCHEDULED
+
+
+def test_what_a_manifest_remembers_is_the_contract() -> None:
+    contract = parse_contract(TEXT, "contract.yaml")
+    assert contract_from_body(contract_body(contract), "manifest") == contract
+
+
+def _changed(path: str, value: Any) -> dict[str, Any]:
+    """The contract with the value at a dotted path replaced; None takes it out."""
+    body = inner = _body()
+    *folders, last = path.split("/")
+    for folder in folders:
+        inner = inner[folder]
+    if value is None:
+        del inner[last]
+    else:
+        inner[last] = value
+    return body
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "said"),
+    [
+        ("name", None, "name missing"),
+        ("owner", "me", "unknown owner; known: license, name, tables"),
+        ("tables", {}, "`tables` must be a mapping with at least one entry"),
+        ("tables", [1], "`tables` must be a mapping"),
+        ("tables/sales", 5, "table 'sales' must be a mapping with columns, source"),
+        ("tables/sales/source", {"csv": ""}, "source must be {csv: GLOB}"),
+        ("tables/sales/source", {"sql": "sqlite:///x"}, "source must be"),
+        ("tables/sales/source", {"parquet": "x"}, "source must be"),
+        ("tables/sales/columns", {}, "`columns` must be a mapping with at least one entry"),
+        ("tables/sales/columns", ["id"], "`columns` must be a mapping"),
+        ("tables/sales/key", "id", "key must be a list"),
+        ("tables/sales/key", ["no"], "names column 'no'"),
+        ("tables/sales/freshness", {"column": "at"}, "max_age_days missing"),
+        ("tables/sales/freshness/column", "item", "'item' must be of type timestamp"),
+        ("tables/sales/freshness/max_age_days", "soon", "max_age_days 'soon' is no number"),
+        ("tables/sales/columns/id", "int64", "column 'id' must be a mapping with type"),
+        ("tables/sales/columns/id/type", "int", "type 'int' is unknown; use one of string, int64"),
+        ("tables/sales/columns/id/type", ["int64"], "is unknown"),
+        ("tables/sales/columns/id/range", [2, 1], "range [2, 1] is not [least, greatest]"),
+        ("tables/sales/columns/id/range", [1], "is not [least, greatest]"),
+        ("tables/sales/columns/id/range", ["a", 1], "range 'a' is no number"),
+        ("tables/sales/columns/item/range", [1, 2], "only a column of type int64 or float64 has a range"),
+        ("tables/sales/columns/id/values", ["1"], "values must be a list of strings"),
+        ("tables/sales/columns/item/values", "pen", "values must be a list of strings"),
+        ("tables/sales/columns/id/nullable", "no", "nullable must be true or false"),
+        ("tables/sales/columns/id/tolerance", 2, "tolerance 2 is no share"),
+        ("tables/sales/columns/id/tolerance", float("nan"), "tolerance nan is no number"),
+        ("tables/sales/columns/id/availability", "later", "availability 'later' is unknown; use one of scheduled"),
+        ("tables/sales/columns/id/colour", "red", "unknown colour"),
+        ("tables/sales/columns/item/references", "nothing.item", "references 'nothing.item' is no table.column"),
+        ("tables/sales/columns/item/references", "items", "references 'items' is no table.column"),
+        ("tables/sales/columns/ID", {"type": "int64"}, "names must differ by more than case"),
+        (
+            "tables/../up",
+            {"source": {"csv": "x"}, "columns": {"a": {"type": "string"}}},
+            "a table's name must be letters",
+        ),
+    ],
+)
+def test_what_makes_no_sense_is_refused_with_its_place(path: str, value: Any, said: str) -> None:
+    body = _body()
+    if path == "tables/../up":
+        body["tables"]["../up"] = value
+    else:
+        body = _changed(path, value)
+    with pytest.raises(BadInput) as caught:
+        contract_from_body(body, "contract.yaml")
+    assert said in str(caught.value)
+    assert str(caught.value).startswith("contract.yaml")
+
+
+@pytest.mark.parametrize(
+    "text", ["", "a: [", "- 1", "\0", "[" * 5000, "a: 2013-99-99", "&a [*a]", "!!python/object:os.system {}"]
+)
+def test_what_is_no_contract_is_refused_in_one_line(text: str) -> None:
+    with pytest.raises(BadInput, match=r"contract\.yaml"):
+        parse_contract(text, "contract.yaml")
+
+
+_WORDS = ["name", "tables", "source", "columns", "key", "freshness", "type", "range", "values", "sales", "csv", "id"]
+_LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.sampled_from([*_WORDS, "int64", "at"])
+_TREES = st.recursive(
+    _LEAVES, lambda t: st.lists(t, max_size=3) | st.dictionaries(st.sampled_from(_WORDS), t, max_size=4)
+)
+
+
+@given(data=st.data())
+def test_any_change_is_understood_or_refused(data: st.DataObject) -> None:
+    body = inner = _body()
+    while True:
+        key = data.draw(st.sampled_from(sorted(inner)))
+        if not isinstance(inner[key], dict) or data.draw(st.booleans()):
+            break
+        inner = inner[key]
+    inner[key] = data.draw(_TREES)
+    with suppress(BadInput):
+        contract = contract_from_body(body, "contract.yaml")
+        assert contract_from_body(contract_body(contract), "contract.yaml") == contract

@@ -1,0 +1,143 @@
+"""A lake of images is read back as it was laid out, or the first wrong file and line are named."""
+
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from components.common.datasets import read_dataset
+from components.common.digests import sha256_bytes
+from components.common.errors import BadInput
+from components.common.pixels import decode_png
+from components.common.steps import STORE
+from components.common.stores import Store
+from components.common.tasks import task_of
+from components.ingest_images.ingestion import Images, run
+from components.ingest_images.metadata_lines import METADATA, parse_metadata
+from sluice.digits import lay_out_digits
+
+
+def _png(value: int) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(np.full((4, 4), value, np.uint8)).save(stream, "PNG")
+    return stream.getvalue()
+
+
+@pytest.fixture
+def lake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv(STORE, str(tmp_path / "store"))
+    folder = tmp_path / "lake"
+    folder.mkdir()
+    lines = []
+    for number in (2, 0, 1):
+        data = _png(number * 50)
+        (folder / f"{number}.png").write_bytes(data)
+        lines.append({"id": f"i{number}", "file": f"{number}.png", "label": number, "sha256": sha256_bytes(data)})
+    (folder / METADATA).write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    return folder
+
+
+def _read(lake: Path) -> Images:
+    return run(str(lake), lake.parent / "page.html")
+
+
+def _change(lake: Path, number: int, **fields: Any) -> None:
+    lines = [json.loads(line) for line in (lake / METADATA).read_text().splitlines()]
+    lines[number] |= fields
+    (lake / METADATA).write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+
+
+def test_images_come_back_in_the_order_of_their_ids(lake: Path) -> None:
+    bundle = _read(lake).bundle
+    assert task_of(bundle).image == "image"
+    with read_dataset(bundle.uri) as (_, tables):
+        rows = tables["rows"].to_pyarrow().to_pylist()
+    assert [(row["id"], row["label"], row["width"]) for row in rows] == [("i0", 0, 4), ("i1", 1, 4), ("i2", 2, 4)]
+    assert decode_png(rows[1]["image"], "here")[0, 0, 0] == 50
+    assert (lake.parent / "page.html").read_text().count("data:image/png;base64") == 3
+
+
+def test_the_same_lake_is_the_same_dataset(lake: Path) -> None:
+    assert _read(lake).bundle.id == _read(lake).bundle.id
+
+
+def test_a_lake_in_any_store_is_the_same_dataset(lake: Path, store: Store) -> None:
+    for path in lake.iterdir():
+        store.put_file(f"lake/{path.name}", path)
+    assert run(f"{store.uri}/lake", lake.parent / "page.html").bundle.id == _read(lake).bundle.id
+
+
+@pytest.mark.parametrize(
+    ("spoil", "named"),
+    [
+        (lambda lake: (lake / METADATA).unlink(), METADATA),
+        (lambda lake: (lake / METADATA).write_text(""), "is empty"),
+        (lambda lake: (lake / METADATA).write_bytes(b"\xff\xfe"), "UTF-8"),
+        (lambda lake: (lake / METADATA).write_text("{\n"), "line 1 is not JSON"),
+        (lambda lake: (lake / METADATA).write_text("[]\n"), "line 1 is no JSON object"),
+        (lambda lake: (lake / "1.png").unlink(), "1.png is not there"),
+        (lambda lake: (lake / "1.png").write_bytes(b"GIF89a"), "1.png is no PNG"),
+        (lambda lake: (lake / "1.png").write_bytes(_png(50)[:45]), "1.png is a damaged PNG"),
+        (lambda lake: (lake / "1.png").write_bytes(_png(51)), "1.png differs from its SHA-256"),
+        (lambda lake: _change(lake, 1, label=10), "line 2: label 10 is outside 0 to 9"),
+        (lambda lake: _change(lake, 1, label="one"), "line 2: field 'label' must be int"),
+        (lambda lake: _change(lake, 1, label=True), "line 2: field 'label' must be int"),
+        (lambda lake: _change(lake, 1, id="i2"), "line 2: id 'i2' also stands on line 1"),
+        (lambda lake: _change(lake, 1, file="../secret.png"), "line 2: file '../secret.png'"),
+    ],
+)
+def test_what_is_wrong_is_named_and_nothing_is_written(lake: Path, spoil: Callable[[Path], object], named: str) -> None:
+    spoil(lake)
+    with pytest.raises(BadInput) as caught:
+        _read(lake)
+    assert named in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert not (lake.parent / "store").exists()
+
+
+def test_images_of_another_shape_are_named(lake: Path) -> None:
+    stream = io.BytesIO()
+    Image.fromarray(np.zeros((4, 5), np.uint8)).save(stream, "PNG")
+    (lake / "1.png").write_bytes(stream.getvalue())
+    _change(lake, 2, sha256=sha256_bytes(stream.getvalue()))
+    with pytest.raises(BadInput, match=r"1\.png is 5 x 4 grey, but 0\.png is 4 x 4 grey; give all one shape"):
+        _read(lake)
+    assert not (lake.parent / "store").exists()
+
+
+def test_the_demonstration_lake_is_read_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(STORE, str(tmp_path / "store"))
+    lay_out_digits(tmp_path / "digits")
+    assert run(str(tmp_path / "digits"), tmp_path / "page.html").rows == 1797
+
+
+@given(st.binary(max_size=300))
+def test_any_bytes_are_an_image_or_refused_in_one_line(data: bytes) -> None:
+    with pytest.raises(BadInput) as caught:
+        decode_png(data, "here")
+    assert "\n" not in str(caught.value)
+
+
+@given(st.integers(0, 60), st.binary(min_size=1, max_size=4))
+def test_a_mutated_image_is_an_image_or_refused_in_one_line(place: int, change: bytes) -> None:
+    data = bytearray(_png(7))
+    data[place : place + len(change)] = change
+    try:
+        assert decode_png(bytes(data), "here").dtype == np.uint8
+    except BadInput as error:
+        message = str(error)
+        assert message.startswith("here")
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_metadata_or_refused_in_one_line(data: bytes) -> None:
+    with pytest.raises(BadInput) as caught:
+        parse_metadata(data, "here")
+    assert "\n" not in str(caught.value)

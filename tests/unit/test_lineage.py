@@ -1,0 +1,107 @@
+"""Lineage of a really registered model: what was read, how it was sampled and split, who decided, what it replaced."""
+
+import io
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from components.common.errors import BadInput
+from components.common.registry import parse_reference
+from sluice.lineage import lineage, render
+from tests.unit import small_world
+from tests.unit.test_register import Pipeline
+
+
+@pytest.fixture
+def pipeline(tracked_home: Path, tmp_path: Path) -> Pipeline:
+    return Pipeline(small_world.splits(), tmp_path / "work")
+
+
+def test_the_champion_is_traced_back_to_the_lake(pipeline: Pipeline) -> None:
+    pipeline(small_world.GOOD)
+    found = lineage("late")
+    assert [entry.step for entry in found.origins] == ["ingest", "sample", "split", "train"]
+    assert found.origins[0].sources[0].path == "operations.db#flights"
+    assert found.origins[1].design["strata"] == ["late"]
+    assert found.origins[2].parameters["shares"] == [0.6, 0.2, 0.2]
+    assert found.origins[2].rows == {"train": 1800, "validation": 600, "test": 600}
+    assert [record.decision for record in found.decisions] == ["promoted"]
+    assert found.model.candidate == "weather"
+    assert json.loads(json.dumps(found.to_json()))["model"]["version"] == "1"
+    assert lineage("late/1") == lineage("late@challenger") == found
+
+
+def test_versions_know_what_they_replaced(pipeline: Pipeline) -> None:
+    pipeline(small_world.WORSE)
+    pipeline(small_world.GOOD)
+    first, second = lineage("late/1"), lineage("late@champion")
+    assert (first.replaced, first.replaced_by) == (None, "2")
+    assert (second.model.version, second.replaced, second.replaced_by) == ("2", "1", None)
+    assert first.model.aliases == ()
+
+
+def test_a_refused_version_keeps_its_evidence(pipeline: Pipeline) -> None:
+    pipeline(small_world.GOOD)
+    pipeline(small_world.WORSE)
+    (record,) = lineage("late@challenger").decisions
+    assert record.decision == "refused"
+    assert [check["passed"] for check in record.evidence["checks"]] == [True, True, True, False]
+
+
+def test_the_tree_shows_it_all(pipeline: Pipeline) -> None:
+    pipeline(small_world.GOOD)
+    out = io.StringIO()
+    render(lineage("late"), Console(file=out, width=100))
+    shown = out.getvalue()
+    for word in (
+        "late version 1",
+        "challenger, champion",
+        "✓ promoted",
+        "operations.db#flights",
+        "strategy=time",
+        "3,000",
+    ):
+        assert word in shown, word
+
+
+@pytest.mark.parametrize(
+    ("reference", "named"),
+    [
+        ("late@nobody", "late@champion, late/1"),
+        ("late/7", "late/1"),
+        ("early", "known: late"),
+        ("late@", "no model reference"),
+        ("", "no model reference"),
+        ("late/x", "no model reference"),
+    ],
+)
+def test_an_unknown_model_is_answered_with_the_known_ones(pipeline: Pipeline, reference: str, named: str) -> None:
+    pipeline(small_world.GOOD)
+    pipeline(small_world.WORSE)
+    with pytest.raises(BadInput, match=named):
+        lineage(reference)
+
+
+def test_without_any_run_the_way_to_a_first_model_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("SLUICE_HOME", str(tmp_path))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    with pytest.raises(BadInput, match="sluice run lake_to_model"):
+        lineage("late")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_removed_dataset_is_named(pipeline: Pipeline, tracked_home: Path) -> None:
+    pipeline(small_world.GOOD)
+    sampled = lineage("late").origins[1].id
+    shutil.rmtree(tracked_home / "store" / "datasets" / sampled)
+    with pytest.raises(BadInput, match=sampled):
+        lineage("late")
+
+
+def test_references_are_parsed() -> None:
+    assert parse_reference("flights-late") == ("flights-late", "champion", "")
+    assert parse_reference("flights-late@challenger") == ("flights-late", "challenger", "")
+    assert parse_reference("flights-late/12") == ("flights-late", "", "12")

@@ -1,0 +1,89 @@
+"""The manifest's id follows from files and derivation, and a reader refuses what does not match."""
+
+import contextlib
+import dataclasses
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from components.common.errors import BadInput
+from components.common.manifests import FileEntry, Manifest, Producer, TableEntry, parse_manifest
+
+ENTRY = FileEntry("rows/part-0.parquet", 10, "a" * 64)
+MANIFEST = Manifest(
+    kind="dataset",
+    files=(ENTRY,),
+    producer=Producer("sample", {"seed": 1}, run="r1", created="2026-01-01T00:00:00+00:00"),
+    parents=("b" * 64,),
+    tables={"rows": TableEntry((ENTRY.path,), 3, {"a": "int64"})},
+    design={"strategy": "stratified"},
+)
+
+
+def test_reading_gives_back_what_was_written() -> None:
+    assert parse_manifest(MANIFEST.to_json(), "here") == MANIFEST
+
+
+def test_time_run_and_commit_stay_outside_the_id() -> None:
+    other = dataclasses.replace(MANIFEST.producer, run="r2", commit="c", created="2027-01-01T00:00:00+00:00")
+    assert dataclasses.replace(MANIFEST, producer=other).id == MANIFEST.id
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"parents": ("c" * 64,)},
+        {"design": {"strategy": "simple"}},
+        {"producer": Producer("sample", {"seed": 2})},
+        {"producer": Producer("split", {"seed": 1})},
+        {"files": (FileEntry(ENTRY.path, 10, "c" * 64),)},
+        {"kind": "model"},
+    ],
+)
+def test_each_part_of_content_and_derivation_changes_the_id(change: dict) -> None:
+    assert dataclasses.replace(MANIFEST, **change).id != MANIFEST.id
+
+
+def test_a_changed_digest_is_refused() -> None:
+    body = json.loads(MANIFEST.to_json())
+    body["files"][0]["sha256"] = "f" * 64
+    with pytest.raises(BadInput, match="does not match"):
+        parse_manifest(json.dumps(body).encode(), "here")
+
+
+@pytest.mark.parametrize("path", ["../x", "/etc/passwd", "a/../../x", "", "manifest.json"])
+def test_a_path_that_leaves_the_folder_is_refused(path: str) -> None:
+    manifest = dataclasses.replace(MANIFEST, files=(FileEntry(path, 10, "a" * 64),), tables={})
+    with pytest.raises(BadInput):
+        parse_manifest(manifest.to_json(), "here")
+
+
+def test_another_version_is_named() -> None:
+    body = json.loads(MANIFEST.to_json()) | {"version": 99}
+    with pytest.raises(BadInput, match="version 99"):
+        parse_manifest(json.dumps(body).encode(), "here")
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_end_in_one_line(data: bytes) -> None:
+    with pytest.raises(BadInput) as caught:
+        parse_manifest(data, "here")
+    assert "\n" not in str(caught.value)
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@given(st.sampled_from(sorted(json.loads(MANIFEST.to_json()))), _JSON)
+def test_any_wrong_field_is_read_or_refused(field: str, value: object) -> None:
+    body = json.loads(MANIFEST.to_json())
+    if body[field] == value:
+        return
+    with contextlib.suppress(BadInput):  # any other exception is the failure looked for
+        parse_manifest(json.dumps(body | {field: value}).encode(), "here")

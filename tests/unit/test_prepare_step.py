@@ -1,0 +1,235 @@
+"""The step prepare on a small lake: what it builds, counts, masks and refuses."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import ibis
+import pandas as pd
+import pytest
+
+from components.common.bundles import Bundle
+from components.common.contracts import Contract, contract_body, parse_contract
+from components.common.datasets import read_dataset, write_dataset
+from components.common.engines import duckdb_engine
+from components.common.errors import BadInput
+from components.common.steps import default_store, home, producer
+from components.common.tasks import Task, task_of
+from components.prepare.flights_late import FEATURES, NEEDS
+from components.prepare.preparation import run
+
+CONTRACT = parse_contract(
+    (Path(__file__).parents[2] / "platform/sluice/nycflights13.yaml").read_text(), "nycflights13.yaml"
+)
+START = datetime(2013, 3, 1, 12, tzinfo=UTC)  # 07:00 in New York, a Friday
+HOURS = 30
+Frames = dict[str, pd.DataFrame]
+
+
+def frames() -> Frames:
+    flights = [flight(hour, n) for hour in range(HOURS) for n in range(3)]
+    weather = [
+        {
+            "origin": origin,
+            "time_hour": START + timedelta(hours=h - 2),
+            "temp": 30.0 + h,
+            "wind_speed": 5.0 + 1000 * (h == 9),
+        }
+        for h in range(HOURS)
+        for origin in ("JFK", "LGA")
+    ]
+    planes = [{"tailnum": "N1", "year": 2003, "seats": 55, "type": "T", "manufacturer": "M", "model": "X"}]
+    airports = [("JFK", -5), ("LGA", -5), ("LAX", -8)]
+    return {
+        "flights": pd.DataFrame(flights),
+        "weather": pd.DataFrame(weather),
+        "planes": pd.DataFrame(planes),
+        "airports": pd.DataFrame([{"faa": faa, "tz": tz, "lat": 1.0, "lon": 2.0, "alt": 3} for faa, tz in airports]),
+    }
+
+
+def flight(hour: int, number: int) -> dict[str, Any]:
+    """The flights of one hour: one on time, one late, one that never arrived."""
+    local = START + timedelta(hours=hour - 5)
+    body: dict[str, Any] = {
+        "year": local.year,
+        "month": local.month,
+        "day": local.day,
+        "hour": local.hour,
+        "minute": 30,
+    }
+    body |= {"time_hour": START + timedelta(hours=hour), "carrier": "UA", "flight": 7 + number, "distance": 2475}
+    body |= {"origin": "JFK" if number else "LGA", "dest": "LAX", "tailnum": "N1" if number else None}
+    body |= {"sched_arr_time": local.hour * 100 + 45, "dep_time": 1 if number < 2 or hour % 2 else None}
+    return body | {"dep_delay": 5.0, "air_time": 100.0, "arr_delay": (15.0, 16.0, None)[number]}
+
+
+def publish(tables: Frames, contract: Contract = CONTRACT) -> Bundle:
+    engine = duckdb_engine(threads=1)
+    words = {"timestamp": "timestamp('UTC')"}
+    expressions = {}
+    for name, frame in tables.items():
+        rules = contract.tables[name].columns
+        schema = {c: words.get(rule.type, rule.type) for c, rule in rules.items()}
+        full = frame.reindex(columns=list(schema)).astype(object)
+        expressions[name] = engine.create_table(name, ibis.memtable(full.where(full.notna(), None), schema=schema))
+    return write_dataset(
+        default_store(), expressions, producer("ingest", {}), details={"contract": contract_body(contract)}
+    )
+
+
+@pytest.fixture(autouse=True)
+def own_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    monkeypatch.setenv("SLUICE_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("SLUICE_STORE", raising=False)
+    return tmp_path
+
+
+def prepare(source: Bundle, features: tuple[str, ...] = (), recipe: str = "flights_late") -> Bundle:
+    summary = home() / "summary.md"
+    return run(source.uri, recipe=recipe, features=features, summary=summary)
+
+
+def rows_of(bundle: Bundle) -> pd.DataFrame:
+    with read_dataset(bundle.uri) as (_, tables):
+        return tables["rows"].to_pyarrow().to_pandas()
+
+
+def test_rows_labels_and_features_are_right() -> None:
+    bundle = prepare(publish(frames()))
+    rows = rows_of(bundle)
+    assert len(rows) == 2 * HOURS
+    assert rows[["time_hour", "carrier", "flight"]].equals(
+        rows[["time_hour", "carrier", "flight"]].sort_values(["time_hour", "flight"])
+    )
+    assert rows.late.tolist() == [0, 1] * HOURS, "15 minutes are on time, 16 are late"
+    assert rows.temp.iloc[2] == 32.0, "a flight at 13:00 has the weather of 12:00, the third hour of the records"
+    assert rows.temp.iloc[:2].tolist() == [31.0, 31.0]
+    assert rows.day_of_week.tolist() == [4] * 34 + [5] * 26, "a Friday from 7:00, then a Saturday"
+    assert set(rows.duration) == {195}, "10:30 to 10:45 three time zones further west"
+    assert rows.departures_in_hour.tolist() == [1, 2] * HOURS, "flights that never arrive were scheduled too"
+    assert rows.plane_age.fillna(-1).tolist() == [-1, 10] * HOURS
+    assert "dep_delay" not in rows
+
+
+def test_the_task_and_the_account(own_home: Path) -> None:
+    bundle = prepare(publish(frames()))
+    task = task_of(bundle)
+    assert (task.name, task.label, task.classes, task.time) == (
+        "flights-late",
+        "late",
+        ("on time", "late"),
+        "time_hour",
+    )
+    assert task.categorical == ("carrier", "origin", "dest", "manufacturer")
+    assert task.features == (*task.numeric, *task.categorical)
+    assert sorted(task.features) == sorted(FEATURES)
+    details = bundle.manifest.details
+    assert details["left_out"] == {"cancelled": HOURS // 2, "diverted": HOURS // 2}
+    assert details["masked"] == {"weather.wind_speed": 2}
+    assert details["classes"] == {"on time": HOURS, "late": HOURS}
+    temp = next(feature for feature in details["features"] if feature["name"] == "temp")
+    assert temp["availability"] == "observed"
+    assert "weather.temp" in temp["sources"]
+    assert rows_of(bundle).wind_speed.isna().sum() == 4, "two masked; in the last hour, nothing was observed before"
+    text = (home() / "summary.md").read_text()
+    assert "15 cancelled, 15 diverted" in text
+    assert "| temp | observed |" in text
+    prepare(publish(frames()))
+    assert (home() / "summary.md").read_text() == text, "published before or not, the account is the same"
+
+
+def test_the_same_input_gives_the_same_id(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    ids = []
+    for place in ("one", "two"):
+        monkeypatch.setenv("SLUICE_HOME", str(tmp_path / place))
+        ids.append(prepare(publish(frames())).id)
+    assert ids[0] == ids[1]
+
+
+def test_features_can_be_chosen() -> None:
+    task: Task = task_of(prepare(publish(frames()), ("tailnum", "distance")))
+    assert (task.numeric, task.categorical, task.heuristic) == (("distance",), ("tailnum",), None)
+
+
+@pytest.mark.parametrize(
+    ("features", "named"),
+    [
+        (
+            ("distance", "dep_delay"),
+            "'dep_delay' rests on flights.dep_delay, which is known only after the event has begun",
+        ),
+        (("air_time",), "'air_time' rests on flights.air_time, which is known only after the event has ended"),
+        (("arr_delay",), "availability arrived"),
+        (("left_out",), "'left_out' is no column"),
+        (("late",), "'late' is the label"),
+        (("distnce",), "did you mean distance"),
+        (("hour", "hour"), "'hour' twice"),
+        (("time_hour",), "models take numbers and strings"),
+    ],
+)
+def test_features_that_are_refused(features: tuple[str, ...], named: str) -> None:
+    source = publish(frames())
+    with pytest.raises(BadInput) as caught:
+        prepare(source, features)
+    assert named in str(caught.value)
+    assert len(list((home() / "store/datasets").iterdir())) == 1, "nothing but the source is published"
+
+
+def test_an_unknown_recipe_is_refused() -> None:
+    with pytest.raises(BadInput, match="recipe='flights_early' is unknown; use one of flights_late"):
+        prepare(publish(frames()), recipe="flights_early")
+
+
+@pytest.mark.parametrize(("delay", "absent"), [(0.0, "late"), (60.0, "on time")])
+def test_a_label_of_one_class_is_refused(delay: float, absent: str) -> None:
+    tables = frames()
+    tables["flights"]["arr_delay"] = delay
+    with pytest.raises(BadInput, match=f"label 'late' has no row of class '{absent}' among 90 rows"):
+        prepare(publish(tables))
+
+
+@pytest.mark.parametrize("table", ["flights", "weather", "planes", "airports"])
+def test_rows_that_repeat_are_refused(table: str) -> None:
+    tables = frames()
+    tables[table] = pd.concat([tables[table], tables[table].iloc[:5]])
+    with pytest.raises(BadInput, match=r"several rows have the key time_hour=2013-03-01 .*carrier=UA"):
+        prepare(publish(tables))
+
+
+@pytest.mark.parametrize(("table", "column"), [(table, column) for table in NEEDS for column in NEEDS[table]])
+def test_every_column_that_is_needed_is_asked_for(table: str, column: str) -> None:
+    tables = frames()
+    body = contract_body(CONTRACT)
+    del body["tables"][table]["columns"][column]
+    body["tables"][table] |= {"key": []}
+    body["tables"][table].pop("freshness", None)
+    for other in body["tables"].values():
+        for said in other["columns"].values():
+            said.pop("references", None)
+    lesser = parse_contract(str(body), "contract")
+    with pytest.raises(BadInput, match=f"needs {table}.{column}, which is missing"):
+        prepare(publish(tables, lesser))
+
+
+def test_a_key_that_breaks_its_contract_is_refused() -> None:
+    tables = frames()
+    tables["flights"].loc[3, "flight"] = 0
+    with pytest.raises(BadInput, match="key column 'flight' is null in some rows, or breaks its contract"):
+        prepare(publish(tables))
+
+
+def test_a_table_that_is_missing_is_asked_for() -> None:
+    tables = frames()
+    del tables["planes"]
+    with pytest.raises(BadInput, match="needs the table 'planes'; the dataset has airports, flights, weather"):
+        prepare(publish(tables))
+
+
+def test_a_dataset_without_a_contract_is_refused() -> None:
+    engine = duckdb_engine()
+    bundle = write_dataset(
+        default_store(), {"rows": engine.create_table("t", ibis.memtable({"a": [1]}))}, producer("x", {})
+    )
+    with pytest.raises(BadInput, match="carries no contract; use a dataset made by ingest"):
+        prepare(bundle)

@@ -1,0 +1,212 @@
+"""Register against a real MLflow registry: versions, aliases, records, the gate, crashes, and loading back."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import mlflow
+import pytest
+
+from components.common.baselines import Baseline
+from components.common.bundles import Bundle
+from components.common.errors import BadInput, EnvironmentFault
+from components.common.promotions import promotions
+from components.common.registry import CHALLENGER, CHAMPION, Version, version_by_alias, version_files, versions
+from components.common.steps import default_store
+from components.evaluate.judging import run as evaluate
+from components.evaluate.settings import Gate, Settings
+from components.register import decision, registration
+from components.register.logging_model import set_alias
+from components.register.registration import Registered, run
+from tests.unit import small_world
+
+SETTINGS = Settings(Gate(max_calibration_error=0.2, slice_tolerance=0.02, min_slice_rows=40), resamples=60, seed=1)
+
+
+@dataclass
+class Pipeline:
+    """The second half of a pipeline over one split dataset."""
+
+    data: Bundle
+    folder: Path
+    runs: int = 0
+
+    def evaluated(self, candidates: Mapping[str, Baseline]) -> tuple[Bundle, Path]:
+        self.runs += 1
+        place = self.folder / str(self.runs)
+        models = small_world.models(self.data, place / "models", candidates)
+        evaluate(self.data.uri, models.uri, SETTINGS, evaluation=place / "e.json", page=place / "e.html")
+        return models, place / "e.json"
+
+    def register(self, models: Bundle, evaluation: Path) -> Registered:
+        place = evaluation.parent
+        return run(self.data.uri, models.uri, evaluation, result=place / "result.json", card=place / "card.md")
+
+    def __call__(self, candidates: Mapping[str, Baseline]) -> Registered:
+        return self.register(*self.evaluated(candidates))
+
+
+@pytest.fixture
+def pipeline(tracked_home: Path, tmp_path: Path) -> Pipeline:
+    return Pipeline(small_world.splits(), tmp_path / "work")
+
+
+def test_the_first_good_model_becomes_champion_and_can_be_loaded(pipeline: Pipeline) -> None:
+    done = pipeline(small_world.GOOD)
+    assert (done.version.version, done.version.aliases) == ("1", (CHALLENGER, CHAMPION))
+    assert (done.record.decision, done.record.replaced, done.record.number) == ("promoted", None, 1)
+    result = json.loads((pipeline.folder / "1" / "result.json").read_text())
+    assert result["decision"] == "promoted"
+    assert result["datasets"]["split"] == pipeline.data.id
+    assert set(result["datasets"]) == {"ingest", "sample", "split"}
+    assert result["candidates"][1]["metrics"]["roc_auc"]["low"] > 0.5
+    rows = small_world.frame(20, 5)
+    served = mlflow.pyfunc.load_model("models:/late@champion").predict(rows[["noise", "weather", "carrier"]])
+    assert list(served.columns) == ["on time", "late"]
+    assert served["late"].tolist() == rows["weather"].map(small_world.RATES).tolist()
+
+
+def test_a_version_says_where_it_came_from(pipeline: Pipeline) -> None:
+    version = pipeline(small_world.GOOD).version
+    assert version.tags["sluice.splits"] == pipeline.data.id
+    assert json.loads(version.tags["sluice.datasets"])["split"] == pipeline.data.id
+    assert version.tags["sluice.model_digest"] == version.digest
+    run = mlflow.get_run(version.run)
+    assert run.data.metrics["test_roc_auc_low"] < run.data.metrics["test_roc_auc"]
+    assert run.data.params["winner_seed"] == "1"
+    card = (pipeline.folder / "1" / "card.md").read_text()
+    for heading in ("Intended use", "Data", "Metrics", "Slices", "Limits", "Provenance"):
+        assert f"\n## {heading}" in card
+    assert version.digest in card
+
+
+def test_nothing_that_mlflow_keeps_is_a_pickle(pipeline: Pipeline, tracked_home: Path) -> None:
+    pipeline(small_world.GOOD)
+    kept = [path for path in (tracked_home / "mlartifacts").rglob("*") if path.is_file()]
+    assert {path.suffix for path in kept} <= {"", ".json", ".yaml", ".txt", ".md"}
+    requirements = next(path for path in kept if path.name == "requirements.txt").read_text().split()
+    assert all("==" in line for line in requirements)
+
+
+def test_the_same_model_again_makes_no_new_version(pipeline: Pipeline) -> None:
+    pipeline(small_world.GOOD)
+    again = pipeline(small_world.GOOD)
+    assert again.record.decision == "unchanged"
+    assert again.version.version == "1"
+    assert again.version.aliases == (CHALLENGER, CHAMPION)
+    pipeline(small_world.GOOD)
+    assert [record.decision for record in promotions(default_store(), "late")] == ["promoted", "unchanged"]
+
+
+def test_a_worse_model_stays_challenger(pipeline: Pipeline) -> None:
+    pipeline(small_world.GOOD)
+    worse = pipeline(small_world.WORSE)
+    assert (worse.record.decision, worse.version.version, worse.version.aliases) == ("refused", "2", (CHALLENGER,))
+    assert "worse than the champion, version 1" in worse.record.reason
+    champion = version_by_alias("late", CHAMPION)
+    assert champion is not None
+    assert champion.version == "1"
+    evidence = promotions(default_store(), "late")[1].evidence
+    assert evidence["champion"]["differences"]["log_loss"]["low"] > 0
+    assert {check["name"] for check in evidence["checks"]} == {"baselines", "calibration", "slices", "champion"}
+
+
+def test_a_better_model_replaces_the_champion(pipeline: Pipeline) -> None:
+    pipeline(small_world.WORSE)
+    better = pipeline(small_world.GOOD)
+    assert (better.record.decision, better.record.replaced) == ("promoted", "1")
+    assert better.version.aliases == (CHALLENGER, CHAMPION)
+    first, second = promotions(default_store(), "late")
+    assert second.previous
+    assert (first.version, second.version) == ("1", "2")
+
+
+def test_an_evaluation_against_another_champion_promotes_nothing(pipeline: Pipeline) -> None:
+    models, evaluation = pipeline.evaluated(small_world.GOOD)
+    pipeline(small_world.WORSE)
+    late = pipeline.register(models, evaluation)
+    assert late.record.decision == "refused"
+    assert "champion changed" in late.record.reason
+
+
+@pytest.mark.parametrize("place", ["before the version", "before the record", "before challenger", "before champion"])
+def test_a_crash_leaves_a_state_that_the_next_run_completes(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    models, evaluation = pipeline.evaluated(small_world.GOOD)
+
+    def broken(*_: object) -> None:
+        raise EnvironmentFault("the power went")
+
+    def broken_for_champion(version: Version, alias: str) -> None:
+        set_alias(version, alias) if alias == CHALLENGER else broken()
+
+    with monkeypatch.context() as patch:
+        if place == "before the version":
+            patch.setattr(registration, "add_version", broken)
+        elif place == "before the record":
+            patch.setattr(decision, "record_promotion", broken)
+        else:
+            patch.setattr(decision, "set_alias", broken if place == "before challenger" else broken_for_champion)
+        with pytest.raises(EnvironmentFault, match="power"):
+            pipeline.register(models, evaluation)
+    assert version_by_alias("late", CHAMPION) is None
+    done = pipeline.register(models, evaluation)
+    assert done.record.decision == "promoted"
+    assert [version.version for version in versions("late")] == ["1"]
+    assert version_by_alias("late", CHAMPION) == done.version
+
+
+def test_a_champion_that_learned_from_the_test_rows_is_called_out(pipeline: Pipeline, tmp_path: Path) -> None:
+    pipeline(small_world.WORSE)
+    assert "learned from" not in pipeline(small_world.GOOD).result["checks"][3]["message"]
+    shifted = Pipeline(small_world.splits(cuts=(0.2, 0.4)), tmp_path / "shifted")
+    message = shifted(small_world.WORSE).result["checks"][3]["message"]
+    assert "it learned from 33% of these rows" in message  # trained up to 0.6; tested from 0.4 to 1
+
+
+def test_a_champion_that_cannot_judge_the_rows_is_not_replaced_by_a_machine(pipeline: Pipeline, tmp_path: Path) -> None:
+    pipeline(small_world.GOOD)
+    other = Pipeline(small_world.splits(renamed={"weather": "sky"}), tmp_path / "other")
+    models = {"sky": small_world.rule("sky", small_world.RATES)}
+    done = other(models)
+    assert done.record.decision == "refused"
+    assert "cannot judge these rows" in done.record.reason
+    assert "weather" in done.record.reason
+
+
+def test_changed_files_of_the_champion_are_noticed(pipeline: Pipeline, tracked_home: Path) -> None:
+    version = pipeline(small_world.GOOD).version
+    (path,) = (tracked_home / "mlartifacts").rglob("model.json")
+    body = json.loads(path.read_text())
+    path.write_text(json.dumps(body))
+    with pytest.raises(BadInput, match="differ from the registered digest"), version_files(version):
+        pass
+    with pytest.raises(BadInput, match="differ from the registered digest"):
+        mlflow.pyfunc.load_model("models:/late@champion")
+    with pytest.raises(BadInput, match="differ from the registered digest"):
+        pipeline(small_world.WORSE)
+
+
+def test_an_evaluation_of_other_data_is_refused(pipeline: Pipeline) -> None:
+    models, evaluation = pipeline.evaluated(small_world.GOOD)
+    other = small_world.splits(seed=2)
+    with pytest.raises(BadInput, match="judged splits"):
+        replace(pipeline, data=other).register(models, evaluation)
+    evaluation.write_text("{}")
+    with pytest.raises(BadInput, match="no evaluation"):
+        pipeline.register(models, evaluation)
+    assert versions("late") == []
+
+
+def test_a_broken_chain_of_records_stops_everything(pipeline: Pipeline) -> None:
+    pipeline(small_world.WORSE)
+    store = default_store()
+    key = "promotions/late/000001.json"
+    store.put_bytes(key, store.get_bytes(key).replace(b'"promoted"', b'"refused"'))
+    pipeline(small_world.WORSE)
+    store.put_bytes(key, store.get_bytes(key).replace(b'"refused"', b'"promoted"'))
+    with pytest.raises(BadInput, match="000002"):
+        pipeline(small_world.GOOD)
+    assert [version.version for version in versions("late")] == ["1"]

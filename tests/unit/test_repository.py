@@ -1,0 +1,107 @@
+"""What the repository promises: its shape, its locks, its Makefile, its import contracts."""
+
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).parents[2]
+STEPS = sorted(p for p in (ROOT / "components").iterdir() if p.is_dir() and p.name not in ("common", "__pycache__"))
+LOCKS = {path.stem: path.read_text() for path in sorted((ROOT / "requirements").glob("*.txt"))}
+PIN = re.compile(r"^([a-z0-9][a-z0-9._-]*)==([^\s;]+)(?: ; ([^\\]+?))? \\$", re.MULTILINE)
+MODULES = [p for folder in ("components", "pipelines", "platform", "tests") for p in (ROOT / folder).rglob("*.py")]
+
+
+def run(*command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_platform_is_no_package() -> None:
+    assert not (ROOT / "platform/__init__.py").exists()
+    done = run(sys.executable, "-c", "import platform; print(platform.python_version())")
+    assert done.stdout.strip() == ".".join(map(str, sys.version_info[:3])), done.stderr
+
+
+@pytest.mark.parametrize("name", ["operator", "platform", "types", "logging"])
+def test_no_module_hides_one_of_pythons_own(name: str) -> None:
+    assert not [p for p in MODULES if p.stem == name or (p.name == "__init__.py" and p.parent.name == name)]
+
+
+@pytest.mark.parametrize("folder", STEPS, ids=lambda path: path.name)
+def test_a_step_has_a_face_a_card_and_a_readme(folder: Path) -> None:
+    face = (folder / "component.py").read_text()
+    assert len(face.splitlines()) <= 60
+    assert "packages_to_install" not in face
+    assert "from __future__" not in face, "KFP cannot read annotations that are strings"
+    assert (folder / "__init__.py").read_text().strip().startswith('"""')
+    assert yaml.safe_load((folder / "metadata.yaml").read_text())["name"]
+    assert len((folder / "README.md").read_text().splitlines()) > 10
+
+
+def targets() -> dict[str, str]:
+    return dict(re.findall(r"^([a-z][a-z-]*):(.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE))
+
+
+def test_the_makefile_has_few_targets_and_explains_each() -> None:
+    shown = run("make", "help").stdout
+    explained = dict(re.findall(r"^make (\S+)\s+(\S.*\.)$", shown, re.MULTILINE))
+    assert set(explained) == set(targets())
+    assert len(explained) <= 15
+    assert run("make").stdout == shown
+
+
+def test_documents_name_only_targets_that_exist() -> None:
+    for name in ("README.md", "CONTRIBUTING.md"):
+        named = set(re.findall(r"(?:^|`)make ([a-z]+)\b", (ROOT / name).read_text(), re.MULTILINE))
+        assert named
+        assert named <= set(targets()), name
+
+
+def test_the_import_contracts_hold() -> None:
+    done = run(shutil.which("lint-imports", path=str(Path(sys.executable).parent)) or "lint-imports", "--no-cache")
+    assert done.returncode == 0, done.stdout
+
+
+def pins(lock: str) -> set[tuple[str, str, str]]:
+    return set(PIN.findall(LOCKS[lock]))
+
+
+@pytest.mark.parametrize("name", sorted(LOCKS))
+def test_a_lock_has_hashes_and_names_no_place(name: str) -> None:
+    requirements = [line for line in LOCKS[name].splitlines() if line and not line.lstrip().startswith(("#", "--hash"))]
+    assert len(requirements) == len(pins(name)) > 5
+    assert LOCKS[name].count("--hash=sha256:") >= len(requirements)
+    assert not re.search(r"https?:|file:|--(index|extra-index|find-links|trusted)|(^|\s)/\w", LOCKS[name], re.MULTILINE)
+
+
+def test_the_locks_agree() -> None:
+    assert sorted(LOCKS) == ["bootstrap", "demo", "dev"]
+    assert pins("demo") <= pins("dev")
+    versions = {(name, version) for name, version, _ in pins("dev")}
+    both = {name for name, _ in versions} & {name for name, _, _ in pins("bootstrap")}
+    assert both
+    assert {(name, version) for name, version, _ in pins("bootstrap") if name in both} <= versions
+
+
+def test_the_locks_follow_from_pyproject() -> None:
+    """Every direct dependency is in the lock that should have it, at a version that its range allows."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    extras, groups = project["project"]["optional-dependencies"], project["dependency-groups"]
+    used = extras.keys() - {"all", "spark"}
+    direct = {
+        "demo": [*project["project"]["dependencies"], *(wanted for extra in used for wanted in extras[extra])],
+        "dev": [*extras["spark"], *groups["dev"]],
+        "bootstrap": groups["bootstrap"],
+    }
+    for lock, texts in direct.items():
+        for wanted in map(Requirement, texts):
+            name = re.sub(r"[-_.]+", "-", wanted.name).lower()
+            found = [version for pinned, version, _ in pins(lock) if pinned == name]
+            assert found, f"{wanted} is not in requirements/{lock}.txt: run `make lock`"
+            assert all(wanted.specifier.contains(v, prereleases=True) for v in found), f"{wanted}: run `make lock`"

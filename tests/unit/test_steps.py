@@ -1,0 +1,66 @@
+"""What surrounds a step: exit codes, the termination message, and the lake's address."""
+
+import errno
+import json
+from pathlib import Path
+
+import pytest
+
+from components.common import steps
+from components.common.errors import BadInput, EnvironmentFault, SluiceError
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [(BadInput("row 3\nis wrong"), 2), (EnvironmentFault("store is down"), 1), (OSError(errno.ENOSPC, "full"), 1)],
+)
+def test_a_failure_is_one_line_an_exit_code_and_a_termination_message(
+    error: Exception, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    message = tmp_path / "failure.json"
+    monkeypatch.setenv(steps.TERMINATION_LOG, str(message))
+    with pytest.raises(SystemExit) as caught, steps.step("sample"):
+        raise error
+    said = json.loads(message.read_text())
+    assert caught.value.code == said["exit_code"] == code
+    assert said["step"] == "sample"
+    assert capsys.readouterr().out == f"[sluice] error: {said['message']}\n"
+
+
+def test_a_defect_of_ours_keeps_its_traceback() -> None:
+    with pytest.raises(ZeroDivisionError), steps.step("sample"):
+        _ = 1 / 0
+
+
+def test_messages_are_folded_to_one_line() -> None:
+    assert str(SluiceError("a\n  b\tc")) == "a b c"
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("lakes/flights", "{store}/lakes/flights"),
+        ("./lake", "{cwd}/lake"),
+        ("/data/lake", "/data/lake"),
+    ],
+)
+def test_a_plain_address_is_a_key_of_the_store(
+    address: str, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(steps.STORE, str(tmp_path / "store"))
+    wanted = expected.format(store=tmp_path / "store", cwd=tmp_path)
+    assert steps.open_lake(address).uri == wanted
+
+
+def test_an_empty_address_is_refused() -> None:
+    with pytest.raises(BadInput, match="empty"):
+        steps.open_lake("")
+
+
+def test_the_producer_says_which_code_and_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(steps.COMMIT, raising=False)
+    made = steps.producer("sample", {"seed": 1})
+    assert made.parameters == {"seed": 1}
+    assert len(made.environment) == 64
+    assert made.commit

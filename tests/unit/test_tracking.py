@@ -1,0 +1,101 @@
+"""Tracking: the default place, the variables of KFP's plugin, what a run remembers, and a server that is down."""
+
+import os
+import socket
+import time
+from pathlib import Path
+from typing import Any
+
+import ibis
+import pyarrow as pa
+import pytest
+
+from components.common.datasets import write_dataset
+from components.common.errors import BadInput, EnvironmentFault
+from components.common.mlflow_access import mlflow_module, tracking_uri
+from components.common.steps import default_store, producer
+from components.common.tracking import child_run, log_dataset, tracked_run
+
+
+@pytest.fixture(autouse=True)
+def place(tracked_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("SLUICE_PIPELINE", "lake_to_model")
+    return tmp_path
+
+
+def run_of(run_id: str) -> Any:
+    return mlflow_module().MlflowClient().get_run(run_id)
+
+
+def test_a_run_remembers_where_it_came_from_and_what_it_read(place: Path) -> None:
+    table = ibis.duckdb.connect().create_table("rows", pa.table({"a": [1, 2]}))
+    bundle = write_dataset(default_store(), {"rows": table}, producer("split", {}))
+    with tracked_run("train") as parent:
+        log_dataset(bundle, "training")
+        with child_run("logistic") as child:
+            mlflow_module().log_metric("log_loss", 0.5)
+    assert "MLFLOW_TRACKING_URI" not in os.environ
+    assert tracking_uri() == f"sqlite:///{place}/home/mlflow.db"
+    run = run_of(parent)
+    assert run.info.status == "FINISHED"
+    assert run.data.tags["sluice.pipeline"] == "lake_to_model"
+    assert run.data.tags["sluice.dataset.training"] == bundle.id
+    (entry,) = run.inputs.dataset_inputs
+    assert (entry.dataset.name, entry.dataset.digest) == ("split", bundle.id[:36])
+    assert bundle.uri in entry.dataset.source
+    assert run_of(child).data.tags["mlflow.parentRunId"] == parent
+    assert run_of(child).data.metrics == {"log_loss": 0.5}
+    experiment = mlflow_module().get_experiment(run.info.experiment_id)
+    assert experiment.name == "lake_to_model"
+    assert experiment.artifact_location == (place / "home" / "mlartifacts").as_uri()
+
+
+def test_the_variables_of_kfps_plugin_are_honoured(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{place}/other.db")
+    client = mlflow_module().MlflowClient()
+    experiment = client.create_experiment("given", artifact_location=str(place / "a"))
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", experiment)
+    with tracked_run("train") as first:
+        pass
+    assert run_of(first).info.experiment_id == experiment
+    monkeypatch.setenv("MLFLOW_RUN_ID", client.create_run(experiment, run_name="from outside").info.run_id)
+    with tracked_run("train") as second:
+        pass
+    assert second != first
+    assert run_of(second).info.run_id == second
+    assert run_of(second).info.status == "FINISHED"
+
+
+def test_an_unknown_experiment_is_bad_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", "4711")
+    with pytest.raises(BadInput, match="MLFLOW_EXPERIMENT_ID='4711'"), tracked_run("train"):
+        pass
+
+
+def test_a_run_that_breaks_is_marked_failed() -> None:
+    seen = ""
+
+    def breaks() -> None:
+        nonlocal seen
+        with tracked_run("train") as seen:
+            raise BadInput("column label is missing")
+
+    with pytest.raises(BadInput, match="column label"):
+        breaks()
+    assert run_of(seen).info.status == "FAILED"
+    assert mlflow_module().active_run() is None
+
+
+def test_a_server_that_is_down_is_named_after_bounded_retries(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://user:hidden@127.0.0.1:{port}")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    begin = time.monotonic()
+    with pytest.raises(EnvironmentFault) as caught, tracked_run("train"):
+        pass
+    assert time.monotonic() - begin < 30
+    assert f"MLflow at http://127.0.0.1:{port} failed" in str(caught.value)
+    assert "hidden" not in str(caught.value)
+    assert "\n" not in str(caught.value)
