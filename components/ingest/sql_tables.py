@@ -1,6 +1,8 @@
 """Tables of a SQL database into Parquet, a chunk at a time: memory does not grow with the table."""
 
+import gc
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +34,7 @@ def read_sql(database: Database, contract: TableContract, target: Path) -> Writt
     """
     name = contract.source["table"]
     schema = pa.schema([(column, ARROW_TYPES[stated.type]) for column, stated in contract.columns.items()])
-    with connected(database) as connection:
+    with connected(database) as connection, _rare_collections():
         query = _query(connection, database, name, contract)
         return write_parquet(_batches(connection, query, f"{database.name}, table {name!r}", contract), schema, target)
 
@@ -70,6 +72,17 @@ def _batches(connection: sa.Connection, query: sa.Select[Any], where: str, contr
                 row = _row(rows[wrong.row], start * _CHUNK_ROWS + wrong.row, contract)
                 raise BadInput(wrong_value(f"{where}, {row}", name, wrong.value, column.type)) from None
         yield pa.RecordBatch.from_arrays(arrays, names=list(contract.columns))
+
+
+@contextmanager
+def _rare_collections() -> Iterator[None]:
+    """Have Python look for cycles more rarely: rows have none, and the search took a third of the time."""
+    before = gc.get_threshold()
+    gc.set_threshold(8 * _CHUNK_ROWS, *before[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
 
 
 def _row(values: Sequence[Any], number: int, contract: TableContract) -> str:
