@@ -120,3 +120,18 @@ def read_dataset(uri: str, engine: Any = None) -> Iterator[tuple[Bundle, dict[st
                 for name, entry in bundle.manifest.tables.items()
             },
         )
+
+
+def labelled_rows(uri: str, tables: Mapping[str, ibis.Table]) -> ibis.Table:
+    """The one table of a dataset that holds labelled rows.
+
+    Args:
+        uri: The dataset's address, for errors.
+        tables: Its tables by name.
+
+    Raises:
+        BadInput: It has other tables instead.
+    """
+    if "rows" not in tables:
+        raise BadInput(f"{uri} has no table 'rows'; it has {', '.join(sorted(tables))}; use one made by prepare")
+    return tables["rows"]

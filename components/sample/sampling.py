@@ -8,7 +8,7 @@ from typing import Any
 import ibis
 
 from components.common.bundles import Bundle
-from components.common.datasets import read_dataset, write_dataset
+from components.common.datasets import labelled_rows, read_dataset, write_dataset
 from components.common.engines import duckdb_engine
 from components.common.errors import BadInput
 from components.common.steps import default_store, producer, progress
@@ -43,15 +43,12 @@ def run(
         engine = duckdb_engine(Path(scratch))
         with read_dataset(uri, engine) as (parent, tables):
             task = task_of(parent)
-            if "rows" not in tables:
-                raise BadInput(
-                    f"{uri} has no table 'rows'; it has {', '.join(sorted(tables))}; use one made by prepare"
-                )
-            plan = plan_sample(tables["rows"], strata, fraction, rows, allocation)
+            labelled = labelled_rows(uri, tables)
+            plan = plan_sample(labelled, strata, fraction, rows, allocation)
             parameters = {"fraction": fraction, "rows": rows, "strata": list(strata), "allocation": allocation}
             bundle = write_dataset(
                 default_store(),
-                {"rows": draw(tables["rows"], task.key, strata, plan, seed)},
+                {"rows": draw(labelled, task.key, strata, plan, seed)},
                 producer("sample", parameters | {"seed": seed}),
                 parents=(parent.id,),
                 design=_design(plan, task.key, strata, allocation, seed),

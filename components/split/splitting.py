@@ -8,7 +8,7 @@ from typing import Any
 import ibis
 
 from components.common.bundles import Bundle
-from components.common.datasets import read_dataset, write_dataset
+from components.common.datasets import labelled_rows, read_dataset, write_dataset
 from components.common.engines import duckdb_engine
 from components.common.errors import BadInput
 from components.common.steps import default_store, producer, progress
@@ -41,17 +41,14 @@ def run(uri: str, *, strategy: str, shares: Sequence[float], seed: int, summary:
         engine = duckdb_engine(Path(scratch))
         with read_dataset(uri, engine) as (parent, tables):
             task = task_of(parent)
-            if "rows" not in tables:
-                raise BadInput(
-                    f"{uri} has no table 'rows'; it has {', '.join(sorted(tables))}; use one made by prepare"
-                )
+            labelled = labelled_rows(uri, tables)
             if strategy == "time" and not task.time:
                 raise BadInput("parameter strategy='time': the rows have no time; use strategy 'stratified'")
             boundaries: list[str] = []
             if strategy == "time" and task.time:
-                assigned, boundaries = by_time(tables["rows"], task.time, exact)
+                assigned, boundaries = by_time(labelled, task.time, exact)
             else:
-                assigned = at_random(tables["rows"], task.key, task.label, exact, seed)
+                assigned = at_random(labelled, task.key, task.label, exact, seed)
             assigned = assigned.cache()
             parts = _describe(assigned, task)
             design: dict[str, Any] = {"strategy": strategy, "shares": [float(share) for share in exact], "parts": parts}

@@ -7,12 +7,12 @@ from pathlib import Path
 from components.common.contracts import CONTRACT
 from components.common.errors import BadInput
 from components.common.steps import open_lake
-from sluice.digits import lay_out_digits
+from sluice.digits import METADATA, lay_out_digits
 from sluice.lake import lay_out_lake
 
 LAKES: dict[str, tuple[Callable[[Path], object], str]] = {
     "flights": (lay_out_lake, CONTRACT),
-    "digits": (lay_out_digits, "metadata.jsonl"),
+    "digits": (lay_out_digits, METADATA),
 }
 
 

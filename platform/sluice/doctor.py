@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from components.common import steps
+from components.common.contracts import CONTRACT
 from components.common.errors import SluiceError
 
 Level = Literal["ok", "warning", "error"]
@@ -93,7 +94,7 @@ def _tracking() -> Finding:
 
 def _lake() -> Finding:
     lake = steps.open_lake("lakes/flights")
-    if lake.exists("contract.yaml"):
+    if lake.exists(CONTRACT):
         return Finding("lake", "ok", f"the flights lie at {lake.uri}")
     return Finding("lake", "warning", f"no flights at {lake.uri}; lay them out with `sluice lake flights`")
 
