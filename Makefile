@@ -20,14 +20,19 @@ BOOTSTRAP := $(VENV)/.bootstrap-$(call sum,requirements/bootstrap.txt)
 DEMO := $(VENV)/.demo-$(call sum,requirements/bootstrap.txt requirements/demo.txt pyproject.toml)
 DEV := $(VENV)/.dev-$(call sum,requirements/bootstrap.txt requirements/dev.txt pyproject.toml)
 
-MINIO := v0.0.0-20260212201848-7aac2a2c5b7c
-CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/sluice/tools/minio-$(MINIO)
-TOOLS := .tools/.minio-$(MINIO)
-GO := $(shell go env GOVERSION 2> /dev/null | grep -E '^go1\.(2[1-9]|[3-9][0-9])')
+# What tests and clusters take beside Python: built from Go modules once, by content, into ~/.cache/sluice.
+PROGRAMS := minio kind helm kubeconform kube-score
+TOOLS := .tools/.stamp-$(call sum,platform/hermetic/programs.toml)
+GO := $(shell go env GOVERSION 2> /dev/null | grep -E '^go1\.(2[6-9]|[3-9][0-9])')
+export PATH := $(CURDIR)/.tools/bin:$(PATH)
+
+# `make kind` on a machine that reaches no image registry: HERMETIC=1 builds every image from package registries first.
+HERMETIC ?=
+BASES := $(if $(HERMETIC),--base sluice.local/python:3.13 --torch-base sluice.local/python-torch:3.13)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint format install tools bench ui lock clean
+.PHONY: help demo test kind kind-down test-kind lint format install tools bench ui lock clean
 
 help:  ## Explain these targets.
 	@sed -n 's/^\([a-z][a-z-]*\):.*## /\1|/p' $(firstword $(MAKEFILE_LIST)) | awk -F '|' '{ printf "make %-9s %s\n", $$1, $$2 }'
@@ -36,8 +41,22 @@ demo: $(DEMO)  ## Lay out the flights lake and run lake_to_model on it: from dat
 	@$(BIN)/sluice lake flights
 	@$(BIN)/sluice run lake_to_model
 
-test: lint $(if $(SLUICE_MINIO),,$(if $(GO),$(TOOLS)))  ## Lint, then run all tests; those on S3 need Go, to build MinIO.
+test: lint $(if $(GO),$(TOOLS))  ## Lint, then run all tests that need no cluster; some take programs that Go builds.
 	$(BIN)/pytest
+
+kind: $(BOOTSTRAP) $(if $(GO),$(TOOLS))  ## Bring everything up on a kind cluster; HERMETIC=1 builds all images from packages.
+	@$(if $(HERMETIC),$(BIN)/python platform/hermetic/build.py)
+	@$(BIN)/python platform/images/build.py $(BASES)
+	@$(BIN)/python platform/kind/cluster.py up $(if $(HERMETIC),--hermetic)
+	@tag=$$($(BIN)/python platform/images/build.py $(BASES) --print-tag) && \
+		$(BIN)/python platform/kind/cluster.py load sluice/python-tabular:$$tag sluice/python-torch:$$tag sluice/platform:$$tag && \
+		$(BIN)/python platform/kind/release.py --tag $$tag $(if $(HERMETIC),--hermetic)
+
+kind-down:  ## Remove the kind cluster and all that it holds.
+	@$(BIN)/python platform/kind/cluster.py down
+
+test-kind: $(DEV)  ## Run the tests on the kind cluster (HERMETIC=1 as for kind); ARGS=--keep-cluster leaves it.
+	@HERMETIC=$(HERMETIC) $(BIN)/pytest tests/kind $(ARGS)
 
 lint: $(DEV)  ## Check style, types and which package imports which.
 	$(BIN)/ruff check
@@ -51,7 +70,7 @@ format: $(DEV)  ## Format the code and repair what can be repaired without think
 
 install: $(DEV)  ## Install what developing takes into .venv.
 
-tools: $(TOOLS)  ## Build the MinIO server that the tests on S3 use (Go 1.21 or newer, some minutes, once).
+tools: $(TOOLS)  ## Build the programs that tests and `make kind` use: MinIO, kind, helm and two checkers (needs Go).
 
 bench: $(DEV)  ## Measure against peers on this machine (tests/benchmarks; some minutes).
 	@for name in step_overhead stratified_sampling csv_ingest; do echo "== $$name"; $(BIN)/python tests/benchmarks/$$name.py || exit; done
@@ -65,8 +84,12 @@ ui: $(DEMO)  ## Show the runs and models of .sluice in MLflow's pages on this ma
 
 lock: $(BOOTSTRAP)  ## Write the locks anew from pyproject.toml; UPGRADE=1 takes the newest versions it allows.
 	$(COMPILE) pyproject.toml --extra all -o requirements/demo.txt
-	$(COMPILE) pyproject.toml --extra all --extra spark --group dev -c requirements/demo.txt -o requirements/dev.txt
+	$(COMPILE) pyproject.toml --extra all --extra server --extra spark --group dev -c requirements/demo.txt -o requirements/dev.txt
 	$(COMPILE) --group bootstrap -c requirements/dev.txt -o requirements/bootstrap.txt
+	$(COMPILE) pyproject.toml --extra cli --extra tracking --extra tabular --extra images --extra demo -c requirements/demo.txt -o requirements/images/tabular.txt
+	$(COMPILE) pyproject.toml --extra torch -c requirements/demo.txt -o requirements/images/torch.txt
+	$(COMPILE) pyproject.toml --extra cli --extra server --extra demo -c requirements/demo.txt -o requirements/images/platform.txt
+	$(COMPILE) --group image -c requirements/dev.txt -o requirements/images/build.txt
 
 clean:  ## Remove .venv, .tools, caches and builds; what runs made in .sluice stays.
 	rm -rf $(VENV) .tools build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
@@ -110,14 +133,8 @@ $(DEV): | $(BOOTSTRAP)
 	$(self)
 	@rm -f $(VENV)/.demo-* $(VENV)/.dev-* && touch $@ $(DEMO)
 
-$(TOOLS):
-	@[ -n "$(GO)" ] || { echo "building MinIO takes Go 1.21 or newer, and none is on the PATH" >&2; exit 1; }
-	@if [ ! -x $(CACHE)/minio ]; then \
-		echo "Building MinIO $(MINIO) (some minutes, once) ..."; \
-		mkdir -p $(CACHE).partial; \
-		GOBIN=$(CACHE).partial CGO_ENABLED=0 \
-			go install -trimpath -ldflags '-s -w' github.com/minio/minio@$(MINIO) && mkdir -p $(CACHE) && \
-			mv $(CACHE).partial/minio $(CACHE)/minio && rmdir $(CACHE).partial; \
-	fi
-	@mkdir -p .tools/bin && rm -f .tools/.minio-* && \
-		{ ln -f $(CACHE)/minio .tools/bin/ 2> /dev/null || cp $(CACHE)/minio .tools/bin/; } && touch $@
+$(TOOLS): | $(BOOTSTRAP)
+	@[ -n "$(GO)" ] || { echo "building $(PROGRAMS) takes Go 1.26 or newer, and none is on the PATH" >&2; exit 1; }
+	@$(BIN)/python platform/hermetic/build.py --only $(PROGRAMS)
+	@mkdir -p .tools/bin && rm -f .tools/.stamp-* && \
+		for name in $(PROGRAMS); do ln -sf "$$(readlink -f $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/sluice/hermetic/tools/$$name)" .tools/bin/; done && touch $@

@@ -17,21 +17,43 @@ class Outputs(NamedTuple):
     result: Artifact
 
 
+def address(task: Any) -> Any:  # noqa: ANN401 - KFP's task and channel
+    """What a step returned: the content address of what it published.
+
+    Steps hand on addresses, not artifacts, for two reasons in KFP's backend (seen in 2.14.3 and 2.17.0): its cache key
+    knows an input artifact by a number that is new whenever the step before it ran, so nothing behind `ingest` would
+    ever be reused; and its launcher refuses an input artifact outside the buckets that it knows.
+    """
+    return task.outputs["Output"]
+
+
 def learn(splits: Any, data_page: Any, *, candidates: Any, seconds_per_candidate: Any, seed: Any) -> Outputs:  # noqa: ANN401 - KFP's pipeline channels
     """Add the tasks from training to the report.
 
-    Evaluation, registration and the report depend on the registry's present champion, which no cache key can see:
-    they always run.
-
     Args:
-        splits: The split dataset.
+        splits: The split dataset's address.
         data_page: The HTML page about the data that opens the report.
         candidates: Models to train, or an empty list for all that fit.
         seconds_per_candidate: Time budget, in seconds.
         seed: For training and for the bootstrap.
     """
     trained = train(splits=splits, candidates=candidates, seconds_per_candidate=seconds_per_candidate, seed=seed)
-    models = trained.outputs["models"]
+    return judge(splits, data_page, trained, seed=seed)
+
+
+def judge(splits: Any, data_page: Any, trained: Any, *, seed: Any) -> Outputs:  # noqa: ANN401 - as above
+    """Add the tasks after training, up to the report.
+
+    Evaluation, registration and the report depend on the registry's present champion, which no cache key can see:
+    they always run.
+
+    Args:
+        splits: The split dataset's address.
+        data_page: The HTML page about the data that opens the report.
+        trained: The task that trained the models.
+        seed: For the bootstrap.
+    """
+    models = address(trained)
     evaluated = evaluate(splits=splits, models=models, seed=seed).set_caching_options(False)
     registered = register(splits=splits, models=models, evaluation=evaluated.outputs["evaluation"])
     registered.set_caching_options(False)

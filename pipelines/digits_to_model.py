@@ -4,7 +4,7 @@ from kfp import dsl
 
 from components.ingest_images.component import ingest_images
 from components.split.component import split
-from pipelines._learning import Outputs, learn
+from pipelines._learning import Outputs, address, learn
 
 
 @dsl.pipeline(name="digits-to-model", description="Trains, judges and registers a model from a folder of images.")
@@ -25,9 +25,9 @@ def digits_to_model(
         seed: Decides the split, the models' random numbers and the bootstrap.
     """
     ingested = ingest_images(lake=lake).set_caching_options(False)
-    parts = split(sampled=ingested.outputs["images"], strategy="stratified", shares=shares, seed=seed)
+    parts = split(sampled=address(ingested), strategy="stratified", shares=shares, seed=seed)
     return learn(
-        parts.outputs["splits"],
+        address(parts),
         ingested.outputs["page"],
         candidates=candidates,
         seconds_per_candidate=seconds_per_candidate,

@@ -7,7 +7,9 @@ from components.prepare.component import prepare
 from components.sample.component import sample
 from components.split.component import split
 from components.validate.component import validate
-from pipelines._learning import Outputs, learn
+from pipelines._learning import Outputs, address, learn
+
+CHOICES = {"recipe": ("flights_late",), "split_strategy": ("time", "stratified")}
 
 
 @dsl.pipeline(name="lake-to-model", description="Trains, judges and registers a model from the tables of a data lake.")
@@ -40,12 +42,12 @@ def lake_to_model(
         seed: Decides the sample, the split, the models' random numbers and the bootstrap.
     """
     ingested = ingest(lake=lake).set_caching_options(False)
-    validated = validate(tables=ingested.outputs["tables"], as_of=as_of)
-    prepared = prepare(validated=validated.outputs["validated"], recipe=recipe, features=features)
-    sampled = sample(prepared=prepared.outputs["prepared"], fraction=sample_fraction, strata=strata, seed=seed)
-    parts = split(sampled=sampled.outputs["sampled"], strategy=split_strategy, shares=shares, seed=seed)
+    validated = validate(tables=address(ingested), as_of=as_of)
+    prepared = prepare(validated=address(validated), recipe=recipe, features=features)
+    sampled = sample(prepared=address(prepared), fraction=sample_fraction, strata=strata, seed=seed)
+    parts = split(sampled=address(sampled), strategy=split_strategy, shares=shares, seed=seed)
     return learn(
-        parts.outputs["splits"],
+        address(parts),
         validated.outputs["quality"],
         candidates=candidates,
         seconds_per_candidate=seconds_per_candidate,

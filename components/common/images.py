@@ -1,9 +1,28 @@
-"""The images that steps run in; SLUICE_IMAGES names a cluster's own place for them when a pipeline is compiled."""
+"""The images that steps run in, as written into pipelines when they are compiled.
+
+SLUICE_TABULAR_IMAGE and SLUICE_TORCH_IMAGE name each one whole, with tag or digest, as a chart knows them; without them
+SLUICE_IMAGES says where both are, and SLUICE_IMAGE_TAG which.
+"""
 
 import os
+from collections.abc import Mapping
 
-_PREFIX = os.environ.get("SLUICE_IMAGES", "sluice")
-_TAG = os.environ.get("SLUICE_IMAGE_TAG", "0.1.0")
+TABULAR, TORCH = "SLUICE_TABULAR_IMAGE", "SLUICE_TORCH_IMAGE"
 
-TABULAR_IMAGE = f"{_PREFIX}/python-tabular:{_TAG}"
-TORCH_IMAGE = f"{_PREFIX}/python-torch:{_TAG}"
+
+def step_images(settings: Mapping[str, str]) -> dict[str, str]:
+    """The references of the two images, by the name of their variable.
+
+    Args:
+        settings: Environment variables, or a cluster's settings of the same names.
+    """
+    prefix, tag = settings.get("SLUICE_IMAGES") or "sluice", settings.get("SLUICE_IMAGE_TAG") or "0.1.0"
+    return {
+        TABULAR: settings.get(TABULAR) or f"{prefix}/python-tabular:{tag}",
+        TORCH: settings.get(TORCH) or f"{prefix}/python-torch:{tag}",
+    }
+
+
+_HERE = step_images(os.environ)
+TABULAR_IMAGE = _HERE[TABULAR]
+TORCH_IMAGE = _HERE[TORCH]

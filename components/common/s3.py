@@ -35,20 +35,21 @@ class S3Store:
         """Nothing is sent yet.
 
         Args:
-            uri: `s3://bucket` or `s3://bucket/prefix`.
+            uri: `s3://bucket` or `s3://bucket/prefix`, or the same with `sluice+s3`.
 
         Raises:
             BadInput: The address, the endpoint or the credentials are missing or malformed.
         """
-        self._bucket, self._prefix = parse_address(uri)
+        self._scheme, _, place = uri.partition("://")
+        self._bucket, self._prefix = parse_address(f"s3://{place}")
         self._connection = Connection.from_environment()
         self._client = self._connection.client()
         self._bucket_seen = False
 
     @property
     def uri(self) -> str:
-        """`s3://bucket/prefix`."""
-        return f"s3://{self._bucket}/{self._prefix}".rstrip("/")
+        """`s3://bucket/prefix`, in the scheme that it was opened by."""
+        return f"{self._scheme}://{self._bucket}/{self._prefix}".rstrip("/")
 
     def put_file(self, key: str, source: Path, *, move: bool = False) -> None:  # noqa: ARG002 - nothing to rename
         """See `Store.put_file`; a file above 5 MiB goes in parts, each with its own checksum."""

@@ -8,6 +8,7 @@ import functools
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -16,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from components.common.errors import EnvironmentFault, SluiceError
+from components.common.errors import BadInput, EnvironmentFault, SluiceError
 from components.common.manifests import Producer
 from components.common.stores import Store, open_store
 
@@ -29,6 +30,7 @@ ENVIRONMENT = "SLUICE_ENVIRONMENT"
 IMAGE = "SLUICE_IMAGE"
 TERMINATION_LOG = "SLUICE_TERMINATION_LOG"
 PROGRESS = "[sluice] "
+_FAILURE = re.compile(r"step (?P<step>[\w-]+) failed with exit code (?P<code>\d+): (?P<message>.+)")
 
 
 def home() -> Path:
@@ -127,12 +129,39 @@ def step(name: str) -> Iterator[None]:
             raise
         place = error.filename or "the disk"
         _terminate(name, EnvironmentFault(f"{place}: no space left; free some, or point SLUICE_HOME elsewhere"))
+    except Exception:
+        _tell_tracking()
+        raise
+
+
+def leave_message(step_name: str, error: SluiceError) -> None:
+    """Write a failure's one line where a pod's last words go, or to SLUICE_TERMINATION_LOG.
+
+    Kubernetes and KFP show it to people; `read_message` reads it back. In a pod the launcher stands between the step
+    and Kubernetes and ends with 1 whatever the step ended with: so the line names the step's own exit code.
+    """
+    target = Path(os.environ.get(TERMINATION_LOG) or "/dev/termination-log")
+    if TERMINATION_LOG in os.environ or target.exists():
+        target.write_text(f"step {step_name} failed with exit code {error.exit_code}: {error}")
+
+
+def read_message(text: str) -> SluiceError | None:
+    """The error behind the line that `leave_message` wrote, whatever stands before it; None where there is none."""
+    found = _FAILURE.search(text)
+    if not found:
+        return None
+    kind = BadInput if int(found["code"]) == BadInput.exit_code else EnvironmentFault
+    return kind(f"step {found['step']}: {found['message']}")
 
 
 def _terminate(name: str, error: SluiceError) -> None:
     print(f"{PROGRESS}error: {error}", flush=True)  # noqa: T201 - a step's standard output is its log
-    target = Path(os.environ.get(TERMINATION_LOG) or "/dev/termination-log")
-    if TERMINATION_LOG in os.environ or target.exists():
-        message = {"step": name, "exit_code": error.exit_code, "message": str(error)}
-        target.write_text(json.dumps(message))
+    leave_message(name, error)
+    _tell_tracking()
     raise SystemExit(error.exit_code)
+
+
+def _tell_tracking() -> None:
+    from components.common.tracking import fail_pipeline_run  # it stands above this module
+
+    fail_pipeline_run()

@@ -2,6 +2,9 @@
 
 Keys are relative, with forward slashes. Writing is atomic: a reader sees the whole object or none. Addresses are a path
 (`/data/store`) or `s3://bucket/prefix`; the credentials and the endpoint of S3 come from the standard AWS variables.
+
+`sluice+s3://bucket/prefix` is the same store under a scheme that KFP's launcher does not know: with `s3://` it would
+take an output of a step for a folder on the pod's disk that it must upload to its own bucket.
 """
 
 from collections.abc import Iterator
@@ -10,6 +13,8 @@ from typing import Protocol
 
 from components.common.errors import BadInput
 from components.common.local_store import LocalStore
+
+S3, GUARDED_S3 = "s3", "sluice+s3"
 
 
 class Store(Protocol):
@@ -21,7 +26,7 @@ class Store(Protocol):
 
     @property
     def uri(self) -> str:
-        """The store's address: an absolute path, or `s3://bucket/prefix`."""
+        """The store's address: an absolute path, or `s3://bucket/prefix` with the scheme that it was opened by."""
         ...
 
     def put_file(self, key: str, source: Path, *, move: bool = False) -> None:
@@ -68,7 +73,7 @@ def open_store(uri: str) -> Store:
     """Open the store at an address.
 
     Args:
-        uri: A path (relative ones start at the working directory) or `s3://bucket/prefix`.
+        uri: A path (relative ones start at the working directory), `s3://bucket/prefix` or `sluice+s3://bucket/prefix`.
 
     Raises:
         BadInput: The address is empty or of an unknown scheme.
@@ -78,9 +83,14 @@ def open_store(uri: str) -> Store:
         raise BadInput("the store's address is empty; give a folder or s3://bucket/prefix")
     if not separator:
         return LocalStore(Path(uri))
-    if scheme == "s3":
+    if scheme in (S3, GUARDED_S3):
         from components.common.s3 import S3Store
 
         return S3Store(uri)
     # The rest of an address of another kind may hold a password, so it is not shown.
     raise BadInput(f"the store's address has the unknown scheme {scheme!r}; use a folder or s3://bucket/prefix")
+
+
+def plain_address(uri: str) -> str:
+    """An address in the scheme that people and other programs know."""
+    return f"{S3}://{uri.removeprefix(f'{GUARDED_S3}://')}" if uri.startswith(f"{GUARDED_S3}://") else uri

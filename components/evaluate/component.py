@@ -1,15 +1,15 @@
 """KFP component: choose the winner, judge it, and ask the gate."""
 
 from kfp import dsl
-from kfp.dsl import HTML, Artifact, ClassificationMetrics, Dataset, Input, Metrics, Model, Output
+from kfp.dsl import HTML, Artifact, ClassificationMetrics, Metrics, Output
 
 from components.common.images import TORCH_IMAGE
 
 
 @dsl.component(base_image=TORCH_IMAGE, install_kfp_package=False)
 def evaluate(
-    splits: Input[Dataset],
-    models: Input[Model],
+    splits: str,
+    models: str,
     evaluation: Output[Artifact],
     metrics: Output[Metrics],
     classification: Output[ClassificationMetrics],
@@ -23,8 +23,8 @@ def evaluate(
     """Chooses the winner on the validation rows, judges it on the test rows, and asks the gate.
 
     Args:
-        splits: The dataset with the tables train, validation and test.
-        models: The trained candidates and baselines.
+        splits: The address of the dataset with the tables train, validation and test.
+        models: The address of the trained candidates and baselines.
         evaluation: All that was found, as JSON.
         metrics: The winner's metrics on the test rows.
         classification: The winner's ROC curve and confusion matrix.
@@ -44,7 +44,7 @@ def evaluate(
 
     with step("evaluate"):
         settings = Settings(Gate(max_calibration_error, slice_tolerance, min_slice_rows), resamples, seed)
-        found = run(splits.uri, models.uri, settings, evaluation=Path(evaluation.path), page=Path(page.path))
+        found = run(splits, models, settings, evaluation=Path(evaluation.path), page=Path(page.path))
         log_metrics(metrics, found.winner_metrics())
         if found.binary:
             classification.log_roc_curve(*roc_points(found))

@@ -7,13 +7,16 @@ from components.common.images import TABULAR_IMAGE
 
 
 @dsl.component(base_image=TABULAR_IMAGE, install_kfp_package=False)
-def ingest(tables: Output[Dataset], summary: Output[Markdown], lake: str = "lakes/flights") -> None:
+def ingest(tables: Output[Dataset], summary: Output[Markdown], lake: str = "lakes/flights") -> str:
     """Reads a lake's tables (SQL, CSV, JSON) as its data contract describes them, into one checksummed dataset.
 
     Args:
         tables: One dataset with all tables of the contract.
         summary: What was read from where.
         lake: Where the lake is: a key of the store, a path that starts with ./ or /, or s3://bucket/prefix.
+
+    Returns:
+        The dataset's content address.
     """
     from pathlib import Path
 
@@ -24,3 +27,4 @@ def ingest(tables: Output[Dataset], summary: Output[Markdown], lake: str = "lake
         bundle = run(lake, summary=Path(summary.path))
         tables.uri = bundle.uri
         tables.metadata.update(bundle.metadata())
+    return str(bundle.uri)

@@ -7,13 +7,16 @@ from components.common.images import TABULAR_IMAGE
 
 
 @dsl.component(base_image=TABULAR_IMAGE, install_kfp_package=False)
-def ingest_images(images: Output[Dataset], page: Output[HTML], lake: str = "lakes/digits") -> None:
+def ingest_images(images: Output[Dataset], page: Output[HTML], lake: str = "lakes/digits") -> str:
     """Reads PNG files and the metadata that names them, and checks every image.
 
     Args:
         images: One table of images, ordered by id, with the learning task.
         page: Images by class, and examples of each.
         lake: Where the images are, as a key of the store, a path that starts with ./ or /, or s3://bucket/prefix.
+
+    Returns:
+        The dataset's content address.
     """
     from pathlib import Path
 
@@ -24,3 +27,4 @@ def ingest_images(images: Output[Dataset], page: Output[HTML], lake: str = "lake
         read = run(lake, Path(page.path))
         images.uri = read.bundle.uri
         images.metadata.update(read.bundle.metadata())
+    return str(read.bundle.uri)

@@ -1,27 +1,30 @@
 """KFP component: join validated tables, build the label, refuse leaking features."""
 
 from kfp import dsl
-from kfp.dsl import Dataset, Input, Markdown, Output
+from kfp.dsl import Dataset, Markdown, Output
 
 from components.common.images import TABULAR_IMAGE
 
 
 @dsl.component(base_image=TABULAR_IMAGE, install_kfp_package=False)
 def prepare(
-    validated: Input[Dataset],
+    validated: str,
     prepared: Output[Dataset],
     summary: Output[Markdown],
     recipe: str = "flights_late",
     features: list[str] = [],
-) -> None:
+) -> str:
     """Joins validated tables into labelled rows, and refuses features that are known too late.
 
     Args:
-        validated: Tables that passed their contract.
+        validated: The address of tables that passed their contract.
         prepared: One table of rows with the learning task.
         summary: What was built, left out and masked.
         recipe: How the tables become rows.
         features: Columns of the recipe to learn from; empty for the recipe's own choice.
+
+    Returns:
+        The dataset's content address.
     """
     from pathlib import Path
 
@@ -29,6 +32,7 @@ def prepare(
     from components.prepare.preparation import run
 
     with step("prepare"):
-        bundle = run(validated.uri, recipe=recipe, features=features, summary=Path(summary.path))
+        bundle = run(validated, recipe=recipe, features=features, summary=Path(summary.path))
         prepared.uri = bundle.uri
         prepared.metadata.update(bundle.metadata())
+    return str(bundle.uri)

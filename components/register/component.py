@@ -1,15 +1,15 @@
 """KFP component: register the winner, and let it become champion if the gate allows."""
 
 from kfp import dsl
-from kfp.dsl import Artifact, Dataset, Input, Markdown, Model, Output
+from kfp.dsl import Artifact, Input, Markdown, Model, Output
 
 from components.common.images import TORCH_IMAGE
 
 
 @dsl.component(base_image=TORCH_IMAGE, install_kfp_package=False)
 def register(
-    splits: Input[Dataset],
-    models: Input[Model],
+    splits: str,
+    models: str,
     evaluation: Input[Artifact],
     model: Output[Model],
     result: Output[Artifact],
@@ -18,8 +18,8 @@ def register(
     """Registers the winner with MLflow as challenger, and as champion if the gate let it pass.
 
     Args:
-        splits: The dataset that the winner learned from.
-        models: The trained candidates and baselines.
+        splits: The address of the dataset that the winner learned from.
+        models: The address of the trained candidates and baselines.
         evaluation: What evaluate found.
         model: The registered version.
         result: Candidates, winner, decision and ids, as JSON.
@@ -31,6 +31,6 @@ def register(
     from components.register.registration import run
 
     with step("register"):
-        done = run(splits.uri, models.uri, Path(evaluation.path), result=Path(result.path), card=Path(card.path))
+        done = run(splits, models, Path(evaluation.path), result=Path(result.path), card=Path(card.path))
         model.uri = f"models:/{done.version.model}/{done.version.version}"
         model.metadata.update({"digest": done.version.digest, "decision": done.record.decision})

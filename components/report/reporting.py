@@ -19,13 +19,15 @@ from components.common.pages import (
     text_html,
 )
 from components.common.provenance import Origin, ancestry, origin
+from components.common.run_results import publish_results
 from components.common.steps import default_store, progress
+from components.common.tracking import finish_pipeline_run
 from components.report.graph import lineage_svg
 from components.report.verdict import verdict_section
 
 
 def run(pages: Sequence[Path], result: Path, report: Path) -> None:
-    """Write the report.
+    """Write the report, keep it with the result in the store under the run's id, and end the run's tracking.
 
     Args:
         pages: The HTML pages of the steps before, in the order of telling.
@@ -34,7 +36,7 @@ def run(pages: Sequence[Path], result: Path, report: Path) -> None:
 
     Raises:
         BadInput: A page or the result is not what Sluice's steps write, or a manifest is missing or was changed.
-        EnvironmentFault: The store is down.
+        EnvironmentFault: The store or MLflow is down.
     """
     body = read_result(result)
     origins = [origin(bundle) for bundle in ancestry(default_store(), str(body["models"]))]
@@ -43,6 +45,8 @@ def run(pages: Sequence[Path], result: Path, report: Path) -> None:
     subtitle = f"{body['question']} {body['task']}, version {body['version']}."
     report.parent.mkdir(parents=True, exist_ok=True)
     report.write_text(render_page(_title(body), unique(sections), subtitle))
+    publish_results(default_store(), report, result)
+    finish_pipeline_run()
     progress(f"the report has {len(sections)} sections")
 
 

@@ -1,14 +1,14 @@
 """KFP component: draw a seeded random sample."""
 
 from kfp import dsl
-from kfp.dsl import Dataset, Input, Markdown, Output
+from kfp.dsl import Dataset, Markdown, Output
 
 from components.common.images import TABULAR_IMAGE
 
 
 @dsl.component(base_image=TABULAR_IMAGE, install_kfp_package=False)
 def sample(
-    prepared: Input[Dataset],
+    prepared: str,
     sampled: Output[Dataset],
     summary: Output[Markdown],
     fraction: float = 0.5,
@@ -16,11 +16,11 @@ def sample(
     strata: list[str] = ["month", "late"],
     allocation: str = "proportional",
     seed: int = 42,
-) -> None:
+) -> str:
     """Draws a seeded random sample, stratified or simple, that is the same on every engine.
 
     Args:
-        prepared: Rows with a learning task.
+        prepared: The address of rows with a learning task.
         sampled: The rows drawn, with the sampling design.
         summary: The design, stratum by stratum.
         fraction: The part of the rows to draw, above 0 and at most 1.
@@ -28,6 +28,9 @@ def sample(
         strata: Columns whose combinations are sampled each for itself; empty for a simple random sample.
         allocation: How rows are divided over the strata, proportional or equal.
         seed: Any integer; the same seed draws the same rows.
+
+    Returns:
+        The dataset's content address.
     """
     from pathlib import Path
 
@@ -36,7 +39,7 @@ def sample(
 
     with step("sample"):
         bundle = run(
-            prepared.uri,
+            prepared,
             fraction=fraction,
             rows=rows,
             strata=strata,
@@ -46,3 +49,4 @@ def sample(
         )
         sampled.uri = bundle.uri
         sampled.metadata.update(bundle.metadata())
+    return str(bundle.uri)

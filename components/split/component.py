@@ -1,29 +1,32 @@
 """KFP component: divide rows into train, validation and test."""
 
 from kfp import dsl
-from kfp.dsl import Dataset, Input, Markdown, Output
+from kfp.dsl import Dataset, Markdown, Output
 
 from components.common.images import TABULAR_IMAGE
 
 
 @dsl.component(base_image=TABULAR_IMAGE, install_kfp_package=False)
 def split(
-    sampled: Input[Dataset],
+    sampled: str,
     splits: Output[Dataset],
     summary: Output[Markdown],
     strategy: str = "time",
     shares: list[float] = [0.7, 0.15, 0.15],
     seed: int = 42,
-) -> None:
+) -> str:
     """Divides rows into those to train on, to validate on and to test on.
 
     Args:
-        sampled: Rows with a learning task.
+        sampled: The address of rows with a learning task.
         splits: The tables train, validation and test.
         summary: Rows and label shares of each part.
         strategy: Either time, to learn from the past and test on the future, or stratified, to keep label shares equal.
         shares: Shares of the rows for training, validation and test; they add up to 1.
         seed: Decides a stratified split; a split by time does not use it.
+
+    Returns:
+        The dataset's content address.
     """
     from pathlib import Path
 
@@ -31,6 +34,7 @@ def split(
     from components.split.splitting import run
 
     with step("split"):
-        bundle = run(sampled.uri, strategy=strategy, shares=shares, seed=seed, summary=Path(summary.path))
+        bundle = run(sampled, strategy=strategy, shares=shares, seed=seed, summary=Path(summary.path))
         splits.uri = bundle.uri
         splits.metadata.update(bundle.metadata())
+    return str(bundle.uri)

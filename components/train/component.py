@@ -1,14 +1,14 @@
 """KFP component: train baselines and candidates under equal time budgets."""
 
 from kfp import dsl
-from kfp.dsl import HTML, Dataset, Input, Metrics, Model, Output
+from kfp.dsl import HTML, Metrics, Model, Output
 
 from components.common.images import TORCH_IMAGE
 
 
 @dsl.component(base_image=TORCH_IMAGE, install_kfp_package=False)
 def train(
-    splits: Input[Dataset],
+    splits: str,
     models: Output[Model],
     curves: Output[HTML],
     metrics: Output[Metrics],
@@ -19,11 +19,11 @@ def train(
     seed: int = 2013,
     device: str = "auto",
     threads: int = 1,
-) -> None:
-    """Trains baselines and candidates, simplest first, under equal time budgets with early stopping.
+) -> str:
+    """Trains baselines and candidates, simplest first, under equal time budgets; returns the bundle's address.
 
     Args:
-        splits: A dataset with the parts train and validation; the test part is not read.
+        splits: The address of a dataset with the parts train and validation; the test part is not read.
         models: Every trained candidate in a folder of its own, with the record of the training.
         curves: A page with the learning curves.
         metrics: The validation log loss of each candidate, in nats.
@@ -52,8 +52,9 @@ def train(
             device=device,
             threads=threads,
         )
-        result = run(splits.uri, settings)
+        result = run(splits, settings)
         models.uri = result.bundle.uri
         models.metadata.update(result.bundle.metadata())
         Path(curves.path).write_text(result.page)
         log_metrics(metrics, {f"{name} validation log loss": loss for name, loss in result.losses.items()})
+    return str(result.bundle.uri)

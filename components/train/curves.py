@@ -14,15 +14,15 @@ from components.train.settings import Settings
 _MARGIN = 0.08
 
 
-def curves_page(trained: Sequence[Trained], settings: Settings) -> str:
-    """One page with one section."""
-    return render_page("Training", [curves_section(trained, settings)])
+def curves_page(trained: Sequence[Trained], introduction: str) -> str:
+    """One page with one section; the introduction says under which rules the candidates learned."""
+    return render_page("Training", [curves_section(trained, introduction)])
 
 
-def curves_section(trained: Sequence[Trained], settings: Settings) -> Section:
+def curves_section(trained: Sequence[Trained], introduction: str) -> Section:
     """A table of the candidates, and their learning curves side by side."""
     learned = [entry for entry in trained if not entry.candidate.baseline]
-    parts = [text_html(_introduction(settings)), _table(trained)]
+    parts = [text_html(introduction), _table(trained)]
     if any(entry.fitted.stopped_by == BUDGET for entry in learned):
         parts.append(note_html(_CUT, "warn"))
     if learned:
@@ -36,7 +36,8 @@ _CUT = (
 )
 
 
-def _introduction(settings: Settings) -> str:
+def budget_rules(settings: Settings) -> str:
+    """What held for the candidates of the step train."""
     return (
         f"Each candidate had {settings.seconds_per_candidate:g} seconds and stopped after {settings.patience} rounds "
         "without a better log loss on the validation rows; the best round was kept. Less is better."

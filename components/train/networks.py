@@ -23,7 +23,8 @@ from components.train.inputs import learn_inputs
 from components.train.parts import Parts
 from components.train.settings import Settings
 
-_RATE, _DECAY, _AVERAGING = 1e-3, 1e-2, 0.98
+LEARNING_RATE, WEIGHT_DECAY, AVERAGING = 1e-3, 1e-2, 0.98
+MOST_EPOCHS = 60
 _STEPS_AN_EPOCH = 64
 _LEAST_BATCH, _MOST_BATCH = 32, 4096
 _BINS, _HIDDEN, _DROPOUT, _LONGEST_EMBEDDING = 16, (128, 64), 0.2, 16
@@ -33,7 +34,7 @@ _FIRST_CHANNELS, _MOST_CHANNELS, _IMAGE_HIDDEN, _IMAGE_DROPOUT, _SMALLEST_SIDE =
 class NetworkFitting:
     """A network on its way."""
 
-    round_limit = 60
+    round_limit = MOST_EPOCHS
 
     def __init__(self, model: NetworkModel, parts: Parts, settings: Settings) -> None:
         self._device = choose_device(settings.device)
@@ -45,15 +46,17 @@ class NetworkFitting:
         )
         self._labels = torch.from_numpy(parts.train.labels).to(self._device)
         self._batch = batch_rows(len(parts.train.labels))
-        self._optimizer = torch.optim.AdamW(self._network.parameters(), lr=_RATE, weight_decay=_DECAY, fused=True)
-        self._average = AveragedModel(self._network, multi_avg_fn=get_ema_multi_avg_fn(_AVERAGING))
+        self._optimizer = torch.optim.AdamW(
+            self._network.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY, fused=True
+        )
+        self._average = AveragedModel(self._network, multi_avg_fn=get_ema_multi_avg_fn(AVERAGING))
         self._best: dict[str, Tensor] = {}
 
     @property
     def parameters(self) -> dict[str, Any]:
         """See `rounds.Fitting`."""
-        rates = {"learning_rate": _RATE, "weight_decay": _DECAY, "dropout": self._model.sizes.dropout}
-        rates |= {"weight_averaging": _AVERAGING}
+        rates = {"learning_rate": LEARNING_RATE, "weight_decay": WEIGHT_DECAY, "dropout": self._model.sizes.dropout}
+        rates |= {"weight_averaging": AVERAGING}
         return {"optimizer": "AdamW", **rates, "batch_rows": self._batch, "device": self._device.type}
 
     def advance(self) -> None:
@@ -84,7 +87,17 @@ class NetworkFitting:
 
 
 def table_network(parts: Parts, settings: Settings) -> NetworkFitting:
-    """A multilayer perceptron over embedded codes and piecewise-linear numbers."""
+    """The network for a table, on its way."""
+    return NetworkFitting(table_model(parts, settings.seed), parts, settings)
+
+
+def image_network(parts: Parts, settings: Settings) -> NetworkFitting:
+    """The network for images, on its way."""
+    return NetworkFitting(image_model(parts, settings.seed), parts, settings)
+
+
+def table_model(parts: Parts, seed: int) -> NetworkModel:
+    """A multilayer perceptron over embedded codes and piecewise-linear numbers, before its first step."""
     encoder = learn_encoder(parts.train.rows, parts.task)
     sizes = TableSizes(
         numeric=len(encoder.numeric),
@@ -95,14 +108,14 @@ def table_network(parts: Parts, settings: Settings) -> NetworkFitting:
         classes=len(parts.task.classes),
         dropout=_DROPOUT,
     )
-    torch.manual_seed(settings.seed)
+    torch.manual_seed(seed)
     network = build_network(sizes)
     _set_bins(network, encoder, parts)
-    return NetworkFitting(NetworkModel(parts.task, network, sizes, encoder), parts, settings)
+    return NetworkModel(parts.task, network, sizes, encoder)
 
 
-def image_network(parts: Parts, settings: Settings) -> NetworkFitting:
-    """A convolutional network; larger images get more halvings, until a side is about 8 pixels."""
+def image_model(parts: Parts, seed: int) -> NetworkModel:
+    """A convolutional network, before its first step; larger images get more halvings, to a side of about 8 pixels."""
     shape = learn_inputs(parts)
     assert isinstance(shape, ImageShape), "the task has images"  # noqa: S101 - the catalogue asks for them
     halvings = max(1, math.ceil(math.log2(max(shape.width, shape.height) / _SMALLEST_SIDE)))
@@ -113,8 +126,8 @@ def image_network(parts: Parts, settings: Settings) -> NetworkFitting:
         classes=len(parts.task.classes),
         dropout=_IMAGE_DROPOUT,
     )
-    torch.manual_seed(settings.seed)
-    return NetworkFitting(NetworkModel(parts.task, build_network(sizes), sizes), parts, settings)
+    torch.manual_seed(seed)
+    return NetworkModel(parts.task, build_network(sizes), sizes)
 
 
 def choose_device(wanted: str) -> torch.device:

@@ -22,7 +22,7 @@ class Trained:
 def training_record(trained: list[Trained], settings: Settings) -> dict[str, Any]:
     """The content of training.json, without any time."""
     return {
-        "candidates": [_record(entry) for entry in trained],
+        "candidates": [candidate_record(entry) for entry in trained],
         "seed": settings.seed,
         "budget_seconds": settings.seconds_per_candidate,
     }
@@ -39,7 +39,8 @@ def timings(trained: list[Trained]) -> dict[str, Any]:
     }
 
 
-def _record(entry: Trained) -> dict[str, Any]:
+def candidate_record(entry: Trained) -> dict[str, Any]:
+    """One candidate in training.json."""
     candidate, fitted = entry.candidate, entry.fitted
     return {
         "name": candidate.name,

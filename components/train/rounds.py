@@ -12,7 +12,7 @@ from components.train.parts import Parts, log_loss
 from components.train.settings import Settings
 
 EARLY, BUDGET, LIMIT, CLOSED = "early stopping", "time budget", "round limit", "closed form"
-_LEAST_GAIN = 1e-4
+LEAST_GAIN = 1e-4
 _SECONDS_BETWEEN_LINES = 1.0
 
 
@@ -106,7 +106,7 @@ def fit_in_rounds(start: Callable[[Parts, Settings], Fitting], parts: Parts, set
         fitting.advance()
         point = _measure(fitting, parts, len(curve) + 1, clock)
         curve.append(point)
-        if kept is None or point.validation_log_loss < kept.validation_log_loss - _LEAST_GAIN:
+        if kept is None or point.validation_log_loss < kept.validation_log_loss - LEAST_GAIN:
             fitting.keep()
             kept = point
         stopped_by = _reason_to_stop(point, point.round - kept.round, limit, settings)

@@ -8,21 +8,27 @@ from components.common.mlflow_access import mlflow_module, tracking_faults
 from components.common.tracking import child_run, log_dataset, tracked_run
 from components.train.records import Trained
 from components.train.rounds import Fitted
-from components.train.settings import Settings
 
 _MOST_METRICS = 1000  # what MLflow takes in one request
 
 
-def track(trained: list[Trained], settings: Settings, source: Bundle, models: Bundle) -> None:
+def track(step: str, trained: list[Trained], parameters: dict[str, Any], source: Bundle, models: Bundle) -> None:
     """Log the candidates: parameters, tags, and both losses by round, in as few requests as MLflow allows.
+
+    Args:
+        step: The name of the run that holds the candidates' runs.
+        trained: The candidates.
+        parameters: The step's own.
+        source: What they learned from.
+        models: What they were published as.
 
     Raises:
         EnvironmentFault: MLflow is down or denies access.
     """
     client = mlflow_module().MlflowClient()
-    with tracked_run("train") as run:
+    with tracked_run(step) as run:
         log_dataset(source, "training")
-        _log(client, run, [], settings.parameters(), {"sluice.models": models.id})
+        _log(client, run, [], parameters, {"sluice.models": models.id})
         for entry in trained:
             with child_run(entry.candidate.name) as child:
                 fitted = entry.fitted

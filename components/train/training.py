@@ -13,7 +13,7 @@ from components.common.bundles import Bundle, publish
 from components.common.models import save_model
 from components.common.steps import default_store, producer, progress
 from components.train.catalogue import choose
-from components.train.curves import curves_page
+from components.train.curves import budget_rules, curves_page
 from components.train.parts import Parts, read_parts
 from components.train.records import Trained, timings, training_record
 from components.train.settings import Settings
@@ -55,9 +55,9 @@ def run(splits: str, settings: Settings) -> Result:
         _tell(parts)
         trained = [Trained(candidate, candidate.fit(parts, settings)) for candidate in candidates]
         bundle = _publish(trained, parts, settings, source)
-    track(trained, settings, source, bundle)
+    track(_STEP, trained, settings.parameters(), source, bundle)
     losses = {entry.candidate.name: entry.fitted.kept.validation_log_loss for entry in trained}
-    return Result(bundle, curves_page(trained, settings), losses)
+    return Result(bundle, curves_page(trained, budget_rules(settings)), losses)
 
 
 def _publish(trained: list[Trained], parts: Parts, settings: Settings, source: Bundle) -> Bundle:
@@ -70,7 +70,7 @@ def _publish(trained: list[Trained], parts: Parts, settings: Settings, source: B
         details = {
             **parts.task.details(),
             "timings": timings(trained),
-            "environment": _environment(trained, settings),
+            "environment": environment(trained, settings.threads),
             "rows": {"train": len(parts.train.labels), "validation": len(parts.validation.labels)},
         }
         made_by = producer(_STEP, settings.parameters())
@@ -82,12 +82,12 @@ def _tell(parts: Parts) -> None:
     progress(f"{parts.task.name}: {rows}; features: {len(parts.task.features)}, classes: {len(parts.task.classes)}")
 
 
-def _environment(trained: list[Trained], settings: Settings) -> dict[str, Any]:
+def environment(trained: list[Trained], threads: int) -> dict[str, Any]:
     """What else the numbers depend on, beside the data and the seed."""
     devices = {str(entry.fitted.parameters["device"]) for entry in trained if "device" in entry.fitted.parameters}
     versions = {label: version(name) for label, name in _LIBRARIES.items() if label in sys.modules}
     return {
-        "threads": settings.threads,
+        "threads": threads,
         "device": ", ".join(sorted(devices)) or "cpu",
         "machine": platform.machine(),
         "python": platform.python_version(),

@@ -1,29 +1,32 @@
 """The KFP face of validate."""
 
 from kfp import dsl
-from kfp.dsl import HTML, Artifact, Dataset, Input, Metrics, Output
+from kfp.dsl import HTML, Artifact, Dataset, Metrics, Output
 
 from components.common.images import TABULAR_IMAGE
 
 
 @dsl.component(base_image=TABULAR_IMAGE, install_kfp_package=False)
 def validate(
-    tables: Input[Dataset],
+    tables: str,
     validated: Output[Dataset],
     quality: Output[HTML],
     findings: Output[Artifact],
     metrics: Output[Metrics],
     as_of: str = "",
-) -> None:
+) -> str:
     """Holds a lake's tables to their data contract and closes the gate when they break it.
 
     Args:
-        tables: The tables that ingest read.
+        tables: The address of the tables that ingest read.
         validated: The same dataset, once it has passed the gate.
         quality: A page that shows what was found.
         findings: The findings as JSON.
         metrics: Rows by table, and the number of errors and warnings.
         as_of: The day that counts as today for the freshness check (YYYY-MM-DD); empty skips the check.
+
+    Returns:
+        The dataset's content address.
     """
     from pathlib import Path
 
@@ -31,8 +34,9 @@ def validate(
     from components.validate.validation import validate_tables
 
     with step("validate"):
-        verdict = validate_tables(tables.uri, as_of, Path(quality.path), Path(findings.path))
+        verdict = validate_tables(tables, as_of, Path(quality.path), Path(findings.path))
         log_metrics(metrics, verdict.metrics())
         verdict.open_gate()
         validated.uri = verdict.bundle.uri
         validated.metadata.update(verdict.bundle.metadata())
+    return str(verdict.bundle.uri)

@@ -19,7 +19,7 @@ def parse_arguments(pipeline: Pipeline, pairs: Iterable[str]) -> dict[str, Any]:
         The values by name; parameters that are not named keep their defaults.
 
     Raises:
-        BadInput: A word has no `=`, names no parameter, is given twice, or its value is of another type.
+        BadInput: A word has no `=`, names no parameter, is given twice, or its value is of another type or no choice.
     """
     known = {parameter.name: parameter for parameter in pipeline.parameters}
     arguments: dict[str, Any] = {}
@@ -38,11 +38,15 @@ def parse_arguments(pipeline: Pipeline, pairs: Iterable[str]) -> dict[str, Any]:
 
 def _value(parameter: Parameter, text: str) -> Any:  # noqa: ANN401 - the type is the parameter's
     read, example = _READERS[parameter.type]
+    name, kind, choices = parameter.name, parameter.type.lower(), parameter.choices
     try:
-        return read(text)
+        value = read(text)
     except ValueError:
-        name, kind = parameter.name, parameter.type.lower()
         raise BadInput(f"parameter {name!r}: {text!r} is no {kind}; write e.g. -p {name}={example}") from None
+    if choices and value not in choices:
+        hint = near(text, [str(choice) for choice in choices])
+        raise BadInput(f"parameter {name!r}: {text!r} is not offered{hint}; choose {' or '.join(map(str, choices))}")
+    return value
 
 
 def _boolean(text: str) -> bool:

@@ -12,12 +12,16 @@ from components.common.errors import BadInput
 
 @dataclass(frozen=True)
 class Parameter:
-    """One parameter of a pipeline; the type is KFP's word: `String`, `Integer`, `Float`, `Boolean`, `List`, `Dict`."""
+    """One parameter of a pipeline.
+
+    The type is KFP's word: `String`, `Integer`, `Float`, `Boolean`, `List`, `Dict`. Without choices any value will do.
+    """
 
     name: str
     type: str
     default: Any
     description: str
+    choices: tuple[Any, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -45,11 +49,12 @@ def find_pipeline(name: str) -> Pipeline:
     wanted, known = name.replace("-", "_"), pipeline_names()
     if wanted not in known:
         raise BadInput(f"pipeline {name!r} is unknown{near(wanted, known)}; `sluice pipelines` lists them")
-    component = getattr(importlib.import_module(f"pipelines.{wanted}"), wanted)
+    module = importlib.import_module(f"pipelines.{wanted}")
+    component, choices = getattr(module, wanted), getattr(module, "CHOICES", {})
     inputs = component.component_spec.inputs or {}
     parameters = tuple(
         # KFP writes a list's type with that of its items, `List[String]`; the items are the step's to check.
-        Parameter(key, i.type.partition("[")[0], i.default, i.description or "")
+        Parameter(key, i.type.partition("[")[0], i.default, i.description or "", choices.get(key, ()))
         for key, i in inputs.items()
     )
     return Pipeline(wanted, (component.description or "").split("\n\n")[0], parameters, component)

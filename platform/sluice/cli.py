@@ -1,10 +1,11 @@
 """The `sluice` command."""
 
-import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -13,7 +14,11 @@ from rich.markup import escape
 from components.common.errors import SluiceError
 from sluice import catalog
 from sluice.arguments import parse_arguments
+from sluice.cluster.access import NAMESPACE, Target
+from sluice.cluster.commands import Context, Namespace, add_commands
+from sluice.terminal import Json, console, print_json
 
+OnCluster = Annotated[bool, typer.Option("--cluster", help="Ask the cluster that the kubeconfig or SLUICE_KFP names.")]
 app = typer.Typer(
     name="sluice",
     help="From a data lake to a model that someone can trust and trace.",
@@ -23,18 +28,6 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
-PIPE_WIDTH = 240
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output, nothing else.")]
-
-
-def _console() -> Console:
-    """The terminal; a file or a pipe is given room, so that nothing is cut off for whoever reads or greps it later."""
-    console = Console(file=sys.stdout)
-    return console if console.is_terminal else Console(file=sys.stdout, width=PIPE_WIDTH)
-
-
-def _print_json(value: Any) -> None:  # noqa: ANN401 - JSON
-    print(json.dumps(value, indent=2, ensure_ascii=False))  # noqa: T201 - this is the command's output
 
 
 @app.command("pipelines", epilog="Examples: `sluice pipelines` · `sluice pipelines lake_to_model --json`")
@@ -48,11 +41,11 @@ def list_pipelines(
     names = [name] if name else catalog.pipeline_names()
     found = [catalog.find_pipeline(each) for each in names]
     if as_json:
-        _print_json([listing.body(pipeline) for pipeline in found])
+        print_json([listing.body(pipeline) for pipeline in found])
     elif name:
-        listing.show_parameters(found[0], _console())
+        listing.show_parameters(found[0], console())
     else:
-        listing.show_pipelines(found, _console())
+        listing.show_pipelines(found, console())
 
 
 @app.command(
@@ -72,14 +65,14 @@ def run(
 
     chosen = catalog.find_pipeline(pipeline)
     arguments = parse_arguments(chosen, parameter or [])
-    console = _console()
+    terminal = console()
     if not as_json:
-        listing.show_start(chosen, arguments, console)
-    result = local_run.run_pipeline(chosen, arguments, console, quiet=as_json, reuse=not fresh)
+        listing.show_start(chosen, arguments, terminal)
+    result = local_run.run_pipeline(chosen, arguments, terminal, quiet=as_json, reuse=not fresh)
     if as_json:
-        _print_json(summary.body(result))
+        print_json(summary.body(result))
     else:
-        summary.show(result, console)
+        summary.show(result, terminal)
 
 
 @app.command("compile", epilog="Examples: `sluice compile` · `sluice compile lake_to_model --output build`")
@@ -88,71 +81,102 @@ def compile_pipelines(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the YAML files.")] = Path(
         "build/pipelines"
     ),
+    choices: Annotated[
+        bool, typer.Option(help="Drop-downs in the form; a KFP server before 2.16 refuses them.")
+    ] = True,
     as_json: Json = False,
 ) -> None:
-    """Compile pipelines to KFP's YAML, to upload them to any KFP 2 server."""
-    from kfp import compiler
+    """Compile pipelines to YAML for a KFP server in a cluster where Sluice is installed."""
+    from sluice.cluster.spec import compile_for_cluster
 
     output.mkdir(parents=True, exist_ok=True)
     written = []
     for each in [name] if name else catalog.pipeline_names():
         pipeline = catalog.find_pipeline(each)
         target = output / f"{pipeline.name}.yaml"
-        compiler.Compiler().compile(pipeline.component, str(target))
+        target.write_text(compile_for_cluster(pipeline, choices=choices).to_yaml(), encoding="utf-8")
         written.append(str(target))
     if as_json:
-        _print_json(written)
+        print_json(written)
     else:
-        _console().print("\n".join(written), highlight=False)
+        console().print("\n".join(written), highlight=False)
 
 
 @app.command(
     epilog="Examples: `sluice lineage flights-late` · `sluice lineage flights-late@challenger` · "
-    "`sluice lineage flights-late/1 --json`"
+    "`sluice lineage flights-late/1 --json` · `sluice lineage flights-late --cluster`"
 )
 def lineage(
     model: Annotated[str, typer.Argument(metavar="MODEL[@ALIAS|/VERSION]", help="Without either: the champion.")],
     as_json: Json = False,
+    cluster: OnCluster = False,
+    namespace: Namespace = NAMESPACE,
+    context: Context = None,
 ) -> None:
     """Answer where a registered model came from: data, sample, split, parameters, code, run, promotions."""
     from sluice import lineage as tracing
 
-    found = tracing.lineage(model)
+    with _place(cluster, namespace, context):
+        found = tracing.lineage(model)
     if as_json:
-        _print_json(found.to_json())
+        print_json(found.to_json())
     else:
-        tracing.render(found, _console())
+        tracing.render(found, console())
 
 
-@app.command(epilog="Examples: `sluice doctor` · `sluice doctor --json`")
-def doctor(as_json: Json = False) -> None:
-    """Check that this machine has what Sluice needs; exits with 1 when something is missing."""
-    from sluice.doctor import examine
+@app.command(epilog="Examples: `sluice doctor` · `sluice doctor --cluster` · `sluice doctor --json`")
+def doctor(
+    as_json: Json = False, cluster: OnCluster = False, namespace: Namespace = NAMESPACE, context: Context = None
+) -> None:
+    """Check that this machine, or a cluster, has what Sluice needs; exits with 1 when something is missing."""
+    from sluice import doctor as local_doctor
+    from sluice.cluster import doctor as cluster_doctor
 
     marks = {"ok": "[green]✓[/]", "warning": "[yellow]![/]", "error": "[red]✗[/]"}
     findings = []
-    for finding in examine():
+    for finding in cluster_doctor.examine(Target(namespace, context)) if cluster else local_doctor.examine():
         findings.append(finding)
         if not as_json:
             line = f"{marks[finding.level]} {finding.name:<9} {escape(finding.message)}"
-            _console().print(line, highlight=False, soft_wrap=True)
+            console().print(line, highlight=False, soft_wrap=True)
     if as_json:
-        _print_json([asdict(finding) for finding in findings])
+        print_json([asdict(finding) for finding in findings])
     if any(finding.level == "error" for finding in findings):
         raise typer.Exit(1)
 
 
-@app.command(epilog="Examples: `sluice lake flights` · `sluice lake digits ./my-lake`")
+@app.command(
+    epilog="Examples: `sluice lake flights` · `sluice lake digits ./my-lake` · `sluice lake flights --cluster`"
+)
 def lake(
     name: Annotated[
         str, typer.Argument(help="`flights` (New York City, 2013) or `digits` (handwriting, as PNG files).")
     ],
     address: Annotated[str, typer.Argument(help="Where to; by default `lakes/NAME` in the store.")] = "",
+    cluster: OnCluster = False,
+    namespace: Namespace = NAMESPACE,
+    context: Context = None,
 ) -> None:
     """Lay out one of the demonstration lakes, as the pipelines expect to find it."""
     from sluice.demo_lakes import lay_out
 
-    _console().print(lay_out(name, address or f"lakes/{name}"), highlight=False)
+    with _place(cluster, namespace, context):
+        console().print(lay_out(name, address or f"lakes/{name}"), highlight=False)
+
+
+@contextmanager
+def _place(cluster: bool, namespace: str, context: str | None) -> Iterator[None]:
+    """The stores of a cluster, or those that the environment names."""
+    if not cluster:
+        yield
+        return
+    from sluice.cluster.connection import connected, environment
+
+    with connected(Target(namespace, context)) as found, environment(found.variables):
+        yield
+
+
+add_commands(app)
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from components.common.contracts import CONTRACT
 from components.common.errors import BadInput
 from components.common.steps import open_lake
+from components.common.stores import plain_address
 from sluice.digits import METADATA, lay_out_digits
 from sluice.lake import lay_out_lake
 
@@ -35,14 +36,14 @@ def lay_out(name: str, address: str) -> str:
     write, last = LAKES[name]
     store = open_lake(address)
     if store.exists(last):
-        return f"{name}: already at {store.uri}"
+        return f"{name}: already at {plain_address(store.uri)}"
     folder = store.local_path(last)
     if folder is not None:
         write(folder.parent)
-        return f"{name}: laid out at {store.uri}"
+        return f"{name}: laid out at {plain_address(store.uri)}"
     with tempfile.TemporaryDirectory(prefix="sluice-") as temporary:
         write(Path(temporary))
         paths = sorted((p for p in Path(temporary).rglob("*") if p.is_file()), key=lambda p: (p.name == last, p))
         for path in paths:
             store.put_file(path.relative_to(temporary).as_posix(), path)
-    return f"{name}: laid out at {store.uri}"
+    return f"{name}: laid out at {plain_address(store.uri)}"

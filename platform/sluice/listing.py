@@ -16,6 +16,7 @@ def body(pipeline: Pipeline) -> dict[str, Any]:
     """A pipeline as JSON values."""
     parameters = [
         {"name": p.name, "type": p.type, "default": p.default, "description": p.description}
+        | ({"choices": list(p.choices)} if p.choices else {})
         for p in pipeline.parameters
     ]
     return {"name": pipeline.name, "summary": pipeline.summary, "parameters": parameters}
@@ -41,7 +42,8 @@ def show_parameters(pipeline: Pipeline, console: Console) -> None:
         table.add_column(column, no_wrap=column in ("parameter", "type"))
     for p in pipeline.parameters:
         default = p.default if isinstance(p.default, str) else json.dumps(p.default)
-        table.add_row(p.name, p.type.lower(), escape(default), escape(p.description))
+        one_of = f" One of: {', '.join(map(str, p.choices))}." if p.choices else ""
+        table.add_row(p.name, p.type.lower(), escape(default), escape(p.description + one_of))
     console.print(table)
     console.print(f"\nSet one: sluice run {pipeline.name} -p {pipeline.parameters[-1].name}=…", highlight=False)
 

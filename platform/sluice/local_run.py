@@ -18,8 +18,10 @@ from typing import Any
 
 from rich.console import Console
 
+import components
+import pipelines
 from components.common import steps
-from components.common.errors import BadInput, EnvironmentFault, SluiceError
+from components.common.errors import SluiceError
 from components.common.tracking import tracked_run
 from sluice.catalog import Pipeline
 from sluice.progress import StepTimes, captured
@@ -33,17 +35,19 @@ class RunResult:
         run: The run's id, also the name of its folder.
         result: The content of the pipeline's output artifact `result`.
         report: The HTML report.
-        log: Everything that the steps printed.
+        log: Everything that the steps printed; None for a run on a cluster, which keeps the logs itself.
         seconds: From start to end.
         times: Seconds by step; None where the result was reused.
+        stored: The report's address in a cluster's store, or empty.
     """
 
     run: str
     result: dict[str, Any]
     report: Path
-    log: Path
+    log: Path | None
     seconds: float
     times: StepTimes
+    stored: str = ""
 
 
 def run_pipeline(
@@ -53,6 +57,7 @@ def run_pipeline(
     *,
     quiet: bool = False,
     reuse: bool = True,
+    run: str = "",
 ) -> RunResult:
     """Run a pipeline to its end.
 
@@ -62,6 +67,7 @@ def run_pipeline(
         console: Where progress goes.
         quiet: Show no progress.
         reuse: Take results of earlier runs where code, parameters and inputs are the same.
+        run: The run's id where somebody else has given it one already.
 
     Raises:
         BadInput: A step refused its input; the message is the step's own.
@@ -69,13 +75,14 @@ def run_pipeline(
         SluiceError: A step broke; the message names the log.
     """
     started = datetime.now(UTC)
-    run = f"{started:%Y%m%d-%H%M%S}-{pipeline.name}-{os.urandom(2).hex()}"
+    name = f"{started:%Y%m%d-%H%M%S}-{pipeline.name}-{run[:4] or os.urandom(2).hex()}"
+    run = run or name
     folder = steps.home() / "runs" / run
-    folder.mkdir(parents=True)
-    log, failure = folder / "run.log", folder / "failure.json"
+    folder.mkdir(parents=True, exist_ok=True)
+    log, failure = folder / "run.log", folder / "failure"
     with (
         _environment(_variables(pipeline, run, failure)),
-        tracked_run(run) as tracking_run,
+        tracked_run(name, whole=True) as tracking_run,
         _environment({"MLFLOW_RUN_ID": tracking_run}),
         _explained(log, failure),
         captured(log, console, quiet=quiet) as output,
@@ -123,10 +130,10 @@ def _execute(pipeline: Pipeline, arguments: Mapping[str, Any], folder: Path, *, 
 def _code_digest() -> str:
     """SHA-256 over the source of the steps and pipelines, and the environment they run in."""
     digest = hashlib.sha256(steps.environment_digest().encode())
-    root = Path(__file__).parents[2]
-    for package in ("components", "pipelines"):
-        for path in sorted(p for p in (root / package).rglob("*") if p.is_file() and p.suffix != ".pyc"):
-            digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
+    for package in (components, pipelines):
+        folder = Path(package.__path__[0])
+        for path in sorted(p for p in folder.rglob("*") if p.is_file() and p.suffix != ".pyc"):
+            digest.update(path.relative_to(folder.parent).as_posix().encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()
 
 
@@ -136,10 +143,9 @@ def _explained(log: Path, failure: Path) -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        if failure.exists():
-            said = json.loads(failure.read_text())
-            kind = BadInput if said["exit_code"] == BadInput.exit_code else EnvironmentFault
-            raise kind(f"step {said['step']}: {said['message']}") from None
+        said = steps.read_message(failure.read_text()) if failure.exists() else None
+        if said:
+            raise said from None
         raise SluiceError(f"{error} Its output, with the traceback, is in {log}") from None
 
 

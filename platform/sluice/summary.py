@@ -24,7 +24,8 @@ def body(result: RunResult) -> dict[str, Any]:
         "seconds": round(result.seconds, 2),
         "seconds_by_step": {k: None if v is None else round(v, 2) for k, v in result.times.seconds.items()},
         "report": str(result.report),
-        "log": str(result.log),
+        "log": str(result.log) if result.log else None,
+        **({"stored": result.stored} if result.stored else {}),
         "result": result.result,
     }
 
@@ -43,9 +44,13 @@ def show(done: RunResult, console: Console) -> None:
     for message in failed:
         console.print(f"  [yellow]•[/] {escape(message)}", highlight=False)
     console.print(f"\nreport   {done.report}", highlight=False, soft_wrap=True)
-    console.print(f"log      {done.log}", highlight=False, soft_wrap=True)
+    if done.log:
+        console.print(f"log      {done.log}", highlight=False, soft_wrap=True)
+    if done.stored:
+        console.print(f"stored   {done.stored}", highlight=False, soft_wrap=True)
+        console.print(f"run      {done.run}", highlight=False, soft_wrap=True)
     console.print(f"time     {done.seconds:.0f} s\n", highlight=False)
-    console.print(_next(result), highlight=False, soft_wrap=True)
+    console.print(_next(result, on_cluster=bool(done.stored)), highlight=False, soft_wrap=True)
 
 
 def _candidates(result: Mapping[str, Any]) -> Table:
@@ -70,14 +75,16 @@ def _estimate(value: Mapping[str, float | None]) -> str:
     return rf"{value['value']:.3f} \[{value['low']:.3f}, {value['high']:.3f}]"
 
 
-def _next(result: Mapping[str, Any]) -> str:
+def _next(result: Mapping[str, Any], *, on_cluster: bool) -> str:
     pipeline, sluice = result["pipeline"], _command()
     change = "sample_fraction=1" if pipeline == "lake_to_model" else "seed=7"
+    verb, where = ("submit", " --cluster") if on_cluster else ("run", "")
     commands = {
-        f"{sluice} lineage {result['task']}": "which data, code and decision made this model",
-        f"{sluice} run {pipeline} -p {change}": "train a challenger for it",
-        "make ui": "browse the runs and models in MLflow",
+        f"{sluice} lineage {result['task']}{where}": "which data, code and decision made this model",
+        f"{sluice} {verb} {pipeline} -p {change}": "train a challenger for it",
     }
+    if not on_cluster:
+        commands["make ui"] = "browse the runs and models in MLflow"
     width = max(map(len, commands))
     return "\n".join(["next:", *(f"  {command:<{width}}   {what}" for command, what in commands.items())])
 

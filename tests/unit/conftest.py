@@ -1,11 +1,14 @@
 """A home of its own for each test, and MLflow's database made once for all of them."""
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from components.common.mlflow_access import mlflow_module, tracking_faults
+from tests.unit.api_server import Server
 
 _VARIABLES = ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_RUN_ID")
 
@@ -33,3 +36,38 @@ def tracked_home(empty_tracking: Path, tmp_path: Path, monkeypatch: pytest.Monke
     for name in (*_VARIABLES, "SLUICE_STORE", "SLUICE_RUN", "SLUICE_PIPELINE"):
         monkeypatch.delenv(name, raising=False)
     return home
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    """An API of our own."""
+    made = Server()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def no_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No kubeconfig of the person who tests reaches the test."""
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
+    monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "none"))
+    for name in ("SLUICE_KFP", "KUBERNETES_SERVICE_HOST"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def kubeconfig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: Server, no_cluster: None) -> Path:
+    """A kubeconfig whose current context is `server`."""
+    path = tmp_path / "kubeconfig"
+    entry = {"cluster": "here", "user": "me"}
+    content = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "here",
+        "clusters": [{"name": "here", "cluster": {"server": server.url}}],
+        "users": [{"name": "me", "user": {}}],
+        "contexts": [{"name": "here", "context": entry}],
+    }
+    path.write_text(yaml.safe_dump(content))
+    monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(path))
+    return path

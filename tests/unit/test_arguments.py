@@ -74,3 +74,10 @@ def test_every_default_of_a_pipeline_can_be_typed(name: str) -> None:
         f"{p.name}={p.default if isinstance(p.default, str) else json.dumps(p.default)}" for p in pipeline.parameters
     ]
     assert parse_arguments(pipeline, typed) == {p.name: p.default for p in pipeline.parameters}
+
+
+def test_what_is_not_offered_is_refused_with_the_choices() -> None:
+    pipeline = Pipeline("example", "", (Parameter("strategy", "String", "time", "", ("time", "stratified")),), None)
+    assert parse_arguments(pipeline, ["strategy=stratified"]) == {"strategy": "stratified"}
+    with pytest.raises(BadInput, match=r"'tim' is not offered \(did you mean 'time'\?\); choose time or stratified"):
+        parse_arguments(pipeline, ["strategy=tim"])

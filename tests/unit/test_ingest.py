@@ -240,8 +240,9 @@ def test_the_component_hands_on_what_the_step_made(tmp_path: Path) -> None:
             self.path, self.uri, self.metadata = str(tmp_path / name), "", {}
 
     tables, summary = Artifact("tables"), Artifact("summary")
-    ingest.python_func(tables=tables, summary=summary, lake=str(_lake(tmp_path / "lake")))
+    returned = ingest.python_func(tables=tables, summary=summary, lake=str(_lake(tmp_path / "lake")))
     bundle = open_bundle(tables.uri, "dataset")
     assert tables.metadata == bundle.metadata()
+    assert returned == tables.uri
     assert pq.read_table(Path(tables.uri) / "staff/part-00000.parquet").num_rows == 2
     assert Path(summary.path).read_text().startswith("# 7 rows")

@@ -43,7 +43,21 @@ def test_what_depends_on_the_world_outside_is_never_reused(spec: dict[str, Any])
     tasks = spec["root"]["dag"]["tasks"]
     reused = {name for name, task in tasks.items() if task["cachingOptions"].get("enableCache")}
     assert not reused & {"ingest", "ingest-images", "evaluate", "register", "report"}
-    assert "train" in reused
+    assert reused & {"train", "train-distributed"}
+
+
+def test_what_is_reused_hangs_on_content_addresses_alone(spec: dict[str, Any]) -> None:
+    """KFP's cache knows an input artifact by a number that is new whenever the step before ran."""
+    for name, task in spec["root"]["dag"]["tasks"].items():
+        if task["cachingOptions"].get("enableCache"):
+            assert not task["inputs"].get("artifacts"), name
+
+
+def test_no_dataset_goes_through_kfps_launcher(spec: dict[str, Any]) -> None:
+    """It refuses an input artifact outside the buckets that it knows."""
+    for name, component in spec["components"].items():
+        for artifact in component.get("inputDefinitions", {}).get("artifacts", {}).values():
+            assert artifact["artifactType"]["schemaTitle"] not in ("system.Dataset", "system.Model"), name
 
 
 def test_pipelines_name_their_parameters_as_the_readme_does() -> None:
@@ -56,7 +70,7 @@ def test_pipelines_name_their_parameters_as_the_readme_does() -> None:
 def test_a_component_is_thin_and_its_code_knows_nothing_of_kfp(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= 60
     for module in path.parent.glob("*.py"):
-        if module.name == "component.py":
+        if module.name == "component.py" or module.parts[-2:] == ("train_distributed", "trainjobs.py"):
             continue
         for node in ast.walk(ast.parse(module.read_text())):
             names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []

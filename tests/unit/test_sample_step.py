@@ -124,12 +124,13 @@ def test_data_that_is_refused() -> None:
 
 def test_the_component_runs_as_a_plain_function(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sampled, summary = SimpleNamespace(uri="", metadata={}), SimpleNamespace(path=str(tmp_path / "summary.md"))
-    component.python_func(publish(), sampled, summary, fraction=0.2, seed=3)
+    returned = component.python_func(publish().uri, sampled, summary, fraction=0.2, seed=3)
+    assert returned == sampled.uri
     bundle = open_bundle(sampled.uri, "dataset")
     assert sampled.metadata == bundle.metadata()
     assert bundle.rows == 200
     monkeypatch.setenv("SLUICE_TERMINATION_LOG", str(tmp_path / "log"))
     with pytest.raises(SystemExit) as caught:
-        component.python_func(publish(), sampled, summary, fraction=2.0)
+        component.python_func(publish().uri, sampled, summary, fraction=2.0)
     assert caught.value.code == 2
     assert "fraction=2.0" in (tmp_path / "log").read_text()

@@ -1,7 +1,6 @@
 """What surrounds a step: exit codes, the termination message, and the lake's address."""
 
 import errno
-import json
 from pathlib import Path
 
 import pytest
@@ -21,10 +20,16 @@ def test_a_failure_is_one_line_an_exit_code_and_a_termination_message(
     monkeypatch.setenv(steps.TERMINATION_LOG, str(message))
     with pytest.raises(SystemExit) as caught, steps.step("sample"):
         raise error
-    said = json.loads(message.read_text())
-    assert caught.value.code == said["exit_code"] == code
-    assert said["step"] == "sample"
-    assert capsys.readouterr().out == f"[sluice] error: {said['message']}\n"
+    assert caught.value.code == code
+    said = steps.read_message(f"main: Error (exit code 1): {message.read_text()}")
+    assert said
+    assert said.exit_code == code
+    assert str(said).startswith("step sample: ")
+    assert capsys.readouterr().out == f"[sluice] error: {str(said).removeprefix('step sample: ')}\n"
+
+
+def test_last_words_of_another_kind_say_nothing() -> None:
+    assert steps.read_message("main: OOMKilled (exit code 137)") is None
 
 
 def test_a_defect_of_ours_keeps_its_traceback() -> None:

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from components.common.errors import BadInput
 from components.common.keys import check_key
 from components.common.local_store import LocalStore
-from components.common.stores import Store, open_store
+from components.common.stores import Store, open_store, plain_address
+from tests.conftest import MinioServer
 
 MIB = 1 << 20
 parts = st.text(
@@ -243,3 +244,14 @@ def test_files_and_folders_in_each_others_place(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="name is too long"):
         store.put_bytes("n" * 300, b"y")
     assert sorted(p.name for p in tmp_path.rglob("*")) == ["file", "file", "folder"]
+
+
+@pytest.mark.minio
+def test_a_store_keeps_the_scheme_that_it_was_opened_by(s3: "MinioServer") -> None:
+    bucket = s3.bucket()
+    guarded, plain = open_store(f"sluice+s3://{bucket}/a"), open_store(f"s3://{bucket}/a")
+    guarded.put_bytes("key", b"value")
+    assert plain.get_bytes("key") == b"value"
+    assert guarded.uri == f"sluice+s3://{bucket}/a"
+    assert plain_address(guarded.uri) == plain.uri == plain_address(plain.uri)
+    assert plain_address("/a/folder") == "/a/folder"

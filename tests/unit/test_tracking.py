@@ -14,7 +14,7 @@ from components.common.datasets import write_dataset
 from components.common.errors import BadInput, EnvironmentFault
 from components.common.mlflow_access import mlflow_module, tracking_uri
 from components.common.steps import default_store, producer
-from components.common.tracking import child_run, log_dataset, tracked_run
+from components.common.tracking import child_run, fail_pipeline_run, finish_pipeline_run, log_dataset, tracked_run
 
 
 @pytest.fixture(autouse=True)
@@ -99,3 +99,65 @@ def test_a_server_that_is_down_is_named_after_bounded_retries(monkeypatch: pytes
     assert f"MLflow at http://127.0.0.1:{port} failed" in str(caught.value)
     assert "hidden" not in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.fixture
+def in_pods(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a pod without KFP's plugin: a run's id, a tracking server, and nobody who opened an MLflow run."""
+    monkeypatch.setenv("SLUICE_RUN", "4f1c0de0-9a")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{place}/home/mlflow.db")
+
+
+def test_the_steps_of_one_run_share_one_run_that_the_last_ends(in_pods: None) -> None:
+    with tracked_run("train") as first:
+        assert run_of(first).info.status == "RUNNING"
+    assert run_of(first).info.status == "RUNNING", "the next steps belong to it"
+    with tracked_run("register") as second:
+        pass
+    assert second == first
+    run = run_of(first)
+    assert run.data.tags["sluice.run"] == "4f1c0de0-9a"
+    assert run.info.run_name.endswith("-lake_to_model-4f1c")
+    finish_pipeline_run()
+    assert run_of(first).info.status == "FINISHED"
+
+
+def test_another_run_has_a_run_of_its_own(in_pods: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    with tracked_run("train") as first:
+        pass
+    monkeypatch.setenv("SLUICE_RUN", "other")
+    with tracked_run("train") as second:
+        pass
+    assert second != first
+
+
+def test_of_two_that_open_it_at_once_the_first_counts(in_pods: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    from components.common import tracking
+
+    looks, really = [True], tracking._runs_of
+    client = mlflow_module().MlflowClient()
+    experiment = tracking.experiment_id(mlflow_module())
+    other = client.create_run(experiment, tags={"sluice.run": "4f1c0de0-9a"}, start_time=1).info.run_id
+    # Sees nothing the first time, as a step does that looks a moment before the other has opened the run.
+    monkeypatch.setattr(tracking, "_runs_of", lambda *arguments: [] if looks and looks.pop() else really(*arguments))
+    with tracked_run("train") as mine:
+        assert mine == other
+    assert [run.info.run_id for run in client.search_runs([experiment])] == [other]
+
+
+def test_a_step_that_fails_ends_the_shared_run_as_failed(in_pods: None, tmp_path: Path, monkeypatch: Any) -> None:
+    from components.common.steps import step
+
+    monkeypatch.setenv("SLUICE_TERMINATION_LOG", str(tmp_path / "log"))
+    with pytest.raises(SystemExit), step("validate"):
+        raise BadInput("flights: 3 rows break the contract")
+    (run,) = mlflow_module().MlflowClient().search_runs(["1"])
+    assert run.info.status == "FAILED"
+    assert run.data.tags["sluice.run"] == "4f1c0de0-9a"
+
+
+def test_a_tracking_server_that_is_down_hides_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLUICE_RUN", "4f1c0de0-9a")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    fail_pipeline_run()

@@ -152,7 +152,7 @@ def test_the_component_fills_its_outputs(tracked_home: Path, tmp_path: Path) -> 
     models, curves, metrics = (Place(tmp_path / name) for name in ("models", "curves", "metrics"))
     names = ["zero-rule", "logistic-regression"]
     train.python_func(
-        splits=Place(tmp_path, dataset().uri),
+        splits=dataset().uri,
         models=models,
         curves=curves,
         metrics=metrics,
@@ -169,6 +169,6 @@ def test_the_component_ends_with_one_line_and_code_2(
 ) -> None:
     places = {name: Place(tmp_path / name) for name in ("models", "curves", "metrics")}
     with pytest.raises(SystemExit) as caught:
-        train.python_func(splits=Place(tmp_path, dataset().uri), candidates=["forest"], **places)
+        train.python_func(splits=dataset().uri, candidates=["forest"], **places)
     assert caught.value.code == 2
     assert "error: candidates names 'forest'" in capsys.readouterr().out

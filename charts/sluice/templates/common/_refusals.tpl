@@ -1,0 +1,84 @@
+{{/*
+Values that contradict each other, each ended with one line. The schema refuses what is wrong by itself; here is what is
+wrong together. Call: include "sluice.refuse" .
+*/}}
+{{- define "sluice.refuse" -}}
+{{- $v := .Values -}}
+{{- $bad := list -}}
+{{- if and (not $v.minio.enabled) (not $v.objectStore.host) -}}
+{{- $bad = append $bad "minio.enabled is false and objectStore.host is empty: name the S3 to use, such as s3.eu-central-1.amazonaws.com" -}}
+{{- end -}}
+{{- if and (not $v.minio.enabled) $v.objectStore.host (not $v.objectStore.existingSecret) -}}
+{{- $bad = append $bad "objectStore.host is set without objectStore.existingSecret: name a Secret with the keys accesskey and secretkey" -}}
+{{- end -}}
+{{- if and $v.minio.enabled $v.objectStore.host -}}
+{{- $bad = append $bad "both minio.enabled and objectStore.host are set: set minio.enabled=false to use the S3 of your own, or leave objectStore.host empty" -}}
+{{- end -}}
+{{- if regexMatch "://|/|:[0-9]" $v.objectStore.host -}}
+{{- $bad = append $bad (printf "objectStore.host is %q: give the host name alone; objectStore.port and objectStore.secure say the rest" $v.objectStore.host) -}}
+{{- end -}}
+{{- $b := $v.objectStore.buckets -}}
+{{- if ne 3 (len (uniq (list $b.pipelines $b.sluice $b.mlflow))) -}}
+{{- $bad = append $bad "objectStore.buckets: the three buckets need three names" -}}
+{{- end -}}
+{{- if $v.kfp.enabled -}}
+  {{- if and (not $v.mysql.enabled) (not $v.mysql.host) -}}
+  {{- $bad = append $bad "mysql.enabled is false and mysql.host is empty: KFP needs a MySQL or MariaDB" -}}
+  {{- end -}}
+  {{- if and (not $v.mysql.enabled) $v.mysql.host (not $v.mysql.existingSecret) -}}
+  {{- $bad = append $bad "mysql.host is set without mysql.existingSecret: name a Secret with the keys username and password" -}}
+  {{- end -}}
+  {{- if and $v.mysql.enabled $v.mysql.host -}}
+  {{- $bad = append $bad "both mysql.enabled and mysql.host are set: set mysql.enabled=false to use the server of your own, or leave mysql.host empty" -}}
+  {{- end -}}
+  {{- if eq $v.mysql.databases.pipelines $v.mysql.databases.metadata -}}
+  {{- $bad = append $bad "mysql.databases: KFP and MLMD need two databases" -}}
+  {{- end -}}
+  {{- if $v.kfp.externalUrl -}}
+  {{- $bad = append $bad "both kfp.enabled and kfp.externalUrl are set: set kfp.enabled=false to use the KFP of your own, or leave kfp.externalUrl empty" -}}
+  {{- end -}}
+  {{- if and $v.kfp.ui.enabled $v.kfp.metadata.enabled (not $v.kfp.metadata.gateway.enabled) -}}
+  {{- $bad = append $bad "kfp.ui.enabled without kfp.metadata.gateway.enabled: the UI shows no graph, inputs, outputs or artifacts without it; switch it on, or the UI off" -}}
+  {{- end -}}
+  {{- $tags := uniq (list $v.kfp.apiServer.image.tag $v.kfp.persistenceAgent.image.tag $v.kfp.scheduledWorkflow.image.tag $v.kfp.driver.image.tag $v.kfp.launcher.image.tag) -}}
+  {{- if ne 1 (len $tags) -}}
+  {{- $bad = append $bad (printf "kfp: its programs have different image tags (%s): use one version of all" (join ", " $tags)) -}}
+  {{- end -}}
+  {{- if and $v.kfp.mlflowPlugin.enabled (hasPrefix "2.14" $v.kfp.apiServer.image.tag) -}}
+  {{- $bad = append $bad (printf "kfp.mlflowPlugin.enabled with KFP %s, which has no such plugin: set it to false" $v.kfp.apiServer.image.tag) -}}
+  {{- end -}}
+  {{- if and (not $v.kfp.metadata.enabled) (regexMatch "^2\\.([0-9]|1[0-7])\\." $v.kfp.apiServer.image.tag) -}}
+  {{- $bad = append $bad (printf "kfp.metadata.enabled is false with KFP %s, which cannot run a step without MLMD" $v.kfp.apiServer.image.tag) -}}
+  {{- end -}}
+{{- else -}}
+  {{- if $v.mysql.enabled -}}
+  {{- $bad = append $bad "mysql.enabled without kfp.enabled: nothing would use it; set mysql.enabled=false" -}}
+  {{- end -}}
+  {{- if and $v.setup.enabled $v.setup.pipelines (not $v.kfp.externalUrl) -}}
+  {{- $bad = append $bad "kfp.enabled is false and kfp.externalUrl is empty: name the KFP to upload pipelines to, or set setup.pipelines=false" -}}
+  {{- end -}}
+  {{- if $v.ingress.enabled -}}
+  {{- $bad = append $bad "ingress.enabled without kfp.enabled: there are no pages to show" -}}
+  {{- end -}}
+{{- end -}}
+{{- if $v.ingress.enabled -}}
+  {{- if not $v.ingress.host -}}
+  {{- $bad = append $bad "ingress.enabled without ingress.host: name the host" -}}
+  {{- end -}}
+  {{- if and $v.kfp.enabled (not $v.kfp.ui.enabled) -}}
+  {{- $bad = append $bad "ingress.enabled with kfp.ui.enabled=false: there are no pages to show" -}}
+  {{- end -}}
+  {{- if and (not $v.ingress.tlsSecret) (not $v.ingress.allowHttp) -}}
+  {{- $bad = append $bad "ingress.enabled without ingress.tlsSecret: name the host's TLS Secret, or set ingress.allowHttp=true where something else does TLS" -}}
+  {{- end -}}
+{{- end -}}
+{{- range $name, $service := dict "minio" $v.minio.service "kfp.apiServer" $v.kfp.apiServer.service "kfp.ui" $v.kfp.ui.service -}}
+  {{- if and (eq $service.type "ClusterIP") (gt (int $service.nodePort) 0) -}}
+  {{- $bad = append $bad (printf "%s.service.nodePort is set with type ClusterIP: set %s.service.type=NodePort" $name $name) -}}
+  {{- end -}}
+{{- end -}}
+{{- if and (not $v.kfp.enabled) $v.argo.enabled $v.kfp.externalUrl -}}
+{{- $bad = append $bad "argo.enabled with kfp.externalUrl: the KFP of your own has an Argo of its own; set argo.enabled=false" -}}
+{{- end -}}
+{{- if $bad }}{{ fail (printf "\n\nsluice: %s\n" (join "\nsluice: " $bad)) }}{{ end -}}
+{{- end }}

@@ -1,0 +1,52 @@
+{{/* The UI's environment. Its defaults name the namespace kubeflow and another object store. */}}
+{{- define "sluice.kfp.uiEnv" -}}
+- name: FRONTEND_SERVER_NAMESPACE
+  valueFrom:
+    fieldRef:
+      fieldPath: metadata.namespace
+- name: ML_PIPELINE_SERVICE_HOST
+  value: ml-pipeline.{{ .Release.Namespace }}.svc.{{ .Values.clusterDomain }}
+- name: ML_PIPELINE_SERVICE_PORT
+  value: "8888"
+- name: METADATA_ENVOY_SERVICE_SERVICE_HOST
+  value: metadata-envoy-service.{{ .Release.Namespace }}.svc.{{ .Values.clusterDomain }}
+- name: METADATA_ENVOY_SERVICE_SERVICE_PORT
+  value: "9090"
+# "minio" means any S3 here; without a namespace, the host is taken as it stands.
+- name: MINIO_HOST
+  value: {{ include "sluice.objectStore.host" . }}
+- name: MINIO_NAMESPACE
+  value: ""
+- name: MINIO_PORT
+  value: {{ include "sluice.objectStore.port" . | quote }}
+- name: MINIO_SSL
+  value: {{ include "sluice.objectStore.secure" . | quote }}
+- name: MINIO_ACCESS_KEY
+  valueFrom:
+    secretKeyRef:
+      name: {{ include "sluice.objectStore.secret" . }}
+      key: accesskey
+- name: MINIO_SECRET_KEY
+  valueFrom:
+    secretKeyRef:
+      name: {{ include "sluice.objectStore.secret" . }}
+      key: secretkey
+# Logs of pods that are gone.
+- name: ARGO_ARCHIVE_LOGS
+  value: "true"
+- name: ARGO_ARCHIVE_BUCKETNAME
+  value: {{ .Values.objectStore.buckets.pipelines }}
+- name: ARGO_KEYFORMAT
+  value: {{ include "sluice.logKey" . | quote }}
+# Parts that the chart leaves out, and a cloud's own service.
+- name: ALLOW_CUSTOM_VISUALIZATIONS
+  value: "false"
+- name: ARTIFACTS_SERVICE_PROXY_ENABLED
+  value: "false"
+- name: DISABLE_GKE_METADATA
+  value: "true"
+- name: CLUSTER_DOMAIN
+  value: .svc.{{ .Values.clusterDomain }}
+- name: HOME
+  value: /tmp
+{{- end }}

@@ -1,0 +1,100 @@
+{{/* Helpers of MLflow alone; its address and Secret for others are in ../_helpers.tpl. */}}
+
+{{- define "sluice.postgresql.secret" -}}
+{{ .Values.postgresql.existingSecret | default "postgresql-credentials" }}
+{{- end }}
+
+{{/* The name of the steps' account, for whichever template asks for it first: the other Secrets then repeat it. */}}
+{{- define "sluice.mlflow.username" -}}
+{{ include "sluice.keptSecret" (list . "mlflow-credentials" "username" "steps") }}
+{{- end }}
+
+{{/* MLflow's database: the chart's PostgreSQL, or one outside. */}}
+{{- define "sluice.mlflow.database.secret" -}}
+{{- if .Values.postgresql.enabled }}{{ include "sluice.postgresql.secret" . }}{{ else }}{{ .Values.mlflow.database.existingSecret }}{{ end -}}
+{{- end }}
+{{- define "sluice.mlflow.database.address" -}}
+{{- if .Values.postgresql.enabled }}postgresql.{{ .Release.Namespace }}.svc.{{ .Values.clusterDomain }}:5432{{ else }}{{ .Values.mlflow.database.host }}:{{ .Values.mlflow.database.port }}{{ end -}}
+{{- end }}
+
+{{/*
+The environment of every pod that touches MLflow's database. User and password reach libpq in variables of its own, so
+that no address with a password stands anywhere.
+*/}}
+{{- define "sluice.mlflow.env" -}}
+{{- $database := .Values.mlflow.database -}}
+{{- $address := include "sluice.mlflow.database.address" . -}}
+- name: MLFLOW_BACKEND_STORE_URI
+  value: postgresql+psycopg2://{{ $address }}/{{ $database.name }}
+- name: SLUICE_MLFLOW_AUTH_STORE_URI
+  value: postgresql+psycopg2://{{ $address }}/{{ $database.authName | default $database.name }}
+- name: PGUSER
+  valueFrom:
+    secretKeyRef:
+      name: {{ include "sluice.mlflow.database.secret" . }}
+      key: username
+- name: PGPASSWORD
+  valueFrom:
+    secretKeyRef:
+      name: {{ include "sluice.mlflow.database.secret" . }}
+      key: password
+- name: PGSSLMODE
+  value: {{ ternary "disable" $database.sslMode .Values.postgresql.enabled }}
+{{- if and (not .Values.postgresql.enabled) (hasPrefix "verify-" $database.sslMode) }}
+- name: PGSSLROOTCERT  # "system": the image's certificates
+  value: {{ ternary "/etc/postgresql-ca/ca.crt" "system" (ne $database.caConfigMap "") }}
+{{- end }}
+- name: MLFLOW_ARTIFACTS_DESTINATION
+  value: s3://{{ .Values.objectStore.buckets.mlflow }}
+- name: MLFLOW_AUTH_ADMIN_USERNAME
+  valueFrom:
+    secretKeyRef:
+      name: {{ include "sluice.mlflow.secret" . }}
+      key: admin-username
+- name: MLFLOW_AUTH_ADMIN_PASSWORD
+  valueFrom:
+    secretKeyRef:
+      name: {{ include "sluice.mlflow.secret" . }}
+      key: admin-password
+- name: SLUICE_MLFLOW_DEFAULT_PERMISSION
+  value: {{ .Values.mlflow.defaultPermission }}
+- name: GIT_PYTHON_REFRESH  # the image has no git, and MLflow would say so at each start
+  value: quiet
+- name: HOME
+  value: /tmp
+{{- end }}
+
+{{/* Where a CA of the database's own is mounted, and the volume. */}}
+{{- define "sluice.mlflow.caMount" -}}
+{{- if and (not .Values.postgresql.enabled) .Values.mlflow.database.caConfigMap -}}
+- name: postgresql-ca
+  mountPath: /etc/postgresql-ca
+  readOnly: true
+{{- end }}
+{{- end }}
+{{- define "sluice.mlflow.caVolume" -}}
+{{- if and (not .Values.postgresql.enabled) .Values.mlflow.database.caConfigMap -}}
+- name: postgresql-ca
+  configMap:
+    name: {{ .Values.mlflow.database.caConfigMap }}
+{{- end }}
+{{- end }}
+
+{{/* Host headers that the server answers to; anything else may be DNS rebinding and gets 403. */}}
+{{- define "sluice.mlflow.allowedHosts" -}}
+{{- $hosts := list "localhost" "localhost:*" "127.0.0.1" "127.0.0.1:*" -}}
+{{- $namespace := .Release.Namespace -}}
+{{- range list "mlflow" (printf "mlflow.%s" $namespace) (printf "mlflow.%s.svc" $namespace) (printf "mlflow.%s.svc.%s" $namespace .Values.clusterDomain) -}}
+{{- $hosts = concat $hosts (list . (printf "%s:5000" .)) -}}
+{{- end -}}
+{{- with .Values.mlflow.ingress }}{{ if .enabled }}{{ $hosts = append $hosts .host }}{{ end }}{{ end -}}
+{{- concat $hosts .Values.mlflow.allowedHosts | uniq | join "," -}}
+{{- end }}
+
+{{/* Origins of pages that may change something: MLflow's own, seen under those hosts (localhost always may). */}}
+{{- define "sluice.mlflow.allowedOrigins" -}}
+{{- $origins := list -}}
+{{- with .Values.mlflow.ingress }}{{ if .enabled }}{{ $origins = append $origins (printf "%s://%s" (ternary "https" "http" (or (ne .tlsSecret "") .allowHttp)) .host) }}{{ end }}{{ end -}}
+{{- range .Values.mlflow.allowedHosts }}{{ $origins = concat $origins (list (printf "http://%s" .) (printf "https://%s" .)) }}{{ end -}}
+{{- $origins | uniq | join "," -}}
+{{- end }}

@@ -1,0 +1,87 @@
+"""The step: start the workers (in a TrainJob, or here), wait for their bundle, and tell MLflow."""
+
+import os
+from dataclasses import asdict, dataclass
+
+from components.common.bundles import Bundle, open_bundle
+from components.common.s3_connection import ENDPOINTS, REGIONS
+from components.common.steps import (
+    COMMIT,
+    ENVIRONMENT,
+    IMAGE,
+    PIPELINE,
+    RUN,
+    STORE,
+    code_commit,
+    default_store,
+    environment_digest,
+)
+from components.train.curves import curves_page
+from components.train.tracking import track
+from components.train_distributed.checkpoints import NAME
+from components.train_distributed.naming import job_name
+from components.train_distributed.processes import run_processes
+from components.train_distributed.publishing import STEP
+from components.train_distributed.results import published, read_trained
+from components.train_distributed.settings import LOCAL, Job, Learning, Running
+
+_CLUSTER = "KUBERNETES_SERVICE_HOST"
+
+
+@dataclass(frozen=True)
+class Result:
+    """What the step gives.
+
+    Attributes:
+        bundle: The published models.
+        page: The HTML page with the learning curves.
+        losses: Validation log loss in nats by candidate.
+    """
+
+    bundle: Bundle
+    page: str
+    losses: dict[str, float]
+
+
+def run(splits: str, learning: Learning, running: Running) -> Result:
+    """Train one network on several workers; without a cluster they are processes of this machine.
+
+    Args:
+        splits: The address of a dataset with the parts train and validation.
+        learning: What decides the numbers.
+        running: Where, and for how long.
+
+    Raises:
+        BadInput: The dataset cannot be learned from, or the runtime does not fit.
+        EnvironmentFault: The cluster, the store or MLflow failed, or the workers did.
+    """
+    store, source = default_store(), open_bundle(splits, "dataset")
+    if running.runtime == LOCAL or not os.environ.get(_CLUSTER):
+        name = job_name(os.environ.get(RUN) or os.urandom(8).hex(), source.id, learning)
+        job = Job(splits, f"training/{name}", learning, running.checkpoint_seconds)
+        run_processes(job, running, provenance())
+    else:
+        from components.train_distributed.cluster import run_on_cluster
+
+        job = run_on_cluster(source, learning, running, provenance())
+    bundle = published(store, job, source)
+    store.delete(f"{job.key}/{NAME}")
+    trained = read_trained(bundle)
+    track(STEP, trained, asdict(learning) | asdict(running), source, bundle)
+    losses = {entry.candidate.name: entry.fitted.kept.validation_log_loss for entry in trained}
+    return Result(bundle, curves_page(trained, _rules(learning)), losses)
+
+
+def provenance() -> dict[str, str]:
+    """The variables by which the workers record the same pipeline, run and code as the step, and use its store."""
+    kept = {name: os.environ[name] for name in (PIPELINE, RUN, IMAGE, *ENDPOINTS, *REGIONS) if os.environ.get(name)}
+    own = {COMMIT: os.environ.get(COMMIT) or code_commit()}
+    own |= {ENVIRONMENT: os.environ.get(ENVIRONMENT) or environment_digest()}
+    return {**kept, **own, STORE: default_store().uri}
+
+
+def _rules(learning: Learning) -> str:
+    return (
+        f"{learning.workers} workers trained the network together; they stopped after {learning.patience} epochs "
+        "without a better log loss on the validation rows, and the best epoch was kept. Less is better."
+    )

@@ -1,0 +1,69 @@
+"""What rank 0 does at the end: learn the baselines, publish all as one bundle, and leave word where it is."""
+
+import json
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+
+from components.common.bundles import Bundle, publish
+from components.common.errors import SluiceError
+from components.common.models import save_model
+from components.common.steps import producer, progress, read_message
+from components.common.stores import Store
+from components.train.catalogue import Candidate, candidates_for
+from components.train.parts import Parts
+from components.train.records import Trained, candidate_record, timings
+from components.train.rounds import Fitted
+from components.train.settings import Settings
+from components.train.training import TRAINING, environment
+from components.train_distributed.settings import Job
+
+STEP = "train_distributed"
+RESULT = "result.json"
+
+
+def network_candidate(parts: Parts) -> Candidate:
+    """The network that fits the task: the last and most complex candidate of the step train."""
+    return candidates_for(parts.task)[-1]
+
+
+def publish_models(store: Store, job: Job, source: Bundle, parts: Parts, fitted: Fitted) -> Bundle:
+    """Publish the network beside the baselines, with a record like that of the step train, and name the bundle.
+
+    Args:
+        store: Where to.
+        job: What was asked for.
+        source: The dataset learned from.
+        parts: Its rows.
+        fitted: The trained network.
+
+    Raises:
+        EnvironmentFault: The store failed.
+    """
+    settings = Settings(seed=job.learning.seed)
+    candidates = [candidate for candidate in candidates_for(parts.task) if candidate.baseline]
+    trained = [Trained(candidate, candidate.fit(parts, settings)) for candidate in candidates]
+    trained.append(Trained(network_candidate(parts), fitted))
+    with tempfile.TemporaryDirectory(prefix="sluice-") as name:
+        folder = Path(name)
+        for entry in trained:
+            save_model(folder / entry.candidate.name, entry.fitted.model, parts.task)
+        record = {"candidates": [candidate_record(entry) for entry in trained], "seed": job.learning.seed}
+        (folder / TRAINING).write_text(json.dumps(record, indent=1, sort_keys=True, allow_nan=False))
+        details = {
+            **parts.task.details(),
+            "timings": timings(trained),
+            "environment": environment(trained, settings.threads),
+            "rows": {"train": len(parts.train.labels), "validation": len(parts.validation.labels)},
+        }
+        made_by = producer(STEP, asdict(job.learning))
+        bundle = publish(store, folder, "model", made_by, parents=(source.id,), details=details)
+    store.put_bytes(f"{job.key}/{RESULT}", json.dumps({"models": bundle.uri}).encode())
+    progress(f"published {bundle.uri}")
+    return bundle
+
+
+def last_words(text: str) -> SluiceError | None:
+    """The error that a worker left as its termination message, in the worker's own words; None where there is none."""
+    error = read_message(text)
+    return type(error)(str(error).removeprefix(f"step {STEP}: ")) if error else None

@@ -1,0 +1,73 @@
+"""One process of a distributed training; torchrun starts it: `python -m torch.distributed.run … -m <this module>`."""
+
+import os
+import sys
+from pathlib import Path
+
+from components.common.bundles import Bundle
+from components.common.errors import SluiceError
+from components.common.networks import NetworkModel
+from components.common.steps import TERMINATION_LOG, default_store, leave_message, progress
+from components.train.catalogue import EMBEDDINGS
+from components.train.networks import image_model, table_model
+from components.train.parts import Parts, read_parts
+from components.train.rounds import Fitted
+from components.train.threads import fixed_threads
+from components.train_distributed.checkpoints import Checkpoints
+from components.train_distributed.epochs import Course
+from components.train_distributed.groups import Group, PeerLost, joined
+from components.train_distributed.learning import Learner
+from components.train_distributed.publishing import RESULT, STEP, network_candidate, publish_models
+from components.train_distributed.settings import JOB, Job, job_from_json
+
+_THREADS = 1
+
+
+def main() -> None:
+    """Train, and as rank 0 publish; a failure ends in one line, in the log and in the termination message."""
+    try:
+        job = job_from_json(os.environ.get(JOB, ""))
+        with read_parts(job.splits) as (source, parts), fixed_threads(_THREADS), joined() as group:
+            _work(job, source, parts, group)
+    except SluiceError as error:
+        progress(f"error: {error}")
+        # Who was lost has left a message that says why, where processes share the place for it.
+        if not (isinstance(error, PeerLost) and _somebody_spoke()):
+            leave_message(STEP, error)
+        sys.exit(error.exit_code)
+
+
+def _somebody_spoke() -> bool:
+    said = Path(os.environ.get(TERMINATION_LOG) or "/dev/termination-log")
+    return said.exists() and said.stat().st_size > 0
+
+
+def _work(job: Job, source: Bundle, parts: Parts, group: Group) -> None:
+    store = default_store()
+    if group.share(b"published" if group.first and store.exists(f"{job.key}/{RESULT}") else b""):
+        return  # an earlier start published, and was ended before its pod was seen to succeed
+    checkpoints = Checkpoints(store, job.key, job.digest)
+    candidate = network_candidate(parts)
+    learner = Learner(_model(candidate.name, parts, job.learning.seed), parts, job.learning, group)
+    course = Course(job, learner, checkpoints, group, candidate.title)
+    if group.first:
+        _tell(parts, group, learner)
+    course.resume()
+    course.run()
+    if group.first:
+        fitted = Fitted(learner.model(), learner.parameters, course.progress.curve, course.kept, course.stopped_by)
+        publish_models(store, job, source, parts, fitted)
+
+
+def _model(candidate: str, parts: Parts, seed: int) -> NetworkModel:
+    return table_model(parts, seed) if candidate == EMBEDDINGS else image_model(parts, seed)
+
+
+def _tell(parts: Parts, group: Group, learner: Learner) -> None:
+    rows = f"{len(parts.train.labels):,} rows to learn from, {len(parts.validation.labels):,} to stop by"
+    steps = f"{learner.steps_an_epoch} steps an epoch of {learner.batch * group.size:,} rows"
+    progress(f"{parts.task.name}: {rows}; {group.size} processes on {group.device.type}, {steps}")
+
+
+if __name__ == "__main__":
+    main()

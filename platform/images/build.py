@@ -1,0 +1,135 @@
+"""Builds Sluice's images with a tag that follows their content, so that a cluster never runs yesterday's code.
+
+The tag is the package's version and the first twelve characters of a SHA-256 over everything that goes in: the same
+content has the same tag and is not built twice. Run it from anywhere: `python3 platform/images/build.py --help`.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import time
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+IMAGES = {"tabular": "python-tabular", "torch": "python-torch", "platform": "platform"}
+CONTENT = ("pyproject.toml", "README.md", "LICENSE", "requirements", "components", "pipelines", "platform/sluice")
+DIGEST_CHARACTERS = 12
+
+
+class ImageError(Exception):
+    """One line that says which image could not be built, and why."""
+
+
+def content_files() -> Iterator[Path]:
+    """The files that go into the images, sorted, without what Python leaves beside its sources."""
+    for name in (*CONTENT, "platform/images/Dockerfile"):
+        place = ROOT / name
+        found = [place] if place.is_file() else sorted(place.rglob("*"))
+        yield from (path for path in found if path.is_file() and path.suffix != ".pyc")
+
+
+def content_tag(bases: dict[str, str]) -> str:
+    """The tag of all images: version and content digest.
+
+    Args:
+        bases: The base image's reference or id by image; another base makes another tag.
+    """
+    digest = hashlib.sha256(json.dumps(bases, sort_keys=True).encode())
+    for path in content_files():
+        digest.update(path.relative_to(ROOT).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    return f"{version()}-{digest.hexdigest()[:DIGEST_CHARACTERS]}"
+
+
+def version() -> str:
+    """Sluice's version, as pyproject.toml has it."""
+    return str(tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"])
+
+
+def docker(*arguments: str, quiet: bool = True) -> str:
+    """Run docker.
+
+    Raises:
+        ImageError: It is not installed, no engine answers, or it fails.
+    """
+    try:
+        done = subprocess.run(
+            [os.environ.get("DOCKER", "docker"), *arguments],
+            cwd=ROOT,
+            check=False,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE if quiet else None,
+            env={**os.environ, "DOCKER_BUILDKIT": "1"},
+        )
+    except FileNotFoundError:
+        raise ImageError("docker is not installed: install Docker Engine 24 or newer, or put it on the PATH") from None
+    if done.returncode:
+        said = (done.stderr or "").strip().splitlines()
+        raise ImageError(f"docker {arguments[0]} failed: {said[-1] if said else f'exit code {done.returncode}'}")
+    return done.stdout
+
+
+def image_id(reference: str) -> str:
+    """The id of a local image, empty where there is none.
+
+    Raises:
+        ImageError: No engine answers.
+    """
+    docker("version", "--format", "{{.Server.Version}}")
+    return docker("image", "ls", "--no-trunc", "--quiet", reference).strip()
+
+
+def build(image: str, reference: str, base: str, extra: list[str]) -> None:
+    """Build one image.
+
+    Args:
+        image: `tabular`, `torch` or `platform`.
+        reference: Its name and tag.
+        base: The image it stands on.
+        extra: More arguments of `docker build`.
+
+    Raises:
+        ImageError: The build fails; Docker's own output stands above it.
+    """
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, check=False, capture_output=True, text=True)
+    arguments = {"IMAGE": image, "BASE_IMAGE": base, "VERSION": version(), "COMMIT": commit.stdout.strip() or "unknown"}
+    settings = [part for key, value in arguments.items() for part in ("--build-arg", f"{key}={value}")]
+    command = ["build", "--network", "host", "--progress", "plain", "--tag", reference, *settings, *extra]
+    docker(*command, "--file", "platform/images/Dockerfile", ".", quiet=False)
+
+
+def main() -> None:
+    """Build what is missing; print each image's reference."""
+    parser = argparse.ArgumentParser(description="Build Sluice's images; what is there already is not built again.")
+    parser.add_argument("--base", default="docker.io/library/python:3.13-slim-trixie", help="image to stand on")
+    parser.add_argument("--torch-base", default="", help="image with torch in it, for the torch image; default: --base")
+    parser.add_argument("--prefix", default="sluice", help="what stands before the images' names")
+    parser.add_argument("--tag", default="", help="instead of the tag that follows the content")
+    parser.add_argument("--print-tag", action="store_true", help="print the tag and build nothing")
+    chosen = parser.parse_args()
+    bases = dict.fromkeys(IMAGES, chosen.base) | ({"torch": chosen.torch_base} if chosen.torch_base else {})
+    tag = chosen.tag or content_tag({image: image_id(base) or base for image, base in bases.items()})
+    if chosen.print_tag:
+        print(tag)
+        return
+    for number, (image, name) in enumerate(IMAGES.items(), 1):
+        reference, started = f"{chosen.prefix}/{name}:{tag}", time.monotonic()
+        found = image_id(reference)
+        if not found:
+            installed = ["--build-arg", "TORCH=installed"] if image == "torch" and chosen.torch_base else []
+            build(image, reference, bases[image], installed)
+        done = "there already" if found else f"built in {time.monotonic() - started:.0f} s"
+        print(f"[{number}/{len(IMAGES)}] {reference}: {done}", flush=True)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except ImageError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)

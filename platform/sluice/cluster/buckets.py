@@ -1,0 +1,50 @@
+"""Makes the buckets that a release needs, where they are not there yet."""
+
+from collections.abc import Iterable
+
+from minio.error import S3Error
+
+from components.common.errors import EnvironmentFault
+from components.common.s3_connection import Connection
+from components.common.s3_refusals import Place, refusals
+
+PRESENT = ("BucketAlreadyOwnedByYou", "BucketAlreadyExists")
+NOT_OURS_TO_LOOK = ("AccessDenied",)
+
+
+def make_buckets(names: Iterable[str]) -> list[str]:
+    """Make what is missing; the names of those that were made.
+
+    Raises:
+        BadInput: The AWS variables are missing or malformed.
+        EnvironmentFault: The store does not answer or denies access.
+    """
+    connection = Connection.from_environment()
+    client, made = connection.client(), []
+    for name in names:
+        with refusals(Place(connection.endpoint, name, "")):
+            if client.bucket_exists(name):
+                continue
+            try:
+                client.make_bucket(name)
+            except S3Error as error:
+                if error.code not in PRESENT:
+                    raise
+                continue
+            made.append(name)
+    return made
+
+
+def require_answer() -> None:
+    """One request, to learn whether the store answers at all.
+
+    Raises:
+        EnvironmentFault: It does not.
+    """
+    connection = Connection.from_environment()
+    with refusals(Place(connection.endpoint, "", "")):
+        try:
+            connection.client().list_buckets()
+        except S3Error as error:
+            if error.code not in NOT_OURS_TO_LOOK:
+                raise EnvironmentFault(f"{connection.endpoint}: {error.code}: {error.message}") from None

@@ -1,0 +1,76 @@
+"""Whether a release works: a pipeline of one step, in the platform's own step image, run by the real KFP.
+
+`python -m sluice.cluster.check` is what `helm test` runs. The step writes to the store, reads it back and asks
+MLflow, so the chain from KFP over Argo, the driver and the launcher to the stores is seen whole.
+"""
+
+import os
+import sys
+import time
+
+from components.common.errors import BadInput, EnvironmentFault, SluiceError
+from components.common.images import step_images
+from components.common.steps import progress
+from pipelines._check import sluice_check
+from sluice.catalog import Pipeline
+from sluice.cluster.connection import KFP
+from sluice.cluster.kfp_api import KfpApi, Run
+from sluice.cluster.spec import compile_for_cluster
+from sluice.cluster.workflow_steps import steps_of
+
+EXPERIMENT = "helm-test"
+DEADLINE = "SLUICE_CHECK_SECONDS"
+PAUSE_SECONDS = 1.0
+
+
+def run() -> str:
+    """Run the pipeline; one line that says how it went.
+
+    Raises:
+        BadInput: SLUICE_KFP is not set.
+        EnvironmentFault: The run failed or did not end in time.
+    """
+    url, seconds = os.environ.get(KFP, "").rstrip("/"), float(os.environ.get(DEADLINE, "300"))
+    if not url:
+        raise BadInput(f"{KFP} is not set; give it the URL of KFP's API")
+    api = KfpApi(url)
+    spec = compile_for_cluster(Pipeline("sluice_check", "", (), sluice_check), step_images(os.environ))
+    begin = time.monotonic()
+    made = api.create_run("sluice-check", api.experiment(EXPERIMENT), spec.documents(), {})
+    progress(f"run {made} started in experiment {EXPERIMENT}")
+    ended = _wait(api, made, seconds)
+    if ended.state != "SUCCEEDED":
+        (step,) = steps_of(ended.manifest, ["touch-store"])
+        raise EnvironmentFault(
+            f"run {made} {ended.state.lower()}: {step.message or ended.error or 'KFP does not say why'}"
+        )
+    return f"a pipeline ran through KFP to the object store and MLflow and back in {time.monotonic() - begin:.0f} s"
+
+
+def _wait(api: KfpApi, run_id: str, seconds: float) -> Run:
+    deadline, before = time.monotonic() + seconds, ""
+    while True:
+        found = api.run(run_id)
+        (step,) = steps_of(found.manifest, ["touch-store"])
+        if found.ended:
+            return found
+        now = f"{found.state.lower() or 'pending'}, step {step.state} {step.message}".strip()
+        if now != before:
+            progress(now)
+            before = now
+        if time.monotonic() > deadline:
+            raise EnvironmentFault(f"waited {seconds:.0f} s for run {run_id} to end; it is {now}")
+        time.sleep(PAUSE_SECONDS)
+
+
+def main() -> None:
+    """Check; an error ends in one line and its exit code."""
+    try:
+        print(run())  # noqa: T201 - the pod's log
+    except SluiceError as error:
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201 - the pod's log
+        sys.exit(error.exit_code)
+
+
+if __name__ == "__main__":
+    main()

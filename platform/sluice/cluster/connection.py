@@ -1,0 +1,108 @@
+"""The way to a cluster's KFP, MLflow and object store, from wherever the command is typed.
+
+With SLUICE_KFP set everything comes from the environment: in a pod, in CI, behind an ingress. Without it the
+kubeconfig leads there: what the release keeps for its steps says where the stores are and who may use them, and
+Services inside the cluster are reached through forwarded ports.
+"""
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from components.common.images import TABULAR, TORCH, step_images
+from components.common.s3_connection import ENDPOINTS
+from sluice.cluster.access import Kubernetes, Target
+from sluice.cluster.forwarding import Forward, forwarded
+from sluice.cluster.step_environment import NAME
+
+KFP = "SLUICE_KFP"
+KFP_SERVICE, KFP_PORT = "ml-pipeline", 8888
+ADDRESSES = (ENDPOINTS[1], "MLFLOW_TRACKING_URI")
+IMAGE_SETTINGS = (TABULAR, TORCH, "SLUICE_IMAGES", "SLUICE_IMAGE_TAG")
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A cluster that can be talked to.
+
+    Attributes:
+        kfp: The URL of KFP's API.
+        variables: What steps and commands need in their environment to use its stores; never shown.
+        images: The step images that it has.
+        kubernetes: Its API, or None where only KFP's is known.
+    """
+
+    kfp: str
+    variables: Mapping[str, str] = field(repr=False)
+    images: Mapping[str, str]
+    kubernetes: Kubernetes | None
+    _forwards: tuple[Forward, ...] = field(default=(), repr=False)
+
+    @property
+    def place(self) -> str:
+        """Where it is, for people."""
+        return str(self.kubernetes.target) if self.kubernetes else self.kfp
+
+    def mend(self) -> None:
+        """Open again what a restarted pod has closed.
+
+        Raises:
+            EnvironmentFault: It did not come to stand in time.
+        """
+        for forward in self._forwards:
+            forward.mend()
+
+
+@contextmanager
+def connected(target: Target) -> Iterator[Cluster]:
+    """A connection for the time of the `with` block.
+
+    Raises:
+        BadInput: There is no kubeconfig, no such context, or no release of Sluice in the namespace.
+        EnvironmentFault: The cluster does not answer, denies access, or kubectl is missing.
+    """
+    given = os.environ.get(KFP)
+    if given:
+        yield Cluster(given.rstrip("/"), {}, step_images(os.environ), None)
+        return
+    kubernetes = Kubernetes(target)
+    config, secret = kubernetes.settings(NAME)
+    with ExitStack() as stack:
+        forwards = [stack.enter_context(forwarded(target, KFP_SERVICE, KFP_PORT))]
+        kfp = f"http://127.0.0.1:{forwards[0].local}"
+        for name in ADDRESSES:
+            service = inside(config.get(name, ""), target.namespace)
+            if service:
+                forwards.append(stack.enter_context(forwarded(target, *service)))
+                scheme = urlsplit(config[name]).scheme
+                config[name] = f"{scheme}://127.0.0.1:{forwards[-1].local}"
+        own = {name: os.environ[name] for name in IMAGE_SETTINGS if os.environ.get(name)}
+        variables = {**config, **secret, KFP: kfp}
+        yield Cluster(kfp, variables, step_images(config | own), kubernetes, tuple(forwards))
+
+
+@contextmanager
+def environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """These variables for the time of the `with` block."""
+    before = dict(os.environ)
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def inside(address: str, namespace: str) -> tuple[str, int] | None:
+    """The Service and port that an address means within a cluster; None for an address of the world outside.
+
+    `http://mlflow:5000`, `http://mlflow.sluice:5000` and `http://mlflow.sluice.svc.cluster.local:5000` are all the
+    Service `mlflow` of the namespace `sluice`.
+    """
+    url = urlsplit(address)
+    service, *rest = (url.hostname or "").split(".")
+    if not service or (rest and (rest[0] != namespace or (len(rest) > 1 and rest[1] != "svc"))):
+        return None
+    return service, url.port or (443 if url.scheme == "https" else 80)

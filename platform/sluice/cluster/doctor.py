@@ -1,0 +1,166 @@
+"""`sluice doctor --cluster`: whether a cluster has what Sluice needs, each finding with the way out."""
+
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from components.common.errors import SluiceError
+from components.common.stores import plain_address
+from sluice.cluster.access import TIMEOUT, Kubernetes, Target
+from sluice.cluster.buckets import require_answer
+from sluice.cluster.connection import connected, environment
+from sluice.cluster.kfp_api import KfpApi
+from sluice.cluster.step_environment import CONFIG_KEYS, NAME, SECRET_KEYS
+from sluice.doctor import Finding
+
+CRDS = ("workflows.argoproj.io", "scheduledworkflows.kubeflow.org")
+TRAINING_CRDS = ("trainjobs.trainer.kubeflow.org", "jobsets.jobset.x-k8s.io")
+PULL = ("ImagePullBackOff", "ErrImagePull", "InvalidImageName", "ErrImageNeverPull")
+DOCKER_SECONDS = 10
+ABSENT = 404
+
+
+def examine(target: Target) -> Iterator[Finding]:
+    """Look at the tools of this machine, then at the cluster; what hangs on a failed finding is not looked at."""
+    yield from (_docker(), _tool("kind", "only `make kind` needs it"), _tool("kubectl", "install it", needed=True))
+    try:
+        kubernetes = Kubernetes(target)
+        with kubernetes.answers(f"namespace {target.namespace}"):
+            kubernetes.core.list_namespaced_pod(target.namespace, limit=1, _request_timeout=TIMEOUT)
+    except SluiceError as error:
+        yield Finding("cluster", "error", str(error))
+        return
+    yield Finding("cluster", "ok", f"{kubernetes.client.configuration.host} answers")
+    yield from _safely("crds", lambda: _crds(kubernetes))
+    yield from _safely("settings", lambda: iter([_settings(kubernetes)]))
+    yield from _safely("pods", lambda: _pods(kubernetes))
+    yield from _safely("services", lambda: _services(target))
+
+
+def _docker() -> Finding:
+    if not shutil.which("docker"):
+        return Finding("docker", "warning", "not on the PATH; only `make kind` and building images need it")
+    try:
+        command = ["docker", "version", "--format", "{{.Server.Version}}"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=DOCKER_SECONDS, check=False)  # noqa: S603
+    except subprocess.TimeoutExpired:
+        return Finding("docker", "warning", f"its engine did not answer within {DOCKER_SECONDS} s; start it again")
+    if done.returncode:
+        return Finding("docker", "warning", "its engine is not running; `make kind` needs it: start Docker")
+    return Finding("docker", "ok", f"engine {done.stdout.strip()} runs")
+
+
+def _tool(name: str, way_out: str, *, needed: bool = False) -> Finding:
+    found = shutil.which(name)
+    if found:
+        return Finding(name, "ok", found)
+    return Finding(name, "error" if needed else "warning", f"not on the PATH; {way_out}")
+
+
+def _safely(name: str, look: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
+    try:
+        yield from look()
+    except SluiceError as error:
+        yield Finding(name, "error", str(error))
+
+
+def _crds(kubernetes: Kubernetes) -> Iterator[Finding]:
+    missing = [name for name in CRDS if not _has_crd(kubernetes, name)]
+    if missing:
+        way_out = "install the chart with crds.enabled=true, or apply manifests/crds"
+        yield Finding("crds", "error", f"the cluster lacks {', '.join(missing)}; {way_out}")
+    else:
+        yield Finding("crds", "ok", "those of workflows are there")
+    absent = [name for name in TRAINING_CRDS if not _has_crd(kubernetes, name)]
+    if absent:
+        yield Finding("crds", "warning", f"the cluster lacks {', '.join(absent)}: no distributed training there")
+
+
+def _has_crd(kubernetes: Kubernetes, name: str) -> bool:
+    """Whether the API serves the kind; reading the definition itself takes rights that few people have."""
+    from kubernetes import client
+    from kubernetes.client.exceptions import ApiException
+
+    plural, _, group = name.partition(".")
+    with kubernetes.answers(f"API group {group}"):
+        try:
+            served = client.ApisApi(kubernetes.client).get_api_versions(_request_timeout=TIMEOUT)
+            versions = [entry.preferred_version.version for entry in served.groups if entry.name == group]
+            if not versions:
+                return False
+            found = client.CustomObjectsApi(kubernetes.client).get_api_resources(group, versions[0])
+        except ApiException as error:
+            if error.status == ABSENT:
+                return False
+            raise
+    return any(resource.name == plural for resource in found.resources)
+
+
+def _settings(kubernetes: Kubernetes) -> Finding:
+    config, secret = kubernetes.settings(NAME)
+    missing = [f"ConfigMap key {key}" for key in CONFIG_KEYS if key not in config]
+    missing += [f"Secret key {key}" for key in SECRET_KEYS if key not in secret]
+    if missing:
+        return Finding("settings", "error", f"{NAME} lacks {', '.join(missing)}; upgrade the release, or add them")
+    return Finding("settings", "ok", f"ConfigMap and Secret {NAME} have all that steps need")
+
+
+def _pods(kubernetes: Kubernetes) -> Iterator[Finding]:
+    namespace = kubernetes.target.namespace
+    with kubernetes.answers("pods"):
+        pods = kubernetes.core.list_namespaced_pod(namespace, _request_timeout=TIMEOUT).items
+    troubles = [said for pod in pods if (said := trouble(pod))]
+    for said in troubles:
+        yield Finding("pods", "error", said)
+    if not troubles:
+        running = sum(pod.status.phase == "Running" for pod in pods)
+        yield Finding("pods", "ok" if running else "warning", f"{running} run, all of them Ready")
+
+
+def trouble(pod: Any) -> str:  # noqa: ANN401 - a V1Pod
+    """What is wrong with a pod, with the way out; empty when nothing is. A pod that ended is no trouble."""
+    name, status = pod.metadata.name, pod.status
+    if status.phase in ("Succeeded", "Failed"):
+        return ""
+    for container in [*(status.init_container_statuses or []), *(status.container_statuses or [])]:
+        waiting = container.state.waiting if container.state else None
+        if waiting and waiting.reason in PULL:
+            way_out = "push or load it (`kind load docker-image`), or correct the image's name in the values"
+            return f"pod {name}: image {container.image} cannot be pulled ({waiting.reason}); {way_out}"
+        if waiting and waiting.reason not in ("ContainerCreating", "PodInitializing"):
+            said = f"{waiting.reason}: {waiting.message or 'no message'}"
+            return f"pod {name}: container {container.name} waits ({said}); see `kubectl logs {name} --previous`"
+    for condition in status.conditions or []:
+        if condition.type == "PodScheduled" and condition.status == "False":
+            return f"pod {name} finds no node ({condition.message}); give the cluster room, or lower the requests"
+        if condition.type == "Ready" and condition.status == "False":
+            return (
+                f"pod {name} is not Ready ({condition.message or condition.reason}); see `kubectl describe pod {name}`"
+            )
+    return ""
+
+
+def _services(target: Target) -> Iterator[Finding]:
+    with connected(target) as cluster:
+        yield Finding("kfp", "ok", f"version {KfpApi(cluster.kfp).version()} answers")
+        with environment(cluster.variables):
+            yield from _safely("s3", lambda: iter([_object_store()]))
+            yield from _safely("mlflow", lambda: iter([_tracking()]))
+
+
+def _object_store() -> Finding:
+    from components.common.steps import default_store
+
+    require_answer()
+    store = default_store()
+    store.exists("doctor")
+    return Finding("s3", "ok", f"{plain_address(store.uri)} answers")
+
+
+def _tracking() -> Finding:
+    from components.common.mlflow_access import mlflow_module, tracking_faults
+
+    with tracking_faults():
+        count = len(mlflow_module().MlflowClient().search_registered_models())
+    return Finding("mlflow", "ok", f"answers, {count} registered models")

@@ -1,0 +1,77 @@
+"""What a release needs beyond its manifests: buckets, the pipelines in KFP, training runtimes.
+
+The chart's Job runs `python -m sluice.cluster.setup` after each install and upgrade; doing it again changes nothing.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+from components.common.errors import BadInput, SluiceError
+from components.common.images import step_images
+from components.common.steps import progress
+from sluice.cluster.access import Kubernetes, Target
+from sluice.cluster.buckets import make_buckets, require_answer
+from sluice.cluster.connection import KFP
+from sluice.cluster.kfp_api import KfpApi
+from sluice.cluster.runtimes import apply_runtimes, named
+from sluice.cluster.uploads import all_specs, upload
+from sluice.cluster.waiting import wait_for
+
+DEADLINE = "SLUICE_SETUP_SECONDS"
+BUCKETS = "SLUICE_SETUP_BUCKETS"
+NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+
+
+def main() -> None:
+    """Set up; an error ends in one line and its exit code."""
+    try:
+        run()
+    except SluiceError as error:
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201 - the Job's log
+        sys.exit(error.exit_code)
+
+
+def run() -> None:
+    """Make buckets, upload pipelines, apply runtimes, in this order; each waits for its service until the deadline.
+
+    Raises:
+        BadInput: A setting is missing or malformed, or a server refuses what it is given.
+        EnvironmentFault: A service did not come up in time.
+    """
+    seconds = _seconds()
+    buckets = [name for name in os.environ.get(BUCKETS, "").replace(",", " ").split() if name]
+    if buckets:
+        wait_for("the object store", seconds, require_answer)
+        made = make_buckets(buckets)
+        progress(f"buckets {', '.join(buckets)}: {len(made)} made, the others were there")
+    if os.environ.get(KFP):
+        _upload_all(os.environ[KFP].rstrip("/"), seconds)
+    if named():
+        apply_runtimes(Kubernetes(Target(_namespace())), named(), seconds)
+
+
+def _upload_all(url: str, seconds: float) -> None:
+    api = KfpApi(url)
+    version = wait_for(f"KFP's API at {url}", seconds, api.version)
+    choices = api.takes_choices()
+    progress(f"KFP {version}: {'with' if choices else 'without'} drop-downs for choices")
+    for spec in all_specs(step_images(os.environ), choices=choices):
+        new = upload(api, spec)
+        progress(f"pipeline {spec.name}: version {spec.version} {'uploaded' if new else 'was there already'}")
+
+
+def _seconds() -> float:
+    text = os.environ.get(DEADLINE, "300")
+    try:
+        return float(text)
+    except ValueError:
+        raise BadInput(f"{DEADLINE}={text!r} is no number of seconds") from None
+
+
+def _namespace() -> str:
+    return NAMESPACE_FILE.read_text().strip() if NAMESPACE_FILE.exists() else Target().namespace
+
+
+if __name__ == "__main__":
+    main()

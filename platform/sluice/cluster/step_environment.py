@@ -1,0 +1,51 @@
+"""How a step's pod learns where the stores are: from a Secret and a ConfigMap of the release, never from the spec."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from components.common import steps
+from components.common.s3_connection import ENDPOINTS, KEYS, REGIONS
+
+NAME = "sluice-steps"  # of the Secret and of the ConfigMap
+SECRET_KEYS = (*KEYS, "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
+# Its client's own settings: large artifacts go straight to the object store, which steps reach; how often it tries.
+MLFLOW = (
+    "MLFLOW_TRACKING_URI",
+    "MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD",
+    "MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES",
+)
+CONFIG_KEYS = (steps.STORE, ENDPOINTS[1], REGIONS[0], *MLFLOW)
+RUN_LABEL = "metadata.labels['pipeline/runid']"  # KFP sets it on every pod of a run, of a recurring one too
+
+
+def platform_config(present: Mapping[str, Any]) -> dict[str, Any]:
+    """Kubernetes' part of an executor: `KubernetesExecutorConfig` as JSON values.
+
+    Args:
+        present: What the pipeline itself has asked for, in the same form; it is kept, and where only one value can
+            stand it wins.
+
+    Returns:
+        The whole, read by KFP's own message once, so that no misspelt field is left to a server to find.
+    """
+    from google.protobuf import json_format
+    from kfp.kubernetes import kubernetes_executor_config_pb2 as kubernetes
+
+    message = json_format.ParseDict(_ours(), kubernetes.KubernetesExecutorConfig())
+    message.MergeFrom(json_format.ParseDict(present, kubernetes.KubernetesExecutorConfig()))
+    whole: dict[str, Any] = json_format.MessageToDict(message)
+    return whole
+
+
+def _ours() -> dict[str, Any]:
+    secret = [{"secretKey": key, "envVar": key} for key in SECRET_KEYS]
+    config = [{"configMapKey": key, "envVar": key} for key in CONFIG_KEYS]
+    # Servers read the name from the one field or from the other.
+    constant = {"runtimeValue": {"constant": NAME}}
+    return {
+        "secretAsEnv": [{"secretName": NAME, "secretNameParameter": constant, "keyToEnv": secret}],
+        "configMapAsEnv": [{"configMapName": NAME, "configMapNameParameter": constant, "keyToEnv": config}],
+        "fieldPathAsEnv": [{"name": steps.RUN, "fieldPath": RUN_LABEL}],
+        "imagePullPolicy": "IfNotPresent",
+    }

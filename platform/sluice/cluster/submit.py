@@ -1,0 +1,113 @@
+"""`sluice submit`: a pipeline as a KFP run, followed to its end, its result and report fetched from the store."""
+
+import copy
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from components.common import steps
+from components.common.run_results import REPORT, read_result, results_key
+from components.common.stores import Store, plain_address
+from sluice.catalog import Pipeline
+from sluice.cluster.connection import Cluster, environment
+from sluice.cluster.following import Follower
+from sluice.cluster.kfp_api import KfpApi
+from sluice.cluster.spec import ClusterSpec, compile_for_cluster
+from sluice.cluster.workflow_steps import task_order
+from sluice.local_run import RunResult
+
+DAY_SECONDS = 24 * 3600.0
+
+
+@dataclass(frozen=True)
+class Order:
+    """What to run and how.
+
+    Attributes:
+        pipeline: Which.
+        arguments: By parameter name; defaults stand for the rest.
+        fused: All steps in one pod.
+        fresh: Reuse no earlier result.
+        name: The run's display name; empty for one of time and pipeline.
+        experiment: KFP's experiment; empty for one named after the pipeline.
+    """
+
+    pipeline: Pipeline
+    arguments: Mapping[str, Any]
+    fused: bool = False
+    fresh: bool = False
+    name: str = ""
+    experiment: str = ""
+
+
+def start(cluster: Cluster, order: Order) -> str:
+    """Start a run; its id. A pipeline that stands in KFP in this very version is referred to, any other is sent along.
+
+    Raises:
+        BadInput: KFP refuses it.
+        EnvironmentFault: KFP does not answer.
+    """
+    api = KfpApi(cluster.kfp)
+    spec = compile_for_cluster(order.pipeline, cluster.images, choices=api.takes_choices(), fused=order.fused)
+    name = order.name or f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{spec.name}-{os.urandom(2).hex()}"
+    experiment = api.experiment(order.experiment or order.pipeline.name)
+    uploaded = None if order.fresh else _uploaded(api, spec)
+    return api.create_run(name, experiment, uploaded or documents(spec, fresh=order.fresh), order.arguments)
+
+
+def finish(
+    cluster: Cluster, pipeline: Pipeline, run: str, console: Console, *, fused: bool, quiet: bool, seconds: float
+) -> RunResult:
+    """Follow a run to its end, then fetch what it left in the store.
+
+    Args:
+        cluster: Where it is.
+        pipeline: Which it is.
+        run: Its id.
+        console: Where progress goes.
+        fused: It has all steps in one pod.
+        quiet: Show no progress.
+        seconds: The longest to wait.
+
+    Raises:
+        BadInput: A step refused its input, in its own words.
+        EnvironmentFault: A service or the cluster failed.
+    """
+    began = datetime.now(UTC)
+    spec = compile_for_cluster(pipeline, cluster.images, fused=fused)
+    follower = Follower(cluster, run, task_order(spec.pipeline), console, quiet=quiet)
+    follower.to_the_end(seconds)
+    cluster.mend()
+    with environment(cluster.variables):
+        store = steps.default_store()
+        result, report = read_result(store, run), _fetch_report(store, run)
+    taken = (datetime.now(UTC) - began).total_seconds()
+    place = plain_address(f"{store.uri}/{results_key(run, REPORT)}")
+    return RunResult(run, result, report, None, taken, follower.times, place)
+
+
+def documents(spec: ClusterSpec, *, fresh: bool) -> dict[str, Any]:
+    """Both specs as a run carries them; a fresh one asks the cache for nothing."""
+    both = copy.deepcopy(spec.documents())
+    if fresh:
+        for task in both["pipeline_spec"]["root"]["dag"]["tasks"].values():
+            task["cachingOptions"] = {}
+    return both
+
+
+def _uploaded(api: KfpApi, spec: ClusterSpec) -> tuple[str, str] | None:
+    pipeline = api.pipeline(spec.name)
+    version = api.versions(pipeline).get(spec.version) if pipeline else None
+    return (pipeline, version) if pipeline and version else None
+
+
+def _fetch_report(store: Store, run: str) -> Path:
+    target = steps.home() / "reports" / f"{run}.html"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    store.get_file(results_key(run, REPORT), target)
+    return target

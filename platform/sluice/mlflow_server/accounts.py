@@ -1,0 +1,40 @@
+"""MLflow's own two accounts, kept at what the Secrets say: the administrator's and the steps'."""
+
+import os
+from typing import Any
+
+from components.common.steps import progress
+from sluice.mlflow_server.serving import CONFIG_PATH, write_configuration
+from sluice.mlflow_server.settings import Account, Settings
+
+# What steps may do with anybody's experiments and models; what an account made itself it may manage.
+STEPS_PERMISSION = "EDIT"
+STEPS_RESOURCES = ("experiment", "registered_model")
+
+
+def keep_accounts(settings: Settings) -> None:
+    """Bring the schema of accounts up to date, then make or correct the accounts.
+
+    A password is written only where it differs, so that a new Secret takes effect with the next upgrade of the release.
+    """
+    os.environ[CONFIG_PATH] = str(write_configuration(settings))  # MLflow reads it when it is imported
+    from mlflow.server.auth.sqlalchemy_store import SqlAlchemyStore
+
+    store = SqlAlchemyStore()
+    store.init_db(settings.auth_database)  # upgrades the schema too
+    _keep(store, settings.admin, is_admin=True)
+    if settings.steps:
+        _keep(store, settings.steps, is_admin=False)
+        for resource in STEPS_RESOURCES:
+            store.grant_user_permission(settings.steps.username, resource, "*", STEPS_PERMISSION)
+    store.engine.dispose()
+
+
+def _keep(store: Any, account: Account, *, is_admin: bool) -> None:  # noqa: ANN401 - MLflow's, which has no types
+    if not store.has_user(account.username):
+        store.create_user(account.username, account.password, is_admin=is_admin)
+        progress(f"made the account {account.username}")
+    elif not store.authenticate_user(account.username, account.password):
+        store.update_user(account.username, password=account.password)
+        progress(f"gave the account {account.username} the Secret's password")
+    store.update_user(account.username, is_admin=is_admin)

@@ -1,0 +1,66 @@
+"""MLflow's web application with accounts, and an answer to "can you serve?" that is true.
+
+MLflow's own /health says OK whatever happens to its database; the pod then takes requests that can only fail.
+"""
+
+import os
+from typing import Any
+
+from sqlalchemy import Engine, create_engine, literal, select, table
+from sqlalchemy.exc import SQLAlchemyError
+
+from sluice.mlflow_server.schemas import RUNS
+from sluice.mlflow_server.settings import DATABASE, DIRECT
+
+READY = "/health/database"  # MLflow asks for no account under /health
+SECONDS = 3  # less than a probe's timeout
+
+
+def create_app() -> Any:  # noqa: ANN401 - a FastAPI application, untyped in MLflow
+    """The application that uvicorn serves."""
+    from mlflow.server import app
+    from mlflow.server.auth import create_app as with_accounts
+
+    engine = _engine(os.environ[DATABASE])
+    app.add_url_rule(READY, "database", lambda: readiness(engine))
+    if os.environ.get(DIRECT) != "true":
+        keep_transfers_here()
+    return with_accounts(app)
+
+
+def keep_transfers_here() -> None:
+    """Tell clients that artifacts go through this server.
+
+    Else MLflow offers addresses of the object store to everybody, and a client that cannot reach it, such as one
+    outside the cluster, waits two minutes and gives up. Steps can; their environment tells them to use such addresses.
+    """
+    from mlflow.server import server_info_api
+    from mlflow.utils import server_info
+
+    told = server_info_api.build_server_info_payload
+    own = {server_info.SERVER_INFO_MULTIPART_UPLOADS_ENABLED: False}
+    own[server_info.SERVER_INFO_MULTIPART_DOWNLOADS_ENABLED] = False
+    server_info_api.build_server_info_payload = lambda: told() | own
+
+
+def readiness(engine: Engine) -> tuple[str, int]:
+    """An HTTP answer: 200 when the database answers and holds MLflow's tables, else 503. More is nobody's business.
+
+    A database on an emptyDir that was restarted answers, but is empty.
+    """
+    try:
+        with engine.connect() as connection:
+            connection.execute(select(literal(1)).select_from(table(RUNS.version_table)))
+    except SQLAlchemyError:
+        return "the database does not answer, or holds no tables of MLflow's", 503
+    return "OK", 200
+
+
+def _engine(uri: str) -> Engine:
+    """One connection, kept: a new one each time would start a process of PostgreSQL."""
+    if not uri.startswith("postgresql"):
+        return create_engine(uri)
+    limits = {"connect_timeout": SECONDS, "options": f"-c statement_timeout={SECONDS * 1000}"}
+    return create_engine(
+        uri, pool_size=1, max_overflow=0, pool_timeout=SECONDS, pool_pre_ping=True, connect_args=limits
+    )

@@ -1,0 +1,108 @@
+"""What MLflow's pods are told, all of it in environment variables: the chart's values and Secrets.
+
+User and password of PostgreSQL do not stand in a URI, which errors, process lists and configuration files show: libpq
+takes them from PGUSER and PGPASSWORD.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from components.common.errors import BadInput
+
+DATABASE = "MLFLOW_BACKEND_STORE_URI"
+AUTH_DATABASE = "SLUICE_MLFLOW_AUTH_STORE_URI"
+ARTIFACTS = "MLFLOW_ARTIFACTS_DESTINATION"
+ADMIN = ("MLFLOW_AUTH_ADMIN_USERNAME", "MLFLOW_AUTH_ADMIN_PASSWORD")
+STEPS = ("SLUICE_MLFLOW_STEPS_USERNAME", "SLUICE_MLFLOW_STEPS_PASSWORD")
+DIRECT = "SLUICE_MLFLOW_DIRECT_TRANSFERS"
+PERMISSION = "SLUICE_MLFLOW_DEFAULT_PERMISSION"
+PERMISSIONS = ("NO_PERMISSIONS", "READ", "USE", "EDIT", "MANAGE")
+SECRET_KEY = "MLFLOW_FLASK_SERVER_SECRET_KEY"  # noqa: S105 - a variable's name
+PASSWORD_CHARACTERS = 12  # MLflow takes no shorter one
+
+
+@dataclass(frozen=True)
+class Account:
+    """A user of MLflow and what it logs in with."""
+
+    username: str
+    password: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """MLflow's server and its databases.
+
+    Attributes:
+        database: SQLAlchemy's URI of runs and registry, without a password.
+        auth_database: That of accounts and permissions; may be the same.
+        admin: The account that may do everything.
+        steps: The account of the steps' pods; None where they use another one.
+        default_permission: What every account may do with what it was given no permission on.
+        artifacts: Where the server keeps artifacts, e.g. `s3://mlflow`.
+        port: What the server listens on.
+        workers: Processes that answer; each takes about 190 MiB.
+        folder: A writable folder for the server's own files.
+    """
+
+    database: str
+    auth_database: str
+    admin: Account
+    steps: Account | None
+    default_permission: str
+    artifacts: str
+    port: int
+    workers: int
+    folder: Path
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> "Settings":
+        """Read all settings; those of another command too, so that a wrong one shows at the first pod.
+
+        Raises:
+            BadInput: A variable is missing or wrong.
+        """
+        database = _required(environment, DATABASE)
+        admin, steps = _account(environment, *ADMIN), None
+        if environment.get(STEPS[0]):
+            steps = _account(environment, *STEPS)
+            if steps.username == admin.username:
+                raise BadInput(
+                    f"{STEPS[0]} and {ADMIN[0]} are both {admin.username!r}; steps need an account of their own"
+                )
+        permission = environment.get(PERMISSION) or "READ"
+        if permission not in PERMISSIONS:
+            raise BadInput(f"{PERMISSION}={permission!r} is none of {', '.join(PERMISSIONS)}")
+        return cls(
+            database=database,
+            auth_database=environment.get(AUTH_DATABASE) or database,
+            admin=admin,
+            steps=steps,
+            default_permission=permission,
+            artifacts=_required(environment, ARTIFACTS),
+            port=_number(environment, "SLUICE_MLFLOW_PORT", 5000),
+            workers=_number(environment, "SLUICE_MLFLOW_WORKERS", 1),
+            folder=Path(environment.get("SLUICE_MLFLOW_FOLDER") or "/tmp"),  # noqa: S108 - an emptyDir in the pod
+        )
+
+
+def _required(environment: Mapping[str, str], name: str) -> str:
+    value = environment.get(name)
+    if not value:
+        raise BadInput(f"{name} is not set; the chart sets it in MLflow's pods")
+    return value
+
+
+def _account(environment: Mapping[str, str], username: str, password: str) -> Account:
+    account = Account(_required(environment, username), _required(environment, password))
+    if len(account.password) < PASSWORD_CHARACTERS:
+        raise BadInput(f"{password} has {len(account.password)} characters; MLflow wants {PASSWORD_CHARACTERS} or more")
+    return account
+
+
+def _number(environment: Mapping[str, str], name: str, default: int) -> int:
+    text = environment.get(name) or str(default)
+    if not text.isdecimal() or not 1 <= int(text) <= 65535:
+        raise BadInput(f"{name}={text!r} is not a number from 1 to 65535")
+    return int(text)

@@ -1,0 +1,113 @@
+"""The chart as `helm template` renders it, each combination of values once."""
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+CHART = ROOT / "charts/sluice"
+NAMESPACE = "sluice"
+Manifest = dict[str, Any]
+
+# Every way that the values files are used. What one of them needs beside it stands here too.
+CASES = {
+    "default": ("values.yaml",),
+    "small": ("values-small.yaml",),
+    "kind": ("values-kind.yaml",),
+    "hermetic": ("values-kind.yaml", "values-hermetic.yaml"),
+    "production": ("values-production.yaml",),
+}
+# Values on top, that turn what no file turns.
+SETTINGS = {
+    "mirror": ("images.registry=registry.example.org/mirror", "images.pullSecrets[0].name=pull"),
+    "no-volumes": ("persistence.enabled=false",),
+    "no-policies": ("networkPolicy.enabled=false",),
+    "replicas": ("kfp.apiServer.replicas=2", "kfp.ui.replicas=3"),
+    "proxy": ("kfp.metadata.gateway.program=grpcwebproxy", "minio.browser=true"),
+    "ingress": ("ingress.enabled=true", "ingress.host=kfp.example.org", "ingress.tlsSecret=tls", "ingress.className=x"),
+    "foreign-kfp": (
+        "kfp.enabled=false",
+        "mysql.enabled=false",
+        "argo.enabled=false",
+        "kfp.externalUrl=http://ml-pipeline.kubeflow:8888",
+    ),
+}
+
+
+def program(name: str) -> str:
+    """The path of a program that `make tools` builds; skip the test where there is none."""
+    built = ROOT / ".tools/bin" / name
+    variable = name.upper().replace("-", "_")
+    found = os.environ.get(variable) or shutil.which(name) or (str(built) if built.exists() else "")
+    if not found:
+        pytest.skip(f"no `{name}`: `make tools` builds it (needs Go), or name one in {variable}")
+    return found
+
+
+def helm(*words: str) -> subprocess.CompletedProcess[str]:
+    """Run `helm template` on the chart; it sees no cluster."""
+    command = [program("helm"), "template", "sluice", str(CHART), "--namespace", NAMESPACE, *words]
+    own = {"KUBECONFIG": "/dev/null"}
+    return subprocess.run(command, check=False, capture_output=True, text=True, timeout=60, env=os.environ | own)
+
+
+def flags(files: tuple[str, ...], settings: tuple[str, ...]) -> list[str]:
+    """Helm's flags for values files of the chart and settings."""
+    words = [word for file in files if file != "values.yaml" for word in ("--values", str(CHART / file))]
+    return words + [word for setting in settings for word in ("--set", setting)]
+
+
+@cache
+def text(files: tuple[str, ...] = ("values.yaml",), settings: tuple[str, ...] = ()) -> str:
+    """The rendered text."""
+    done = helm(*flags(files, settings))
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@cache
+def manifests(
+    files: tuple[str, ...] = ("values.yaml",), settings: tuple[str, ...] = (), crds: bool = False
+) -> tuple[Manifest, ...]:
+    """The rendered objects; without the custom resource definitions, which are long and plain copies."""
+    whole = text(files, (*settings, f"crds.enabled={json.dumps(crds)}"))
+    return tuple(item for item in yaml.load_all(whole, Loader=yaml.CSafeLoader) if item)
+
+
+def case(name: str) -> tuple[Manifest, ...]:
+    """The objects of one of CASES or SETTINGS."""
+    return manifests(CASES[name]) if name in CASES else manifests(settings=SETTINGS[name])
+
+
+def named(objects: tuple[Manifest, ...], kind: str, name: str) -> Manifest:
+    """The object of that kind and name."""
+    return next(item for item in objects if item["kind"] == kind and item["metadata"]["name"] == name)
+
+
+def of_kind(objects: tuple[Manifest, ...], *kinds: str) -> Iterator[Manifest]:
+    """The objects of some kinds."""
+    return (item for item in objects if item["kind"] in kinds)
+
+
+def pods(objects: tuple[Manifest, ...]) -> Iterator[tuple[str, Manifest]]:
+    """Name and template (metadata and spec) of everything that starts pods."""
+    for item in of_kind(objects, "Deployment", "StatefulSet", "DaemonSet", "Job"):
+        yield f"{item['kind']} {item['metadata']['name']}", item["spec"]["template"]
+    for item in of_kind(objects, "CronJob"):
+        yield f"CronJob {item['metadata']['name']}", item["spec"]["jobTemplate"]["spec"]["template"]
+    for item in of_kind(objects, "Pod"):
+        yield f"Pod {item['metadata']['name']}", item
+
+
+def containers(template: Manifest) -> Iterator[Manifest]:
+    """Every container of a pod, those that start it first."""
+    yield from template["spec"].get("initContainers", [])
+    yield from template["spec"]["containers"]

@@ -1,0 +1,137 @@
+"""Network policies: everything closed, each client's arrow open at both ends, and only there."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.charts.rendering import CASES, Manifest, case, manifests, of_kind, pods
+
+STEP = {"pipelines.kubeflow.org/v2_component": "true"}
+
+
+def policies(objects: tuple[Manifest, ...], labels: dict[str, str], direction: str) -> Iterator[Manifest]:
+    """The policies that select a pod with these labels, in one direction."""
+    for item in of_kind(objects, "NetworkPolicy"):
+        chosen = item["spec"]["podSelector"].get("matchLabels", {})
+        if chosen.items() <= labels.items() and direction in item["spec"]["policyTypes"]:
+            yield item
+
+
+def matches(peer: Manifest, labels: dict[str, str]) -> bool:
+    return peer.get("podSelector", {"matchLabels": {"": ""}}).get("matchLabels", {}).items() <= labels.items()
+
+
+def allowed(objects: tuple[Manifest, ...], client: dict[str, str], server: dict[str, str], port: int) -> bool:
+    """Whether both ends let a client's pod call a server's on a port."""
+    out = any(
+        port in [p["port"] for p in rule.get("ports", [])]
+        and ("to" not in rule or any(matches(peer, server) for peer in rule["to"]))
+        for policy in policies(objects, client, "Egress")
+        for rule in policy["spec"].get("egress", [])
+    )
+    into = any(
+        port in [p["port"] for p in rule.get("ports", [])]
+        and any(matches(peer, client) for peer in rule.get("from", []))
+        for policy in policies(objects, server, "Ingress")
+        for rule in policy["spec"].get("ingress", [])
+    )
+    return out and into
+
+
+def labels_of(objects: tuple[Manifest, ...], name: str) -> dict[str, str]:
+    if name == "step":
+        return STEP
+    return next(t["metadata"]["labels"] for full, t in pods(objects) if full.split()[1] == name)
+
+
+ARROWS = {
+    ("ml-pipeline", "mysql", 3306): True,
+    ("metadata-grpc", "mysql", 3306): True,
+    ("ml-pipeline", "minio", 9000): True,
+    ("mlflow", "minio", 9000): True,
+    ("sluice-setup", "minio", 9000): True,
+    ("sluice-setup", "ml-pipeline", 8888): True,
+    ("sluice-check", "ml-pipeline", 8888): True,
+    ("ml-pipeline", "mlflow", 5000): True,
+    ("ml-pipeline-ui", "ml-pipeline", 8888): True,
+    ("ml-pipeline-ui", "minio", 9000): True,
+    ("ml-pipeline-ui", "metadata-envoy", 9090): True,
+    ("metadata-envoy", "metadata-grpc", 8080): True,
+    ("ml-pipeline-persistenceagent", "ml-pipeline", 8887): True,
+    ("ml-pipeline-scheduledworkflow", "ml-pipeline", 8887): True,
+    ("step", "ml-pipeline", 8887): True,
+    ("step", "metadata-grpc", 8080): True,
+    ("step", "minio", 9000): True,
+    ("step", "mlflow", 5000): True,
+    # What must stay shut.
+    ("step", "mysql", 3306): False,
+    ("step", "postgresql", 5432): False,
+    ("step", "ml-pipeline-ui", 3000): False,
+    ("step", "step", 8080): False,
+    ("mlflow", "mysql", 3306): False,
+    ("minio", "mysql", 3306): False,
+    ("ml-pipeline-ui", "mysql", 3306): False,
+    ("workflow-controller", "minio", 9000): False,
+    ("ml-pipeline-ui", "metadata-grpc", 8080): False,
+}
+
+
+@pytest.mark.parametrize(("arrow", "open_"), ARROWS.items(), ids=lambda value: str(value))
+def test_arrows(arrow: tuple[str, str, int], open_: bool) -> None:
+    objects = manifests()
+    client, server, port = arrow
+    assert allowed(objects, labels_of(objects, client), labels_of(objects, server), port) is open_
+
+
+def test_everything_is_closed_that_is_not_opened(rendered: tuple[Manifest, ...]) -> None:
+    found = list(of_kind(rendered, "NetworkPolicy"))
+    if not found:
+        assert rendered == case("no-policies")
+        return
+    deny = next(item for item in found if item["metadata"]["name"] == "default-deny")
+    assert deny["spec"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
+
+
+def test_every_pod_has_a_policy_of_its_own(rendered: tuple[Manifest, ...]) -> None:
+    """Not only the one that closes everything: what calls or is called says so."""
+    if rendered == case("no-policies"):
+        return
+    for name, template in pods(rendered):
+        labels = template["metadata"]["labels"]
+        own = [p for d in ("Ingress", "Egress") for p in policies(rendered, labels, d) if p["spec"]["podSelector"]]
+        assert own, name
+
+
+def test_no_arrow_is_open_to_all_ports(rendered: tuple[Manifest, ...]) -> None:
+    for item in of_kind(rendered, "NetworkPolicy"):
+        for rule in [*(item["spec"].get("ingress") or []), *(item["spec"].get("egress") or [])]:
+            assert rule.get("ports"), item["metadata"]["name"]
+
+
+def test_what_is_not_exposed_is_closed_to_the_world() -> None:
+    for name in ("ml-pipeline", "ml-pipeline-ui", "minio", "mysql"):
+        (policy,) = [p for p in of_kind(manifests(), "NetworkPolicy") if p["metadata"]["name"] == name]
+        peers = [peer for rule in policy["spec"]["ingress"] for peer in rule.get("from", [])]
+        assert not [peer for peer in peers if "ipBlock" in peer], name
+
+
+def test_entry_points_bound_who_reaches_what_is_exposed() -> None:
+    (policy,) = [p for p in of_kind(case("production"), "NetworkPolicy") if p["metadata"]["name"] == "ml-pipeline-ui"]
+    (rule,) = policy["spec"]["ingress"]
+    assert rule["from"] == [
+        {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "ingress-nginx"}}},
+    ]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_servers_outside_the_chart_can_be_called(name: str) -> None:
+    objects = case(name)
+    if any(item["metadata"]["name"] == "mysql" for item in of_kind(objects, "Deployment")):
+        return
+    rules = [
+        rule
+        for policy in policies(objects, labels_of(objects, "ml-pipeline"), "Egress")
+        for rule in policy["spec"].get("egress", [])
+    ]
+    open_ports = {port["port"] for rule in rules if "to" not in rule for port in rule["ports"]}
+    assert {3306, 443, 53} <= open_ports

@@ -1,0 +1,56 @@
+"""What helm prints after an installation."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.charts.rendering import CASES, CHART, NAMESPACE, SETTINGS, flags, program
+
+CARRIER = """apiVersion: v1
+kind: ConfigMap
+metadata: {name: printed}
+data:
+  notes: {{ tpl (.Files.Get "printed.txt") . | toJson }}
+"""
+
+
+@pytest.fixture(scope="module")
+def chart(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the chart that renders its notes into a ConfigMap: `helm template` leaves them out."""
+    copy = tmp_path_factory.mktemp("notes") / "sluice"
+    shutil.copytree(CHART, copy, ignore=shutil.ignore_patterns("crds", "__pycache__"))
+    (copy / "templates/NOTES.txt").rename(copy / "printed.txt")
+    (copy / "templates/printed.yaml").write_text(CARRIER)
+    return copy
+
+
+def notes(chart: Path, files: tuple[str, ...] = (), settings: tuple[str, ...] = ()) -> str:
+    command = [program("helm"), "template", "sluice", str(chart), "--namespace", NAMESPACE]
+    command += ["--show-only", "templates/printed.yaml", *flags(files, settings)]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return str(yaml.safe_load(done.stdout)["data"]["notes"])
+
+
+@pytest.mark.parametrize("name", [*CASES, *SETTINGS])
+def test_notes_render(chart: Path, name: str) -> None:
+    said = notes(chart, CASES.get(name, ()), SETTINGS.get(name, ()))
+    assert "%!" not in said
+    assert "<no value>" not in said
+    assert max(map(len, said.splitlines())) < 200
+
+
+def test_notes_say_where_things_are(chart: Path) -> None:
+    plain, kind = notes(chart), notes(chart, CASES["hermetic"])
+    assert "kubectl -n sluice port-forward service/ml-pipeline-ui 8080:80" in plain
+    assert "port 30888 of each node; after `make kind`: http://localhost:8888" in kind
+    assert "ml-pipeline-ui" not in kind
+    assert "https://pipelines.example.org" in notes(chart, CASES["production"])
+
+
+def test_notes_say_how_to_remove_it_all(chart: Path) -> None:
+    assert "delete persistentvolumeclaims,secrets -l app.kubernetes.io/instance=sluice" in notes(chart)
+    assert "The data go with it." in notes(chart, settings=("persistence.enabled=false",))

@@ -1,0 +1,104 @@
+"""What Argo and KFP are told to lay over steps' pods, which no template of the chart holds."""
+
+import re
+from typing import Any
+
+import yaml
+
+from tests.charts.rendering import CASES, Manifest, case, manifests, named
+
+EXPRESSION = re.compile(r'\{\{= pod\.name matches "([^"]+)" \? "(.*?)" : "" \}\}')
+
+
+def controller_config(objects: tuple[Manifest, ...]) -> dict[str, Any]:
+    data = named(objects, "ConfigMap", "workflow-controller-configmap")["data"]
+    return {key: yaml.safe_load(value) for key, value in data.items()}
+
+
+def patch(objects: tuple[Manifest, ...], pod: str) -> dict[str, Any]:
+    """The pod's patch once Argo has put the pod's name into its expression, as Argo does it."""
+    text = controller_config(objects)["workflowDefaults"]["spec"]["podSpecPatch"]
+    (found,) = [EXPRESSION.search(text)]
+    assert found, text
+    assert "}}" not in found[0][:-2], "Argo ends an expression at the first two closing braces"
+    result = found[2] if re.search(found[1], pod) else ""
+    return dict(yaml.safe_load(text.replace(found[0], result)))
+
+
+def restricted(context: dict[str, Any]) -> bool:
+    return context == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+
+
+def test_every_container_of_a_step_s_pod_is_restricted() -> None:
+    for name in CASES:
+        objects = case(name)
+        config = controller_config(objects)
+        assert restricted(config["executor"]["securityContext"])
+        assert restricted(config["mainContainer"]["securityContext"])
+        step = patch(objects, "p-x7k2-system-container-impl-123")
+        launcher = next(item for item in step["initContainers"] if item["name"] == "kfp-launcher")
+        assert restricted(launcher["securityContext"])
+        assert step["securityContext"]["runAsNonRoot"] is True
+        assert step["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert step["securityContext"]["runAsUser"] == 65532
+
+
+def test_only_steps_get_kfp_s_launcher() -> None:
+    """A patch with its name would make a container without an image in drivers' pods."""
+    for pod, has in {
+        "lake-to-model-abc12-system-container-impl-2718281828": True,
+        "p-abc12-retry-system-container-impl-1": True,
+        "p-abc12-metadata-0-1-system-container-impl-1": True,
+        "p-abc12-system-container-driver-1": False,
+        "p-abc12-system-dag-driver-1": False,
+        "p-abc12-system-importer-1": False,
+        "system-container-impl-abc12-system-dag-driver-1": False,  # a pipeline of that name
+    }.items():
+        containers = {item["name"] for item in patch(manifests(), pod)["initContainers"]}
+        assert containers == ({"init", "kfp-launcher"} if has else {"init"}), pod
+
+
+def test_steps_have_a_folder_to_write_to() -> None:
+    config, step = controller_config(manifests()), patch(manifests(), "p-system-container-impl-1")
+    (volume,) = step["volumes"]
+    assert volume["emptyDir"] == {"sizeLimit": "4Gi"}
+    assert config["mainContainer"]["volumeMounts"] == [{"name": volume["name"], "mountPath": "/tmp"}]
+    assert {"name": "HOME", "value": "/tmp"} in config["mainContainer"]["env"]
+
+
+def test_steps_have_requests_and_limits() -> None:
+    config = controller_config(manifests())
+    for part in ("executor", "mainContainer"):
+        for kind in ("requests", "limits"):
+            assert {"cpu", "memory", "ephemeral-storage"} <= set(config[part]["resources"][kind])
+
+
+def test_logs_lie_where_the_pages_look_for_them() -> None:
+    objects = manifests()
+    store = controller_config(objects)["artifactRepository"]["s3"]
+    ui = named(objects, "Deployment", "ml-pipeline-ui")["spec"]["template"]["spec"]["containers"][0]["env"]
+    env = {item["name"]: item.get("value") for item in ui}
+    assert store["keyFormat"] == env["ARGO_KEYFORMAT"]
+    assert store["bucket"] == env["ARGO_ARCHIVE_BUCKETNAME"]
+    assert store["endpoint"] == f"{env['MINIO_HOST']}:{env['MINIO_PORT']}"
+
+
+def test_the_launcher_knows_the_object_store() -> None:
+    """Without `providers` KFP 2.17 writes to a server in the namespace kubeflow."""
+    for name, host, plain in (("default", "minio-service.sluice.svc.cluster.local:9000", True),
+                              ("production", "s3.eu-central-1.amazonaws.com:443", False)):  # fmt: skip
+        data = named(case(name), "ConfigMap", "kfp-launcher")["data"]
+        provider = yaml.safe_load(data["providers"])["minio"]["default"]
+        assert (provider["endpoint"], provider["disableSSL"]) == (host, plain)
+        assert data["defaultPipelineRoot"].startswith("minio://")
+
+
+def test_nothing_of_kfp_looks_into_the_namespace_kubeflow(rendered: tuple[Manifest, ...]) -> None:
+    for item in rendered:
+        if item["kind"] in ("ConfigMap", "Deployment", "Job"):
+            text = yaml.safe_dump(item).replace("http://ml-pipeline.kubeflow:8888", "")
+            assert not re.search(r"\.kubeflow\b(?!\.org)", text), item["metadata"]["name"]

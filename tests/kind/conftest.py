@@ -1,0 +1,63 @@
+"""One kind cluster for the whole session, brought up by `make kind` as a user does.
+
+It stays when it was there before, or with --keep-cluster. When a test fails, pods, events and logs are written to
+build/kind-failures/<test>.
+"""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from components.common.stores import Store, open_store
+from tests.kind.cluster import ROOT, Cluster
+
+UP_SECONDS = 3600  # hermetic images from an empty cache included
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--keep-cluster", action="store_true", help="leave the kind cluster when the tests end")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[Any]) -> Any:
+    report = yield
+    if report.failed and "cluster" in getattr(item, "funcargs", {}):
+        folder = ROOT / "build/kind-failures" / item.nodeid.split("::")[-1].replace("/", "-")
+        item.funcargs["cluster"].explain(folder)
+        report.sections.append(("Cluster", f"pods, events and logs are in {folder}"))
+    return report
+
+
+@pytest.fixture(scope="session")
+def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
+    """The release `sluice` on the cluster `sluice`."""
+    if not shutil.which("docker"):
+        pytest.skip("docker is not installed, so there is no kind cluster; install Docker Engine 24 or newer")
+    there = Cluster.exists()
+    if not there or os.environ.get("SLUICE_KIND_FRESH"):
+        subprocess.run(["make", "kind"], cwd=ROOT, check=True, timeout=UP_SECONDS)
+    found = Cluster()
+    found.ready()
+    yield found
+    if not there and not request.config.getoption("--keep-cluster"):
+        subprocess.run(["make", "kind-down"], cwd=ROOT, check=True, timeout=300)
+
+
+@pytest.fixture
+def store(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """The cluster's store, reached from this machine."""
+    for name, value in cluster.access().items():
+        monkeypatch.setenv(name, value)
+    return open_store("s3://sluice")
+
+
+@pytest.fixture
+def mlflow_client(cluster: Cluster, store: Store) -> Any:
+    """A client of the cluster's MLflow with the steps' account."""
+    from components.common.mlflow_access import mlflow_module
+
+    return mlflow_module().MlflowClient(tracking_uri=cluster.access()["MLFLOW_TRACKING_URI"])

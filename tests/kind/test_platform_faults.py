@@ -1,0 +1,145 @@
+"""Parts of the platform fail while it works: what was begun ends well or says why, and nothing is lost.
+
+Every outage is made by Kubernetes own means: a Deployment scaled to nothing, a node restarted, the release uninstalled.
+"""
+
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from components.common.stores import Store
+from tests.kind.cluster import ROOT, Cluster
+from tests.kind.test_release import helm
+
+QUICK = {"sample_fraction": 0.03, "seconds_per_candidate": 20}
+OUTAGE_SECONDS = 60.0
+RUN_SECONDS = 1200.0
+BACK_SECONDS = 420.0
+
+
+@pytest.fixture(scope="module", autouse=True)
+def lake(cluster: Cluster) -> None:
+    """The flights in the cluster's store; laid out once, whoever came first."""
+    cluster.sluice("lake", "flights", "--cluster")
+
+
+@contextmanager
+def outage(cluster: Cluster, deployment: str) -> Iterator[None]:
+    """No pod of a Deployment, from the start of the block to its end; then all is Ready again."""
+    cluster.kubectl("scale", "deployment", deployment, "--replicas=0")
+    try:
+        selector = f"app.kubernetes.io/name={deployment}"
+        cluster.until(
+            lambda: not cluster.kubectl("get", "pods", "--selector", selector, "--output", "name").strip(),
+            120,
+            f"{deployment} to be gone",
+        )
+        yield
+    finally:
+        cluster.kubectl("scale", "deployment", deployment, "--replicas=1")
+    cluster.ready()
+
+
+def begun(cluster: Cluster, run: str) -> None:
+    """Wait until a step of a run has succeeded, so that what follows happens in its midst."""
+    cluster.until(
+        lambda: "SUCCEEDED" in {state for name, state in cluster.tasks(run).items() if name != "root"},
+        300,
+        f"the first step of {run}",
+    )
+
+
+def kept(store: Store, mlflow_client: Any, cluster: Cluster) -> dict[str, Any]:
+    """What must outlive every fault: datasets and models, versions and aliases in the registry, KFP's pipelines."""
+    models = mlflow_client.search_registered_models()
+    pipelines = cluster.kfp.list_pipelines(page_size=100).pipelines or []
+    return {
+        "objects": len([key for key in store.keys("datasets/") if key.endswith("manifest.json")]),
+        "versions": sorted((v.name, v.version) for v in mlflow_client.search_model_versions()),
+        "aliases": sorted((m.name, alias, version) for m in models for alias, version in m.aliases.items()),
+        "pipelines": sorted(str(p.pipeline_id) for p in pipelines),
+    }
+
+
+def test_a_run_outlives_an_object_store_that_is_down_for_a_minute(cluster: Cluster) -> None:
+    run = cluster.submit("lake_to_model", QUICK, options=("--fresh",))
+    begun(cluster, run)
+    with outage(cluster, "minio"):
+        end = time.monotonic() + OUTAGE_SECONDS
+        cluster.until(lambda: time.monotonic() >= end, OUTAGE_SECONDS + 10, "the outage to have lasted a minute")
+        assert cluster.state(run) == "RUNNING", cluster.tasks(run)
+    assert cluster.wait(run, RUN_SECONDS) == "SUCCEEDED", cluster.tasks(run)
+
+
+def test_without_mlflow_a_run_ends_with_the_reason_and_registers_nothing(
+    cluster: Cluster, store: Store, mlflow_client: Any
+) -> None:
+    before = kept(store, mlflow_client, cluster)
+    with outage(cluster, "mlflow"):
+        command = ["submit", "lake_to_model", "--fresh"]
+        command += [word for key, value in QUICK.items() for word in ("-p", f"{key}={value}")]
+        done = cluster.sluice(*command, check=False, timeout=RUN_SECONDS)
+        assert done.returncode == 1, done.stdout
+        assert "MLflow at http://mlflow." in done.stderr
+        assert "failed" in done.stderr
+    after = kept(store, mlflow_client, cluster)
+    assert (after["versions"], after["aliases"]) == (before["versions"], before["aliases"])
+
+
+def test_without_postgresql_mlflow_is_not_ready_and_comes_back_with_its_data(
+    cluster: Cluster, store: Store, mlflow_client: Any
+) -> None:
+    before = kept(store, mlflow_client, cluster)
+    with outage(cluster, "postgresql"):
+        cluster.until(lambda: "mlflow 0/1" in cluster.unready(), 90, "MLflow to say that it cannot serve")
+    assert kept(store, mlflow_client, cluster) == before
+
+
+def test_restarted_nodes_come_back_with_all_data(cluster: Cluster, store: Store, mlflow_client: Any) -> None:
+    before = kept(store, mlflow_client, cluster)
+    nodes = [f"{cluster.name}-worker", f"{cluster.name}-control-plane"]
+    subprocess.run(["docker", "restart", *nodes], check=True, capture_output=True, timeout=300)
+    cluster.until(lambda: Cluster.exists(cluster.name), BACK_SECONDS, "the API server after the restart")
+    cluster.until(lambda: nodes_ready(cluster) == len(nodes), BACK_SECONDS, "both nodes to be Ready")
+    cluster.ready(BACK_SECONDS)
+    cluster.until(lambda: answers(cluster), BACK_SECONDS, "KFP's API to answer from outside")
+    assert kept(store, mlflow_client, cluster) == before
+    assert "Succeeded" in helm(cluster, "test", "sluice", "--timeout", "5m")
+
+
+def test_an_uninstall_keeps_the_data_and_a_new_install_finds_it(
+    cluster: Cluster, store: Store, mlflow_client: Any, tmp_path: Path
+) -> None:
+    before, secrets = kept(store, mlflow_client, cluster), credentials(cluster)
+    values = tmp_path / "values.yaml"
+    values.write_text(helm(cluster, "get", "values", "sluice", "--output", "yaml"))
+    helm(cluster, "uninstall", "sluice", "--wait", "--timeout", "5m")
+    assert not cluster.apps.list_namespaced_deployment(cluster.namespace).items
+    helm(
+        cluster, "install", "sluice", str(ROOT / "charts/sluice"), "--values", str(values), "--wait", "--timeout", "5m"
+    )
+    cluster.ready()
+    assert credentials(cluster) == secrets
+    assert kept(store, mlflow_client, cluster) == before
+
+
+def credentials(cluster: Cluster) -> dict[str, dict[str, str]]:
+    names = ("mlpipeline-minio-artifact", "mysql-credentials", "postgresql-credentials", "mlflow-credentials")
+    return {name: cluster.secret(name) for name in names}
+
+
+def nodes_ready(cluster: Cluster) -> int:
+    form = 'jsonpath={.items[*].status.conditions[?(@.type=="Ready")].status}'
+    return cluster.kubectl("get", "nodes", "--output", form, check=False).split().count("True")
+
+
+def answers(cluster: Cluster) -> bool:
+    try:
+        return cluster.kfp.list_pipelines(page_size=1) is not None
+    except Exception:  # noqa: BLE001 - whatever a server on its way up says
+        return False

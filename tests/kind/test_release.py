@@ -1,0 +1,101 @@
+"""The release itself: everything Ready and restricted, Secrets kept, pipelines uploaded once, upgrade and rollback."""
+
+import subprocess
+
+from tests.kind.cluster import ROOT, Cluster
+
+HELM = str(ROOT / ".tools/bin/helm")
+
+
+def helm(cluster: Cluster, *words: str) -> str:
+    command = [HELM, "--kube-context", cluster.context, "--namespace", cluster.namespace, *words]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_namespace_enforces_the_restricted_standard(cluster: Cluster) -> None:
+    labels = cluster.core.read_namespace(cluster.namespace).metadata.labels
+    assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
+    assert not cluster.unready()
+
+
+def test_a_server_side_dry_run_of_the_manifest_warns_of_nothing(cluster: Cluster) -> None:
+    """kubectl prints a warning for every field that the API server drops and every pod that breaks the standard."""
+    manifest = helm(cluster, "get", "manifest", "sluice")
+    command = ["kubectl", "--context", cluster.context, "--namespace", cluster.namespace, "--warnings-as-errors"]
+    command += ["apply", "--server-side", "--dry-run=server", "--force-conflicts", "--filename", "-"]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, input=manifest, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert "Warning" not in done.stderr
+
+
+def test_helm_test_runs_a_real_pipeline(cluster: Cluster) -> None:
+    assert "Succeeded" in helm(cluster, "test", "sluice", "--timeout", "5m")
+
+
+def test_the_pipelines_stand_in_kfp_once_and_ready_to_start(cluster: Cluster) -> None:
+    found = {p.display_name: p for p in cluster.kfp.list_pipelines(page_size=100).pipelines or []}
+    assert {"lake-to-model", "digits-to-model"} <= set(found)
+    for name, pipeline in found.items():
+        versions = cluster.kfp.list_pipeline_versions(pipeline.pipeline_id).pipeline_versions
+        names = [version.display_name for version in versions]
+        assert len(names) == len(set(names)), name
+        spec = versions[0].pipeline_spec
+        root = spec.get("pipeline_spec", spec)["root"]
+        parameters = root.get("inputDefinitions", {}).get("parameters", {})
+        for parameter, definition in parameters.items():
+            assert "defaultValue" in definition, f"{name}: {parameter} has no default, so Start stays grey"
+        assert pipeline.description, name
+
+
+def test_an_upgrade_keeps_secrets_and_uploads_nothing_twice(cluster: Cluster) -> None:
+    def state() -> tuple[dict[str, dict[str, str]], dict[str, int]]:
+        secrets = ("mlpipeline-minio-artifact", "mysql-credentials", "postgresql-credentials", "mlflow-credentials")
+        pipelines = cluster.kfp.list_pipelines(page_size=100).pipelines or []
+        versions = {
+            p.display_name: len(cluster.kfp.list_pipeline_versions(p.pipeline_id).pipeline_versions) for p in pipelines
+        }
+        return {name: cluster.secret(name) for name in secrets}, versions
+
+    before = state()
+    helm(cluster, "upgrade", "sluice", "charts/sluice", "--reuse-values", "--wait", "--timeout", "5m")
+    cluster.ready()
+    assert state() == before
+    helm(cluster, "rollback", "sluice", "--wait", "--timeout", "5m")
+    cluster.ready()
+    assert state() == before
+
+
+def test_a_recurring_run_starts_on_its_own(cluster: Cluster) -> None:
+    pipeline = next(
+        p for p in cluster.kfp.list_pipelines(page_size=100).pipelines or [] if p.display_name == "lake-to-model"
+    )
+    experiment = cluster.kfp.create_experiment("recurring")
+    version = cluster.kfp.list_pipeline_versions(pipeline.pipeline_id).pipeline_versions[0]
+    job = cluster.kfp.create_recurring_run(
+        experiment.experiment_id,
+        "every-ten-seconds",
+        interval_second=10,
+        max_concurrency=1,
+        no_catchup=True,
+        pipeline_id=pipeline.pipeline_id,
+        version_id=version.pipeline_version_id,
+    )
+    try:
+        runs = cluster.until(
+            lambda: cluster.kfp.list_runs(experiment_id=experiment.experiment_id).runs,
+            90,
+            "the schedule to start a run",
+        )
+    finally:
+        cluster.kfp.disable_recurring_run(job.recurring_run_id)
+        cluster.kfp.delete_recurring_run(job.recurring_run_id)
+    for run in runs:
+        cluster.kfp.terminate_run(run.run_id)
+
+
+def test_no_secret_value_stands_in_the_manifest_outside_of_secrets(cluster: Cluster) -> None:
+    values = {v for name in ("mlpipeline-minio-artifact", "mysql-credentials") for v in cluster.secret(name).values()}
+    pods = cluster.kubectl("get", "pods,configmaps,deployments,jobs", "-o", "json")
+    assert not [value for value in values if len(value) > 12 and value in pods]

@@ -1,0 +1,111 @@
+"""The main job on a real cluster, as a user runs it, and checked from outside: KFP's API, MLflow's API, the store."""
+
+import json
+import re
+import subprocess
+from typing import Any
+
+import pytest
+
+from components.common.stores import Store
+from tests.kind.cluster import Cluster
+from tests.sluice_command import QUICK
+
+Done = subprocess.CompletedProcess[str]
+STEPS = ("ingest", "validate", "prepare", "sample", "split", "train", "evaluate", "register", "report")
+
+
+@pytest.fixture(scope="session")
+def lake(cluster: Cluster) -> str:
+    """The flights, laid out in the cluster's store by the command that users type."""
+    cluster.sluice("lake", "flights", "--cluster")
+    return "lakes/flights"
+
+
+@pytest.fixture(scope="session")
+def first_run(cluster: Cluster, lake: str) -> Done:
+    """One submitted run of lake_to_model, waited for; what the terminal showed."""
+    return cluster.sluice("submit", "lake_to_model", "--fresh", *QUICK)
+
+
+@pytest.fixture(scope="session")
+def again(cluster: Cluster, first_run: Done) -> dict[str, Any]:
+    """The same run once more, its results reused."""
+    return dict(json.loads(cluster.sluice("submit", "lake_to_model", "--json", *QUICK).stdout))
+
+
+def test_the_terminal_tells_the_same_story_as_on_a_laptop(first_run: Done) -> None:
+    for step in STEPS:
+        assert re.search(rf"✓ {step} ", first_run.stdout), first_run.stdout
+    assert re.search(r"promoted|unchanged|refused", first_run.stdout)
+    assert "log loss" in first_run.stdout
+    assert "sluice lineage flights-late" in first_run.stdout
+
+
+def test_a_second_run_reuses_what_did_not_change(again: dict[str, Any]) -> None:
+    reused = {name for name, seconds in again["seconds_by_step"].items() if seconds is None}
+    assert {"validate", "prepare", "sample", "split", "train"} <= reused
+    assert again["result"]["decision"] == "unchanged"
+
+
+def test_a_changed_lake_is_seen_by_every_later_step(cluster: Cluster, again: dict[str, Any], store: Store) -> None:
+    """KFP's cache must not serve results of the old data under the same names."""
+    other = "lakes/flights-changed"
+    for key in list(store.keys("lakes/flights/")):
+        store.put_bytes(f"{other}/{key.removeprefix('lakes/flights/')}", store.get_bytes(key))
+    cluster.sluice("submit", "lake_to_model", "--json", "-p", f"lake={other}", *QUICK)
+    victim = next(key for key in store.keys(f"{other}/weather/") if key.endswith(".csv"))
+    lines = store.get_bytes(victim).decode().splitlines(keepends=True)
+    store.put_bytes(victim, "".join(lines[:-1]).encode())
+    changed = json.loads(cluster.sluice("submit", "lake_to_model", "--json", "-p", f"lake={other}", *QUICK).stdout)
+    assert not [name for name, seconds in changed["seconds_by_step"].items() if seconds is None]
+    assert changed["result"]["datasets"] != again["result"]["datasets"]
+
+
+def test_the_report_lies_in_the_object_store(again: dict[str, Any], store: Store) -> None:
+    keys = list(store.keys(f"runs/{again['run']}/"))
+    (report,) = [key for key in keys if key.endswith(".html")]
+    page = store.get_bytes(report).decode()
+    assert page.count("<svg") >= 6
+    assert not re.search(r'(?:src|href)="https?://', page)
+
+
+def test_mlflow_has_one_parent_run_with_the_steps_below_it(again: dict[str, Any], mlflow_client: Any) -> None:
+    experiments = [e.experiment_id for e in mlflow_client.search_experiments()]
+    found = mlflow_client.search_runs(experiments, filter_string=f"tags.`sluice.run` = '{again['run']}'")
+    parents = [run for run in found if "mlflow.parentRunId" not in run.data.tags]
+    assert len(parents) == 1
+    assert parents[0].info.status == "FINISHED"
+    version = mlflow_client.get_model_version_by_alias("flights-late", "champion")
+    assert version.tags
+
+
+def test_lineage_answers_the_same_questions(cluster: Cluster, again: dict[str, Any]) -> None:
+    text = cluster.sluice("lineage", "flights-late@champion", "--cluster", "--json").stdout
+    for word in ("operations.db", "weather/2013-01.csv", "airlines.json", "stratified", "sample", "split", "promoted"):
+        assert word in text, word
+
+
+def test_a_failing_step_ends_failed_with_its_reason(cluster: Cluster, lake: str) -> None:
+    done = cluster.sluice("submit", "lake_to_model", "-p", "as_of=2020-01-01", *QUICK, check=False)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "step validate:" in done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_the_reason_is_visible_in_kfp(cluster: Cluster, lake: str) -> None:
+    run = cluster.submit("lake_to_model", {"as_of": "2020-01-01"})
+    assert cluster.wait(run) == "FAILED"
+    assert cluster.tasks(run)["validate"] == "FAILED"
+    workflows = cluster.kubectl("get", "workflows", "-l", f"pipeline/runid={run}", "-o", "json")
+    nodes = json.loads(workflows)["items"][0]["status"]["nodes"].values()
+    assert any("2020-01-01" in node.get("message", "") for node in nodes), [n.get("message") for n in nodes]
+
+
+def test_the_whole_dag_in_one_pod_gives_the_same_artifacts(cluster: Cluster, again: dict[str, Any]) -> None:
+    fused = json.loads(cluster.sluice("submit", "lake_to_model", "--fused", "--json", *QUICK).stdout)
+    assert fused["result"]["datasets"] == again["result"]["datasets"]
+    assert fused["result"]["candidates"] == again["result"]["candidates"]
+    pods = cluster.kubectl("get", "pods", "-l", f"pipeline/runid={fused['run']}", "-o", "name").split()
+    executors = [pod for pod in pods if "impl" in pod]
+    assert len(executors) == 1, pods

@@ -1,0 +1,103 @@
+"""The way to a cluster: what is inside it, and what a person is told who cannot reach it."""
+
+import base64
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from components.common.errors import BadInput, EnvironmentFault
+from sluice.cluster.access import Kubernetes, Target
+from sluice.cluster.connection import connected, environment, inside
+from sluice.cluster.forwarding import Forward
+from tests.unit.api_server import Server
+
+pytestmark = pytest.mark.usefixtures("no_cluster")
+
+
+@pytest.mark.parametrize(
+    ("address", "service"),
+    [
+        ("http://mlflow:5000", ("mlflow", 5000)),
+        ("http://mlflow.sluice:5000", ("mlflow", 5000)),
+        ("http://minio-service.sluice.svc.cluster.local:9000", ("minio-service", 9000)),
+        ("https://mlflow.sluice.svc", ("mlflow", 443)),
+        ("http://mlflow.other.svc:5000", None),
+        ("https://s3.eu-central-1.amazonaws.com", None),
+        ("", None),
+    ],
+)
+def test_a_service_of_the_namespace_is_told_from_the_world_outside(address: str, service: Any) -> None:
+    assert inside(address, "sluice") == service
+
+
+def test_a_kfp_that_is_named_needs_no_kubeconfig(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLUICE_KFP", "http://kfp.example:8888/")
+    with connected(Target()) as cluster:
+        assert cluster.kfp == "http://kfp.example:8888"
+        assert cluster.kubernetes is None
+
+
+def test_without_a_kubeconfig_the_ways_out_are_named() -> None:
+    with pytest.raises(BadInput, match=r"no cluster is configured.*KUBECONFIG.*SLUICE_KFP"), connected(Target()):
+        pass
+
+
+def test_an_unknown_context_is_told_with_the_known_ones(kubeconfig: Path) -> None:
+    with pytest.raises(BadInput, match="no context 'there'; it has here"), connected(Target(context="there")):
+        pass
+
+
+def test_a_namespace_without_sluice_is_named(kubeconfig: Path) -> None:
+    with pytest.raises(BadInput, match=r"namespace other has no ConfigMap sluice-steps.*helm install"):
+        Kubernetes(Target("other")).settings("sluice-steps")
+
+
+def test_denied_access_names_what_was_asked_for(kubeconfig: Path, server: Server) -> None:
+    place = "/api/v1/namespaces/sluice"
+    server.answers[f"{place}/configmaps/sluice-steps"] = (200, {"data": {"SLUICE_STORE": "sluice+s3://sluice"}})
+    server.answers[f"{place}/secrets/sluice-steps"] = (403, {"message": "forbidden"})
+    with pytest.raises(EnvironmentFault, match="denies access to Secret sluice-steps"):
+        Kubernetes(Target()).settings("sluice-steps")
+
+
+def test_a_cluster_that_is_gone_is_named_by_its_address(kubeconfig: Path, server: Server) -> None:
+    server.close()
+    with pytest.raises(EnvironmentFault, match=rf"the cluster at {server.url} does not answer \(.*refused"):
+        Kubernetes(Target()).settings("sluice-steps")
+
+
+def test_what_steps_know_is_read_and_never_shown(
+    kubeconfig: Path, server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    place = "/api/v1/namespaces/sluice"
+    config = {"SLUICE_STORE": "sluice+s3://sluice", "AWS_ENDPOINT_URL": "http://minio-service:9000"}
+    config |= {"MLFLOW_TRACKING_URI": "https://mlflow.example", "SLUICE_TORCH_IMAGE": "mirror/torch:1"}
+    secret = {"AWS_SECRET_ACCESS_KEY": base64.b64encode(b"hidden-key").decode()}
+    server.answers[f"{place}/configmaps/sluice-steps"] = (200, {"data": config})
+    server.answers[f"{place}/secrets/sluice-steps"] = (200, {"data": secret})
+    kubectl = tmp_path / "kubectl"
+    kubectl.write_text("#!/bin/sh\necho 'Forwarding from 127.0.0.1:4711 -> 1'\nexec sleep 60\n")
+    kubectl.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    with connected(Target()) as cluster, environment(cluster.variables):
+        assert cluster.variables["AWS_SECRET_ACCESS_KEY"] == "hidden-key"
+        assert cluster.variables["AWS_ENDPOINT_URL"] == cluster.kfp == "http://127.0.0.1:4711"
+        assert cluster.variables["MLFLOW_TRACKING_URI"] == "https://mlflow.example"
+        assert cluster.images["SLUICE_TORCH_IMAGE"] == "mirror/torch:1"
+        assert "hidden-key" not in repr(cluster)
+
+
+def test_a_missing_kubectl_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(EnvironmentFault, match="kubectl is not on the PATH"):
+        Forward(Target(), "mlflow", 5000).open()
+
+
+def test_a_forward_that_fails_says_why(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    kubectl = tmp_path / "kubectl"
+    kubectl.write_text('#!/bin/sh\necho "Error from server (NotFound): services \\"mlflow\\" not found"\nexit 1\n')
+    kubectl.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    with pytest.raises(EnvironmentFault, match=r"no way to Service mlflow in namespace sluice.*NotFound"):
+        Forward(Target(), "mlflow", 5000).open()

@@ -1,0 +1,43 @@
+"""What `sluice doctor --cluster` says of pods that do not run."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from sluice.cluster.access import Target
+from sluice.cluster.doctor import examine, trouble
+
+
+def pod(phase: str = "Running", waiting: tuple[str, str] | None = None, **conditions: tuple[str, str]) -> Any:
+    state = SimpleNamespace(waiting=SimpleNamespace(reason=waiting[0], message=waiting[1]) if waiting else None)
+    container = SimpleNamespace(name="main", image="sluice/platform:0.1.0", state=state)
+    told = [SimpleNamespace(type=t, status=s, message=m, reason="") for t, (s, m) in conditions.items()]
+    status = SimpleNamespace(phase=phase, init_container_statuses=None, container_statuses=[container], conditions=told)
+    return SimpleNamespace(metadata=SimpleNamespace(name="ml-pipeline-0"), status=status)
+
+
+@pytest.mark.parametrize(
+    ("found", "named"),
+    [
+        (pod(), ""),
+        (pod("Succeeded", Ready=("False", "")), ""),
+        (pod("Pending", ("ImagePullBackOff", "")), "image sluice/platform:0.1.0 cannot be pulled (ImagePullBackOff)"),
+        (pod("Running", ("CrashLoopBackOff", "back-off")), "container main waits (CrashLoopBackOff: back-off)"),
+        (pod("Pending", PodScheduled=("False", "0/2 nodes: Insufficient memory")), "finds no node (0/2 nodes"),
+        (pod("Running", Ready=("False", "containers with unready status")), "is not Ready (containers with unready"),
+        (pod("Pending", ("ContainerCreating", "")), ""),
+    ],
+)
+def test_a_pods_trouble_is_one_line(found: Any, named: str) -> None:
+    said = trouble(found)
+    assert named in said
+    assert bool(said) is bool(named)
+    assert "\n" not in said
+
+
+def test_without_a_cluster_the_rest_is_not_looked_at(no_cluster: None) -> None:
+    findings = list(examine(Target()))
+    assert findings[-1].name == "cluster"
+    assert findings[-1].level == "error"
+    assert "SLUICE_KFP" in findings[-1].message

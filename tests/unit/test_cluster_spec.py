@@ -1,0 +1,126 @@
+"""Pipelines compiled for a cluster: what KFP's own messages read out of them, and what every pod of them gets."""
+
+from typing import Any
+
+import pytest
+import yaml
+from google.protobuf import json_format
+from kfp.kubernetes import kubernetes_executor_config_pb2 as kubernetes
+from kfp.pipeline_spec import pipeline_spec_pb2 as kfp
+
+from components.common.images import TABULAR, TORCH, TORCH_IMAGE, step_images
+from sluice.catalog import Pipeline, find_pipeline, pipeline_names
+from sluice.cluster.executors import complete_executor
+from sluice.cluster.spec import compile_for_cluster
+from sluice.cluster.step_environment import CONFIG_KEYS, NAME, SECRET_KEYS, platform_config
+
+
+@pytest.fixture(params=pipeline_names())
+def pipeline(request: pytest.FixtureRequest) -> Pipeline:
+    return find_pipeline(request.param)
+
+
+def read(text: str) -> tuple[Any, dict[str, Any], dict[str, Any]]:
+    """The spec, its containers and their Kubernetes settings, each read by KFP's message: it knows no other field."""
+    first, second = yaml.safe_load_all(text)
+    spec = json_format.ParseDict(first, kfp.PipelineSpec())
+    platform = json_format.ParseDict(second, kfp.PlatformSpec())
+    deployment = json_format.ParseDict(json_format.MessageToDict(spec.deployment_spec), kfp.PipelineDeploymentConfig())
+    settings = {
+        label: json_format.ParseDict(json_format.MessageToDict(given), kubernetes.KubernetesExecutorConfig())
+        for label, given in platform.platforms["kubernetes"].deployment_spec.executors.items()
+    }
+    return spec, {label: executor.container for label, executor in deployment.executors.items()}, settings
+
+
+@pytest.mark.parametrize("fused", [False, True])
+def test_every_step_knows_its_stores_its_run_and_its_limits(pipeline: Pipeline, fused: bool) -> None:
+    _, containers, settings = read(compile_for_cluster(pipeline, fused=fused).to_yaml())
+    assert containers.keys() == settings.keys()
+    for label, container in containers.items():
+        config = settings[label]
+        (secret,), (shared,), (run,) = config.secret_as_env, config.config_map_as_env, config.field_path_as_env
+        assert {entry.env_var for entry in secret.key_to_env} == set(SECRET_KEYS)
+        assert {entry.env_var for entry in shared.key_to_env} == set(CONFIG_KEYS)
+        assert secret.secret_name == shared.config_map_name == NAME
+        assert secret.secret_name_parameter.runtime_value.constant.string_value == NAME
+        assert (run.name, run.field_path) == ("SLUICE_RUN", "metadata.labels['pipeline/runid']")
+        assert config.image_pull_policy == "IfNotPresent"
+        constants = {entry.name: entry.value for entry in container.env}
+        assert constants["SLUICE_PIPELINE"] == pipeline.name
+        assert constants["SLUICE_IMAGE"] == container.image
+        wanted = container.resources
+        assert all((wanted.resource_cpu_request, wanted.resource_cpu_limit)), label
+        assert all((wanted.resource_memory_request, wanted.resource_memory_limit)), label
+
+
+def test_nothing_secret_stands_in_a_spec(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    for key in SECRET_KEYS:
+        monkeypatch.setenv(key, "very-secret")
+    assert "very-secret" not in compile_for_cluster(pipeline).to_yaml()
+
+
+def test_choices_are_literals_where_the_server_takes_them() -> None:
+    pipeline = find_pipeline("lake_to_model")
+    spec, _, _ = read(compile_for_cluster(pipeline).to_yaml())
+    strategy = spec.root.input_definitions.parameters["split_strategy"]
+    assert [value.string_value for value in strategy.literals] == ["time", "stratified"]
+    assert "literals" not in compile_for_cluster(pipeline, choices=False).to_yaml()
+
+
+def test_choices_are_those_of_the_steps() -> None:
+    from components.prepare.recipes import RECIPES
+    from components.split.splitting import STRATEGIES
+
+    choices = {parameter.name: parameter.choices for parameter in find_pipeline("lake_to_model").parameters}
+    assert choices["recipe"] == tuple(RECIPES)
+    assert choices["split_strategy"] == tuple(STRATEGIES)
+
+
+def test_the_description_explains_every_parameter(pipeline: Pipeline) -> None:
+    spec, _, _ = read(compile_for_cluster(pipeline).to_yaml())
+    for parameter in pipeline.parameters:
+        assert f"{parameter.name}: {parameter.description}" in spec.pipeline_info.description
+
+
+def test_a_version_follows_the_content_and_nothing_else(pipeline: Pipeline) -> None:
+    first, again = compile_for_cluster(pipeline), compile_for_cluster(pipeline)
+    other = compile_for_cluster(pipeline, step_images({"SLUICE_IMAGE_TAG": "other"}))
+    assert first.version == again.version != other.version
+    assert first.version != compile_for_cluster(pipeline, fused=True).version
+
+
+def test_a_clusters_images_replace_those_of_this_machine(pipeline: Pipeline) -> None:
+    found = step_images({TABULAR: "mirror.example/tabular@sha256:1", TORCH: "mirror.example/torch:2"})
+    _, containers, _ = read(compile_for_cluster(pipeline, found).to_yaml())
+    assert {container.image for container in containers.values()} == set(found.values())
+
+
+def test_what_a_pipeline_itself_asks_for_is_kept() -> None:
+    asked = {"image": TORCH_IMAGE, "resources": {"resourceMemoryLimit": "64Gi"}, "env": [{"name": "A", "value": "b"}]}
+    whole = complete_executor(asked, "lake_to_model", {})
+    assert whole["resources"]["resourceMemoryLimit"] == "64Gi"
+    assert whole["resources"]["resourceMemoryRequest"] == "1Gi"
+    assert {"name": "A", "value": "b"} in whole["env"]
+    config = platform_config({"nodeSelector": {"labels": {"gpu": "yes"}}, "imagePullPolicy": "Always"})
+    assert config["nodeSelector"] == {"labels": {"gpu": "yes"}}
+    assert config["imagePullPolicy"] == "Always"
+    assert config["secretAsEnv"]
+
+
+def test_a_misspelt_setting_is_found_here_and_not_by_a_server() -> None:
+    with pytest.raises(json_format.ParseError, match="nodeSelektor"):
+        platform_config({"nodeSelektor": {}})
+
+
+def test_the_fused_pipeline_has_the_same_form_and_outputs_and_one_task(pipeline: Pipeline) -> None:
+    plain, fused = (compile_for_cluster(pipeline, fused=fused).pipeline for fused in (False, True))
+    assert fused["root"]["inputDefinitions"] == plain["root"]["inputDefinitions"]
+    assert fused["root"]["outputDefinitions"] == plain["root"]["outputDefinitions"]
+    ((name, task),) = fused["root"]["dag"]["tasks"].items()
+    assert task["inputs"]["parameters"].keys() == plain["root"]["inputDefinitions"]["parameters"].keys()
+    assert fused["root"]["dag"]["outputs"]["artifacts"].keys() == {"report", "result"}
+    assert fused["pipelineInfo"]["name"] == f"{plain['pipelineInfo']['name']}-fused"
+    container = fused["deploymentSpec"]["executors"][f"exec-{name}"]["container"]
+    assert container["command"] == ["python", "-m", "sluice.cluster.fused_step"]
+    assert container["args"] == [pipeline.name, "{{$}}"]

@@ -1,0 +1,143 @@
+"""A run is submitted, followed and its result fetched; or its step's own line is what a person reads."""
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from components.common.errors import BadInput, EnvironmentFault
+from components.common.images import step_images
+from components.common.stores import open_store
+from sluice.catalog import find_pipeline
+from sluice.cluster.connection import Cluster
+from sluice.cluster.spec import compile_for_cluster
+from sluice.cluster.submit import Order, finish, start
+from tests.unit.api_server import Server
+from tests.unit.test_cluster_steps import REASON, manifest, node
+
+PIPELINE = find_pipeline("digits_to_model")
+API, RUN = "/apis/v2beta1", "4f1c0de0"
+
+
+@pytest.fixture
+def cluster(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cluster:
+    monkeypatch.setenv("SLUICE_HOME", str(tmp_path / "home"))
+    server.answers[f"{API}/healthz"] = (200, {"tag_name": "2.17.0"})
+    server.answers[f"{API}/experiments"] = (200, {"experiments": [{"experiment_id": "e"}]})
+    server.answers[f"{API}/runs"] = (200, {"run_id": RUN})
+    return Cluster(server.url, {"SLUICE_STORE": str(tmp_path / "store")}, step_images({}), None)
+
+
+def sent(server: Server) -> dict[str, Any]:
+    ((_, _, body),) = [asked for asked in server.asked if asked[0] == "POST"]
+    return json.loads(body)
+
+
+def ended(server: Server, state: str, **nodes: dict[str, Any]) -> None:
+    """The run as KFP tells it once it ended."""
+    server.answers[f"{API}/runs/{RUN}"] = (200, {"run_id": RUN, "display_name": "a", "state": state})
+    told = {"pipeline_runtime": {"workflow_manifest": json.dumps(manifest(**nodes))}}
+    server.answers[f"/apis/v1beta1/runs/{RUN}"] = (200, told)
+
+
+def test_a_pipeline_that_kfp_has_in_this_version_is_referred_to(cluster: Cluster, server: Server) -> None:
+    spec = compile_for_cluster(PIPELINE, cluster.images)
+    server.answers[f"{API}/pipelines"] = (200, {"pipelines": [{"pipeline_id": "p", "display_name": spec.name}]})
+    versions = {"pipeline_versions": [{"pipeline_version_id": "v", "display_name": spec.version}]}
+    server.answers[f"{API}/pipelines/p/versions"] = (200, versions)
+    assert start(cluster, Order(PIPELINE, {"seed": 7})) == RUN
+    body = sent(server)
+    assert body["pipeline_version_reference"] == {"pipeline_id": "p", "pipeline_version_id": "v"}
+    assert body["runtime_config"]["parameters"] == {"seed": 7}
+    assert "pipeline_spec" not in body
+
+
+def test_any_other_is_sent_along_with_what_kubernetes_needs(cluster: Cluster, server: Server) -> None:
+    server.answers[f"{API}/pipelines"] = (200, {})
+    start(cluster, Order(PIPELINE, {}, fused=True, name="mine"))
+    body = sent(server)
+    assert body["display_name"] == "mine"
+    assert body["pipeline_spec"]["pipeline_spec"]["pipelineInfo"]["name"] == "digits-to-model-fused"
+    assert body["pipeline_spec"]["platform_spec"]["platforms"]["kubernetes"]
+
+
+def follow(cluster: Cluster, shown: io.StringIO) -> Any:
+    console = Console(file=shown, width=200)
+    return finish(cluster, PIPELINE, RUN, console, fused=False, quiet=False, seconds=30)
+
+
+def test_a_run_that_succeeds_is_told_step_by_step_and_its_result_fetched(
+    cluster: Cluster, server: Server, tmp_path: Path
+) -> None:
+    done = node("Succeeded")
+    ended(
+        server,
+        "SUCCEEDED",
+        **{
+            "split-driver": done,
+            "split": done,
+            "split.executor": node("Skipped"),
+            "train-driver": done,
+            "train": done,
+            "train.executor": done,
+        },
+    )
+    store = open_store(str(tmp_path / "store"))
+    store.put_bytes(f"runs/{RUN}/result.json", b'{"decision": "promoted"}')
+    store.put_bytes(f"runs/{RUN}/report.html", b"<html>")
+    shown = io.StringIO()
+    result = follow(cluster, shown)
+    assert result.result == {"decision": "promoted"}
+    assert result.report.read_text() == "<html>"
+    assert result.times.seconds == {"split": None, "train": 7.0}
+    assert "= split" in shown.getvalue()
+    assert "✓ train" in shown.getvalue()
+
+
+def test_a_failed_run_ends_with_the_steps_own_line(cluster: Cluster, server: Server) -> None:
+    begun = node("Succeeded")
+    ended(
+        server,
+        "FAILED",
+        **{"split-driver": begun, "split": node("Failed"), "split.executor": node("Failed", message=REASON)},
+    )
+    with pytest.raises(BadInput, match=r"^step validate: flights: 3 rows break the contract$"):
+        follow(cluster, io.StringIO())
+
+
+@pytest.mark.parametrize(
+    ("state", "message", "error", "named"),
+    [
+        ("FAILED", "main: OOMKilled (exit code 137)", EnvironmentFault, "step split: main: OOMKilled"),
+        ("CANCELED", "", BadInput, f"run {RUN} was cancelled"),
+    ],
+)
+def test_other_ends_are_named_too(
+    cluster: Cluster, server: Server, state: str, message: str, error: type[Exception], named: str
+) -> None:
+    ended(server, state, **{"split": node("Failed"), "split.executor": node("Failed", message=message)})
+    with pytest.raises(error, match=named):
+        follow(cluster, io.StringIO())
+
+
+def test_an_image_that_cannot_be_had_ends_the_wait(
+    cluster: Cluster, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sluice.cluster.following.STUCK_SECONDS", 0.0)
+    monkeypatch.setattr("sluice.cluster.following.PAUSE_SECONDS", 0.01)
+    waiting = node("Pending", message="ImagePullBackOff: Back-off pulling image sluice/python-tabular:0.1.0")
+    ended(server, "RUNNING", **{"split-driver": node("Succeeded"), "split": node("Running"), "split.executor": waiting})
+    with pytest.raises(EnvironmentFault, match=r"step split cannot start: ImagePullBackOff.*python-tabular:0\.1\.0"):
+        follow(cluster, io.StringIO())
+
+
+def test_a_run_that_does_not_end_is_left_in_time(
+    cluster: Cluster, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sluice.cluster.following.PAUSE_SECONDS", 0.01)
+    ended(server, "RUNNING")
+    with pytest.raises(EnvironmentFault, match=f"run {RUN} did not end within 0 s"):
+        finish(cluster, PIPELINE, RUN, Console(file=io.StringIO()), fused=False, quiet=True, seconds=0.05)

@@ -1,0 +1,339 @@
+"""The builder of the hermetic images: its tables, content keys, Debian's mirror, steps, and one-line errors."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+HERMETIC = ROOT / "platform" / "hermetic"
+sys.path.insert(0, str(HERMETIC))
+
+import build  # noqa: E402
+import container_images  # noqa: E402
+import debian  # noqa: E402
+import machine  # noqa: E402
+import schedule  # noqa: E402
+from faults import BadUse, Fault  # noqa: E402
+from keys import Keys, baked, finished  # noqa: E402
+from programs import download  # noqa: E402
+from steps import Steps  # noqa: E402
+from table import Module, Table, programs_of, read_table  # noqa: E402
+
+CHART_VALUES = ROOT / "charts" / "sluice" / "values-hermetic.yaml"
+
+
+@pytest.fixture(scope="module")
+def table() -> Table:
+    return read_table()
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(HERMETIC, tmp_path / "hermetic"))
+
+
+def image_references(values: object) -> list[str]:
+    """All images of a values file, whether written as one text or as repository and tag."""
+    if isinstance(values, dict):
+        repository, tag = values.get("repository"), values.get("tag")
+        found = [f"{repository}:{tag}"] if repository and tag else []
+        return found + [item for value in values.values() for item in image_references(value)]
+    if isinstance(values, list):
+        return [item for value in values for item in image_references(value)]
+    return [values] if isinstance(values, str) and re.fullmatch(r"sluice\.local/[^ ]+:[^ ]+", values) else []
+
+
+class TestTable:
+    @pytest.mark.skipif(not CHART_VALUES.is_file(), reason="the chart has no values-hermetic.yaml")
+    def test_builds_every_image_that_the_chart_runs_here(self, table: Table) -> None:
+        wanted = image_references(yaml.safe_load(CHART_VALUES.read_text(encoding="utf-8")))
+        built = {image.reference for image in table.images.values() if image.baked}
+        assert wanted
+        assert {name for name in wanted if name.startswith("sluice.local/")} <= built
+
+    def test_names_each_image_once(self, table: Table) -> None:
+        references = [image.reference for image in table.images.values()]
+        assert len(set(references)) == len(references)
+
+    def test_every_binary_of_an_image_is_built(self, table: Table) -> None:
+        for image in table.images.values():
+            for source in image.files.values():
+                program, colon, binary = source.partition(":")
+                if not colon:
+                    assert (HERMETIC / source).is_file()
+                    continue
+                entry = table.programs[program]
+                last_words = {package.rsplit("/", 1)[-1] for package in entry.packages if package != "."}
+                module_word = re.sub(r"/v\d+$", "", entry.module).rsplit("/", 1)[-1]
+                assert binary in last_words | {entry.binary, module_word}, f"{image.name}: {source}"
+
+    def test_pins_every_module_by_go_s_checksum(self, table: Table) -> None:
+        for program in table.programs.values():
+            for module in (program, *program.modules):
+                assert re.fullmatch(r"h1:[A-Za-z0-9+/]{43}=", module.sum), program.name
+
+    def test_pins_every_python_package_by_hash(self) -> None:
+        locks = list(HERMETIC.rglob("requirements.txt"))
+        assert len(locks) == 2
+        for lock in locks:
+            for line in re.split(r"(?<!\\)\n", lock.read_text(encoding="utf-8").strip()):
+                assert re.match(r"[\w.-]+==\S+ .*--hash=sha256:", line, re.DOTALL), f"{lock}: {line}"
+
+    def test_nodes_run_what_kind_is_told(self, table: Table) -> None:
+        config = yaml.safe_load((HERMETIC / "kind.yaml").read_text(encoding="utf-8"))
+        assert {node["image"] for node in config["nodes"]} == {table.images["node"].reference}
+
+    @pytest.mark.parametrize(
+        ("entry", "message"),
+        [
+            ('[x]\nreference = "a:1"\nbse = "debian"\n', "image x: unknown field 'bse'"),
+            ('[x]\nbase = "scratch"\n', "image x: .*reference"),
+            ('[x]\nreference = "a:1"\nbase = "ubuntu"\n', "image x: its base 'ubuntu' is not in images.toml"),
+            (
+                '[x]\nreference = "a:1"\nfiles = { "/x" = "nothing:x" }\n',
+                "image x: program 'nothing' is not in programs.toml",
+            ),
+            ("[x\n", "images.toml: "),
+        ],
+    )
+    def test_refuses_what_it_cannot_build(self, copy: Path, entry: str, message: str) -> None:
+        (copy / "images.toml").write_text(entry, encoding="utf-8")
+        with pytest.raises(BadUse, match=message) as refused:
+            read_table(copy)
+        assert "\n" not in str(refused.value)
+
+
+class TestKeys:
+    def test_are_the_same_for_the_same_content(self, copy: Path) -> None:
+        here, there = Keys(read_table()), Keys(read_table(copy), copy)
+        assert all(here.image(name) == there.image(name) for name in here.table.images)
+        assert here.bundle == there.bundle
+
+    @pytest.mark.parametrize(
+        ("path", "programs", "changed", "kept"),
+        [
+            ("images/mariadb/my.cnf", set(), {"mariadb", "node"}, {"postgresql", "debian"}),
+            ("node/pod-network", set(), {"pod-network", "node"}, {"kube-proxy", "mariadb"}),
+            ("node/entrypoint", set(), {"node"}, {"pod-network", "mariadb"}),
+            ("images/python/Dockerfile", set(), {"python", "python-torch"}, {"node", "mariadb"}),
+            ("images/static/Dockerfile", set(), {"static", "kfp-driver", "minio", "node"}, {"mariadb", "python"}),
+            ("sums/etcd.sum", {"etcd"}, {"etcd", "node"}, {"kube-apiserver"}),
+            ("kfp/protobufs.py", {"kfp"}, {"kfp-driver", "kfp-api-server", "node"}, {"workflow-controller"}),
+        ],
+    )
+    def test_change_with_a_file_for_all_that_stands_on_it(
+        self, copy: Path, path: str, programs: set[str], changed: set[str], kept: set[str]
+    ) -> None:
+        before = Keys(read_table(copy), copy)
+        old = {name: before.image(name) for name in before.table.images}
+        with (copy / path).open("a", encoding="utf-8") as file:
+            file.write("\n# a change\n")
+        after = Keys(read_table(copy), copy)
+        new = {name: after.image(name) for name in after.table.images}
+        different = {name for name in old if old[name] != new[name]}
+        assert changed <= different
+        assert not kept & different
+        assert {name for name in before.table.programs if before.program(name) != after.program(name)} == programs
+
+    def test_change_with_a_version(self, table: Table) -> None:
+        newer = dataclasses.replace(table.programs["argo"], version="v3.7.5")
+        changed = Keys(Table({**table.programs, "argo": newer}, table.images))
+        assert changed.image("argoexec") != Keys(table).image("argoexec")
+        assert changed.image("minio") == Keys(table).image("minio")
+
+    def test_change_with_the_certificates_of_the_machine(self, table: Table) -> None:
+        here, there = Keys(table, machine="a"), Keys(table, machine="b")
+        assert here.image("debian") != there.image("debian")
+        assert here.program("kubernetes") == there.program("kubernetes")
+
+    def test_say_which_file_of_a_table_is_missing(self, copy: Path) -> None:
+        (copy / "sums" / "etcd.sum").unlink()
+        with pytest.raises(BadUse, match=r"sums/etcd\.sum: No such file"):
+            Keys(read_table(copy), copy).image("etcd")
+
+
+ONE_LINE = """\
+# deb http://commented.example/debian trixie main
+deb-src http://source.example/debian trixie main
+deb [arch=amd64] https://other.example/apt cloud-sdk-bookworm main
+deb [signed-by=/usr/share/keyrings/x.gpg arch=amd64] http://mirror.example/debian bookworm main contrib
+deb http://mirror.example/security bookworm-security main
+"""
+DEB822 = """\
+Types: deb deb-src
+# Suites: sid
+URIs: http://new.example/debian/ http://second.example/debian
+Suites: trixie trixie-updates
+Components: main
+
+Types: deb
+URIs: http://new.example/security
+Suites: trixie-security
+Components: main
+"""
+
+
+class TestMirror:
+    @pytest.fixture
+    def apt(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        monkeypatch.delenv("SLUICE_DEBIAN_MIRROR", raising=False)
+        (tmp_path / "sources.list.d").mkdir()
+        return tmp_path
+
+    def test_is_read_from_one_line_sources(self, apt: Path) -> None:
+        (apt / "sources.list").write_text(ONE_LINE, encoding="utf-8")
+        assert debian.mirror(apt) == "http://mirror.example/debian"
+        assert debian.security(apt) == "http://mirror.example/security"
+
+    def test_is_read_from_deb822_sources(self, apt: Path) -> None:
+        (apt / "sources.list.d" / "debian.sources").write_text(DEB822, encoding="utf-8")
+        assert debian.mirror(apt) == "http://new.example/debian"
+        assert debian.security(apt) == "http://new.example/security"
+
+    @pytest.mark.parametrize("text", [DEB822.replace("Types: deb deb-src", "Types: deb-src"), "Enabled: no\n" + DEB822])
+    def test_is_not_taken_from_what_apt_does_not_use(self, apt: Path, text: str) -> None:
+        (apt / "sources.list.d" / "debian.sources").write_text(text, encoding="utf-8")
+        with pytest.raises(Fault, match=r"no Debian suite in .*SLUICE_DEBIAN_MIRROR"):
+            debian.mirror(apt)
+
+    def test_can_be_chosen(self, apt: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("SLUICE_DEBIAN_MIRROR", "http://chosen.example/debian")
+        assert debian.mirror(apt) == "http://chosen.example/debian"
+
+    @pytest.mark.skipif(not list(debian.sources()), reason="this machine has no apt sources")
+    def test_stands_in_no_file(self) -> None:
+        hosts = {urlsplit(source.uri).hostname for source in debian.sources()} - {None}
+        for path in HERMETIC.rglob("*"):
+            if path.is_file() and path.suffix != ".pyc":
+                text = path.read_text(encoding="utf-8")
+                assert not [host for host in hosts if str(host) in text], path
+
+
+class TestSteps:
+    def steps(self, table: Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: set[str]) -> Steps:
+        keys = Keys(table)
+        known = {table.images[name].reference: keys.image(name) for name in there if name in table.images}
+        monkeypatch.setattr(container_images, "key_in_docker", known.get)
+        cache = machine.Cache(tmp_path)
+        for name in there & table.programs.keys():
+            (cache.programs / f"{name}-{keys.program(name)}").mkdir(parents=True)
+        return Steps(table, keys, cache)
+
+    def test_take_all_that_is_missing_once(self, table: Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        names = [step.name for step in self.steps(table, tmp_path, monkeypatch, set()).needed(finished(table))]
+        assert len(set(names)) == len(names)
+        assert set(baked(table)) <= set(names)
+        assert {f"go {name}" for image in table.images.values() for name in programs_of(image)} <= set(names)
+
+    def test_take_nothing_for_what_is_there(
+        self, table: Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        steps = self.steps(table, tmp_path, monkeypatch, set(finished(table)) | {"kind"})
+        assert steps.needed([*finished(table), "kind"]) == []
+
+    def test_take_only_what_stands_on_a_missing_image(
+        self, table: Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        there = (set(table.images) | set(table.programs)) - {"mariadb", "node"}
+        # `etcd`, `kind`, ... are names of a program and of an image
+        steps = self.steps(table, tmp_path, monkeypatch, there).needed(finished(table))
+        assert [step.name for step in steps] == ["mariadb", "node"]
+        assert "mariadb" in steps[-1].after
+
+    def test_run_in_order_and_stop_at_the_first_fault(self, capsys: pytest.CaptureFixture[str]) -> None:
+        made: list[str] = []
+
+        def fail() -> None:
+            raise Fault("second: broken")
+
+        plan = [
+            schedule.Step("third", "", lambda: made.append("third"), ["second"]),
+            schedule.Step("second", "", fail, ["first"]),
+            schedule.Step("first", "1.0", lambda: made.append("first")),
+        ]
+        with pytest.raises(Fault, match="second: broken"):
+            schedule.in_order(plan)
+        assert made == ["first"]
+        assert capsys.readouterr().out.startswith("[ 1/3] first 1.0 ... ")
+
+
+class TestErrors:
+    def test_name_the_program_the_command_and_the_last_lines(self, tmp_path: Path) -> None:
+        log = tmp_path / "x.log"
+        machine.run("x", ["sh", "-c", "echo earlier"], log)
+        with pytest.raises(Fault) as failed:
+            machine.run("x", ["sh", "-c", "for i in 1 2 3 4 5 6 7 8; do echo line $i; done; exit 3"], log)
+        message = str(failed.value)
+        assert message.startswith("x: `sh -c ")
+        assert "failed (3): line 3 | line 4 | line 5 | line 6 | line 7 | line 8 " in message
+        assert "earlier" not in message
+        assert message.endswith(f"(all of it: {log})")
+        assert "\n" not in message
+
+    @pytest.mark.parametrize(
+        ("tool", "message"),
+        [("go", "takes `go`, and none is on the PATH"), ("docker", "takes `docker`, and none is on the PATH")],
+    )
+    def test_say_which_program_is_missing(
+        self,
+        tool: str,
+        message: str,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        monkeypatch.setenv("PATH", str(tmp_path))
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+        assert build.main(["--only", "protoc-gen-go" if tool == "go" else "debian"]) == 1
+        said = capsys.readouterr().err
+        assert message in said
+        assert said.count("\n") == 1
+
+    def test_say_that_no_engine_answers(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        docker = tmp_path / "docker"
+        docker.write_text("#!/bin/sh\necho 'Cannot connect to the Docker daemon' >&2\nexit 1\n", encoding="utf-8")
+        docker.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
+        assert build.main(["--only", "debian"]) == 1
+        assert "no Docker engine answers (Cannot connect to the Docker daemon): start it" in capsys.readouterr().err
+
+    def test_refuse_unknown_names(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert build.main(["--only", "kubelett"]) == 2
+        assert "--only kubelett: neither in programs.toml nor in images.toml" in capsys.readouterr().err
+
+    @pytest.mark.skipif(not shutil.which("go"), reason="Go is not on the PATH")
+    def test_say_that_the_proxy_is_out_of_reach(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("GOPROXY", "http://127.0.0.1:9")
+        module = Module("example.test/nothing", "v1.0.0", "h1:x")
+        with pytest.raises(Fault, match=r"example\.test/nothing@v1\.0\.0: .*is the module proxy within reach"):
+            download(module, machine.Cache(tmp_path))
+
+    def test_refuse_a_module_with_another_checksum(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        go = tmp_path / "go"
+        go.write_text("""#!/bin/sh\necho '{"Dir": "/nowhere", "Sum": "h1:other"}'\n""", encoding="utf-8")
+        go.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
+        with pytest.raises(BadUse, match=r"has the checksum h1:other, but programs.toml says h1:ours"):
+            download(Module("example.test/x", "v1.0.0", "h1:ours"), machine.Cache(tmp_path))
+
+
+class TestScripts:
+    @pytest.mark.parametrize("script", ["engine.sh", "node/entrypoint", "node/know-control-plane", "node/pod-network"])
+    def test_are_valid_bash(self, script: str) -> None:
+        assert subprocess.run(["bash", "-n", str(HERMETIC / script)], check=False).returncode == 0
+
+    @pytest.mark.parametrize("image", ["mariadb", "postgresql"])
+    def test_entrypoints_are_valid_bash(self, image: str) -> None:
+        script = HERMETIC / "images" / image / "docker-entrypoint.sh"
+        assert subprocess.run(["bash", "-n", str(script)], check=False).returncode == 0

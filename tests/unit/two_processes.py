@@ -1,0 +1,66 @@
+"""A program for two processes under torchrun: is DDP's gradient that of one process that sees all the rows?"""
+
+import copy
+from dataclasses import replace
+
+import torch
+from torch import nn
+
+from components.common.networks import NetworkModel, build_network
+from components.train.networks import table_model
+from components.train_distributed.groups import Group, joined
+from components.train_distributed.learning import Learner
+from components.train_distributed.settings import Learning
+from tests.unit.model_world import table_parts
+
+ROWS = 203  # odd, and no multiple of the batch: the last step of an epoch has fewer rows, on one rank one fewer still
+
+
+def without_dropout(model: NetworkModel) -> NetworkModel:
+    sizes = replace(model.sizes, dropout=0.0)
+    network = build_network(sizes)
+    network.load_state_dict(model.network.state_dict())
+    return replace(model, network=network, sizes=sizes)
+
+
+def rows_of(learner: Learner, place: int) -> torch.Tensor:
+    """The places in the whole table of the rows that this rank took in a step."""
+    chosen = learner._order[place * learner.batch : (place + 1) * learner.batch]
+    return chosen * learner._group.size + learner._group.rank
+
+
+def check(learner: Learner, model: NetworkModel, group: Group, number: int) -> None:
+    before = copy.deepcopy(model.network)
+    learner.step(number)
+    mine = rows_of(learner, number)
+    padded = torch.full((learner.batch,), -1)
+    padded[: len(mine)] = mine
+    gathered = [torch.empty_like(padded) for _ in range(group.size)]
+    torch.distributed.all_gather(gathered, padded)
+    rows = torch.cat(gathered)
+    rows = rows[rows >= 0]
+    parts = table_parts(ROWS)
+    inputs, labels = model.tensors(parts.train.rows), torch.from_numpy(parts.train.labels)
+    before.train()
+    before.zero_grad(set_to_none=True)
+    nn.functional.cross_entropy(before(*(part[rows] for part in inputs)), labels[rows]).backward()
+    pairs = zip(before.parameters(), model.network.parameters(), strict=True)
+    worst = max(float((alone.grad - together.grad).abs().max()) for alone, together in pairs)
+    print(f"rank {group.rank} step {number} rows {len(rows)} difference {worst:.1e}", flush=True)
+    assert worst < 1e-6
+
+
+def main() -> None:
+    with joined() as group:
+        parts = table_parts(ROWS)
+        model = without_dropout(table_model(parts, 1))
+        learner = Learner(model, parts, Learning(batch_rows=64, seed=1), group)
+        for number in range(learner.steps_an_epoch):
+            check(learner, model, group, number)
+        assert group.share(b"word" if group.first else b"") == b"word"
+        assert group.share(b"") == b""
+        assert group.total(1.0, float(group.rank)) == [2.0, 1.0]
+
+
+if __name__ == "__main__":
+    main()
