@@ -135,6 +135,6 @@ $(DEV): | $(BOOTSTRAP)
 
 $(TOOLS): | $(BOOTSTRAP)
 	@[ -n "$(GO)" ] || { echo "building $(PROGRAMS) takes Go 1.26 or newer, and none is on the PATH" >&2; exit 1; }
-	@$(BIN)/python platform/hermetic/build.py --only $(PROGRAMS)
+	@$(BIN)/python platform/hermetic/build.py --programs $(PROGRAMS)
 	@mkdir -p .tools/bin && rm -f .tools/.stamp-* && \
 		for name in $(PROGRAMS); do ln -sf "$$(readlink -f $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/sluice/hermetic/tools/$$name)" .tools/bin/; done && touch $@

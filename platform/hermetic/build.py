@@ -17,7 +17,7 @@ import bundle
 import debian
 from faults import BadUse, Fault
 from keys import Keys, digest, finished
-from machine import Cache, cache_root, need_docker
+from machine import Cache, cache_root, locked, need_docker
 from schedule import Step, in_order
 from steps import Steps
 from table import Table, read_table
@@ -31,6 +31,9 @@ def main(arguments: list[str] | None = None) -> int:
     except Fault as fault:
         print(f"hermetic: {fault}", file=sys.stderr)
         return fault.exit_code
+    except OSError as error:
+        print(f"hermetic: {error.filename or 'this machine'}: {error.strerror or error}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("hermetic: stopped; what is built stays, and the next run goes on from there", file=sys.stderr)
         return 130
@@ -42,13 +45,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--only", nargs="+", metavar="NAME", help="build just these programs and images, and what they need"
     )
+    parser.add_argument("--programs", nargs="+", metavar="NAME", help="build just these programs: no image, no Docker")
     parser.add_argument("--list", action="store_true", help="print every program and image with its key, and end")
-    parser.add_argument("--trim", action="store_true", help="when all is built, remove Go's caches (about 10 GB)")
+    parser.add_argument("--trim", action="store_true", help="when all is built, remove Go's caches and old programs")
     return parser
 
 
 def _run(options: argparse.Namespace) -> None:
-    start = time.monotonic()
     table = read_table()
     cache = Cache(cache_root())
     certificates = debian.certificates()
@@ -56,22 +59,42 @@ def _run(options: argparse.Namespace) -> None:
     if options.list:
         _list(table, keys)
         return
-    names = options.only or [*finished(table), *(name for name, program in table.programs.items() if program.tool)]
-    if unknown := [name for name in names if name not in table.images and name not in table.programs]:
-        raise BadUse(f"--only {unknown[0]}: neither in programs.toml nor in images.toml; --list shows what there is")
-    steps = Steps(table, keys, cache)
-    if any(name in table.images for name in names):
+    images, programs = _wanted(options, table)
+    if images:
         need_docker()
-        if not options.only:
-            _load(keys, cache)
-    todo = steps.needed(names)
+    with locked(cache):
+        _build(options, Steps(table, keys, cache), images, programs)
+
+
+def _build(options: argparse.Namespace, steps: Steps, images: list[str], programs: list[str]) -> None:
+    start = time.monotonic()
+    keys, cache = steps.keys, steps.cache
+    everything = not options.only and not options.programs
+    if everything:
+        _load(keys, cache)
+    todo = steps.needed(images, programs)
     in_order(todo)
-    _link_tools(table, keys, cache)
-    if not options.only and bundle.archive(keys, cache) is None:
+    _link_programs(steps)
+    if everything and bundle.archive(keys, cache) is None:
         in_order([Step("archive", "of the finished images", lambda: bundle.save(keys, cache))])
     if options.trim:
-        _trim(cache)
+        _trim(steps)
     print(f"{len(todo)} built, everything is there after {time.monotonic() - start:.0f} s", flush=True)
+
+
+def _wanted(options: argparse.Namespace, table: Table) -> tuple[list[str], list[str]]:
+    """Return the names of the images and of the programs to build; what is both is the image to --only."""
+    if not options.only and not options.programs:
+        return finished(table), [name for name, program in table.programs.items() if program.tool]
+    for name in options.only or []:
+        if name not in table.images and name not in table.programs:
+            raise BadUse(f"--only {name}: neither in programs.toml nor in images.toml; --list shows what there is")
+    for name in options.programs or []:
+        if name not in table.programs:
+            raise BadUse(f"--programs {name}: not in programs.toml; --list shows what there is")
+    images = [name for name in options.only or [] if name in table.images]
+    programs = [name for name in options.only or [] if name not in table.images]
+    return images, [*programs, *(options.programs or [])]
 
 
 def _load(keys: Keys, cache: Cache) -> None:
@@ -87,20 +110,24 @@ def _list(table: Table, keys: Keys) -> None:
         print(f"image    {keys.image(name)}  {name}: {image.reference}")
 
 
-def _link_tools(table: Table, keys: Keys, cache: Cache) -> None:
-    """Keep one link per built tool at a path that does not change: ~/.cache/sluice/hermetic/tools/<name>."""
-    tools = cache.programs.parent / "tools"
+def _link_programs(steps: Steps) -> None:
+    """Keep one link per built program at a path that does not change: ~/.cache/sluice/hermetic/tools/<name>."""
+    tools = steps.cache.programs.parent / "tools"
     tools.mkdir(parents=True, exist_ok=True)
-    for name, program in table.programs.items():
-        binary = cache.programs / f"{name}-{keys.program(name)}" / name
+    for name in steps.table.programs:
+        binary = steps.folder(name) / name
         link = tools / name
-        if program.tool and binary.is_file() and not (link.is_symlink() and link.readlink() == binary):
+        if binary.is_file() and not (link.is_symlink() and link.readlink() == binary):
             link.unlink(missing_ok=True)
             link.symlink_to(binary)
 
 
-def _trim(cache: Cache) -> None:
-    """Remove Go's caches; its module cache is read-only, folders included."""
+def _trim(steps: Steps) -> None:
+    """Remove Go's caches (its module cache is read-only, folders included) and programs of other keys."""
+    cache = steps.cache
+    current = {steps.folder(name) for name in steps.table.programs}
+    for old in set(cache.programs.iterdir()) - current:
+        shutil.rmtree(old)
     if cache.go.is_dir():
         for folder in [cache.go, *(path for path in cache.go.rglob("*") if path.is_dir() and not path.is_symlink())]:
             folder.chmod(folder.stat().st_mode | stat.S_IRWXU)

@@ -70,7 +70,7 @@ def main() -> int:
     cache = Cache(cache_root())
     steps = Steps(table, Keys(table), cache)
     try:
-        in_order(steps.needed(["controller-gen"]))
+        in_order(steps.needed(programs=["controller-gen"]))
         generator = steps.folder("controller-gen") / "controller-gen"
         out = cache.work / "crds"
         shutil.rmtree(out, ignore_errors=True)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from faults import Fault
 
 LAST_LINES = 6
+LOCK_SECONDS = 3600
 
 
 def cache_root() -> Path:
@@ -92,6 +96,32 @@ def read(what: str, command: Sequence[str], cwd: Path | None = None, env: Mappin
         said = (result.stderr or result.stdout).strip().splitlines() or ["no output"]
         raise Fault(f"{what}: `{' '.join(command[:6])}` failed ({result.returncode}): {' | '.join(said[-LAST_LINES:])}")
     return result.stdout
+
+
+@contextmanager
+def locked(cache: Cache) -> Iterator[None]:
+    """Keep other builds of the same cache away: they would write the same trees and contexts.
+
+    Raises:
+        Fault: another build holds it for longer than LOCK_SECONDS.
+    """
+    path = cache.root / "hermetic" / "lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    deadline = time.monotonic() + LOCK_SECONDS
+    with path.open("w", encoding="utf-8") as file:
+        told = False
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise Fault(f"waited {LOCK_SECONDS} s for another build to end (it holds {path})") from None
+                if not told:
+                    print(f"Another build runs (it holds {path}); waiting for it ...", flush=True)
+                    told = True
+                time.sleep(0.1)
+        yield
 
 
 def need_program(name: str, why: str, way_out: str) -> str:

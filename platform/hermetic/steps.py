@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 import container_images
 import node
-import programs
+import programs as go
 from keys import Keys, baked
 from machine import Cache
 from schedule import Step
@@ -22,17 +23,16 @@ class Steps:
         self.keys = keys
         self.cache = cache
 
-    def needed(self, names: list[str]) -> list[Step]:
-        """Return the steps that make `names` (images, else programs), each once, and none for what is there.
+    def needed(self, images: Sequence[str] = (), programs: Sequence[str] = ()) -> list[Step]:
+        """Return the steps that make images and programs, each once, and none for what is there.
 
-        A name stands for the image where both an image and a program have it; a program's step is `go <name>`.
+        An image's step has its name; a program's is called `go <name>`.
         """
         found: dict[str, Step] = {}
-        for name in names:
-            if name in self.table.images:
-                self._image(self.table.images[name], found)
-            else:
-                self._program(self.table.programs[name], found)
+        for name in images:
+            self._image(self.table.images[name], found)
+        for name in programs:
+            self._program(self.table.programs[name], found)
         return list(found.values())
 
     def folder(self, program: str) -> Path:
@@ -47,7 +47,7 @@ class Steps:
         if program.protobufs:
             self._program(self.table.programs["protoc-gen-go"], found)
             generator = self.folder("protoc-gen-go")
-        make = partial(programs.build, program, self.folder(program.name), self.cache, generator)
+        make = partial(go.build, program, self.folder(program.name), self.cache, generator)
         found[label] = Step(label, program.version, make, ["go protoc-gen-go"] if generator else [])
 
     def _image(self, image: Image, found: dict[str, Step]) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from commands import HERMETIC, Fault, call, do, kind_program, kubectl, last_lines, need_docker
+from loading import missing_on, stream
 
 HERE = Path(__file__).resolve().parent
 NAME = "sluice"
@@ -119,13 +120,14 @@ def load(kind: str, name: str, images: Sequence[str]) -> None:
     """
     if name not in _clusters(kind):
         raise Fault(f"there is no cluster {name}: run `make kind` first")
-    for image in images:
-        if call(["docker", "image", "inspect", image]).returncode:
-            raise Fault(f"Docker has no image {image}: build it first")
     start = time.monotonic()
-    print(f"Loading {len(images)} images into the cluster {name} ...", flush=True)
-    do("the images could not be loaded", [kind, "load", "docker-image", "--name", name, *images], LOAD_SECONDS)
-    print(f"Loaded after {time.monotonic() - start:.0f} s.", flush=True)
+    lacking = {node: missing_on(node, images) for node in _nodes(kind, name)}
+    missing = [image for image in images if any(image in lacks for lacks in lacking.values())]
+    if missing:
+        print(f"Loading {', '.join(missing)} into the cluster {name} ...", flush=True)
+        stream(missing, [node for node, lacks in lacking.items() if lacks], LOAD_SECONDS)
+    seconds = time.monotonic() - start
+    print(f"{len(missing)} of {len(images)} images loaded, all are there after {seconds:.0f} s.", flush=True)
 
 
 def _need_free_ports() -> None:

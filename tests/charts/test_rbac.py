@@ -29,9 +29,7 @@ def test_no_rule_lets_its_owner_widen_itself(rendered: tuple[Manifest, ...]) -> 
 def test_secrets_are_read_by_name(rendered: tuple[Manifest, ...]) -> None:
     for name, rule in rules(rendered):
         if "secrets" in rule["resources"] and name.startswith("Role"):
-            # JobSet's certificate library watches a whole namespace to see one Secret; it can write that one alone.
-            watching = name.endswith("jobset-controller") and set(rule["verbs"]) == {"get", "list", "watch"}
-            assert rule.get("resourceNames") or watching, name
+            assert rule.get("resourceNames"), name
 
 
 def test_bindings_lead_to_roles_and_accounts_of_the_chart(rendered: tuple[Manifest, ...]) -> None:

@@ -1,5 +1,6 @@
 """Trainer and JobSet, one of each to a cluster, and the TrainingRuntimes that TrainJobs run in."""
 
+import base64
 import json
 import re
 import subprocess
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from cryptography import x509
 
 from tests.charts.rendering import CASES, Manifest, case, helm, manifests, named, of_kind, program
 from tests.charts.test_manifests import LAYOUT
@@ -105,25 +107,43 @@ def test_without_runtimes_steps_can_make_no_trainjobs() -> None:
     assert "training-runtimes" not in json.dumps(named(left, "Job", "sluice-setup")["spec"])
 
 
-def test_upgrades_leave_what_controllers_fill_in() -> None:
-    """Helm changes only fields that stand in a template: neither certificates nor their authorities may."""
+@pytest.mark.parametrize("part", PARTS)
+def test_the_api_server_can_check_a_webhooks_certificate(part: str) -> None:
     objects = case("default")
-    for name in CERTIFICATES.values():
-        secret = named(objects, "Secret", name)
-        assert not {"data", "stringData", "type"} & set(secret)
-    for item in of_kind(objects, "MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"):
-        assert not any("caBundle" in hook["clientConfig"] for hook in item["webhooks"])
+    secret = named(objects, "Secret", CERTIFICATES[part])["data"]
+    authority, own = (x509.load_pem_x509_certificate(base64.b64decode(secret[key])) for key in ("ca.crt", "tls.crt"))
+    own.verify_directly_issued_by(authority)
+    names = own.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert f"{part}-webhook.sluice.svc" in names.get_values_for_type(x509.DNSName)
+    assert own.not_valid_after_utc.year - own.not_valid_before_utc.year == 10
+    found = [hook["clientConfig"] for hook in hooks(objects)]
+    mine = [config for config in found if config["service"]["name"] == f"{part}-webhook"]
+    assert mine
+    assert all(config["caBundle"] == secret["ca.crt"] for config in mine)
+
+
+def test_a_certificate_of_another_hand_is_used() -> None:
+    objects = manifests(settings=("jobset.webhook.existingSecret=own", "jobset.webhook.caBundle=QUJD"))
+    assert not [s for s in of_kind(objects, "Secret") if s["metadata"]["name"] == CERTIFICATES["jobset"]]
+    volumes = named(objects, "Deployment", "jobset-controller")["spec"]["template"]["spec"]["volumes"]
+    assert {"name": "certificate", "secret": {"secretName": "own"}} in volumes
+    mine = [h["clientConfig"] for h in hooks(objects) if h["clientConfig"]["service"]["name"] == "jobset-webhook"]
+    assert {config["caBundle"] for config in mine} == {"QUJD"}
+    production = case("production")
+    assert not any("caBundle" in hook["clientConfig"] for hook in hooks(production)), "cert-manager fills it in"
+    configuration = named(production, "ValidatingWebhookConfiguration", "validator.trainer.kubeflow.org")
+    assert configuration["metadata"]["annotations"] == {"cert-manager.io/inject-ca-from": "sluice/trainer-webhook"}
+
+
+def hooks(objects: tuple[Manifest, ...]) -> list[Manifest]:
+    kinds = ("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration")
+    return [hook for item in of_kind(objects, *kinds) for hook in item["webhooks"]]
 
 
 def test_webhooks_call_a_service_that_leads_to_their_controller() -> None:
     objects = case("default")
-    hooks = [
-        hook
-        for item in of_kind(objects, "MutatingWebhookConfiguration", "ValidatingWebhookConfiguration")
-        for hook in item["webhooks"]
-    ]
-    assert len(hooks) == 8
-    for hook in hooks:
+    assert len(hooks(objects)) == 8
+    for hook in hooks(objects):
         place = hook["clientConfig"]["service"]
         service = named(objects, "Service", place["name"])
         assert place["namespace"] == "sluice"

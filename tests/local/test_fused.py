@@ -45,7 +45,9 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> tuple[Sluice, dict[str, A
 def test_fused_or_not_the_artifacts_are_the_same(plain: tuple[Sluice, dict[str, Any]], tmp_path: Path) -> None:
     sluice, stepwise = plain
     lake = sluice.home / "store/lakes/digits"
-    done = launch(tmp_path, lake, candidates=["zero-rule", "logistic-regression"], seed=2013.0)
+    done = launch(
+        tmp_path, lake, candidates=["zero-rule", "logistic-regression"], seed=2013.0, seconds_per_candidate=60
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "[sluice] ✓ train" in done.stdout
     fused = json.loads((tmp_path / "result").read_text())

@@ -60,6 +60,7 @@ def node(phase: str, **more: Any) -> dict[str, Any]:
             None,
             "",
         ),
+        ({"a-driver": node("Omitted"), "a": node("Omitted", message="omitted: depends")}, "waiting", None, ""),
         ({"a-b-driver": node("Running"), "a-b": node("Running")}, "waiting", None, ""),
     ],
 )

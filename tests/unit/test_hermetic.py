@@ -238,13 +238,12 @@ class TestSteps:
         self, table: Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         steps = self.steps(table, tmp_path, monkeypatch, set(finished(table)) | {"kind"})
-        assert steps.needed([*finished(table), "kind"]) == []
+        assert steps.needed(finished(table), ["kind"]) == []
 
     def test_take_only_what_stands_on_a_missing_image(
         self, table: Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         there = (set(table.images) | set(table.programs)) - {"mariadb", "node"}
-        # `etcd`, `kind`, ... are names of a program and of an image
         steps = self.steps(table, tmp_path, monkeypatch, there).needed(finished(table))
         assert [step.name for step in steps] == ["mariadb", "node"]
         assert "mariadb" in steps[-1].after
@@ -280,22 +279,23 @@ class TestErrors:
         assert "\n" not in message
 
     @pytest.mark.parametrize(
-        ("tool", "message"),
-        [("go", "takes `go`, and none is on the PATH"), ("docker", "takes `docker`, and none is on the PATH")],
+        ("tool", "option", "name"),
+        [("go", "--programs", "etcd"), ("go", "--only", "protoc-gen-go"), ("docker", "--only", "etcd")],
     )
     def test_say_which_program_is_missing(
         self,
         tool: str,
-        message: str,
+        option: str,
+        name: str,
         tmp_path: Path,
         monkeypatch: pytest.MonkeyPatch,
         capsys: pytest.CaptureFixture[str],
     ) -> None:
         monkeypatch.setenv("PATH", str(tmp_path))
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-        assert build.main(["--only", "protoc-gen-go" if tool == "go" else "debian"]) == 1
+        assert build.main([option, name]) == 1
         said = capsys.readouterr().err
-        assert message in said
+        assert f"takes `{tool}`, and none is on the PATH" in said
         assert said.count("\n") == 1
 
     def test_say_that_no_engine_answers(
@@ -311,6 +311,23 @@ class TestErrors:
     def test_refuse_unknown_names(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert build.main(["--only", "kubelett"]) == 2
         assert "--only kubelett: neither in programs.toml nor in images.toml" in capsys.readouterr().err
+        assert build.main(["--programs", "mariadb"]) == 2
+        assert "--programs mariadb: not in programs.toml" in capsys.readouterr().err
+
+    def test_wait_for_another_build(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.setattr(machine, "LOCK_SECONDS", 0.2)
+        cache = machine.Cache(tmp_path)
+        with (
+            machine.locked(cache),
+            pytest.raises(Fault, match=r"waited 0\.2 s for another build"),
+            machine.locked(cache),
+        ):
+            pass
+        assert "Another build runs" in capsys.readouterr().out
+        with machine.locked(cache):
+            pass
 
     @pytest.mark.skipif(not shutil.which("go"), reason="Go is not on the PATH")
     def test_say_that_the_proxy_is_out_of_reach(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

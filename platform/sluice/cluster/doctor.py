@@ -1,8 +1,9 @@
 """`sluice doctor --cluster`: whether a cluster has what Sluice needs, each finding with the way out."""
 
+import os
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from components.common.errors import SluiceError
@@ -146,7 +147,7 @@ def _services(target: Target) -> Iterator[Finding]:
         yield Finding("kfp", "ok", f"version {KfpApi(cluster.kfp).version()} answers")
         with environment(cluster.variables):
             yield from _safely("s3", lambda: iter([_object_store()]))
-            yield from _safely("mlflow", lambda: iter([_tracking()]))
+            yield from _safely("mlflow", lambda: iter([_tracking(cluster.variables)]))
 
 
 def _object_store() -> Finding:
@@ -158,9 +159,11 @@ def _object_store() -> Finding:
     return Finding("s3", "ok", f"{plain_address(store.uri)} answers")
 
 
-def _tracking() -> Finding:
-    from components.common.mlflow_access import mlflow_module, tracking_faults
+def _tracking(variables: Mapping[str, str]) -> Finding:
+    from components.common.mlflow_access import URI, mlflow_module, tracking_faults
 
+    if not (variables.get(URI) or os.environ.get(URI)):
+        return Finding("mlflow", "warning", f"{NAME} names no tracking server: nothing is registered for good there")
     with tracking_faults():
         count = len(mlflow_module().MlflowClient().search_registered_models())
     return Finding("mlflow", "ok", f"answers, {count} registered models")

@@ -109,11 +109,12 @@ class Follower:
     def _note(self, step: Step | None) -> None:
         if step is None or self._quiet:
             return
-        said = self._logs.latest(step.name) if step.state == "running" else step.message
+        said = self._logs.latest(step.name) if step.state == "running" else _unusual(step.message)
         words = f"{step.name}: {said or step.state}"
         self._spinner.update(text=escape(words))
         before, at = self._noted
-        if not self._console.is_terminal and words != before and time.monotonic() - at > PLAIN_NOTE_SECONDS:
+        new = bool(said) and words != before and time.monotonic() - at > PLAIN_NOTE_SECONDS
+        if new and not self._console.is_terminal:
             self._noted = (words, time.monotonic())
             self._say(f"  [dim]{escape(words)}[/]")
 
@@ -137,9 +138,15 @@ class Follower:
             if said:
                 return said
         if failed:
-            return EnvironmentFault(f"step {failed[0].name}: {failed[0].message or 'failed without a word'}")
+            said_by = failed[0].message or "failed without a word"
+            return EnvironmentFault(f"step {failed[0].name}: {said_by}; its pod's log says more, in KFP or by kubectl")
         return EnvironmentFault(f"run {self._id} {run.state.lower()}: {run.error or 'KFP does not say why'}")
 
     def _say(self, text: str) -> None:
         if not self._quiet:
             self._console.print(text, highlight=False, soft_wrap=True)
+
+
+def _unusual(message: str) -> str:
+    """Why a pod waits, unless that is how every pod begins."""
+    return "" if message in ("PodInitializing", "ContainerCreating") else message

@@ -52,9 +52,10 @@ def main(pipeline_name: str, executor_input: str) -> None:
 
 
 def typed(pipeline: Any, values: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ANN401 - a catalog.Pipeline, imported late
-    """The parameters' values as the pipeline declares them: JSON, as KFP writes it, has no integers."""
-    whole = {parameter.name for parameter in pipeline.parameters if parameter.type == "Integer"}
-    return {name: int(value) if name in whole else value for name, value in values.items()}
+    """The parameters' values as the pipeline declares them: KFP's JSON has 7.0 for the integer 7, and 60 for 60.0."""
+    numbers = {"Integer": int, "Float": float}
+    kinds = {parameter.name: numbers.get(parameter.type) for parameter in pipeline.parameters}
+    return {name: kind(value) if (kind := kinds.get(name)) else value for name, value in values.items()}
 
 
 def leave(error: SluiceError) -> None:

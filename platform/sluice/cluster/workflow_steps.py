@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 State = Literal["waiting", "starting", "running", "cached", "done", "failed"]
 _ENDED_BADLY = ("Failed", "Error")
+_LEFT_OUT = ("Skipped", "Omitted")  # an executor whose outputs the cache had, a step behind one that failed
 _EXECUTOR = re.compile(r"\.executor(?:\(\d+\))?$")  # numbered where tries are repeated
 
 
@@ -65,11 +66,11 @@ def _step(name: str, nodes: Mapping[str, Mapping[str, Any]], place: str) -> Step
         told = next((node for node in (executor, driver, group) if node.get("message")), broken)
         return Step(name, "failed", _seconds(driver, group or driver), str(told.get("message", "")))
     if group.get("phase") == "Succeeded":
-        skipped = executor.get("phase") in ("Skipped", "Omitted")
+        skipped = executor.get("phase") in _LEFT_OUT
         return Step(name, "cached") if skipped else Step(name, "done", _seconds(driver, group))
     if executor.get("phase") == "Running":
         return Step(name, "running")
-    if driver or group:
+    if (driver or group) and group.get("phase") not in _LEFT_OUT:
         return Step(name, "starting", None, str(executor.get("message") or driver.get("message") or ""))
     return Step(name, "waiting")
 

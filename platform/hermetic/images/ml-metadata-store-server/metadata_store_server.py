@@ -43,6 +43,8 @@ class Store:
     """A connection to the database, made anew when the database has been away."""
 
     def __init__(self, config: Any, migration: Any) -> None:  # noqa: ANN401 - generated messages have no types
+        mysql = config.mysql
+        self._place = f"{mysql.host}:{mysql.port}" if mysql.host else config.sqlite.filename_uri
         self._config = config.SerializeToString()
         self._migration = migration.SerializeToString()
         self._lock = threading.Lock()
@@ -57,8 +59,8 @@ class Store:
                 return
             except RuntimeError as error:
                 if time.monotonic() > deadline:
-                    sys.exit(f"metadata_store_server: no database for {CONNECT_SECONDS} s: {first_line(error)}")
-                print(f"waiting for the database: {first_line(error)}", flush=True)
+                    sys.exit(f"metadata_store_server: waited {CONNECT_SECONDS} s for {self._place}: {error}")
+                print(f"waiting for the database at {self._place}: {first_line(error)}", flush=True)
                 time.sleep(1)
 
     def call(self, function: Call, request: bytes) -> tuple[bytes, str, grpc.StatusCode | None]:
@@ -73,7 +75,7 @@ class Store:
                 answer, message, code = function(self._store, request)
             except RuntimeError as error:
                 self._store = None
-                return b"", f"the database is away: {first_line(error)}", grpc.StatusCode.ABORTED
+                return b"", f"the database at {self._place} is away: {first_line(error)}", grpc.StatusCode.ABORTED
         text = message.decode("utf-8", "replace")
         if code and any(mark in text for mark in LOST):
             self._store = None

@@ -1,0 +1,124 @@
+"""Distributed training as KFP runs it: two workers on two nodes, one of them lost, a run cancelled."""
+
+import json
+from typing import Any
+
+import pytest
+
+from components.common.bundles import open_bundle
+from components.common.stores import Store
+from tests.kind.cluster import Cluster
+
+PIPELINE = "lake_to_model_distributed"
+# Without early stopping's luck: long enough to be disturbed in the middle.
+PARAMETERS = {"sample_fraction": 0.5, "checkpoint_seconds": 1.0, "epochs": 12}
+JOBSET = "jobset.sigs.k8s.io/jobset-name"
+
+
+def train_jobs(cluster: Cluster, run: str) -> list[dict[str, Any]]:
+    found = json.loads(cluster.kubectl("get", "trainjobs", "--selector", f"pipeline/runid={run}", "--output", "json"))
+    return list(found["items"])
+
+
+def train_job(cluster: Cluster, run: str) -> dict[str, Any]:
+    cluster.until(lambda: train_jobs(cluster, run), 600, f"the TrainJob of run {run}")
+    return train_jobs(cluster, run)[0]
+
+
+def pods(cluster: Cluster, job: str) -> list[dict[str, Any]]:
+    words = ("get", "pods", "--selector", f"{JOBSET}={job}", "--output", "json")
+    return list(json.loads(cluster.kubectl(*words))["items"])
+
+
+def step_log(cluster: Cluster, run: str) -> str:
+    """What the step train_distributed has printed: the pod of this run that speaks of its TrainJob."""
+    for pod in json.loads(cluster.kubectl("get", "pods", "--selector", f"pipeline/runid={run}", "--output", "json"))[
+        "items"
+    ]:
+        text = cluster.kubectl("logs", pod["metadata"]["name"], "--container", "main", check=False)
+        if "TrainJob" in text:
+            return text
+    return ""
+
+
+def models(store: Store, job: str) -> str:
+    return str(json.loads(store.get_bytes(f"training/{job}/result.json"))["models"])
+
+
+@pytest.fixture(scope="module")
+def undisturbed(cluster: Cluster) -> tuple[str, str]:
+    """A run that nobody disturbed, and the name of its TrainJob."""
+    cluster.sluice("lake", "flights", "--cluster")
+    run = cluster.submit(PIPELINE, PARAMETERS)
+    job = train_job(cluster, run)["metadata"]["name"]
+    assert cluster.wait(run, 900) == "SUCCEEDED", step_log(cluster, run)
+    return run, job
+
+
+def test_two_workers_on_two_nodes_train_a_registered_model(
+    cluster: Cluster, store: Store, undisturbed: tuple[str, str]
+) -> None:
+    run, job = undisturbed
+    nodes = {pod["spec"]["nodeName"] for pod in pods(cluster, job)}
+    assert len(nodes) == 2
+    bundle = open_bundle(models(store, job), "model")
+    assert bundle.manifest.producer.run == run
+    assert bundle.manifest.producer.parameters["workers"] == 2
+    assert not store.exists(f"training/{job}/checkpoint.safetensors")
+    log = step_log(cluster, run)
+    assert "worker 0: " in log
+    assert "validation log loss" in log
+
+
+def test_the_runs_workflow_owns_the_trainjob(cluster: Cluster, undisturbed: tuple[str, str]) -> None:
+    (job,) = train_jobs(cluster, undisturbed[0])
+    (owner,) = job["metadata"]["ownerReferences"]
+    assert owner["kind"] == "Workflow"
+    env = {entry["name"]: entry for entry in job["spec"]["trainer"]["env"]}
+    assert "value" not in env["AWS_SECRET_ACCESS_KEY"]
+    assert cluster.secret("sluice-steps")["AWS_SECRET_ACCESS_KEY"] not in json.dumps(job)
+
+
+def test_a_killed_worker_changes_nothing(cluster: Cluster, store: Store, undisturbed: tuple[str, str]) -> None:
+    run = cluster.submit(PIPELINE, PARAMETERS, options=("--fresh",))
+    job = train_job(cluster, run)["metadata"]["name"]
+    key = f"training/{job}/checkpoint.safetensors"
+    cluster.until(lambda: store.exists(key), 600, f"the first checkpoint of {job}")
+    victim = next(pod["metadata"]["name"] for pod in pods(cluster, job) if "-node-0-1-" in pod["metadata"]["name"])
+    cluster.kubectl("delete", "pod", victim, "--grace-period=0", "--force", "--wait=false")
+    assert cluster.wait(run, 900) == "SUCCEEDED", step_log(cluster, run)
+    log = step_log(cluster, run)
+    assert "restarted 1 of 2 from the last checkpoint" in log
+    assert "resumed from step" in log
+    again, before = open_bundle(models(store, job)), open_bundle(models(store, undisturbed[1]))
+    assert again.id == before.id, "the id is made of every weight's bits"
+
+
+def test_cancelling_the_run_removes_the_trainjob(cluster: Cluster) -> None:
+    run = cluster.submit(PIPELINE, {**PARAMETERS, "epochs": 60, "seed": 7}, options=("--fresh",))
+    job = train_job(cluster, run)["metadata"]["name"]
+    cluster.until(lambda: any(p["status"]["phase"] == "Running" for p in pods(cluster, job)), 300, f"workers of {job}")
+    cluster.kfp.terminate_run(run)
+    cluster.until(lambda: not train_jobs(cluster, run), 120, f"TrainJob {job} to be deleted")
+    cluster.until(lambda: not pods(cluster, job), 120, f"the workers of {job} to be deleted")
+
+
+def test_a_runtime_that_is_not_there_is_one_line(cluster: Cluster) -> None:
+    cluster.kubectl("delete", "trainingruntime", "torch-gpu", "--ignore-not-found")
+    try:
+        run = cluster.submit(PIPELINE, {**PARAMETERS, "runtime": "torch-gpu"})
+        assert cluster.wait(run, 600) == "FAILED"
+        assert "runtime 'torch-gpu' is not in namespace" in step_log(cluster, run) + failure(cluster, run)
+    finally:
+        restore_runtime(cluster, "torch-gpu")
+
+
+def failure(cluster: Cluster, run: str) -> str:
+    """The logs of all pods of a run."""
+    names = cluster.kubectl("get", "pods", "--selector", f"pipeline/runid={run}", "--output", "name").split()
+    return "".join(cluster.kubectl("logs", name, "--container", "main", check=False) for name in names)
+
+
+def restore_runtime(cluster: Cluster, name: str) -> None:
+    data = json.loads(cluster.kubectl("get", "configmap", "training-runtimes", "--output", "json"))["data"]
+    cluster.kubectl("apply", "--filename", "-", stdin=data[f"{name}.yaml"])
