@@ -43,11 +43,13 @@ def ended(workers: Sequence[Worker]) -> str:
     The worker that ended first, by its own words where it left some; those that only lost contact come last.
     """
     failed = [worker for worker in workers if _exit_code(worker) not in (None, 0)]
-    if not failed:
-        gone = [worker for worker in workers if worker.deleted and _exit_code(worker) is None]
-        return f"{_title(gone[0])} was deleted" if gone else "a worker failed"
-    first = min(failed, key=_blame)
-    error = _own_words(first)
+    first = min(failed, key=_blame, default=None)
+    error = _own_words(first) if first else None
+    gone = [worker for worker in workers if worker.deleted and _exit_code(worker) is None]
+    if gone and (first is None or str(error).startswith(_LOST)):
+        return f"{_title(gone[0])} was deleted"
+    if first is None:
+        return "a worker failed"
     if error:
         return f"{_title(first)}: {error}"
     state = first.state["terminated"]

@@ -54,6 +54,11 @@ class Worker:
         return int(self.pod["metadata"].get("labels", {}).get(_ATTEMPT, 0))
 
     @property
+    def leaving(self) -> bool:
+        """Whether it is being deleted."""
+        return "deletionTimestamp" in self.pod["metadata"]
+
+    @property
     def state(self) -> Object:
         """Its container's state: `{waiting: …}`, `{running: …}`, `{terminated: …}`, or empty before there is one."""
         statuses = self.pod.get("status", {}).get("containerStatuses") or [{}]
@@ -113,9 +118,14 @@ class Observer:
         while True:
             for line in self._source.log(worker.name):
                 stamp, _, text = line.partition(" ")
-                if stamp > last:
-                    last = stamp
+                # torchrun takes its own end by a restart for a defect, and has much to say about it.
+                if stamp > last and (text.startswith(PROGRESS) or not self._now(worker).leaving):
                     progress(f"worker 0: {text.removeprefix(PROGRESS)}")
-            now = next((w for w in self.workers() if w.name == worker.name), worker)
+                last = max(last, stamp)
+            now = self._now(worker)
             if now.deleted or "terminated" in now.state or self._ended.wait(_PAUSE_SECONDS):
                 return
+
+    def _now(self, worker: Worker) -> Worker:
+        with self._lock:
+            return self._workers[worker.pod["metadata"]["uid"]]

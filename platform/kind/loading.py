@@ -1,19 +1,17 @@
-"""Put images of this machine's Docker on a cluster's nodes: one stream out of Docker, into all nodes at once.
+"""Put images of this machine's Docker on a cluster's nodes, as streams, into all nodes at once.
 
-kind does the same by way of a file, one node after the other, and needs a program on the nodes (crictl) to see what is
-there already, which hermetic nodes do not have.
+kind does the same by way of a file as big as all images, and each time anew on hermetic nodes: they lack the program
+(crictl) that it asks for what is there.
 """
 
 from __future__ import annotations
 
 import subprocess
-import threading
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from concurrent.futures import ThreadPoolExecutor
 
 from commands import Fault, call, last_lines
 
-CHUNK_BYTES = 1 << 20
 CTR = ("ctr", "--namespace=k8s.io", "images")
 
 
@@ -59,41 +57,34 @@ def image_id(image: str) -> str:
 
 
 def stream(images: Sequence[str], nodes: Sequence[str], seconds: int) -> None:
-    """Put `images` on all `nodes`.
+    """Put `images` on all `nodes`, at once.
 
     Raises:
         Fault: Docker or a node fails, or it takes longer than `seconds`.
     """
-    load = [*CTR, "import", "--all-platforms", "--digests", "--snapshotter=overlayfs", "-"]
-    save = subprocess.Popen(["docker", "save", *images], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-    loads = [_start(["docker", "exec", "-i", node, *load]) for node in nodes]
-    processes = [save, *loads]
-    late = threading.Timer(seconds, lambda: [process.kill() for process in processes])
-    late.start()
-    try:
-        _copy(save, loads)
-        said = [process.communicate()[1] for process in loads]
-    finally:
-        timed_out = not late.is_alive()
-        late.cancel()
-    if timed_out:
-        raise Fault(f"the images could not be loaded within {seconds} s: {', '.join(images)}")
-    for node, process, error in zip(nodes, loads, said, strict=True):
-        if process.returncode:
-            raise Fault(f"the images could not be loaded into {node}: {last_lines(error.decode(errors='replace'))}")
-    if save.wait():
-        raise Fault(f"`docker save {' '.join(images)}` failed")
+    with ThreadPoolExecutor(len(nodes)) as pool:
+        for done in [pool.submit(_stream, images, node, seconds) for node in nodes]:
+            done.result()
 
 
-def _start(command: Sequence[str]) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-
-
-def _copy(save: subprocess.Popen[bytes], loads: Sequence[subprocess.Popen[bytes]]) -> None:
-    """Copy one's output to the inputs of all; one that has ended takes no more, and its exit code tells why."""
-    assert save.stdout  # noqa: S101 - a pipe, as asked for above
-    while chunk := save.stdout.read(CHUNK_BYTES):
-        for process in loads:
-            with suppress(BrokenPipeError):
-                if process.stdin and process.poll() is None:
-                    process.stdin.write(chunk)
+def _stream(images: Sequence[str], node: str, seconds: int) -> None:
+    into = [
+        "docker",
+        "exec",
+        "-i",
+        node,
+        *CTR,
+        "import",
+        "--all-platforms",
+        "--digests",
+        "--snapshotter=overlayfs",
+        "-",
+    ]
+    with subprocess.Popen(["docker", "save", *images], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as save:
+        try:
+            load = subprocess.run(into, stdin=save.stdout, capture_output=True, text=True, check=False, timeout=seconds)
+        except subprocess.TimeoutExpired as error:
+            save.kill()
+            raise Fault(f"{', '.join(images)} could not be loaded into {node} within {seconds} s") from error
+    if load.returncode or save.returncode:
+        raise Fault(f"{', '.join(images)} could not be loaded into {node}: {last_lines(load.stderr)}")

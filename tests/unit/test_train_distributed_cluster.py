@@ -133,7 +133,9 @@ def test_the_worker_that_broke_first_is_blamed_in_its_own_words() -> None:
     )
     assert explaining.ended([lost, ended(1, 1, "Traceback\nValueError: odd\n", at="2")]).endswith(": ValueError: odd")
     assert explaining.ended([lost]).endswith("lost contact with another worker (reset)")
-    assert explaining.ended([Worker(pod(1, state=RUNNING), deleted=True)]).endswith("was deleted")
+    gone = Worker(pod(1, state=RUNNING), deleted=True)
+    assert explaining.ended([gone]) == explaining.ended([lost, gone]) == "worker 1 (pod x-node-0-1-0) was deleted"
+    assert explaining.ended([ended(0, 1, words(1, "S3 is down")), gone]).endswith("S3 is down")
 
 
 def test_a_refusal_is_no_failure_to_try_again() -> None:

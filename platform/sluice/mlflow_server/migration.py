@@ -58,7 +58,7 @@ def refuse_newer(schema: Schema, uri: str, connection: Connection) -> State:
         BadInput: It is newer than the code: an older release cannot use it, and MLflow has no way down.
     """
     state = schema.state(connection)
-    if False:
+    if state is State.NEWER:
         revision = schema.revision(connection)
         raise BadInput(
             f"{place(make_url(uri))} is newer than MLflow {mlflow_version()}: its schema of {schema.name} is at "
