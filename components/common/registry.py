@@ -2,7 +2,7 @@
 
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,18 +52,12 @@ def version_by_alias(model: str, alias: str) -> Version | None:
     Raises:
         EnvironmentFault: MLflow is down or denies access.
     """
-    if not tracking_exists():
-        return None
-    client = mlflow_module().MlflowClient()
-    return _absent_as_none(client, client.get_model_version_by_alias, model, alias)
+    return _registered_version(model, lambda aliases: aliases.get(alias))
 
 
 def version_by_number(model: str, number: str) -> Version | None:
     """One version; None where it is not there. Raises as `version_by_alias`."""
-    if not tracking_exists():
-        return None
-    client = mlflow_module().MlflowClient()
-    return _absent_as_none(client, client.get_model_version, model, number)
+    return _registered_version(model, lambda _: number)
 
 
 def version_by_digest(model: str, digest: str) -> Version | None:
@@ -127,18 +121,26 @@ def check_digest(folder: Path, digest: str, where: str) -> None:
         )
 
 
-def _absent_as_none(client: Any, get: Any, model: str, which: str) -> Version | None:  # noqa: ANN401 - MLflow
+def _registered_version(model: str, choose: Callable[[dict[str, Any]], Any]) -> Version | None:
+    """The version whose number `choose` takes from the model's aliases.
+
+    The model comes first: asked for a version of a model that is not there, a server with accounts denies access.
+    """
+    if not tracking_exists():
+        return None
+    client = mlflow_module().MlflowClient()
     from mlflow.exceptions import MlflowException
 
     with tracking_faults():
         try:
-            entry = get(model, which)
             aliases = client.get_registered_model(model).aliases
+            number = choose(aliases)
+            entry = client.get_model_version(model, str(number)) if number else None
         except MlflowException as error:
             if error.error_code in _ABSENT:
                 return None
             raise
-    return _version(entry, aliases)
+    return _version(entry, aliases) if entry else None
 
 
 def _version(entry: Any, aliases: dict[str, Any]) -> Version:  # noqa: ANN401 - MLflow

@@ -1,16 +1,28 @@
 """How often a request to S3 that failed is tried again, and what the person who waits is told."""
 
 import logging
+import os
 import ssl
 from typing import Any, Self
 
 from urllib3 import BaseHTTPResponse, PoolManager, Retry, Timeout
 from urllib3.exceptions import HTTPError, MaxRetryError, SSLError
 
+from components.common.errors import BadInput
 from components.common.steps import progress
 
-TRIES = 4
-TIMEOUT = Timeout(connect=5, read=10)  # seconds; a server that hangs is given up after 4 x 10 s and 6 s of pauses
+TRIES_VARIABLE = "SLUICE_STORE_TRIES"
+
+
+def _tries() -> int:
+    given = os.environ.get(TRIES_VARIABLE) or "4"
+    if not given.isdecimal() or not int(given):
+        raise BadInput(f"{TRIES_VARIABLE}={given!r}: give a whole number of tries, 1 or more")
+    return int(given)
+
+
+TRIES = _tries()
+TIMEOUT = Timeout(connect=5, read=10)  # seconds; with 4 tries a server that hangs is given up after 4 x 10 s and 6 s
 TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
 
 
@@ -31,7 +43,7 @@ class Retries(Retry):
         return super().increment(*request, **named)
 
     def sleep(self, response: BaseHTTPResponse | None = None) -> None:
-        """Pause before the next try: 0, 2 and 4 seconds, and up to half a second by chance."""
+        """Pause before the next try: 0, 2, 4, 8, … seconds, and up to half a second by chance."""
         last = self.history[-1]
         why = f"HTTP status {last.status}" if last.error is None else reason(last.error)
         progress(f"S3 did not take a {last.method} ({why}); trying again")

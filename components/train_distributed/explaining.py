@@ -98,7 +98,7 @@ def _exit_code(worker: Worker) -> int | None:
 
 
 def _last_line(state: Object) -> str:
-    lines = [line for line in str(state.get("message", "")).splitlines() if line.strip()]
+    lines = [line for line in str(state.get("message", "")).splitlines() if any(map(str.isalpha, line))]
     return lines[-1].strip() if lines else ""
 
 

@@ -14,7 +14,7 @@ from components.train_distributed.publishing import last_words
 from components.train_distributed.settings import DEVICE, GPU, JOB, Job, Running
 
 _POLL_SECONDS, _GRACE_SECONDS = 0.1, 15.0
-_WORKER = "components.train_distributed.worker"
+_LAUNCHER, _WORKER = "components.train_distributed.torchrun", "components.train_distributed.worker"
 
 
 def run_processes(job: Job, running: Running, environment: Mapping[str, str]) -> None:
@@ -34,26 +34,29 @@ def run_processes(job: Job, running: Running, environment: Mapping[str, str]) ->
         said = Path(folder) / "termination"
         own = {JOB: job.to_json(), TERMINATION_LOG: str(said)}
         own |= {DEVICE: "cuda" if running.runtime == GPU else "cpu"}
-        process = subprocess.Popen(_command(job, running), env={**_quiet(os.environ), **environment, **own})  # noqa: S603
+        process = subprocess.Popen(_command(job, running), env={**_defaults(os.environ), **environment, **own})  # noqa: S603
         try:
             _wait(process, said, time.monotonic() + running.timeout_seconds, running)
         finally:
             _end(process)
         if process.returncode:
-            otherwise = EnvironmentFault(f"the workers ended with {process.returncode}; their log is above")
+            otherwise = EnvironmentFault(f"the workers ended with exit code {process.returncode}; their log is above")
             raise _said(said) or otherwise
 
 
 def _command(job: Job, running: Running) -> list[str]:
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--local-addr=127.0.0.1"]
+    launch = [sys.executable, "-m", _LAUNCHER, "--standalone", "--local-addr=127.0.0.1"]
     counts = [f"--nproc-per-node={job.learning.workers}", f"--max-restarts={running.max_restarts}"]
     return [*launch, *counts, "--monitor-interval=0.2", "-m", _WORKER]
 
 
-def _quiet(environment: Mapping[str, str]) -> dict[str, str]:
-    """Workers talk over the loopback interface alone: a laptop's own name often has no address."""
-    defaults = {"GLOO_SOCKET_IFNAME": "lo0" if sys.platform == "darwin" else "lo", "OMP_NUM_THREADS": "1"}
-    return {**defaults, **environment}
+def _defaults(environment: Mapping[str, str]) -> dict[str, str]:
+    """Workers talk over the loopback interface alone: a laptop's own name often has no address.
+
+    Rank 0 keeps the store where they meet: torchrun's own one asks for libuv, which Debian's torch has not.
+    """
+    own = {"GLOO_SOCKET_IFNAME": "lo0" if sys.platform == "darwin" else "lo", "OMP_NUM_THREADS": "1"}
+    return {**own, "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1", **environment}
 
 
 def _wait(process: subprocess.Popen[bytes], said: Path, deadline: float, running: Running) -> None:

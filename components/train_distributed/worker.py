@@ -1,4 +1,4 @@
-"""One process of a distributed training; torchrun starts it: `python -m torch.distributed.run … -m <this module>`."""
+"""One process of a distributed training; `torchrun` beside it starts it."""
 
 import os
 import sys
@@ -35,6 +35,9 @@ def main() -> None:
         if not (isinstance(error, PeerLost) and _somebody_spoke()):
             leave_message(STEP, error)
         sys.exit(error.exit_code)
+    except Exception as error:
+        leave_message(STEP, SluiceError(f"{type(error).__name__}: {error}"))
+        raise
 
 
 def _somebody_spoke() -> bool:

@@ -28,8 +28,8 @@ def missing_on(node: str, images: Iterable[str]) -> list[str]:
     targets = {line.split()[0]: line.split()[2] for line in listed.stdout.splitlines()[1:]}
     missing = []
     for image in images:
-        known = targets.get(full_name(image))
-        if known is None or known != targets.get(image_id(image)):
+        wanted = targets.get(image_id(image))
+        if wanted is None or wanted != targets.get(full_name(image)):
             missing.append(image)
     return missing
 

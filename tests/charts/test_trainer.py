@@ -82,7 +82,10 @@ def test_accelerators_are_asked_for_where_values_say() -> None:
         "cloud.google.com/gke-tpu-accelerator": "tpu-v5-lite-podslice",
         "cloud.google.com/gke-tpu-topology": "2x4",
     }
-    _, container = worker(runtimes()["torch-cpu"])
+    made = runtimes("runtimes.torchCpu.whenUnsatisfiable=DoNotSchedule")
+    spread = {name: worker(made[name])[0]["topologySpreadConstraints"][0]["whenUnsatisfiable"] for name in RUNTIMES}
+    assert spread == {"torch-cpu": "DoNotSchedule", "torch-gpu": "ScheduleAnyway", "jax-tpu": "ScheduleAnyway"}
+    _, container = worker(made["torch-cpu"])
     assert not any("/" in name for name in container["resources"]["limits"])
 
 
@@ -178,7 +181,7 @@ def test_cluster_roles_are_named_for_the_namespace_and_bound_to_one_account(name
 
 def test_bad_values_are_named() -> None:
     for setting, word in (
-        ("runtimes.whenUnsatisfiable=Maybe", "whenUnsatisfiable"),
+        ("runtimes.torchCpu.whenUnsatisfiable=Maybe", "whenUnsatisfiable"),
         ("runtimes.jaxTpu.topology=big", "topology"),
         ("runtimes.torchGpu.gpus=0", "gpus"),
         ("trainer.replicas=2", "replicas"),

@@ -38,7 +38,7 @@ def advertise(cluster: Cluster) -> Iterator[Callable[[str, str, int], None]]:
     """Let a node claim extended resources for the time of a test. Source: Kubernetes documentation, "Advertise
     Extended Resources for a Node".
     """
-    claimed: list[tuple[str, str]] = []
+    claimed: set[tuple[str, str]] = set()
 
     def patch(node: str, body: list[dict[str, Any]]) -> None:
         words = ("patch", "node", node, "--subresource=status", "--type=json", "--patch", json.dumps(body))
@@ -47,7 +47,7 @@ def advertise(cluster: Cluster) -> Iterator[Callable[[str, str, int], None]]:
     def claim(node: str, resource: str, count: int) -> None:
         path = f"/status/capacity/{resource.replace('/', '~1')}"
         patch(node, [{"op": "add", "path": path, "value": str(count)}])
-        claimed.append((node, path))
+        claimed.add((node, path))
         cluster.until(lambda: resource in offered(cluster, node), 60, f"{node} to offer {resource}")
 
     yield claim

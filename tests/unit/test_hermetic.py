@@ -15,11 +15,13 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 HERMETIC = ROOT / "platform" / "hermetic"
-sys.path.insert(0, str(HERMETIC))
+sys.path[:0] = [str(HERMETIC), str(ROOT / "platform" / "kind")]
 
 import build  # noqa: E402
+import commands  # noqa: E402
 import container_images  # noqa: E402
 import debian  # noqa: E402
+import loading  # noqa: E402
 import machine  # noqa: E402
 import schedule  # noqa: E402
 from faults import BadUse, Fault  # noqa: E402
@@ -354,3 +356,45 @@ class TestScripts:
     def test_entrypoints_are_valid_bash(self, image: str) -> None:
         script = HERMETIC / "images" / image / "docker-entrypoint.sh"
         assert subprocess.run(["bash", "-n", str(script)], check=False).returncode == 0
+
+
+LISTED = """\
+REF TYPE DIGEST SIZE PLATFORMS LABELS
+docker.io/sluice/here:1 application/x sha256:m1 1.0 MiB linux/amd64 -
+sha256:i1 application/x sha256:m1 1.0 MiB linux/amd64 -
+docker.io/sluice/changed:1 application/x sha256:m2 1.0 MiB linux/amd64 -
+sha256:i3 application/x sha256:m3 1.0 MiB linux/amd64 -
+"""
+
+
+class TestLoading:
+    @pytest.mark.parametrize(
+        ("name", "full"),
+        [
+            ("python", "docker.io/library/python:latest"),
+            ("sluice/platform:0.1.0", "docker.io/sluice/platform:0.1.0"),
+            ("sluice.local/mariadb:11.8", "sluice.local/mariadb:11.8"),
+            ("localhost:5000/x", "localhost:5000/x:latest"),
+        ],
+    )
+    def test_names_images_as_containerd_does(self, name: str, full: str) -> None:
+        assert loading.full_name(name) == full
+
+    def test_takes_what_a_node_lacks_or_has_with_other_content(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        docker = tmp_path / "docker"
+        (tmp_path / "list").write_text(LISTED, encoding="utf-8")
+        docker.write_text(
+            "#!/bin/sh\n"
+            f'[ "$1" = exec ] && exec cat {tmp_path}/list\n'
+            'case "$5" in *here*) echo sha256:i1 ;; *changed*) echo sha256:i3 ;;\n'
+            "*new*) echo sha256:i4 ;; *) exit 1 ;; esac\n",
+            encoding="utf-8",
+        )
+        docker.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
+        names = ["sluice/here:1", "sluice/changed:1", "sluice/new:1"]
+        assert loading.missing_on("node", names) == ["sluice/changed:1", "sluice/new:1"]
+        with pytest.raises(commands.Fault, match=r"Docker has no image sluice/absent:1: build it first"):
+            loading.missing_on("node", ["sluice/here:1", "sluice/absent:1"])

@@ -153,7 +153,7 @@ def test_a_killed_worker_changes_nothing(undisturbed: Trained, capfd: pytest.Cap
 def test_too_many_failures_are_one_line(undisturbed: Trained) -> None:
     job = Job(undisturbed.source.uri, "training/lost", LEARNING, checkpoint_seconds=0.0)
     thread = once(lambda: bool(worker_of(1)), lambda: os.kill(worker_of(1), signal.SIGKILL))
-    with pytest.raises(EnvironmentFault, match=r"the workers ended with 1|lost contact"):
+    with pytest.raises(EnvironmentFault, match=r"ended with exit code 137|lost contact"):
         processes.run_processes(job, Running(max_restarts=0), {"PYTEST_WORKERS_OF": str(os.getpid())})
     thread.join()
     assert not default_store().exists(f"{job.key}/{RESULT}")

@@ -9,7 +9,7 @@ import sys
 import time
 
 from components.common.errors import BadInput, EnvironmentFault, SluiceError
-from components.common.images import step_images
+from components.common.images import TABULAR_IMAGE, step_images
 from components.common.steps import progress
 from pipelines._check import sluice_check
 from sluice.catalog import Pipeline
@@ -21,6 +21,7 @@ from sluice.cluster.workflow_steps import steps_of
 EXPERIMENT = "helm-test"
 DEADLINE = "SLUICE_CHECK_SECONDS"
 PAUSE_SECONDS = 1.0
+IMAGE_SECONDS = 60.0  # how long a pod may lack its image
 
 
 def run() -> str:
@@ -38,7 +39,11 @@ def run() -> str:
     begin = time.monotonic()
     made = api.create_run("sluice-check", api.experiment(EXPERIMENT), spec.documents(), {})
     progress(f"run {made} started in experiment {EXPERIMENT}")
-    ended = _wait(api, made, seconds)
+    try:
+        ended = _wait(api, made, seconds)
+    except EnvironmentFault:
+        api.cancel(made)  # nobody else will look after it
+        raise
     if ended.state != "SUCCEEDED":
         (step,) = steps_of(ended.manifest, ["touch-store"])
         raise EnvironmentFault(
@@ -48,16 +53,19 @@ def run() -> str:
 
 
 def _wait(api: KfpApi, run_id: str, seconds: float) -> Run:
-    deadline, before = time.monotonic() + seconds, ""
+    deadline, before, since = time.monotonic() + seconds, "", None
     while True:
         found = api.run(run_id)
         (step,) = steps_of(found.manifest, ["touch-store"])
         if found.ended:
             return found
-        now = f"{found.state.lower() or 'pending'}, step {step.state} {step.message}".strip()
+        now = f"{found.state.lower() or 'pending'}, step {step.state}{', without its image' * step.lacks_image}"
         if now != before:
             progress(now)
             before = now
+        since = (since or time.monotonic()) if step.lacks_image else None
+        if since and time.monotonic() - since > IMAGE_SECONDS:
+            raise EnvironmentFault(f"run {run_id} lacks its image: {step.message}; give the cluster {TABULAR_IMAGE}")
         if time.monotonic() > deadline:
             raise EnvironmentFault(f"waited {seconds:.0f} s for run {run_id} to end; it is {now}")
         time.sleep(PAUSE_SECONDS)

@@ -20,6 +20,8 @@ from sluice.cluster.step_environment import NAME
 KFP = "SLUICE_KFP"
 KFP_SERVICE, KFP_PORT = "ml-pipeline", 8888
 ADDRESSES = (ENDPOINTS[1], "MLFLOW_TRACKING_URI")
+# With these MLflow would answer with addresses that only pods can reach.
+PODS_ONLY = ("MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD", "MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD")
 IMAGE_SETTINGS = (TABULAR, TORCH, "SLUICE_IMAGES", "SLUICE_IMAGE_TAG")
 
 
@@ -79,8 +81,9 @@ def connected(target: Target) -> Iterator[Cluster]:
                 scheme = urlsplit(config[name]).scheme
                 config[name] = f"{scheme}://127.0.0.1:{forwards[-1].local}"
         own = {name: os.environ[name] for name in IMAGE_SETTINGS if os.environ.get(name)}
-        variables = {**config, **secret, KFP: kfp}
-        yield Cluster(kfp, variables, step_images(config | own), kubernetes, tuple(forwards))
+        images = step_images(config | own)
+        variables = {**config, **secret, **images, **dict.fromkeys(PODS_ONLY, "false"), KFP: kfp}
+        yield Cluster(kfp, variables, images, kubernetes, tuple(forwards))
 
 
 @contextmanager

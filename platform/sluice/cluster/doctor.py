@@ -13,11 +13,11 @@ from sluice.cluster.buckets import require_answer
 from sluice.cluster.connection import connected, environment
 from sluice.cluster.kfp_api import KfpApi
 from sluice.cluster.step_environment import CONFIG_KEYS, NAME, SECRET_KEYS
+from sluice.cluster.workflow_steps import NO_IMAGE
 from sluice.doctor import Finding
 
 CRDS = ("workflows.argoproj.io", "scheduledworkflows.kubeflow.org")
 TRAINING_CRDS = ("trainjobs.trainer.kubeflow.org", "jobsets.jobset.x-k8s.io")
-PULL = ("ImagePullBackOff", "ErrImagePull", "InvalidImageName", "ErrImageNeverPull")
 DOCKER_SECONDS = 10
 ABSENT = 404
 
@@ -126,7 +126,7 @@ def trouble(pod: Any) -> str:  # noqa: ANN401 - a V1Pod
         return ""
     for container in [*(status.init_container_statuses or []), *(status.container_statuses or [])]:
         waiting = container.state.waiting if container.state else None
-        if waiting and waiting.reason in PULL:
+        if waiting and waiting.reason in NO_IMAGE:
             way_out = "push or load it (`kind load docker-image`), or correct the image's name in the values"
             return f"pod {name}: image {container.image} cannot be pulled ({waiting.reason}); {way_out}"
         if waiting and waiting.reason not in ("ContainerCreating", "PodInitializing"):

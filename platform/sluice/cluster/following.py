@@ -19,7 +19,6 @@ from sluice.progress import PLAIN_NOTE_SECONDS, StepTimes
 PAUSE_SECONDS = 1.0
 LOST_SECONDS = 90.0  # how long the server may be away before it is given up
 STUCK_SECONDS = 180.0  # how long a pod may lack its image before the run is given up
-STUCK = ("ImagePullBackOff", "ErrImagePull", "InvalidImageName", "CreateContainerConfigError")
 
 
 class Follower:
@@ -119,7 +118,7 @@ class Follower:
             self._say(f"  [dim]{escape(words)}[/]")
 
     def _check_image(self, step: Step) -> None:
-        if not any(word in step.message for word in STUCK) or step.state != "starting":
+        if not step.lacks_image:
             self._stuck_since.pop(step.name, None)
             return
         since = self._stuck_since.setdefault(step.name, time.monotonic())

@@ -5,6 +5,7 @@ from typing import Any
 
 from components.common import steps
 from components.common.s3_connection import ENDPOINTS, KEYS, REGIONS
+from components.common.s3_retries import TRIES_VARIABLE
 
 NAME = "sluice-steps"  # of the Secret and of the ConfigMap
 SECRET_KEYS = (*KEYS, "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
@@ -15,7 +16,7 @@ MLFLOW = (
     "MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES",
 )
-CONFIG_KEYS = (steps.STORE, ENDPOINTS[1], REGIONS[0], *MLFLOW)
+CONFIG_KEYS = (steps.STORE, TRIES_VARIABLE, ENDPOINTS[1], REGIONS[0], *MLFLOW)
 RUN_LABEL = "metadata.labels['pipeline/runid']"  # KFP sets it on every pod of a run, of a recurring one too
 
 

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 State = Literal["waiting", "starting", "running", "cached", "done", "failed"]
+NO_IMAGE = ("ImagePullBackOff", "ErrImagePull", "InvalidImageName", "ErrImageNeverPull")
 _ENDED_BADLY = ("Failed", "Error")
 _LEFT_OUT = ("Skipped", "Omitted")  # an executor whose outputs the cache had, a step behind one that failed
 _EXECUTOR = re.compile(r"\.executor(?:\(\d+\))?$")  # numbered where tries are repeated
@@ -31,6 +32,11 @@ class Step:
     state: State
     seconds: float | None = None
     message: str = ""
+
+    @property
+    def lacks_image(self) -> bool:
+        """Whether its pod cannot start for want of its image, which may still come."""
+        return self.state == "starting" and any(word in self.message for word in NO_IMAGE)
 
 
 def steps_of(manifest: Mapping[str, Any], names: Iterable[str]) -> list[Step]:

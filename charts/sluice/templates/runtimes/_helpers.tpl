@@ -66,7 +66,8 @@ spec:
                   topologySpreadConstraints:
                     - maxSkew: 1
                       topologyKey: kubernetes.io/hostname
-                      whenUnsatisfiable: {{ $root.Values.runtimes.whenUnsatisfiable }}
+                      # Nodes without accelerators count too: to wait for an even spread would be to wait for ever.
+                      whenUnsatisfiable: {{ $v.whenUnsatisfiable | default "ScheduleAnyway" }}
                       nodeTaintsPolicy: Honor
                       labelSelector:
                         matchLabels:
