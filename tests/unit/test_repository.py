@@ -13,7 +13,11 @@ from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[2]
 STEPS = sorted(p for p in (ROOT / "components").iterdir() if p.is_dir() and p.name not in ("common", "__pycache__"))
-LOCKS = {path.stem: path.read_text() for path in sorted((ROOT / "requirements").glob("*.txt"))}
+IMAGES = ("build", "platform", "tabular", "torch")
+LOCKS = {
+    path.relative_to(ROOT / "requirements").with_suffix("").as_posix(): path.read_text()
+    for path in sorted((ROOT / "requirements").rglob("*.txt"))
+}
 PIN = re.compile(r"^([a-z0-9][a-z0-9._-]*)==([^\s;]+)(?: ; ([^\\]+?))? \\$", re.MULTILINE)
 MODULES = [p for folder in ("components", "pipelines", "platform", "tests") for p in (ROOT / folder).rglob("*.py")]
 
@@ -81,8 +85,12 @@ def test_a_lock_has_hashes_and_names_no_place(name: str) -> None:
 
 
 def test_the_locks_agree() -> None:
-    assert sorted(LOCKS) == ["bootstrap", "demo", "dev"]
+    """One version of everything, on laptops and in images; `build` holds only what makes an image."""
+    assert sorted(LOCKS) == ["bootstrap", "demo", "dev", *(f"images/{name}" for name in IMAGES)]
     assert pins("demo") <= pins("dev")
+    for name in ("tabular", "torch"):
+        assert pins(f"images/{name}") <= pins("demo"), name
+    assert pins("images/platform") <= pins("dev")
     versions = {(name, version) for name, version, _ in pins("dev")}
     both = {name for name, _ in versions} & {name for name, _, _ in pins("bootstrap")}
     assert both
@@ -93,11 +101,19 @@ def test_the_locks_follow_from_pyproject() -> None:
     """Every direct dependency is in the lock that should have it, at a version that its range allows."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     extras, groups = project["project"]["optional-dependencies"], project["dependency-groups"]
-    used = extras.keys() - {"all", "spark"}
+    base = project["project"]["dependencies"]
+
+    def with_extras(*names: str) -> list[str]:
+        return [*base, *(wanted for name in names for wanted in extras[name])]
+
     direct = {
-        "demo": [*project["project"]["dependencies"], *(wanted for extra in used for wanted in extras[extra])],
-        "dev": [*extras["spark"], *groups["dev"]],
+        "demo": with_extras(*sorted(extras.keys() - {"all", "server", "spark"})),
+        "dev": [*with_extras("server", "spark"), *groups["dev"]],
         "bootstrap": groups["bootstrap"],
+        "images/tabular": with_extras("cli", "tracking", "tabular", "images", "demo"),
+        "images/torch": with_extras("torch"),
+        "images/platform": with_extras("cli", "server", "demo"),
+        "images/build": groups["image"],
     }
     for lock, texts in direct.items():
         for wanted in map(Requirement, texts):
