@@ -2,7 +2,6 @@
 
 import base64
 import json
-import os
 import subprocess
 import time
 from collections.abc import Callable, Mapping
@@ -43,11 +42,9 @@ class Cluster:
 
     def sluice(self, *arguments: str, check: bool = True, timeout: float = 900) -> subprocess.CompletedProcess[str]:
         """Run the `sluice` command against this cluster."""
-        command = [str(ROOT / ".venv/bin/sluice"), *arguments]
-        own = {"SLUICE_CONTEXT": self.context, "SLUICE_NAMESPACE": self.namespace}
-        done = subprocess.run(
-            command, check=False, capture_output=True, text=True, timeout=timeout, env=os.environ | own
-        )
+        place = ["--namespace", self.namespace, "--context", self.context]
+        command = [str(ROOT / ".venv/bin/sluice"), *arguments, *place]
+        done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=timeout)
         if check and done.returncode:
             pytest.fail(f"sluice {' '.join(arguments)} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}")
         return done
@@ -58,7 +55,7 @@ class Cluster:
         """Submit a pipeline and do not wait; the id of the run."""
         words = [word for key, value in (parameters or {}).items() for word in ("-p", f"{key}={_text(value)}")]
         done = self.sluice("submit", pipeline, "--no-wait", "--json", *words, *options)
-        return str(json.loads(done.stdout)["run_id"])
+        return str(json.loads(done.stdout)["run"])
 
     def wait(self, run: str, deadline: float = 600) -> str:
         """Wait for a run's end; its state, e.g. SUCCEEDED."""

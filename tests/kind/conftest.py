@@ -47,6 +47,13 @@ def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
         subprocess.run(["make", "kind-down"], cwd=ROOT, check=True, timeout=300)
 
 
+@pytest.fixture(scope="session")
+def lake(cluster: Cluster) -> str:
+    """The flights, laid out in the cluster's store by the command that users type; laid out once."""
+    cluster.sluice("lake", "flights", "--cluster")
+    return "lakes/flights"
+
+
 @pytest.fixture
 def store(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Store:
     """The cluster's store, reached from this machine."""

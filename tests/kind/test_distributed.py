@@ -46,9 +46,8 @@ def models(store: Store, job: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(cluster: Cluster) -> tuple[str, str]:
+def undisturbed(cluster: Cluster, lake: str) -> tuple[str, str]:
     """A run that nobody disturbed, and the name of its TrainJob."""
-    cluster.sluice("lake", "flights", "--cluster")
     run = cluster.submit(PIPELINE, PARAMETERS)
     job = train_job(cluster, run)["metadata"]["name"]
     assert cluster.wait(run, 900) == "SUCCEEDED", step_log(cluster, run)

@@ -16,16 +16,11 @@ from components.common.stores import Store
 from tests.kind.cluster import ROOT, Cluster
 from tests.kind.test_release import helm
 
+pytestmark = pytest.mark.usefixtures("lake")
 QUICK = {"sample_fraction": 0.03, "seconds_per_candidate": 20}
 OUTAGE_SECONDS = 60.0
 RUN_SECONDS = 1200.0
 BACK_SECONDS = 420.0
-
-
-@pytest.fixture(scope="module", autouse=True)
-def lake(cluster: Cluster) -> None:
-    """The flights in the cluster's store; laid out once, whoever came first."""
-    cluster.sluice("lake", "flights", "--cluster")
 
 
 @contextmanager

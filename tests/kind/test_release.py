@@ -88,11 +88,10 @@ def test_a_recurring_run_starts_on_its_own(cluster: Cluster) -> None:
             90,
             "the schedule to start a run",
         )
+        assert runs[0].pipeline_version_reference.pipeline_version_id == version.pipeline_version_id
     finally:
         cluster.kfp.disable_recurring_run(job.recurring_run_id)
-        cluster.kfp.delete_recurring_run(job.recurring_run_id)
-    for run in runs:
-        cluster.kfp.terminate_run(run.run_id)
+        cluster.kfp.delete_recurring_run(job.recurring_run_id)  # its workflows go with it
 
 
 def test_no_secret_value_stands_in_the_manifest_outside_of_secrets(cluster: Cluster) -> None:

@@ -16,13 +16,6 @@ STEPS = ("ingest", "validate", "prepare", "sample", "split", "train", "evaluate"
 
 
 @pytest.fixture(scope="session")
-def lake(cluster: Cluster) -> str:
-    """The flights, laid out in the cluster's store by the command that users type."""
-    cluster.sluice("lake", "flights", "--cluster")
-    return "lakes/flights"
-
-
-@pytest.fixture(scope="session")
 def first_run(cluster: Cluster, lake: str) -> Done:
     """One submitted run of lake_to_model, waited for; what the terminal showed."""
     return cluster.sluice("submit", "lake_to_model", "--fresh", *QUICK)
