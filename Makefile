@@ -28,7 +28,7 @@ export PATH := $(CURDIR)/.tools/bin:$(PATH)
 
 # `make kind` on a machine that reaches no image registry: HERMETIC=1 builds every image from package registries first.
 HERMETIC ?=
-BASES := $(if $(HERMETIC),--base sluice.local/python:3.13 --torch-base sluice.local/python-torch:3.13)
+BASES := $(if $(HERMETIC),--base sluice.local/python-torch:3.13 --system-torch)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:

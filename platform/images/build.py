@@ -33,13 +33,13 @@ def content_files() -> Iterator[Path]:
         yield from (path for path in found if path.is_file() and path.suffix != ".pyc")
 
 
-def content_tag(bases: dict[str, str]) -> str:
+def content_tag(settings: dict[str, str]) -> str:
     """The tag of all images: version and content digest.
 
     Args:
-        bases: The base image's reference or id by image; another base makes another tag.
+        settings: What else decides their content, such as the base image's id; another makes another tag.
     """
-    digest = hashlib.sha256(json.dumps(bases, sort_keys=True).encode())
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     for path in content_files():
         digest.update(path.relative_to(ROOT).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
     return f"{version()}-{digest.hexdigest()[:DIGEST_CHARACTERS]}"
@@ -84,22 +84,28 @@ def image_id(reference: str) -> str:
     return docker("image", "ls", "--no-trunc", "--quiet", reference).strip()
 
 
-def build(image: str, reference: str, base: str, extra: list[str]) -> None:
+def build(image: str, reference: str, base: str, torch: str) -> None:
     """Build one image.
 
     Args:
         image: `tabular`, `torch` or `platform`.
         reference: Its name and tag.
         base: The image it stands on.
-        extra: More arguments of `docker build`.
+        torch: `wheel` or `system`, where the torch image has its torch from.
 
     Raises:
         ImageError: The build fails; Docker's own output stands above it.
     """
     commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, check=False, capture_output=True, text=True)
-    arguments = {"IMAGE": image, "BASE_IMAGE": base, "VERSION": version(), "COMMIT": commit.stdout.strip() or "unknown"}
+    arguments = {
+        "IMAGE": image,
+        "BASE_IMAGE": base,
+        "TORCH": torch,
+        "VERSION": version(),
+        "COMMIT": commit.stdout.strip() or "unknown",
+    }
     settings = [part for key, value in arguments.items() for part in ("--build-arg", f"{key}={value}")]
-    command = ["build", "--network", "host", "--progress", "plain", "--tag", reference, *settings, *extra]
+    command = ["build", "--network", "host", "--progress", "plain", "--tag", reference, *settings]
     docker(*command, "--file", "platform/images/Dockerfile", ".", quiet=False)
 
 
@@ -107,13 +113,13 @@ def main() -> None:
     """Build what is missing; print each image's reference."""
     parser = argparse.ArgumentParser(description="Build Sluice's images; what is there already is not built again.")
     parser.add_argument("--base", default="docker.io/library/python:3.13-slim-trixie", help="image to stand on")
-    parser.add_argument("--torch-base", default="", help="image with torch in it, for the torch image; default: --base")
+    parser.add_argument("--system-torch", action="store_true", help="take the torch of --base's own Python")
     parser.add_argument("--prefix", default="sluice", help="what stands before the images' names")
     parser.add_argument("--tag", default="", help="instead of the tag that follows the content")
     parser.add_argument("--print-tag", action="store_true", help="print the tag and build nothing")
     chosen = parser.parse_args()
-    bases = dict.fromkeys(IMAGES, chosen.base) | ({"torch": chosen.torch_base} if chosen.torch_base else {})
-    tag = chosen.tag or content_tag({image: image_id(base) or base for image, base in bases.items()})
+    torch = "system" if chosen.system_torch else "wheel"
+    tag = chosen.tag or content_tag({"base": image_id(chosen.base) or chosen.base, "torch": torch})
     if chosen.print_tag:
         print(tag)
         return
@@ -121,8 +127,7 @@ def main() -> None:
         reference, started = f"{chosen.prefix}/{name}:{tag}", time.monotonic()
         found = image_id(reference)
         if not found:
-            installed = ["--build-arg", "TORCH=installed"] if image == "torch" and chosen.torch_base else []
-            build(image, reference, bases[image], installed)
+            build(image, reference, chosen.base, torch)
         done = "there already" if found else f"built in {time.monotonic() - started:.0f} s"
         print(f"[{number}/{len(IMAGES)}] {reference}: {done}", flush=True)
 

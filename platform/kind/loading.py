@@ -7,12 +7,16 @@ kind does the same by way of a file as big as all images, and each time anew on 
 from __future__ import annotations
 
 import subprocess
+import threading
+import time
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 from commands import Fault, call, last_lines
 
 CTR = ("ctr", "--namespace=k8s.io", "images")
+IMPORT = (*CTR, "import", "--all-platforms", "--digests", "--snapshotter=overlayfs", "-")
+CHUNK_BYTES = 1 << 20
 
 
 def missing_on(node: str, images: Iterable[str]) -> list[str]:
@@ -57,34 +61,55 @@ def image_id(image: str) -> str:
 
 
 def stream(images: Sequence[str], nodes: Sequence[str], seconds: int) -> None:
-    """Put `images` on all `nodes`, at once.
+    """Put `images` on all `nodes` at once; Docker writes them once, and every node reads along.
 
     Raises:
         Fault: Docker or a node fails, or it takes longer than `seconds`.
     """
-    with ThreadPoolExecutor(len(nodes)) as pool:
-        for done in [pool.submit(_stream, images, node, seconds) for node in nodes]:
-            done.result()
-
-
-def _stream(images: Sequence[str], node: str, seconds: int) -> None:
-    into = [
-        "docker",
-        "exec",
-        "-i",
-        node,
-        *CTR,
-        "import",
-        "--all-platforms",
-        "--digests",
-        "--snapshotter=overlayfs",
-        "-",
+    start = time.monotonic()
+    save = subprocess.Popen(["docker", "save", *images], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    imports = [
+        subprocess.Popen(
+            ["docker", "exec", "-i", node, *IMPORT],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+        )
+        for node in nodes
     ]
-    with subprocess.Popen(["docker", "save", *images], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as save:
-        try:
-            load = subprocess.run(into, stdin=save.stdout, capture_output=True, text=True, check=False, timeout=seconds)
-        except subprocess.TimeoutExpired as error:
-            save.kill()
-            raise Fault(f"{', '.join(images)} could not be loaded into {node} within {seconds} s") from error
-    if load.returncode or save.returncode:
-        raise Fault(f"{', '.join(images)} could not be loaded into {node}: {last_lines(load.stderr)}")
+    everything = [save, *imports]
+    deadline = threading.Timer(seconds, lambda: [process.kill() for process in everything])
+    deadline.start()
+    try:
+        _copy(save, imports)
+        said = [process.stderr.read().decode(errors="replace") for process in imports if process.stderr]
+        for process in everything:
+            process.wait()
+    finally:
+        deadline.cancel()
+        for process in everything:
+            process.kill()
+            process.wait()
+    what = ", ".join(images)
+    if time.monotonic() - start >= seconds:
+        raise Fault(f"{what} could not be loaded into {', '.join(nodes)} within {seconds} s")
+    for node, process, text in zip(nodes, imports, said, strict=True):
+        if process.returncode:
+            raise Fault(f"{what} could not be loaded into {node}: {last_lines(text)}")
+    if save.returncode:
+        raise Fault(f"Docker could not write {what}: `docker save` ended with exit code {save.returncode}")
+
+
+def _copy(source: subprocess.Popen[bytes], targets: Sequence[subprocess.Popen[bytes]]) -> None:
+    """Give all that `source` writes to each of `targets`, and close what they read; one that ends early is left out."""
+    pipes = [target.stdin for target in targets if target.stdin]
+    while pipes and source.stdout and (chunk := source.stdout.read(CHUNK_BYTES)):
+        for pipe in tuple(pipes):
+            try:
+                pipe.write(chunk)
+            except BrokenPipeError:
+                pipes.remove(pipe)
+    for target in targets:
+        if target.stdin:
+            with suppress(BrokenPipeError):
+                target.stdin.close()

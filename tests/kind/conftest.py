@@ -1,7 +1,7 @@
 """One kind cluster for the whole session, brought up by `make kind` as a user does.
 
 It stays when it was there before, or with --keep-cluster. When a test fails, pods, events and logs are written to
-build/kind-failures/<test>.
+.sluice/kind-failures/<test>.
 """
 
 import os
@@ -26,7 +26,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[Any]) -> Any:
     report = yield
     if report.failed and "cluster" in getattr(item, "funcargs", {}):
-        folder = ROOT / "build/kind-failures" / item.nodeid.split("::")[-1].replace("/", "-")
+        folder = ROOT / ".sluice/kind-failures" / item.nodeid.split("::")[-1].replace("/", "-")
         item.funcargs["cluster"].explain(folder)
         report.sections.append(("Cluster", f"pods, events and logs are in {folder}"))
     return report

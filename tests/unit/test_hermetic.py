@@ -398,3 +398,23 @@ class TestLoading:
         assert loading.missing_on("node", names) == ["sluice/changed:1", "sluice/new:1"]
         with pytest.raises(commands.Fault, match=r"Docker has no image sluice/absent:1: build it first"):
             loading.missing_on("node", ["sluice/here:1", "sluice/absent:1"])
+
+    def test_writes_images_once_for_all_nodes(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        docker = tmp_path / "docker"
+        docker.write_text(
+            "#!/bin/sh\n"
+            f'if [ "$1" = save ]; then echo save >> {tmp_path}/calls; exec head -c 3000000 /dev/zero; fi\n'
+            f'if [ "$3" = broken ]; then echo "no space left" >&2; exit 1; fi\n'
+            f'if [ "$3" = slow ]; then exec sleep 60; fi\n'
+            f"cat > {tmp_path}/$3\n",
+            encoding="utf-8",
+        )
+        docker.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
+        loading.stream(["sluice/new:1"], ["one", "two"], 60)
+        assert (tmp_path / "calls").read_text(encoding="utf-8") == "save\n"
+        assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes() == bytes(3_000_000)
+        with pytest.raises(commands.Fault, match=r"^sluice/new:1 could not be loaded into broken: no space left$"):
+            loading.stream(["sluice/new:1"], ["one", "broken"], 60)
+        with pytest.raises(commands.Fault, match=r"into one, slow within 1 s$"):
+            loading.stream(["sluice/new:1"], ["one", "slow"], 1)
