@@ -42,7 +42,7 @@ demo: $(DEMO)  ## Lay out the flights lake and run lake_to_model on it: from dat
 	@$(BIN)/sluice run lake_to_model
 
 test: lint $(if $(GO),$(TOOLS))  ## Lint, then run all tests that need no cluster; some take programs that Go builds.
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses auto --maxprocesses 4
 
 kind: $(BOOTSTRAP) $(if $(GO),$(TOOLS))  ## Bring everything up on a kind cluster; HERMETIC=1 builds all images from packages.
 	@$(if $(HERMETIC),$(BIN)/python platform/hermetic/build.py)

@@ -14,7 +14,7 @@ from components.train_distributed import explaining
 from components.train_distributed.naming import job_name
 from components.train_distributed.observing import Object, Observer, Worker
 from components.train_distributed.settings import Job, Learning, Running
-from components.train_distributed.specs import TRAINJOBS, train_job
+from components.train_distributed.specs import TRAINJOBS, reference_to, train_job, workflow_of
 from components.train_distributed.trainjobs import TrainJobs, connect
 
 _POLL_SECONDS, _TELL_SECONDS, _QUIET_SECONDS = 1.0, 20.0, 5.0
@@ -22,6 +22,10 @@ _POLL_SECONDS, _TELL_SECONDS, _QUIET_SECONDS = 1.0, 20.0, 5.0
 
 def run_on_cluster(source: Bundle, learning: Learning, running: Running, environment: Mapping[str, str]) -> Job:
     """Train in a TrainJob of this step's own namespace, to the end.
+
+    A run that is cancelled kills this step, which may not live to delete its TrainJob. So it belongs to the
+    PodDisruptionBudget of the run's Workflow, which Argo deletes when the run ends in whatever way; Kubernetes then
+    deletes the TrainJob. One that has ended is given to the Workflow itself, and stays for people to look at.
 
     Args:
         source: The dataset.
@@ -41,16 +45,18 @@ def run_on_cluster(source: Bundle, learning: Learning, running: Running, environ
     run_id = os.environ.get(RUN) or pod["metadata"].get("labels", {}).get("pipeline/runid") or pod["metadata"]["uid"]
     name = job_name(run_id, source.id, learning)
     job = Job(source.uri, f"training/{name}", learning, running.checkpoint_seconds)
-    body = train_job(name, job, running, jobs.runtime(running.runtime), environment, pod)
-    train(jobs, body, running)
+    workflow = workflow_of(pod)
+    budget = jobs.budget(workflow["name"])
+    owners = [reference_to(budget) if budget else workflow]
+    body = train_job(name, job, running, jobs.runtime(running.runtime), environment, pod, owners)
+    train(jobs, body, running, workflow)
     return job
 
 
-def train(jobs: TrainJobs, body: Object, running: Running) -> None:
+def train(jobs: TrainJobs, body: Object, running: Running, workflow: Object) -> None:
     """Create a TrainJob, or find the one that an earlier try of the step left, and follow it to its end.
 
-    It is deleted when this ends any other way than by the job's own end, by SIGTERM too, which is how a run is
-    cancelled. A job that has ended stays, for people to look at, until the run's workflow is deleted.
+    It is deleted when this ends any other way than by the job's own end, by SIGTERM too.
 
     Raises:
         BadInput: A worker refused its input.
@@ -63,8 +69,12 @@ def train(jobs: TrainJobs, body: Object, running: Running) -> None:
             _submit(jobs, body)
             with observer.watching():
                 _Following(jobs, observer, name, wanted, running).to_the_end()
+            jobs.give_to(name, [workflow])
+        except Exception:
+            _clean_up(jobs, name, workflow)
+            raise
         except BaseException:
-            _clean_up(jobs, name)
+            jobs.delete(name)
             raise
 
 
@@ -82,10 +92,12 @@ def _submit(jobs: TrainJobs, body: Object) -> None:
     progress(f"TrainJob {name} created: {count} workers in runtime {runtime} (kubectl get {TRAINJOBS} {name})")
 
 
-def _clean_up(jobs: TrainJobs, name: str) -> None:
+def _clean_up(jobs: TrainJobs, name: str, workflow: Object) -> None:
     """Delete what still runs; what has failed stays to be looked at. A failure here must not hide the first one."""
     try:
-        if not _is(jobs.get(name) or {}, "Failed"):
+        if _is(jobs.get(name) or {}, "Failed"):
+            jobs.give_to(name, [workflow])
+        else:
             progress(f"deleting TrainJob {name}")
             jobs.delete(name)
     except SluiceError as error:

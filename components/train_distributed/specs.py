@@ -25,6 +25,7 @@ def train_job(
     runtime: Mapping[str, Any],
     environment: Mapping[str, str],
     pod: Mapping[str, Any],
+    owners: list[dict[str, Any]],
 ) -> dict[str, Any]:
     """The TrainJob of a job.
 
@@ -34,7 +35,8 @@ def train_job(
         running: The runtime, and the deadline.
         runtime: The TrainingRuntime's object.
         environment: Variables of the workers that hold no secrets.
-        pod: The step's own pod, or an empty mapping outside a cluster: whose owner also owns the TrainJob.
+        pod: The step's own pod, or an empty mapping outside a cluster.
+        owners: References to what takes the TrainJob along when it is deleted.
 
     Returns:
         The object without a namespace. Credentials are named, not copied: they come from the Secret sluice-steps.
@@ -55,7 +57,7 @@ def train_job(
     return {
         "apiVersion": f"{GROUP}/{VERSION}",
         "kind": "TrainJob",
-        "metadata": {"name": name, "labels": _labels(pod), "ownerReferences": owners(pod)},
+        "metadata": {"name": name, "labels": _labels(pod), "ownerReferences": owners},
         "spec": {
             "runtimeRef": {"apiGroup": GROUP, "kind": "TrainingRuntime", "name": running.runtime},
             "trainer": trainer,
@@ -87,18 +89,18 @@ def processes_per_node(container: Mapping[str, Any]) -> int:
     return max(1, int(container.get("resources", {}).get("limits", {}).get(_GPU, 1)))
 
 
-def owners(pod: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Who takes the TrainJob along when it is deleted.
-
-    It is the owner of the step's pod (Argo's Workflow), so that a pod that tries the step again finds the job still
-    there; where there is none, it is the pod itself.
-    """
-    if not pod:
-        return []
+def workflow_of(pod: Mapping[str, Any]) -> dict[str, Any]:
+    """A reference to the owner of the step's pod, Argo's Workflow, or to the pod itself where nothing owns it."""
     meta = pod["metadata"]
     own = {"apiVersion": "v1", "kind": "Pod", "name": meta["name"], "uid": meta["uid"]}
     found = (meta.get("ownerReferences") or [own])[0]
-    return [{key: found[key] for key in ("apiVersion", "kind", "name", "uid")}]
+    return {key: found[key] for key in ("apiVersion", "kind", "name", "uid")}
+
+
+def reference_to(budget: Mapping[str, Any]) -> dict[str, Any]:
+    """A reference to a PodDisruptionBudget."""
+    meta = budget["metadata"]
+    return {"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "name": meta["name"], "uid": meta["uid"]}
 
 
 def own_image(pod: Mapping[str, Any]) -> str:

@@ -15,7 +15,7 @@ from kubernetes.client.exceptions import ApiException
 from kubernetes.config import ConfigException
 from urllib3.exceptions import HTTPError
 
-from components.common.errors import BadInput, EnvironmentFault
+from components.common.errors import BadInput, EnvironmentFault, SluiceError
 from components.common.steps import progress
 from components.train_distributed.specs import GROUP, RUNTIMES, TRAINJOBS, VERSION
 
@@ -39,6 +39,7 @@ class TrainJobs:
             namespace: Of the step's pod, and so of its TrainJob.
         """
         self._core, self._custom = client.CoreV1Api(api), client.CustomObjectsApi(api)
+        self._policy = client.PolicyV1Api(api)
         self._namespace = namespace
 
     def own_pod(self) -> Object:
@@ -99,15 +100,36 @@ class TrainJobs:
     def delete(self, name: str, seconds: float = 30.0) -> None:
         """Delete a TrainJob, with all that belongs to it, and wait until it is gone."""
         deadline = time.monotonic() + seconds
-        while self.get(name) is not None:
-            try:
-                self._custom_call("delete", TRAINJOBS, name, propagation_policy="Background")
-            except ApiException as error:
-                if error.status != 404:
-                    raise _fault(f"TrainJob {name}", error) from None
+        # first of all, for who is being cancelled may have no time for a second request
+        while self._delete(name) and self.get(name) is not None:
             if time.monotonic() > deadline:
                 raise EnvironmentFault(f"TrainJob {name} is still there {seconds:.0f} s after it was deleted")
             time.sleep(0.5)
+
+    def _delete(self, name: str) -> bool:
+        try:
+            self._custom_call("delete", TRAINJOBS, name, propagation_policy="Background")
+            return True
+        except ApiException as error:
+            if error.status == 404:
+                return False
+            raise _fault(f"TrainJob {name}", error) from None
+
+    def budget(self, name: str) -> Object | None:
+        """The PodDisruptionBudget of a Workflow's pods, which has the Workflow's name; None where there is none."""
+        try:
+            return self._pod_call(self._policy.read_namespaced_pod_disruption_budget, name, f"budget {name}")
+        except SluiceError:
+            return None
+
+    def give_to(self, name: str, owners: list[Object]) -> None:
+        """Let a TrainJob live as long as one of `owners` does; one that is gone already is left alone."""
+        try:
+            patch = [{"op": "replace", "path": "/metadata/ownerReferences", "value": owners}]
+            self._custom_call("patch", TRAINJOBS, name, patch)
+        except ApiException as error:
+            if error.status != 404:
+                raise _fault(f"TrainJob {name}", error) from None
 
     def pods(self, name: str) -> list[Object]:
         """The pods of a TrainJob."""

@@ -78,7 +78,12 @@ def stream(images: Sequence[str], nodes: Sequence[str], seconds: int) -> None:
         for node in nodes
     ]
     everything = [save, *imports]
-    deadline = threading.Timer(seconds, lambda: [process.kill() for process in everything])
+
+    def kill() -> None:
+        for process in everything:
+            process.kill()
+
+    deadline = threading.Timer(seconds, kill)
     deadline.start()
     try:
         _copy(save, imports)
@@ -87,8 +92,8 @@ def stream(images: Sequence[str], nodes: Sequence[str], seconds: int) -> None:
             process.wait()
     finally:
         deadline.cancel()
+        kill()
         for process in everything:
-            process.kill()
             process.wait()
     what = ", ".join(images)
     if time.monotonic() - start >= seconds:

@@ -59,9 +59,12 @@ class Cluster:
 
     def wait(self, run: str, deadline: float = 600) -> str:
         """Wait for a run's end; its state, e.g. SUCCEEDED."""
-        return self.until(
-            lambda: (state := self.state(run)) in FINAL and state, deadline, f"run {run} to end: {self.tasks(run)}"
+        found = self.until(
+            lambda: (state := self.state(run)) in FINAL and state,
+            deadline,
+            lambda: f"run {run} to end: {self.tasks(run)}",
         )
+        return str(found)
 
     def state(self, run: str) -> str:
         """A run's present state."""
@@ -71,22 +74,22 @@ class Cluster:
         """The state of each task of a run, by display name; drivers are left out."""
         details = self.kfp.get_run(run).run_details
         found = (details.task_details if details else None) or []
-        return {str(t.display_name): str(t.state) for t in found if t.pods or t.state}
+        return {str(t.display_name): str(t.state) for t in found if t.state}
 
-    def until(self, check: Callable[[], Any], deadline: float, what: str) -> Any:
-        """Poll until `check` gives something true; fail with what was waited for."""
+    def until(self, check: Callable[[], Any], deadline: float, what: str | Callable[[], str]) -> Any:
+        """Poll until `check` gives something true; fail with what was waited for, as it is then."""
         end = time.monotonic() + deadline
         while True:
             found = check()
             if found:
                 return found
             if time.monotonic() > end:
-                pytest.fail(f"waited {deadline:.0f} s for {what}")
+                pytest.fail(f"waited {deadline:.0f} s for {what if isinstance(what, str) else what()}")
             time.sleep(POLL_SECONDS)
 
     def ready(self, deadline: float = 300) -> None:
         """Wait until every Deployment and StatefulSet of the release is Ready."""
-        self.until(lambda: not self.unready(), deadline, f"all workloads to be Ready: {self.unready()}")
+        self.until(lambda: not self.unready(), deadline, lambda: f"all workloads to be Ready: {self.unready()}")
 
     def unready(self) -> list[str]:
         """The workloads that are not Ready, with what they have and want."""

@@ -1,6 +1,9 @@
 """The release itself: everything Ready and restricted, Secrets kept, pipelines uploaded once, upgrade and rollback."""
 
 import subprocess
+from pathlib import Path
+
+import pytest
 
 from tests.kind.cluster import ROOT, Cluster
 
@@ -49,22 +52,49 @@ def test_the_pipelines_stand_in_kfp_once_and_ready_to_start(cluster: Cluster) ->
         assert pipeline.description, name
 
 
-def test_an_upgrade_keeps_secrets_and_uploads_nothing_twice(cluster: Cluster) -> None:
-    def state() -> tuple[dict[str, dict[str, str]], dict[str, int]]:
-        secrets = ("mlpipeline-minio-artifact", "mysql-credentials", "postgresql-credentials", "mlflow-credentials")
-        pipelines = cluster.kfp.list_pipelines(page_size=100).pipelines or []
-        versions = {
-            p.display_name: len(cluster.kfp.list_pipeline_versions(p.pipeline_id).pipeline_versions) for p in pipelines
-        }
-        return {name: cluster.secret(name) for name in secrets}, versions
+State = tuple[dict[str, dict[str, str]], dict[str, int]]
 
-    before = state()
+
+def state(cluster: Cluster) -> State:
+    """What no upgrade may change: the Secrets, and how many versions each pipeline has."""
+    secrets = ("mlpipeline-minio-artifact", "mysql-credentials", "postgresql-credentials", "mlflow-credentials")
+    pipelines = cluster.kfp.list_pipelines(page_size=100).pipelines or []
+    versions = {
+        p.display_name: len(cluster.kfp.list_pipeline_versions(p.pipeline_id).pipeline_versions) for p in pipelines
+    }
+    return {name: cluster.secret(name) for name in secrets}, versions
+
+
+def test_an_upgrade_keeps_secrets_and_uploads_nothing_twice(cluster: Cluster) -> None:
+    before = state(cluster)
     helm(cluster, "upgrade", "sluice", "charts/sluice", "--reuse-values", "--wait", "--timeout", "5m")
     cluster.ready()
-    assert state() == before
+    assert state(cluster) == before
     helm(cluster, "rollback", "sluice", "--wait", "--timeout", "5m")
     cluster.ready()
-    assert state() == before
+    assert state(cluster) == before
+
+
+@pytest.fixture
+def previous_chart(tmp_path: Path) -> Path:
+    """The chart as the commit before the present one has it."""
+    words = ["git", "archive", "--output", str(tmp_path / "chart.tar"), "HEAD^", "charts/sluice"]
+    done = subprocess.run(words, cwd=ROOT, check=False, capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip(f"no previous chart ({done.stderr.strip()}); clone with history: git fetch --unshallow")
+    subprocess.run(["tar", "-xf", "chart.tar"], cwd=tmp_path, check=True)
+    return tmp_path / "charts/sluice"
+
+
+def test_an_upgrade_from_the_previous_commit_s_chart_keeps_all(cluster: Cluster, previous_chart: Path) -> None:
+    before, values = state(cluster), previous_chart.parent / "values.yaml"
+    values.write_text(helm(cluster, "get", "values", "sluice", "--output", "yaml"))
+    wait = ("--values", str(values), "--wait", "--wait-for-jobs", "--timeout", "5m")
+    helm(cluster, "upgrade", "sluice", str(previous_chart), *wait)
+    cluster.ready()
+    helm(cluster, "upgrade", "sluice", "charts/sluice", *wait)
+    cluster.ready()
+    assert state(cluster) == before
 
 
 def test_a_recurring_run_starts_on_its_own(cluster: Cluster) -> None:

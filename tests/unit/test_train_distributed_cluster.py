@@ -1,17 +1,21 @@
 """What the step asks of a cluster, and what it makes of the answers; tests/kind asks a real one."""
 
 import json
+import os
+import signal
 import threading
 from collections.abc import Iterator
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
 
-from components.common.errors import BadInput
+from components.common.errors import BadInput, EnvironmentFault
 from components.train_distributed import explaining
+from components.train_distributed.cluster import train
 from components.train_distributed.observing import Observer, Worker
 from components.train_distributed.settings import Job, Learning, Running, job_from_json
-from components.train_distributed.specs import owners, processes_per_node, train_job
+from components.train_distributed.specs import processes_per_node, reference_to, train_job, workflow_of
 from tests.charts.test_trainer import runtimes
 
 JOB = Job("sluice+s3://sluice/datasets/x", "training/x", Learning(workers=3), 10.0)
@@ -24,7 +28,9 @@ POD = {
 
 def body(name: str = "torch-cpu", pod: Any = POD, **settings: Any) -> dict[str, Any]:
     environment = {"SLUICE_STORE": "sluice+s3://sluice"}
-    return train_job("sluice-train-1", JOB, Running(runtime=name, **settings), runtimes()[name], environment, pod)
+    return train_job(
+        "sluice-train-1", JOB, Running(runtime=name, **settings), runtimes()[name], environment, pod, [workflow_of(pod)]
+    )
 
 
 def test_a_trainjob_says_what_the_runtime_does_not() -> None:
@@ -56,8 +62,57 @@ def test_the_workflow_takes_the_trainjob_along() -> None:
         {key: WORKFLOW[key] for key in ("apiVersion", "kind", "name", "uid")}
     ]
     alone = {"metadata": {"name": "step", "uid": "p"}, "spec": POD["spec"]}
-    assert owners(alone) == [{"apiVersion": "v1", "kind": "Pod", "name": "step", "uid": "p"}]
-    assert body(pod={})["metadata"]["ownerReferences"] == []
+    assert workflow_of(alone) == {"apiVersion": "v1", "kind": "Pod", "name": "step", "uid": "p"}
+    budget = {"metadata": {"name": "run-x", "uid": "b", "labels": {}}}
+    wanted = {"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "name": "run-x", "uid": "b"}
+    assert reference_to(budget) == wanted
+
+
+class Ending:
+    """A TrainJob that is as the test says; it notes what is done to it."""
+
+    def __init__(self, condition: str = "") -> None:
+        self.done: list[Any] = []
+        self.asked = 0
+        self.job = {"status": {"conditions": [{"type": condition, "status": "True", "reason": "x"}]}}
+
+    def get(self, _: str) -> Any:
+        self.asked += 1
+        if self.asked > 1 and self.job["status"]["conditions"][0]["type"] == "":
+            os.kill(os.getpid(), signal.SIGTERM)
+        return self.job if self.asked > 1 else None
+
+    def create(self, _: Any) -> bool:
+        return True
+
+    def delete(self, name: str) -> None:
+        self.done.append(("delete", name))
+
+    def give_to(self, name: str, owners: list[Any]) -> None:
+        self.done.append(("give", name, owners[0]["name"]))
+
+    def pods(self, _: str) -> list[Any]:
+        return []
+
+    def watch_pods(self, _: str) -> Iterator[tuple[str, Any]]:
+        return iter(())
+
+
+@pytest.mark.parametrize(
+    ("condition", "error", "done"),
+    [
+        ("Complete", None, [("give", "sluice-train-1", "run-x")]),
+        ("Failed", EnvironmentFault, [("give", "sluice-train-1", "run-x")]),
+        ("", SystemExit, [("delete", "sluice-train-1")]),
+    ],
+)
+def test_what_has_ended_stays_with_the_run_and_what_is_cancelled_goes(
+    condition: str, error: type[BaseException] | None, done: list[Any]
+) -> None:
+    jobs: Any = Ending(condition)
+    with pytest.raises(error) if error else nullcontext():
+        train(jobs, body(), Running(), workflow_of(POD))
+    assert jobs.done == done
 
 
 def test_a_worker_has_a_process_for_each_gpu() -> None:
@@ -72,7 +127,7 @@ def test_a_runtime_for_something_else_is_refused() -> None:
         body("jax-tpu")
     empty = {"metadata": {}, "spec": {"template": {"spec": {"replicatedJobs": []}}}}
     with pytest.raises(BadInput, match="no container named 'node'"):
-        train_job("x", JOB, Running(), empty, {}, POD)
+        train_job("x", JOB, Running(), empty, {}, POD, [])
 
 
 def pod(rank: int, attempt: int = 0, node: str = "", state: Any = None, conditions: Any = (), made: int = 0) -> Any:
