@@ -30,6 +30,8 @@ export PATH := $(CURDIR)/.tools/bin:$(PATH)
 HERMETIC ?=
 BASES := $(if $(HERMETIC),--base sluice.local/python-torch:3.13 --system-torch)
 
+tool = ln -sf "$$(readlink -f $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/sluice/hermetic/tools/$(1))" .tools/bin/
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo test kind kind-down test-kind lint format install tools bench ui lock clean
@@ -45,7 +47,7 @@ test: lint $(if $(GO),$(TOOLS))  ## Lint, then run all tests that need no cluste
 	$(BIN)/pytest --numprocesses auto --maxprocesses 4
 
 kind: $(BOOTSTRAP) $(if $(GO),$(TOOLS))  ## Bring everything up on a kind cluster; HERMETIC=1 builds all images from packages.
-	@$(if $(HERMETIC),$(BIN)/python platform/hermetic/build.py)
+	@$(if $(HERMETIC),$(BIN)/python platform/hermetic/build.py && { command -v kubectl > /dev/null || $(call tool,kubectl); })
 	@$(BIN)/python platform/images/build.py $(BASES)
 	@$(BIN)/python platform/kind/cluster.py up $(if $(HERMETIC),--hermetic)
 	@tag=$$($(BIN)/python platform/images/build.py $(BASES) --print-tag) && \
@@ -137,4 +139,4 @@ $(TOOLS): | $(BOOTSTRAP)
 	@[ -n "$(GO)" ] || { echo "building $(PROGRAMS) takes Go 1.26 or newer, and none is on the PATH" >&2; exit 1; }
 	@$(BIN)/python platform/hermetic/build.py --programs $(PROGRAMS)
 	@mkdir -p .tools/bin && rm -f .tools/.stamp-* && \
-		for name in $(PROGRAMS); do ln -sf "$$(readlink -f $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/sluice/hermetic/tools/$$name)" .tools/bin/; done && touch $@
+		for name in $(PROGRAMS); do $(call tool,$$name); done && touch $@

@@ -123,13 +123,13 @@ class TrainJobs:
             return None
 
     def give_to(self, name: str, owners: list[Object]) -> None:
-        """Let a TrainJob live as long as one of `owners` does; one that is gone already is left alone."""
+        """Let a TrainJob that has ended live as long as one of `owners` does; where that fails, it says so."""
         try:
-            patch = [{"op": "replace", "path": "/metadata/ownerReferences", "value": owners}]
+            patch = {"metadata": {"ownerReferences": owners}}
             self._custom_call("patch", TRAINJOBS, name, patch)
-        except ApiException as error:
-            if error.status != 404:
-                raise _fault(f"TrainJob {name}", error) from None
+        except (ApiException, EnvironmentFault) as error:
+            said = _message(error) if isinstance(error, ApiException) else error
+            progress(f"TrainJob {name} goes when the run ends: {said}")
 
     def pods(self, name: str) -> list[Object]:
         """The pods of a TrainJob."""

@@ -111,15 +111,15 @@ def _list(table: Table, keys: Keys) -> None:
 
 
 def _link_programs(steps: Steps) -> None:
-    """Keep one link per built program at a path that does not change: ~/.cache/sluice/hermetic/tools/<name>."""
+    """Keep one link per built binary at a path that does not change: ~/.cache/sluice/hermetic/tools/<name>."""
     tools = steps.cache.programs.parent / "tools"
     tools.mkdir(parents=True, exist_ok=True)
     for name in steps.table.programs:
-        binary = steps.folder(name) / name
-        link = tools / name
-        if binary.is_file() and not (link.is_symlink() and link.readlink() == binary):
-            link.unlink(missing_ok=True)
-            link.symlink_to(binary)
+        for binary in steps.folder(name).glob("*"):
+            link = tools / binary.name
+            if not (link.is_symlink() and link.readlink() == binary):
+                link.unlink(missing_ok=True)
+                link.symlink_to(binary)
 
 
 def _trim(steps: Steps) -> None:

@@ -119,7 +119,6 @@ class Cluster:
             "AWS_REGION": "us-east-1",
             "MLFLOW_TRACKING_URI": "http://127.0.0.1:5000",
             "SLUICE_STORE": "s3://sluice",
-            "SLUICE_KFP": "http://127.0.0.1:8888",
         }
 
     def explain(self, folder: Path) -> None:
