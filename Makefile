@@ -58,7 +58,7 @@ kind-down:  ## Remove the kind cluster and all that it holds.
 	@$(BIN)/python platform/kind/cluster.py down
 
 test-kind: $(DEV)  ## Run the tests on the kind cluster (HERMETIC=1 as for kind); ARGS=--keep-cluster leaves it.
-	@HERMETIC=$(HERMETIC) $(BIN)/pytest tests/kind $(ARGS)
+	@HERMETIC=$(HERMETIC) $(BIN)/pytest tests/kind --timeout 1800 $(ARGS)
 
 lint: $(DEV)  ## Check style, types and which package imports which.
 	$(BIN)/ruff check
