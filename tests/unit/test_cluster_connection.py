@@ -38,6 +38,12 @@ def test_a_kfp_that_is_named_needs_no_kubeconfig(monkeypatch: pytest.MonkeyPatch
         assert cluster.kubernetes is None
 
 
+def test_a_context_that_is_named_overrides_it(kubeconfig: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLUICE_KFP", "http://kfp.example:8888/")
+    with pytest.raises(BadInput, match="elsewhere"), connected(Target(context="elsewhere")):
+        pass
+
+
 def test_without_a_kubeconfig_the_ways_out_are_named() -> None:
     with pytest.raises(BadInput, match=r"no cluster is configured.*KUBECONFIG.*SLUICE_KFP"), connected(Target()):
         pass

@@ -1,8 +1,8 @@
 """The way to a cluster's KFP, MLflow and object store, from wherever the command is typed.
 
-With SLUICE_KFP set everything comes from the environment: in a pod, in CI, behind an ingress. Without it the
-kubeconfig leads there: what the release keeps for its steps says where the stores are and who may use them, and
-Services inside the cluster are reached through forwarded ports.
+With SLUICE_KFP set everything comes from the environment: in a pod, in CI, behind an ingress. Without it, or with a
+context that is named, the kubeconfig leads there: what the release keeps for its steps says where the stores are and
+who may use them, and Services inside the cluster are reached through forwarded ports.
 """
 
 import os
@@ -66,7 +66,7 @@ def connected(target: Target) -> Iterator[Cluster]:
         EnvironmentFault: The cluster does not answer, denies access, or kubectl is missing.
     """
     given = os.environ.get(KFP)
-    if given:
+    if given and not target.context:
         yield Cluster(given.rstrip("/"), {}, step_images(os.environ), None)
         return
     kubernetes = Kubernetes(target)
