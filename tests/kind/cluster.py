@@ -76,6 +76,11 @@ class Cluster:
         found = (details.task_details if details else None) or []
         return {str(t.display_name): str(t.state) for t in found if t.state}
 
+    def run_logs(self, run: str) -> str:
+        """What the steps of a run printed, pod by pod."""
+        names = self.kubectl("get", "pods", "--selector", f"pipeline/runid={run}", "--output", "name").split()
+        return "".join(self.kubectl("logs", name, "--container", "main", check=False) for name in names)
+
     def until(self, check: Callable[[], Any], deadline: float, what: str | Callable[[], str]) -> Any:
         """Poll until `check` gives something true; fail with what was waited for, as it is then."""
         end = time.monotonic() + deadline

@@ -112,15 +112,9 @@ def test_a_runtime_that_is_not_there_is_one_line(cluster: Cluster) -> None:
     try:
         run = cluster.submit(PIPELINE, parameters(runtime="torch-gpu"))
         assert cluster.wait(run, 600) == "FAILED"
-        assert "runtime 'torch-gpu' is not in namespace" in step_log(cluster, run) + failure(cluster, run)
+        assert "runtime 'torch-gpu' is not in namespace" in cluster.run_logs(run)
     finally:
         restore_runtime(cluster, "torch-gpu")
-
-
-def failure(cluster: Cluster, run: str) -> str:
-    """The logs of all pods of a run."""
-    names = cluster.kubectl("get", "pods", "--selector", f"pipeline/runid={run}", "--output", "name").split()
-    return "".join(cluster.kubectl("logs", name, "--container", "main", check=False) for name in names)
 
 
 def restore_runtime(cluster: Cluster, name: str) -> None:

@@ -75,13 +75,15 @@ def test_without_mlflow_a_run_ends_with_the_reason_and_registers_nothing(
     cluster: Cluster, store: Store, mlflow_client: Any
 ) -> None:
     before = kept(store, mlflow_client, cluster)
+    run = cluster.submit("lake_to_model", QUICK, options=("--fresh",))
+    begun(cluster, run)
     with outage(cluster, "mlflow"):
-        command = ["submit", "lake_to_model", "--fresh"]
-        command += [word for key, value in QUICK.items() for word in ("-p", f"{key}={value}")]
-        done = cluster.sluice(*command, check=False, timeout=RUN_SECONDS)
-        assert done.returncode == 1, done.stdout
-        assert "MLflow at http://mlflow." in done.stderr
-        assert "failed" in done.stderr
+        another = cluster.sluice("submit", "lake_to_model", check=False)
+        assert another.returncode == 1
+        assert len(another.stderr.strip().splitlines()) == 1, another.stderr
+        assert "Service mlflow" in another.stderr
+        assert cluster.wait(run, RUN_SECONDS) == "FAILED"
+        assert "[sluice] error: MLflow at http://mlflow." in cluster.run_logs(run)
     after = kept(store, mlflow_client, cluster)
     assert (after["versions"], after["aliases"]) == (before["versions"], before["aliases"])
 
