@@ -16,10 +16,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 from minio import Minio
 
 from components.common.stores import Store, open_store
 from tests.sluice_command import Sluice
+
+# A busy machine is no failure: examples may take as long as they do.
+settings.register_profile("sluice", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("sluice")
 
 ROOT = Path(__file__).parents[1]
 START_SECONDS = 30.0

@@ -116,7 +116,7 @@ def test_a_missing_file_is_named(store: Store, folder: Path) -> None:
         read(open_bundle(bundle.uri))
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_changed_byte_is_noticed(store: Store, folder: Path, data: st.DataObject) -> None:
     bundle = publish(store, folder, "dataset", PRODUCER)

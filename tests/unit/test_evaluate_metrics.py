@@ -47,7 +47,7 @@ def sklearns(predictions: Predictions, weights: np.ndarray) -> dict[str, float]:
     }
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     seed=st.integers(0, 10_000),
     rows=st.integers(30, 120),

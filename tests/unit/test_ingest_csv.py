@@ -24,7 +24,7 @@ COLUMNS = {
 }
 HEADER = "id,name,at,day,speed,ok\n"
 GOOD = "1,one,2013-01-01 10:00:00,2013-01-01,1.5,true\n"
-ANY = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+ANY = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def _read(folder: Path, content: bytes | str, columns: dict[str, Column] = COLUMNS) -> list[dict[str, object]]:

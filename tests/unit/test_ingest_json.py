@@ -19,7 +19,7 @@ from components.ingest.source_files import SourceFile
 from tests.unit.random_tables import VALUES, RandomTable, check_refusal, json_bytes, random_tables
 
 COLUMNS = {kind: Column(kind, nullable=True) for kind in VALUES}
-ANY = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+ANY = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 _JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(sorted(VALUES)), inner),

@@ -19,7 +19,7 @@ from tests.unit.random_tables import RandomTable, check_refusal, random_tables, 
 
 URL = "sqlite:///t.db"
 COLUMNS = {"id": Column("int64"), "name": Column("string", nullable=True), "at": Column("timestamp", nullable=True)}
-ANY = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+ANY = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def _make(folder: Path, script: str) -> None:

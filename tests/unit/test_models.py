@@ -86,7 +86,7 @@ ODD_NUMBERS = st.none() | st.floats(allow_nan=True, allow_infinity=True) | st.in
 
 @pytest.mark.parametrize("name", TABLE_NAMES)
 @given(wind=ODD_NUMBERS, weather=st.none() | st.text(max_size=5), carrier=st.none() | st.sampled_from(["C1", "new"]))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_any_value_has_a_forecast(name: str, wind: float | None, weather: str | None, carrier: str | None) -> None:
     row = {"wind": [wind], "empty": [1.5], "constant": [None], "weather": [weather], "carrier": [carrier]}
     proba = fitted(TABLE.name, name).predict_proba(pd.DataFrame(row))
@@ -187,7 +187,7 @@ def test_no_folder_is_no_model(tmp_path: Path) -> None:
 
 @every_model
 @given(data=st.data())
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 def test_a_mutated_model_is_read_or_refused(
     tmp_path_factory: pytest.TempPathFactory, task: str, name: str, data: st.DataObject
 ) -> None:

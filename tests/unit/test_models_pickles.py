@@ -15,7 +15,7 @@ from pathlib import Path
 import joblib
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.numpy import save
 from sklearn.linear_model import LogisticRegression
@@ -117,7 +117,6 @@ def test_a_header_whose_length_reads_as_opcodes_makes_no_pickle() -> None:
     assert "pickle" in pickle_in(data[:8] + data[9:])
 
 
-@settings(deadline=None)
 @given(st.integers(0, 70_000))
 def test_safetensors_are_no_pickles_whatever_their_headers_length(length: int) -> None:
     """The first bytes are the header's length: some lengths look like a pickle's opcodes."""

@@ -7,7 +7,7 @@ import zlib
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
@@ -80,7 +80,6 @@ def test_what_is_no_such_image_is_refused_at_once(data: bytes, named: str) -> No
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1), st.binary(max_size=2), st.binary(max_size=60))
-@settings(deadline=None)
 def test_any_header_with_a_right_checksum_is_decoded_or_refused(
     width: int, height: int, kind: bytes, content: bytes
 ) -> None:

@@ -114,7 +114,7 @@ def test_trees_whose_indices_lead_astray_are_refused(tmp_path: Path, spoil: Call
 
 @pytest.mark.parametrize("name", ["gradient-boosted-trees", "logistic-regression"])
 @given(data=st.data())
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 def test_a_changed_schema_or_array_is_read_or_refused(
     tmp_path_factory: pytest.TempPathFactory, name: str, data: st.DataObject
 ) -> None:

@@ -34,7 +34,7 @@ def definition(table: ibis.Table, plan: list[Stratum], seed: int) -> list[dict[s
     return [{k: v for k, v in row.items() if k != "order"} for row in sorted(taken, key=lambda row: row["id"])]
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     count=st.integers(1, 300),
     mixed=st.randoms(use_true_random=False),

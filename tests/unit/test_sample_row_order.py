@@ -75,7 +75,7 @@ def test_one_bit_of_the_key_changes_half_of_the_order() -> None:
     assert np.abs(flips - 0.5).max() < 0.05
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(keys=st.lists(INT64, min_size=1, max_size=50, unique=True), seed=INT64)
 def test_different_integers_never_tie(keys: list[int], seed: int) -> None:
     found = orders(seed, id=np.array(keys, dtype=np.int64))
@@ -108,7 +108,7 @@ def test_text_keys_are_ordered_by_md5() -> None:
     assert found.tolist() == [hashlib.md5(text.encode()).hexdigest() for text in texts]
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(share=st.fractions(0, Fraction(99, 100)))
 def test_the_bound_leaves_that_share_below(share: Fraction) -> None:
     for column in (pd.Series(np.arange(500)), pd.Series([f"k{i}" for i in range(500)])):

@@ -43,7 +43,7 @@ def test_shares_are_checked() -> None:
             check_shares(shares)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(
     days=st.lists(st.integers(-400, 400), min_size=3, max_size=60).filter(lambda found: len(set(found)) >= 3),
     shares=ANY_SHARES,
@@ -83,7 +83,7 @@ def test_times_that_cannot_be_cut_are_refused() -> None:
         by_time(make([START, None, START + timedelta(days=1)]), "time", SHARES)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(labels=st.lists(st.sampled_from([0, 0, 0, 1, 2]), min_size=1, max_size=200), shares=ANY_SHARES)
 def test_random_parts_keep_each_class_to_the_nearest_row(labels: list[int], shares: tuple[Fraction, ...]) -> None:
     rows = at_random(make(labels=labels), ["id"], "label", shares, 1).to_pyarrow().to_pandas()

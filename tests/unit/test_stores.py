@@ -28,7 +28,7 @@ def test_bytes_come_back_as_they_were(store: Store) -> None:
         assert store.get_bytes("a/b") == data
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(key=names.filter(lambda key: len(key.encode()) < 190), data=st.binary(max_size=64))
 def test_any_key_keeps_its_bytes_and_is_listed(store: Store, key: str, data: bytes) -> None:
     key = f"{secrets.token_hex(4)}/{key}"  # a local store cannot hold both `a` and `a/b`

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import digamma
 from sklearn.metrics import roc_auc_score
@@ -117,7 +117,6 @@ def test_a_single_feature_is_enough() -> None:
             assert candidate.fit(Parts(task, part, part, part), Settings(max_rounds=1)).rounds <= 1
 
 
-@settings(deadline=None)
 @given(st.lists(st.none() | st.text(max_size=3), min_size=1, max_size=400))
 def test_codes_are_in_range_and_do_not_depend_on_the_order_of_rows(values: list[str | None]) -> None:
     task = replace(TABLE, numeric=(), categorical=("weather",))

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from components.common.baselines import Baseline
@@ -80,7 +80,6 @@ def test_a_run_cut_by_the_clock_is_repeated_by_its_number_of_rounds() -> None:
     assert again.kept.round == cut.kept.round
 
 
-@settings(deadline=None)
 @given(st.lists(st.floats(0.01, 3.0), min_size=40, max_size=40), st.integers(1, 6))
 def test_the_model_is_from_the_kept_round_and_none_seen_is_better(losses: list[float], patience: int) -> None:
     found = fit(losses, patience=patience)
