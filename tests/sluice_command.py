@@ -20,4 +20,4 @@ class Sluice:
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "SLUICE_"))}
         environment = kept | {"SLUICE_HOME": str(self.home), "COLUMNS": "140"} | variables
         command = [sys.executable, "-m", "sluice", *words]
-        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=400, check=False)
+        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=900, check=False)

@@ -30,7 +30,7 @@ def again(cluster: Cluster, first_run: Done) -> dict[str, Any]:
 
 def test_the_terminal_tells_the_same_story_as_on_a_laptop(first_run: Done) -> None:
     for step in STEPS:
-        assert re.search(rf"✓ {step} ", first_run.stdout), first_run.stdout
+        assert re.search(rf"[✓=] {step} ", first_run.stdout), first_run.stdout  # = on a cluster that has run it before
     assert re.search(r"promoted|unchanged|refused", first_run.stdout)
     assert "log loss" in first_run.stdout
     assert "sluice lineage flights-late" in first_run.stdout
@@ -39,7 +39,7 @@ def test_the_terminal_tells_the_same_story_as_on_a_laptop(first_run: Done) -> No
 def test_a_second_run_reuses_what_did_not_change(again: dict[str, Any]) -> None:
     reused = {name for name, seconds in again["seconds_by_step"].items() if seconds is None}
     assert {"validate", "prepare", "sample", "split", "train"} <= reused
-    assert again["result"]["decision"] == "unchanged"
+    assert again["result"]["decision"] in ("unchanged", "refused"), "the model of the first run is no new version"
 
 
 def test_a_changed_lake_is_seen_by_every_later_step(cluster: Cluster, again: dict[str, Any], store: Store) -> None:
