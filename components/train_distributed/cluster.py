@@ -4,7 +4,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from components.common.bundles import Bundle
@@ -73,8 +73,9 @@ def train(jobs: TrainJobs, body: Object, running: Running, workflow: Object) -> 
         except Exception:
             _clean_up(jobs, name, workflow)
             raise
-        except BaseException:
-            jobs.delete(name)
+        except BaseException:  # cancelled: without a look first, for there is less than a second
+            with suppress(SluiceError):
+                jobs.delete(name)
             raise
 
 

@@ -36,10 +36,13 @@ def test_the_terminal_tells_the_same_story_as_on_a_laptop(first_run: Done) -> No
     assert "sluice lineage flights-late" in first_run.stdout
 
 
-def test_a_second_run_reuses_what_did_not_change(again: dict[str, Any]) -> None:
+def test_a_second_run_reuses_what_did_not_change(first_run: Done, again: dict[str, Any]) -> None:
     reused = {name for name, seconds in again["seconds_by_step"].items() if seconds is None}
     assert {"validate", "prepare", "sample", "split", "train"} <= reused
-    assert again["result"]["decision"] in ("unchanged", "refused"), "the model of the first run is no new version"
+    assert again["result"]["decision"] in ("unchanged", "refused")
+    registered = re.search(r"flights-late version (\d+)", first_run.stdout)
+    assert registered
+    assert str(again["result"]["version"]) == registered[1], "the same model is no new version"
 
 
 def test_a_changed_lake_is_seen_by_every_later_step(cluster: Cluster, again: dict[str, Any], store: Store) -> None:
