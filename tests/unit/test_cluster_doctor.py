@@ -9,10 +9,12 @@ from sluice.cluster.access import Target
 from sluice.cluster.doctor import examine, trouble
 
 
-def pod(phase: str = "Running", waiting: tuple[str, str] | None = None, **conditions: tuple[str, str]) -> Any:
+def pod(
+    phase: str = "Running", waiting: tuple[str, str] | None = None, reason: str = "", **conditions: tuple[str, str]
+) -> Any:
     state = SimpleNamespace(waiting=SimpleNamespace(reason=waiting[0], message=waiting[1]) if waiting else None)
     container = SimpleNamespace(name="main", image="sluice/platform:0.1.0", state=state)
-    told = [SimpleNamespace(type=t, status=s, message=m, reason="") for t, (s, m) in conditions.items()]
+    told = [SimpleNamespace(type=t, status=s, message=m, reason=reason) for t, (s, m) in conditions.items()]
     status = SimpleNamespace(phase=phase, init_container_statuses=None, container_statuses=[container], conditions=told)
     return SimpleNamespace(metadata=SimpleNamespace(name="ml-pipeline-0"), status=status)
 
@@ -26,6 +28,7 @@ def pod(phase: str = "Running", waiting: tuple[str, str] | None = None, **condit
         (pod("Running", ("CrashLoopBackOff", "back-off")), "container main waits (CrashLoopBackOff: back-off)"),
         (pod("Pending", PodScheduled=("False", "0/2 nodes: Insufficient memory")), "finds no node (0/2 nodes"),
         (pod("Running", Ready=("False", "containers with unready status")), "is not Ready (containers with unready"),
+        (pod("Running", reason="PodCompleted", Ready=("False", "")), ""),
         (pod("Pending", ("ContainerCreating", "")), ""),
     ],
 )

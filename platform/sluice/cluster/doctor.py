@@ -135,7 +135,8 @@ def trouble(pod: Any) -> str:  # noqa: ANN401 - a V1Pod
     for condition in status.conditions or []:
         if condition.type == "PodScheduled" and condition.status == "False":
             return f"pod {name} finds no node ({condition.message}); give the cluster room, or lower the requests"
-        if condition.type == "Ready" and condition.status == "False":
+        ending = condition.reason == "PodCompleted"  # its phase follows
+        if condition.type == "Ready" and condition.status == "False" and not ending:
             return (
                 f"pod {name} is not Ready ({condition.message or condition.reason}); see `kubectl describe pod {name}`"
             )
