@@ -28,3 +28,7 @@ class EnvironmentFault(SluiceError):
     """A service, a disk or a network failed, after bounded retries where they could help."""
 
     exit_code = 1
+
+
+class TrackingFault(EnvironmentFault):
+    """MLflow failed or denies access, after its own bounded retries."""

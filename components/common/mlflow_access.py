@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from components.common.errors import EnvironmentFault
+from components.common.errors import TrackingFault
 from components.common.steps import home
 
 URI = "MLFLOW_TRACKING_URI"
@@ -42,7 +42,7 @@ def mlflow_module() -> Any:  # noqa: ANN401 - MLflow, imported late
     """MLflow, made quiet and pointed at `tracking_uri()`; it neither reads pickles nor reports its use.
 
     Raises:
-        EnvironmentFault: The local database cannot be made.
+        TrackingFault: The local database cannot be made.
     """
     for name, value in _DEFAULTS.items():
         os.environ.setdefault(name, value)
@@ -68,7 +68,7 @@ def tracking_faults() -> Iterator[None]:
     """Turn MLflow's and its transports' failures into ours, naming the server.
 
     Raises:
-        EnvironmentFault: The server is down (after MLflow's own bounded retries) or denies access; its database failed.
+        TrackingFault: The server is down (after MLflow's own bounded retries) or denies access; its database failed.
     """
     import sqlalchemy.exc
     from mlflow.exceptions import MlflowException
@@ -79,11 +79,11 @@ def tracking_faults() -> Iterator[None]:
         code = getattr(error, "error_code", "")
         where = _without_password(tracking_uri())
         if code in ("PERMISSION_DENIED", "UNAUTHENTICATED", "CUSTOMER_UNAUTHORIZED"):
-            raise EnvironmentFault(f"MLflow at {where} denies access; check the user and password") from error
+            raise TrackingFault(f"MLflow at {where} denies access; check the user and password") from error
         if isinstance(error, MlflowException) and code not in ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE"):
             raise
         reason = _without_password(_innermost(error))
-        raise EnvironmentFault(f"MLflow at {where} failed: {reason}; check that it runs, or unset {URI}") from error
+        raise TrackingFault(f"MLflow at {where} failed: {reason}; check that it runs, or unset {URI}") from error
 
 
 def _innermost(error: BaseException) -> str:

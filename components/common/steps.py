@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from components.common.errors import BadInput, EnvironmentFault, SluiceError
+from components.common.errors import BadInput, EnvironmentFault, SluiceError, TrackingFault
 from components.common.manifests import Producer
 from components.common.stores import GUARDED_S3, Store, open_store
 
@@ -164,11 +164,11 @@ def read_message(text: str) -> SluiceError | None:
 def _terminate(name: str, error: SluiceError) -> None:
     print(f"{PROGRESS}error: {error}", flush=True)  # noqa: T201 - a step's standard output is its log
     leave_message(name, error)
-    _tell_tracking()
+    _tell_tracking(patient=not isinstance(error, TrackingFault))
     raise SystemExit(error.exit_code)
 
 
-def _tell_tracking() -> None:
+def _tell_tracking(*, patient: bool = True) -> None:
     from components.common.tracking import fail_pipeline_run  # it stands above this module
 
-    fail_pipeline_run()
+    fail_pipeline_run(patient=patient)

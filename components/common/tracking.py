@@ -82,10 +82,16 @@ def finish_pipeline_run() -> None:
             mlflow.MlflowClient().set_terminated(_pipeline_run(mlflow), "FINISHED")
 
 
-def fail_pipeline_run() -> None:
-    """End the shared run as FAILED, as far as that can be done: the step's own error says more than one from here."""
+def fail_pipeline_run(*, patient: bool = True) -> None:
+    """End the shared run as FAILED, as far as that can be done: the step's own error says more than one from here.
+
+    Args:
+        patient: Try as long as MLflow's settings say; without it only once, for a server that was just given up.
+    """
     if not (_in_shared_run() and os.environ.get(URI)):
         return
+    if not patient:
+        os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "0"  # the process ends after this
     try:
         mlflow = mlflow_module()
         mlflow.MlflowClient().set_terminated(_pipeline_run(mlflow), "FAILED")

@@ -12,6 +12,8 @@ import kfp
 import pytest
 from kubernetes import client, config
 
+from tests.kind.network_policies import Enforcement
+
 ROOT = Path(__file__).parents[2]
 FINAL = ("SUCCEEDED", "FAILED", "CANCELED", "SKIPPED")
 POLL_SECONDS = 1.0
@@ -25,12 +27,21 @@ class Cluster:
         config.load_kube_config(context=self.context)
         self.core, self.apps, self.custom = client.CoreV1Api(), client.AppsV1Api(), client.CustomObjectsApi()
         self.kfp = kfp.Client(host="http://127.0.0.1:8888")
+        self.enforcement: Enforcement | None = None
 
     @staticmethod
     def exists(name: str = "sluice") -> bool:
         """Whether the cluster is there and answers."""
         command = ["kubectl", "--context", f"kind-{name}", "get", "--raw", "/readyz"]
         return subprocess.run(command, check=False, capture_output=True, timeout=30).returncode == 0
+
+    def enforce_network_policies(self) -> None:
+        """See to it that the cluster enforces NetworkPolicies; kind's own nodes do, hermetic ones are made to."""
+        names = [item.metadata.name for item in self.apps.list_namespaced_daemon_set("kube-system").items]
+        if "pod-network" in names:
+            nodes = [node.metadata.name for node in self.core.list_node().items]
+            self.enforcement = Enforcement(self.context, nodes)
+            self.enforcement.start()
 
     def kubectl(self, *arguments: str, check: bool = True, stdin: str | None = None) -> str:
         """Run kubectl in the release's namespace; its standard output."""

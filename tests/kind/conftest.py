@@ -27,8 +27,12 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[Any]) -> 
     report = yield
     if report.failed and "cluster" in getattr(item, "funcargs", {}):
         folder = ROOT / ".sluice/kind-failures" / item.nodeid.split("::")[-1].replace("/", "-")
-        item.funcargs["cluster"].explain(folder)
+        cluster = item.funcargs["cluster"]
+        cluster.explain(folder)
         report.sections.append(("Cluster", f"pods, events and logs are in {folder}"))
+        if cluster.enforcement and cluster.enforcement.dropped:
+            text = "\n".join(f"{count} packets: {what}" for what, count in cluster.enforcement.dropped.most_common())
+            report.sections.append(("NetworkPolicies dropped so far", text))
     return report
 
 
@@ -42,7 +46,10 @@ def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
         subprocess.run(["make", "kind"], cwd=ROOT, check=True, timeout=UP_SECONDS)
     found = Cluster()
     found.ready()
+    found.enforce_network_policies()
     yield found
+    if found.enforcement:
+        found.enforcement.stop()
     if not there and not request.config.getoption("--keep-cluster"):
         subprocess.run(["make", "kind-down"], cwd=ROOT, check=True, timeout=300)
 

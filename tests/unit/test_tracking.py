@@ -13,7 +13,7 @@ import pytest
 from components.common.datasets import write_dataset
 from components.common.errors import BadInput, EnvironmentFault
 from components.common.mlflow_access import mlflow_module, tracking_uri
-from components.common.steps import default_store, producer
+from components.common.steps import default_store, producer, step
 from components.common.tracking import child_run, fail_pipeline_run, finish_pipeline_run, log_dataset, tracked_run
 
 
@@ -146,8 +146,6 @@ def test_of_two_that_open_it_at_once_the_first_counts(in_pods: None, monkeypatch
 
 
 def test_a_step_that_fails_ends_the_shared_run_as_failed(in_pods: None, tmp_path: Path, monkeypatch: Any) -> None:
-    from components.common.steps import step
-
     monkeypatch.setenv("SLUICE_TERMINATION_LOG", str(tmp_path / "log"))
     with pytest.raises(SystemExit), step("validate"):
         raise BadInput("flights: 3 rows break the contract")
@@ -161,3 +159,19 @@ def test_a_tracking_server_that_is_down_hides_no_failure(monkeypatch: pytest.Mon
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     fail_pipeline_run()
+
+
+def test_a_server_that_was_given_up_is_not_waited_for_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("SLUICE_RUN", "4f1c0de0-9a")
+    monkeypatch.setenv("SLUICE_TERMINATION_LOG", str(tmp_path / "log"))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    calls: list[str | None] = []
+    monkeypatch.setattr(
+        "components.common.tracking._pipeline_run",
+        lambda _: calls.append(os.environ.get("MLFLOW_HTTP_REQUEST_MAX_RETRIES")),
+    )
+    with pytest.raises(SystemExit), step("train"), tracked_run("train"):
+        pytest.fail("there is no server")
+    assert calls == ["1", "0"]
+    assert (tmp_path / "log").read_text().startswith("step train failed with exit code 1: MLflow at")
