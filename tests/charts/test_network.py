@@ -7,6 +7,7 @@ import pytest
 from tests.charts.rendering import CASES, Manifest, case, manifests, of_kind, pods
 
 STEP = {"pipelines.kubeflow.org/v2_component": "true"}
+WORKER = {"sluice.dev/training-worker": "true"}
 
 
 def policies(objects: tuple[Manifest, ...], labels: dict[str, str], direction: str) -> Iterator[Manifest]:
@@ -21,17 +22,20 @@ def matches(peer: Manifest, labels: dict[str, str]) -> bool:
     return peer.get("podSelector", {"matchLabels": {"": ""}}).get("matchLabels", {}).items() <= labels.items()
 
 
+def covers(rule: Manifest, port: int) -> bool:
+    """Whether a rule is about this port, or a range that holds it."""
+    return any(p["port"] <= port <= p.get("endPort", p["port"]) for p in rule.get("ports", []))
+
+
 def allowed(objects: tuple[Manifest, ...], client: dict[str, str], server: dict[str, str], port: int) -> bool:
     """Whether both ends let a client's pod call a server's on a port."""
     out = any(
-        port in [p["port"] for p in rule.get("ports", [])]
-        and ("to" not in rule or any(matches(peer, server) for peer in rule["to"]))
+        covers(rule, port) and ("to" not in rule or any(matches(peer, server) for peer in rule["to"]))
         for policy in policies(objects, client, "Egress")
         for rule in policy["spec"].get("egress", [])
     )
     into = any(
-        port in [p["port"] for p in rule.get("ports", [])]
-        and any(matches(peer, client) for peer in rule.get("from", []))
+        covers(rule, port) and any(matches(peer, client) for peer in rule.get("from", []))
         for policy in policies(objects, server, "Ingress")
         for rule in policy["spec"].get("ingress", [])
     )
@@ -39,8 +43,8 @@ def allowed(objects: tuple[Manifest, ...], client: dict[str, str], server: dict[
 
 
 def labels_of(objects: tuple[Manifest, ...], name: str) -> dict[str, str]:
-    if name == "step":
-        return STEP
+    if name in ("step", "worker"):
+        return STEP if name == "step" else WORKER
     return next(t["metadata"]["labels"] for full, t in pods(objects) if full.split()[1] == name)
 
 
@@ -63,11 +67,15 @@ ARROWS = {
     ("step", "metadata-grpc", 8080): True,
     ("step", "minio", 9000): True,
     ("step", "mlflow", 5000): True,
+    ("worker", "minio", 9000): True,
+    ("worker", "worker", 29500): True,
     # What must stay shut.
     ("step", "mysql", 3306): False,
     ("step", "postgresql", 5432): False,
     ("step", "ml-pipeline-ui", 3000): False,
     ("step", "step", 8080): False,
+    ("worker", "mlflow", 5000): False,
+    ("worker", "ml-pipeline", 8888): False,
     ("mlflow", "mysql", 3306): False,
     ("minio", "mysql", 3306): False,
     ("ml-pipeline-ui", "mysql", 3306): False,
@@ -121,6 +129,18 @@ def test_entry_points_bound_who_reaches_what_is_exposed() -> None:
     assert rule["from"] == [
         {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "ingress-nginx"}}},
     ]
+
+
+def test_on_kind_only_what_lies_outside_the_pods_network_enters_through_the_nodes_ports() -> None:
+    """So that the tests on kind would miss an arrow between pods."""
+    outside = {"ipBlock": {"cidr": "0.0.0.0/0", "except": ["10.244.0.0/16"]}}
+    exposed = {
+        policy["metadata"]["name"]
+        for policy in of_kind(case("kind"), "NetworkPolicy")
+        for rule in policy["spec"].get("ingress") or []
+        if outside in rule.get("from", [])
+    }
+    assert exposed == {"ml-pipeline", "ml-pipeline-ui", "minio", "mlflow"}
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from ipaddress import IPv4Network, ip_network
+from ipaddress import IPv4Network
 from typing import Any
 
 import urllib3
@@ -160,12 +160,14 @@ def _peers(
 
 
 def _without(cidr: str, holes: Iterable[str]) -> list[IPv4Network]:
+    if ":" in cidr:  # the nodes' pods have IPv4 addresses
+        return []
     found = [IPv4Network(cidr)]
-    for hole in map(ip_network, holes):
+    for hole in map(IPv4Network, holes):
         found = [
             part
             for network in found
-            for part in (network.address_exclude(hole) if hole.subnet_of(network) else [network])  # type: ignore[arg-type]
+            for part in (network.address_exclude(hole) if hole.subnet_of(network) else [network])
         ]
     return found
 

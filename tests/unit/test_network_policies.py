@@ -70,7 +70,7 @@ def test_a_named_port_is_the_called_pods() -> None:
 
 
 def test_a_block_is_open_but_for_its_exceptions() -> None:
-    rule = {"to": [{"ipBlock": {"cidr": "10.0.0.0/30", "except": ["10.0.0.1/32"]}}]}
+    rule = {"to": [{"ipBlock": {"cidr": "10.0.0.0/30", "except": ["10.0.0.1/32"]}}, {"ipBlock": {"cidr": "::/0"}}]}
     found = lines(policy({"kind": "step"}, policyTypes=["Egress"], egress=[rule]))
     blocks = {line.split(" -d ")[1].split()[0] for line in found if " -d " in line and line.endswith("RETURN")}
     assert blocks == {"10.0.0.0/32", "10.0.0.2/31"}
