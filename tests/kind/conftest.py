@@ -16,10 +16,18 @@ from components.common.stores import Store, open_store
 from tests.kind.cluster import ROOT, Cluster
 
 UP_SECONDS = 3600  # hermetic images from an empty cache included
+# The release first, then what fills KFP's cache for the tests after it, and last what breaks the platform.
+ORDER = ("release", "runs", "network_policies", "distributed", "accelerators", "platform_faults")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--keep-cluster", action="store_true", help="leave the kind cluster when the tests end")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = [item for item in items if item.path.parent.name == "kind"]
+    rest = [item for item in items if item not in here]
+    items[:] = rest + sorted(here, key=lambda item: ORDER.index(item.path.stem.removeprefix("test_")))
 
 
 @pytest.hookimpl(wrapper=True)

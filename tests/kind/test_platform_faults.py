@@ -17,7 +17,7 @@ from tests.kind.cluster import ROOT, Cluster
 from tests.kind.test_release import helm
 
 pytestmark = pytest.mark.usefixtures("lake")
-QUICK = {"sample_fraction": 0.03, "seconds_per_candidate": 120}
+QUICK = {"sample_fraction": 0.03, "seconds_per_candidate": 120, "candidates": ["logistic-regression"]}
 OUTAGE_SECONDS = 60.0
 RUN_SECONDS = 1200.0
 BACK_SECONDS = 420.0
