@@ -31,7 +31,7 @@ CASES = {
     "a-step": (
         STEP,
         {
-            "minio:9000": "open",
+            "minio-service:9000": "open",
             "mlflow:5000": "open",
             "ml-pipeline:8888": "open",
             "metadata-grpc-service:8080": "open",
@@ -41,7 +41,7 @@ CASES = {
     ),
     "a-stranger": (
         {},
-        dict.fromkeys(("minio:9000", "mlflow:5000", "ml-pipeline:8888", "mysql:3306", "postgresql:5432"), "closed"),
+        dict.fromkeys(("minio-service:9000", "mlflow:5000", "ml-pipeline:8888", "mysql:3306", "postgresql:5432"), "closed"),
     ),
 }
 
