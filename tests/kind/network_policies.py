@@ -19,6 +19,7 @@ import urllib3
 from kubernetes import client, config
 
 CHAIN = "SLUICE-POLICY"
+SERVICES = "10.96.0.0/16"  # kind's; what still goes to a Service here has no pod behind it, and kube-proxy refuses it
 POLL_SECONDS = 0.5
 ALIVE = "status.phase!=Succeeded,status.phase!=Failed"
 Json = dict[str, Any]
@@ -98,7 +99,7 @@ def rules(pods: Sequence[Pod], namespaces: Mapping[str, Mapping[str, str]], poli
             lines += sorted(allowed)
             lines.append(f'-A {chain} -m comment --comment "{direction} of {pod.name}" -j DROP')
     replies = f"-A {CHAIN} -m conntrack --ctstate ESTABLISHED,RELATED -j RETURN"
-    return "\n".join(["*filter", *chains, replies, *jumps, *lines, "COMMIT", ""])
+    return "\n".join(["*filter", *chains, replies, f"-A {CHAIN} -d {SERVICES} -j RETURN", *jumps, *lines, "COMMIT", ""])
 
 
 def _concerns(policy: Json, pod: Pod, direction: str) -> bool:

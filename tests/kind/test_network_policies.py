@@ -41,7 +41,9 @@ CASES = {
     ),
     "a-stranger": (
         {},
-        dict.fromkeys(("minio-service:9000", "mlflow:5000", "ml-pipeline:8888", "mysql:3306", "postgresql:5432"), "closed"),
+        dict.fromkeys(
+            ("minio-service:9000", "mlflow:5000", "ml-pipeline:8888", "mysql:3306", "postgresql:5432"), "closed"
+        ),
     ),
 }
 
