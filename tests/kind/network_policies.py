@@ -10,7 +10,6 @@ import subprocess
 import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network
 from typing import Any
@@ -134,8 +133,7 @@ def _matches(
             else:
                 for each in called:
                     if (number, protocol) in each.ports:
-                        there = where or f" {'-d' if direction == 'Egress' else other} {each.address}/32"
-                        to = where if direction == "Ingress" else there
+                        to = f" -d {each.address}/32" if direction == "Egress" and not where else where
                         yield f"{to} -p {protocol.lower()} --dport {each.ports[number, protocol]}"
 
 
@@ -177,15 +175,18 @@ class Enforcement(threading.Thread):
     """Keeps the policies of a kind cluster as rules on its nodes, from `start` to `stop`.
 
     A new pod is open until its address is known, half a second or so: while its first init container runs.
-    `dropped` counts the packets that were, by direction and pod.
     """
 
     def __init__(self, context: str, nodes: Sequence[str]) -> None:
         super().__init__(name="network policies", daemon=True)
-        self.dropped: Counter[str] = Counter()
         self._core = client.CoreV1Api(config.new_client_from_config(context=context))
         self._network = client.NetworkingV1Api(self._core.api_client)
         self._nodes, self._applied, self._ended = list(nodes), "", threading.Event()
+        self._dropped: Counter[str] = Counter()  # by rules that were replaced since
+
+    def dropped(self) -> Counter[str]:
+        """How many packets the policies have dropped until now, by direction and pod."""
+        return sum((self._counted(node) for node in self._nodes), self._dropped.copy())
 
     def run(self) -> None:
         while not self._ended.wait(POLL_SECONDS):
@@ -215,15 +216,23 @@ class Enforcement(threading.Thread):
     def _apply(self, wanted: str) -> None:
         # same-node traffic crosses a bridge, which asks iptables only where it is told to
         script = f"""set -e
-        iptables-save -c -t filter | grep -e '-A {CHAIN}-.*-j DROP' || true
         sysctl -qw net.bridge.bridge-nf-call-iptables=1
         iptables-restore --noflush
         for from in FORWARD INPUT; do iptables -C $from -j {CHAIN} 2> /dev/null || iptables -I $from -j {CHAIN}; done"""
         for node in self._nodes:
-            command = ["docker", "exec", "-i", node, "bash", "-c", script]
-            done = subprocess.run(command, input=wanted, check=True, capture_output=True, text=True, timeout=60)
-            for line in done.stdout.splitlines():
-                with suppress(ValueError):
-                    packets = int(line[1:].partition(":")[0])
-                    if packets:
-                        self.dropped[line.split('"')[1]] += packets
+            self._dropped += self._counted(node)
+            _on(node, script, wanted)
+
+    def _counted(self, node: str) -> Counter[str]:
+        """The packets that the present rules of a node have dropped."""
+        found: Counter[str] = Counter()
+        for line in _on(node, "iptables-save -c -t filter").splitlines():
+            if f" -A {CHAIN}-" in line and line.endswith("-j DROP"):
+                found[line.split('"')[1]] += int(line[1:].partition(":")[0])
+        return +found  # without the zeros
+
+
+def _on(node: str, script: str, given: str = "") -> str:
+    """What a script says on a node, with the text `given` as its input."""
+    command = ["docker", "exec", "-i", node, "bash", "-c", script]
+    return subprocess.run(command, input=given, check=True, capture_output=True, text=True, timeout=60).stdout
