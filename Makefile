@@ -28,7 +28,8 @@ export PATH := $(CURDIR)/.tools/bin:$(PATH)
 
 # `make kind` on a machine that reaches no image registry: HERMETIC=1 builds every image from package registries first.
 HERMETIC ?=
-BASES := $(if $(HERMETIC),--base sluice.local/python-torch:3.13 --system-torch)
+BASES := $(if $(HERMETIC),--base sluice.local/python-torch:3.13 --system-torch --kfp-driver sluice.local/kfp-driver:2.14.3)
+OWN_IMAGES := python-tabular python-torch platform kfp-driver
 
 tool = ln -sf "$$(readlink -f $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/sluice/hermetic/tools/$(1))" .tools/bin/
 
@@ -51,7 +52,7 @@ kind: $(BOOTSTRAP) $(if $(GO),$(TOOLS))  ## Bring everything up on a kind cluste
 	@$(BIN)/python platform/images/build.py $(BASES)
 	@$(BIN)/python platform/kind/cluster.py up $(if $(HERMETIC),--hermetic)
 	@tag=$$($(BIN)/python platform/images/build.py $(BASES) --print-tag) && \
-		$(BIN)/python platform/kind/cluster.py load sluice/python-tabular:$$tag sluice/python-torch:$$tag sluice/platform:$$tag && \
+		$(BIN)/python platform/kind/cluster.py load $(OWN_IMAGES:%=sluice/%:$$tag) && \
 		$(BIN)/python platform/kind/release.py --tag $$tag $(if $(HERMETIC),--hermetic)
 
 kind-down:  ## Remove the kind cluster and all that it holds.

@@ -68,8 +68,8 @@ def baked(table: Table) -> list[str]:
 
 
 def finished(table: Table) -> list[str]:
-    """Return the names of the images that are used as they are: the node, and the bases of our own images."""
-    return [name for name in ("node", "python", "python-torch") if name in table.images]
+    """Return the names of the images that are used as they are: the node, and what our own images are made from."""
+    return [name for name in ("node", "kfp-driver", "python", "python-torch") if name in table.images]
 
 
 def digest(parts: Any) -> str:  # noqa: ANN401 - whatever JSON can hold

@@ -16,7 +16,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-IMAGES = {"tabular": "python-tabular", "torch": "python-torch", "platform": "platform"}
+IMAGES = {"tabular": "python-tabular", "torch": "python-torch", "platform": "platform", "kfp-driver": "kfp-driver"}
+OWN_STAGE = ("kfp-driver",)  # the others share the Dockerfile's last one
 CONTENT = ("pyproject.toml", "README.md", "LICENSE", "requirements", "components", "pipelines", "platform/sluice")
 DIGEST_CHARACTERS = 12
 
@@ -84,14 +85,15 @@ def image_id(reference: str) -> str:
     return docker("image", "ls", "--no-trunc", "--quiet", reference).strip()
 
 
-def build(image: str, reference: str, base: str, torch: str) -> None:
+def build(image: str, reference: str, base: str, torch: str, kfp_driver: str) -> None:
     """Build one image.
 
     Args:
-        image: `tabular`, `torch` or `platform`.
+        image: `tabular`, `torch`, `platform` or `kfp-driver`.
         reference: Its name and tag.
         base: The image it stands on.
         torch: `wheel` or `system`, where the torch image has its torch from.
+        kfp_driver: The image that has KFP's driver.
 
     Raises:
         ImageError: The build fails; Docker's own output stands above it.
@@ -101,11 +103,13 @@ def build(image: str, reference: str, base: str, torch: str) -> None:
         "IMAGE": image,
         "BASE_IMAGE": base,
         "TORCH": torch,
+        "KFP_DRIVER": kfp_driver,
         "VERSION": version(),
         "COMMIT": commit.stdout.strip() or "unknown",
     }
     settings = [part for key, value in arguments.items() for part in ("--build-arg", f"{key}={value}")]
-    command = ["build", "--network", "host", "--progress", "plain", "--tag", reference, *settings]
+    target = ["--target", image] if image in OWN_STAGE else []
+    command = ["build", "--network", "host", "--progress", "plain", "--tag", reference, *settings, *target]
     docker(*command, "--file", "platform/images/Dockerfile", ".", quiet=False)
 
 
@@ -114,12 +118,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Build Sluice's images; what is there already is not built again.")
     parser.add_argument("--base", default="docker.io/library/python:3.13-slim-trixie", help="image to stand on")
     parser.add_argument("--system-torch", action="store_true", help="take the torch of --base's own Python")
+    parser.add_argument("--kfp-driver", default="ghcr.io/kubeflow/kfp-driver:2.17.0", help="image of KFP's driver")
     parser.add_argument("--prefix", default="sluice", help="what stands before the images' names")
     parser.add_argument("--tag", default="", help="instead of the tag that follows the content")
     parser.add_argument("--print-tag", action="store_true", help="print the tag and build nothing")
     chosen = parser.parse_args()
     torch = "system" if chosen.system_torch else "wheel"
-    tag = chosen.tag or content_tag({"base": image_id(chosen.base) or chosen.base, "torch": torch})
+    ids = {"base": chosen.base, "kfp-driver": chosen.kfp_driver}
+    tag = chosen.tag or content_tag({key: image_id(name) or name for key, name in ids.items()} | {"torch": torch})
     if chosen.print_tag:
         print(tag)
         return
@@ -127,7 +133,7 @@ def main() -> None:
         reference, started = f"{chosen.prefix}/{name}:{tag}", time.monotonic()
         found = image_id(reference)
         if not found:
-            build(image, reference, chosen.base, torch)
+            build(image, reference, chosen.base, torch, chosen.kfp_driver)
         done = "there already" if found else f"built in {time.monotonic() - started:.0f} s"
         print(f"[{number}/{len(IMAGES)}] {reference}: {done}", flush=True)
 

@@ -15,6 +15,8 @@ import yaml
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "charts/sluice"
 NAMESPACE = "sluice"
+# What the clusters of `make kind` serve beyond helm's own list.
+SERVED = ("--api-versions", "admissionregistration.k8s.io/v1beta1/MutatingAdmissionPolicy")
 Manifest = dict[str, Any]
 
 # Every way that the values files are used. What one of them needs beside it stands here too.
@@ -33,6 +35,7 @@ SETTINGS = {
     "replicas": ("kfp.apiServer.replicas=2", "kfp.ui.replicas=3"),
     "proxy": ("kfp.metadata.gateway.program=grpcwebproxy", "minio.browser=true"),
     "ingress": ("ingress.enabled=true", "ingress.host=kfp.example.org", "ingress.tlsSecret=tls", "ingress.className=x"),
+    "agent": ("kfp.driver.inAgent=true",),
     "foreign-kfp": (
         "kfp.enabled=false",
         "mysql.enabled=false",
@@ -52,9 +55,9 @@ def program(name: str) -> str:
     return found
 
 
-def helm(*words: str) -> subprocess.CompletedProcess[str]:
+def helm(*words: str, served: tuple[str, ...] = SERVED) -> subprocess.CompletedProcess[str]:
     """Run `helm template` on the chart; it sees no cluster."""
-    command = [program("helm"), "template", "sluice", str(CHART), "--namespace", NAMESPACE, *words]
+    command = [program("helm"), "template", "sluice", str(CHART), "--namespace", NAMESPACE, *served, *words]
     own = {"KUBECONFIG": "/dev/null"}
     return subprocess.run(command, check=False, capture_output=True, text=True, timeout=60, env=os.environ | own)
 

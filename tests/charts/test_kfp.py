@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from tests.charts.rendering import CASES, SETTINGS, Manifest, case, manifests, named, of_kind
+from tests.charts.rendering import CASES, ROOT, SETTINGS, Manifest, case, manifests, named, of_kind
 
 
 def config(objects: tuple[Manifest, ...]) -> dict[str, Any]:
@@ -23,6 +23,16 @@ def test_the_mlflow_plugin_logs_in_to_our_mlflow() -> None:
 def test_without_the_plugin_the_configuration_names_none() -> None:
     assert "plugins" not in config(case("hermetic"))
     assert not [s for s in of_kind(case("hermetic"), "Secret") if s["metadata"]["name"] == "kfp-mlflow-credentials"]
+
+
+def test_the_image_of_an_agent_s_drivers_is_made_from_the_release_s_own_driver() -> None:
+    def driver(name: str) -> str:
+        (container,) = named(case(name), "Deployment", "ml-pipeline")["spec"]["template"]["spec"]["containers"]
+        return next(str(env["value"]) for env in container["env"] if env["name"] == "V2_DRIVER_IMAGE")
+
+    for path, name in {"platform/images/Dockerfile": "default", "platform/images/build.py": "default",
+                       "Makefile": "hermetic"}.items():  # fmt: skip
+        assert driver(name) in (ROOT / path).read_text(), path
 
 
 def test_no_samples_are_loaded() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.charts.rendering import CASES, CHART, NAMESPACE, SETTINGS, flags, program
+from tests.charts.rendering import CASES, CHART, NAMESPACE, SERVED, SETTINGS, flags, program
 
 CARRIER = """apiVersion: v1
 kind: ConfigMap
@@ -29,7 +29,7 @@ def chart(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def notes(chart: Path, files: tuple[str, ...] = (), settings: tuple[str, ...] = ()) -> str:
     command = [program("helm"), "template", "sluice", str(chart), "--namespace", NAMESPACE]
-    command += ["--show-only", "templates/printed.yaml", *flags(files, settings)]
+    command += ["--show-only", "templates/printed.yaml", *SERVED, *flags(files, settings)]
     done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     return str(yaml.safe_load(done.stdout)["data"]["notes"])

@@ -66,7 +66,7 @@ def test_pods_use_accounts_that_the_chart_makes(rendered: tuple[Manifest, ...]) 
     made = {item["metadata"]["name"] for item in rendered if item["kind"] == "ServiceAccount"}
     used = {template["spec"]["serviceAccountName"] for _, template in pods(rendered)}
     assert used <= made
-    assert made - used <= {"pipeline-runner", "training-worker"}
+    assert made - used <= {"pipeline-runner", "training-worker", "kfp-driver-executor-plugin"}
 
 
 def test_images_are_pinned(rendered: tuple[Manifest, ...]) -> None:

@@ -64,3 +64,13 @@ def test_steps_can_do_little() -> None:
     }
     (secrets,) = [rule for rule in role["rules"] if rule["resources"] == ["secrets"]]
     assert secrets["resourceNames"] == ["mlpipeline-minio-artifact"]
+
+
+def test_drivers_of_an_agent_can_do_less_than_steps() -> None:
+    """They read no Secret; the launcher does, in the step's pod."""
+    role = named(manifests(settings=("kfp.driver.inAgent=true",)), "Role", "kfp-driver-executor-plugin")
+    assert {resource for rule in role["rules"] for resource in rule["resources"]} == {
+        "configmaps",
+        "persistentvolumeclaims",
+        "pods",
+    }

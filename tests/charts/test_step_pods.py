@@ -1,4 +1,4 @@
-"""What Argo and KFP are told to lay over steps' pods, which no template of the chart holds."""
+"""What Argo and KFP are told to lay over the pods of workflows, which no template of the chart holds."""
 
 import re
 from typing import Any
@@ -7,7 +7,7 @@ import yaml
 
 from tests.charts.rendering import CASES, Manifest, case, manifests, named
 
-EXPRESSION = re.compile(r'\{\{= pod\.name matches "([^"]+)" \? "(.*?)" : "" \}\}')
+EXPRESSION = re.compile(r'\{\{= pod\.name matches "([^"]+)" \? "(.*?)" : "(.*?)" \}\}')
 
 
 def controller_config(objects: tuple[Manifest, ...]) -> dict[str, Any]:
@@ -21,7 +21,7 @@ def patch(objects: tuple[Manifest, ...], pod: str) -> dict[str, Any]:
     (found,) = [EXPRESSION.search(text)]
     assert found, text
     assert "}}" not in found[0][:-2], "Argo ends an expression at the first two closing braces"
-    result = found[2] if re.search(found[1], pod) else ""
+    result = found[2].replace("\\n", "\n") if re.search(found[1], pod) else found[3]
     return dict(yaml.safe_load(text.replace(found[0], result)))
 
 
@@ -60,6 +60,71 @@ def test_only_steps_get_kfp_s_launcher() -> None:
     }.items():
         containers = {item["name"] for item in patch(manifests(), pod)["initContainers"]}
         assert containers == ({"init", "kfp-launcher"} if has else {"init"}), pod
+
+
+def test_an_agent_s_patch_is_sound_before_its_expression_is_read() -> None:
+    """Argo reads no expressions there: it lays the patch over an agent's pod as it stands."""
+    raw = yaml.safe_load(controller_config(manifests())["workflowDefaults"]["spec"]["podSpecPatch"])
+    assert raw == patch(manifests(), "p-abc12-system-dag-driver-1")
+
+
+def agent_container(name: str) -> dict[str, Any]:
+    """The container that Argo puts into agents' pods."""
+    plugin = named(case(name), "ConfigMap", "kfp-driver-executor-plugin")
+    assert plugin["metadata"]["labels"]["workflows.argoproj.io/configmap-type"] == "ExecutorPlugin"
+    return dict(yaml.safe_load(plugin["data"]["sidecar.container"]))
+
+
+def test_the_drivers_of_an_agent_are_restricted_too() -> None:
+    for name in ("agent", "kind", "hermetic"):
+        container = agent_container(name)
+        context = container["securityContext"]
+        assert restricted({key: context.pop(key) for key in tuple(context) if key[:3] in ("all", "rea", "cap")})
+        assert context == {
+            "runAsNonRoot": True,
+            "runAsUser": 65532,
+            "runAsGroup": 65532,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        }
+        for kind in ("requests", "limits"):
+            assert {"cpu", "memory", "ephemeral-storage"} <= set(container["resources"][kind])
+        assert container["volumeMounts"] == [{"name": "sluice-tmp", "mountPath": "/tmp"}]
+
+
+def test_the_plugin_answers_where_argo_asks() -> None:
+    from sluice.cluster.driver_plugin import NAME, PORT
+
+    container = agent_container("kind")
+    assert container["name"] == NAME
+    assert container["ports"] == [{"containerPort": PORT}]
+
+
+def test_the_plugin_has_what_kfp_s_mlflow_plugin_reads_in_drivers() -> None:
+    """KFP 2.17 gives drivers MLflow's account from this Secret."""
+    env = {each["name"]: each.get("valueFrom", {}) for each in agent_container("agent")["env"]}
+    for key in ("username", "password"):
+        source = env[f"MLFLOW_TRACKING_{key.upper()}"]["secretKeyRef"]
+        assert source == {"name": "kfp-mlflow-credentials", "key": key, "optional": True}
+    assert "MLFLOW_TRACKING_PASSWORD" not in {each["name"] for each in agent_container("hermetic")["env"]}
+
+
+def test_drivers_stay_pods_unless_asked() -> None:
+    assert not [item for item in manifests() if "Admission" in item["kind"]]
+    for item in case("agent"):
+        if item["kind"] == "MutatingAdmissionPolicy":
+            assert item["spec"]["failurePolicy"] == "Ignore", "without the policy drivers are pods, and runs go on"
+            selected = item["spec"]["matchConstraints"]["namespaceSelector"]["matchLabels"]
+            assert selected == {"kubernetes.io/metadata.name": "sluice"}
+
+
+def test_agents_find_the_tokens_that_argo_mounts() -> None:
+    """Argo, util/secrets: TokenNameForServiceAccount."""
+    objects = case("agent")
+    for account in ("pipeline-runner", "kfp-driver-executor-plugin"):
+        named(objects, "ServiceAccount", account)
+        secret = named(objects, "Secret", f"{account}.service-account-token")
+        assert secret["type"] == "kubernetes.io/service-account-token"
+        assert secret["metadata"]["annotations"] == {"kubernetes.io/service-account.name": account}
 
 
 def test_steps_have_a_folder_to_write_to() -> None:

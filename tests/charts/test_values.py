@@ -68,6 +68,13 @@ def test_the_plugin_is_refused_where_kfp_has_none() -> None:
     assert "kfp.mlflowPlugin.enabled with KFP 2.14.3, which has no such plugin" in done.stderr
 
 
+def test_drivers_in_agents_are_refused_where_nothing_puts_them_there() -> None:
+    done = helm(*flags((), ("kfp.driver.inAgent=true",)), served=())
+    assert "kfp.driver.inAgent with a cluster that serves no MutatingAdmissionPolicy" in done.stderr
+    done = helm(*flags((), ("kfp.driver.inAgent=true", "argo.enabled=false")))
+    assert "kfp.driver.inAgent without argo.enabled" in done.stderr
+
+
 @pytest.mark.parametrize(("setting", "named"), SLIPS.items())
 def test_a_slip_is_refused_by_name(setting: str, named: str) -> None:
     done = helm(*flags((), (setting,)))

@@ -17,7 +17,7 @@ from tests.kind.cluster import ROOT, Cluster
 from tests.kind.test_release import helm
 
 pytestmark = pytest.mark.usefixtures("lake")
-QUICK = {"sample_fraction": 0.03, "seconds_per_candidate": 120, "candidates": ["logistic-regression"]}
+QUICK = {"sample_fraction": 0.03, "seconds_per_candidate": 120, "candidates": ["heuristic", "logistic-regression"]}
 OUTAGE_SECONDS = 60.0
 RUN_SECONDS = 1200.0
 BACK_SECONDS = 420.0
@@ -61,9 +61,11 @@ def kept(store: Store, mlflow_client: Any, cluster: Cluster) -> dict[str, Any]:
     }
 
 
-def test_a_run_outlives_an_object_store_that_is_down_for_a_minute(cluster: Cluster) -> None:
+def test_a_run_outlives_its_agent_and_an_object_store_that_is_down_for_a_minute(cluster: Cluster) -> None:
     run = cluster.submit("lake_to_model", QUICK, options=("--fresh",))
     begun(cluster, run)
+    agents = ("pods", "--selector", f"pipeline/runid={run},workflows.argoproj.io/component=agent")
+    assert "deleted" in cluster.kubectl("delete", *agents, "--wait=false")
     with outage(cluster, "minio"):
         end = time.monotonic() + OUTAGE_SECONDS
         cluster.until(lambda: time.monotonic() >= end, OUTAGE_SECONDS + 10, "the outage to have lasted a minute")

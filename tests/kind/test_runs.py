@@ -45,6 +45,21 @@ def test_a_second_run_reuses_what_did_not_change(first_run: Done, again: dict[st
     assert str(again["result"]["version"]) == registered[1], "the same model is no new version"
 
 
+def test_the_drivers_of_a_run_share_one_pod(cluster: Cluster, again: dict[str, Any]) -> None:
+    """It is gone with the run; the drivers' tasks stay in the workflow, with what they decided."""
+    label = f"pipeline/runid={again['run']}"
+    own = ("-l", label)
+    assert "driver" not in cluster.kubectl("get", "pods", *own, "-o", "name")
+    nodes = json.loads(cluster.kubectl("get", "workflows", *own, "-o", "json"))["items"][0]["status"]["nodes"].values()
+    drivers = [node for node in nodes if node["displayName"].endswith("-driver")]
+    assert len(drivers) == len(STEPS) + 1
+    assert {node["type"] for node in drivers} == {"Plugin"}
+    assert all(node["outputs"]["parameters"] for node in drivers)
+    cluster.until(
+        lambda: "-agent" not in cluster.kubectl("get", "pods", *own, "-o", "name"), 60, "the agent to be gone"
+    )
+
+
 def test_a_changed_lake_is_seen_by_every_later_step(cluster: Cluster, again: dict[str, Any], store: Store) -> None:
     """KFP's cache must not serve results of the old data under the same names."""
     victim = next(key for key in store.keys("lakes/flights/weather/") if key.endswith(".csv"))

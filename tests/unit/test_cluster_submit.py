@@ -2,6 +2,7 @@
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from components.common.errors import BadInput, EnvironmentFault
 from components.common.images import step_images
 from components.common.stores import open_store
 from sluice.catalog import find_pipeline
+from sluice.cluster.access import Kubernetes, Target
 from sluice.cluster.connection import Cluster
 from sluice.cluster.spec import compile_for_cluster
 from sluice.cluster.submit import Order, finish, start
@@ -132,6 +134,25 @@ def test_an_image_that_cannot_be_had_ends_the_wait(
     ended(server, "RUNNING", **{"split-driver": node("Succeeded"), "split": node("Running"), "split.executor": waiting})
     with pytest.raises(EnvironmentFault, match=r"step split cannot start: ImagePullBackOff.*python-tabular:0\.1\.0"):
         follow(cluster, io.StringIO())
+
+
+@pytest.mark.usefixtures("kubeconfig")
+def test_a_pod_of_no_step_that_lacks_its_image_ends_the_wait_too(
+    cluster: Cluster, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pod that the run's drivers share stands for no node of the workflow."""
+    monkeypatch.setattr("sluice.cluster.following.STUCK_SECONDS", 0.0)
+    monkeypatch.setattr("sluice.cluster.following.ASK_PODS_SECONDS", 0.0)
+    monkeypatch.setattr("sluice.cluster.following.PAUSE_SECONDS", 0.01)
+    state = {"waiting": {"reason": "ErrImagePull", "message": "no such image sluice/kfp-driver:0.1.0"}}
+    container = {"name": "kfp-driver", "image": "a", "imageID": "", "ready": False, "restartCount": 0, "state": state}
+    pod = {"metadata": {"name": "a-123-agent"}, "status": {"containerStatuses": [container]}}
+    server.answers["/api/v1/namespaces/sluice/pods"] = (200, {"items": [pod]})
+    ended(server, "RUNNING", **{"split-driver": node("Pending")})
+    reachable = replace(cluster, kubernetes=Kubernetes(Target()))
+    named = "a pod of the run cannot start: a-123-agent: ErrImagePull: no such image sluice/kfp-driver:0.1.0"
+    with pytest.raises(EnvironmentFault, match=named):
+        follow(reachable, io.StringIO())
 
 
 def test_a_run_that_does_not_end_is_left_in_time(

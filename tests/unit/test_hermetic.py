@@ -94,6 +94,11 @@ class TestTable:
         config = yaml.safe_load((HERMETIC / "kind.yaml").read_text(encoding="utf-8"))
         assert {node["image"] for node in config["nodes"]} == {table.images["node"].reference}
 
+    def test_what_our_own_images_are_made_from_is_kept(self, table: Table) -> None:
+        made_from = set(re.findall(r"sluice\.local/[\w.:/-]+", (ROOT / "Makefile").read_text(encoding="utf-8")))
+        assert len(made_from) == 2
+        assert made_from <= {table.images[name].reference for name in finished(table)}
+
     @pytest.mark.parametrize(
         ("entry", "message"),
         [

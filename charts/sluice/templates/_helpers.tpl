@@ -306,6 +306,14 @@ Nothing where it is not exposed; else networkPolicy.entryPoints, and where those
 {{- if and .Values.kfp.enabled .Values.kfp.mlflowPlugin.enabled (include "sluice.mlflow.url" .) }}true{{ end -}}
 {{- end }}
 
+{{/* Whether drivers run in workflows' agent pods, and which version of the policies that see to it the cluster serves. */}}
+{{- define "sluice.driverInAgent" -}}
+{{- if and .Values.kfp.enabled .Values.argo.enabled .Values.kfp.driver.inAgent }}true{{ end -}}
+{{- end }}
+{{- define "sluice.mutatingPolicyVersion" -}}
+admissionregistration.k8s.io/{{ if .Capabilities.APIVersions.Has "admissionregistration.k8s.io/v1/MutatingAdmissionPolicy" }}v1{{ else }}v1beta1{{ end -}}
+{{- end }}
+
 {{/* Where pods' logs go in KFP's bucket: KFP 2.17's pages find a run's namespace by this form. */}}
 {{- define "sluice.logKey" -}}
 {{ `private-artifacts/{{workflow.namespace}}/{{workflow.name}}/{{workflow.creationTimestamp.Y}}/{{workflow.creationTimestamp.m}}/{{workflow.creationTimestamp.d}}/{{pod.name}}` }}
@@ -339,7 +347,7 @@ volumes:
 initContainers:
 - name: init
   volumeMounts: [{name: sluice-tmp, mountPath: /tmp}]
-{{ `{{= pod.name matches "system-container-impl-[0-9]+$" ? "- {name: kfp-launcher, volumeMounts: [{name: sluice-tmp, mountPath: /tmp}], resources: {requests: {memory: 32Mi, ephemeral-storage: 64Mi}, limits: {ephemeral-storage: 256Mi} }, securityContext: {allowPrivilegeEscalation: false, readOnlyRootFilesystem: true, capabilities: {drop: [ALL]} } }" : "" }}` }}
+{{ `# {{= pod.name matches "system-container-impl-[0-9]+$" ? "steps\n- {name: kfp-launcher, volumeMounts: [{name: sluice-tmp, mountPath: /tmp}], resources: {requests: {memory: 32Mi, ephemeral-storage: 64Mi}, limits: {ephemeral-storage: 256Mi} }, securityContext: {allowPrivilegeEscalation: false, readOnlyRootFilesystem: true, capabilities: {drop: [ALL]} } }" : "others" }}` }}
 {{- end }}
 
 {{/* The port of a URL. Call: include "sluice.urlPort" "https://mlflow.example.org" */}}

@@ -19,6 +19,7 @@ from sluice.progress import PLAIN_NOTE_SECONDS, StepTimes
 PAUSE_SECONDS = 1.0
 LOST_SECONDS = 90.0  # how long the server may be away before it is given up
 STUCK_SECONDS = 180.0  # how long a pod may lack its image before the run is given up
+ASK_PODS_SECONDS = 10.0  # how often its pods are asked why no step of it runs
 
 
 class Follower:
@@ -40,6 +41,7 @@ class Follower:
         self._logs = PodLogs(cluster.kubernetes, run)
         self._told: set[str] = set()
         self._stuck_since: dict[str, float] = {}
+        self._asked_pods = 0.0
         self._noted = ("", 0.0)
         self._spinner = Spinner("dots")
         self._answered = time.monotonic()
@@ -90,7 +92,8 @@ class Follower:
         found = steps_of(run.manifest, self._names)
         for step in found:
             self._tell(step)
-            self._check_image(step)
+            self._check_image(f"step {step.name}", step.message if step.lacks_image else "")
+        self._check_helpers(found)
         self._note(next((step for step in found if step.state in ("running", "starting")), None))
         return run
 
@@ -117,14 +120,21 @@ class Follower:
             self._noted = (words, time.monotonic())
             self._say(f"  [dim]{escape(words)}[/]")
 
-    def _check_image(self, step: Step) -> None:
-        if not step.lacks_image:
-            self._stuck_since.pop(step.name, None)
+    def _check_helpers(self, found: Sequence[Step]) -> None:
+        """Look at the pods that stand for no step of the run: that of its drivers, that of its start."""
+        if any(step.state == "running" for step in found) or time.monotonic() - self._asked_pods < ASK_PODS_SECONDS:
             return
-        since = self._stuck_since.setdefault(step.name, time.monotonic())
+        self._asked_pods = time.monotonic()
+        self._check_image("a pod of the run", self._logs.lacking_image())
+
+    def _check_image(self, what: str, why: str) -> None:
+        if not why:
+            self._stuck_since.pop(what, None)
+            return
+        since = self._stuck_since.setdefault(what, time.monotonic())
         if time.monotonic() - since > STUCK_SECONDS:
             raise EnvironmentFault(
-                f"step {step.name} cannot start: {step.message}; give the cluster the image, or correct its name; "
+                f"{what} cannot start: {why}; give the cluster the image, or correct its name; "
                 f"the run waits on: `sluice cancel {self._id}` ends it"
             )
 

@@ -50,6 +50,13 @@ wrong together. Call: include "sluice.refuse" .
   {{- if and (not $v.kfp.metadata.enabled) (regexMatch "^2\\.([0-9]|1[0-7])\\." $v.kfp.apiServer.image.tag) -}}
   {{- $bad = append $bad (printf "kfp.metadata.enabled is false with KFP %s, which cannot run a step without MLMD" $v.kfp.apiServer.image.tag) -}}
   {{- end -}}
+  {{- if $v.kfp.driver.inAgent -}}
+    {{- if not $v.argo.enabled -}}
+    {{- $bad = append $bad "kfp.driver.inAgent without argo.enabled: the Argo of your own would need the plugin; set it to false" -}}
+    {{- else if not (or (.Capabilities.APIVersions.Has "admissionregistration.k8s.io/v1/MutatingAdmissionPolicy") (.Capabilities.APIVersions.Has "admissionregistration.k8s.io/v1beta1/MutatingAdmissionPolicy")) -}}
+    {{- $bad = append $bad "kfp.driver.inAgent with a cluster that serves no MutatingAdmissionPolicy (Kubernetes 1.36, or 1.34 with its feature gate): set it to false" -}}
+    {{- end -}}
+  {{- end -}}
 {{- else -}}
   {{- if $v.mysql.enabled -}}
   {{- $bad = append $bad "mysql.enabled without kfp.enabled: nothing would use it; set mysql.enabled=false" -}}
