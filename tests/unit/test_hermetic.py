@@ -94,6 +94,12 @@ class TestTable:
         config = yaml.safe_load((HERMETIC / "kind.yaml").read_text(encoding="utf-8"))
         assert {node["image"] for node in config["nodes"]} == {table.images["node"].reference}
 
+    def test_the_pods_network_is_the_one_that_nodes_and_chart_know(self) -> None:
+        subnet = yaml.safe_load((HERMETIC / "kind.yaml").read_text(encoding="utf-8"))["networking"]["podSubnet"]
+        assert f"\npods={subnet}\n" in (HERMETIC / "node" / "entrypoint").read_text(encoding="utf-8")
+        values = yaml.safe_load(CHART_VALUES.with_name("values-kind.yaml").read_text(encoding="utf-8"))
+        assert [entry["ipBlock"]["except"] for entry in values["networkPolicy"]["entryPoints"]] == [[subnet]]
+
     def test_what_our_own_images_are_made_from_is_kept(self, table: Table) -> None:
         made_from = set(re.findall(r"sluice\.local/[\w.:/-]+", (ROOT / "Makefile").read_text(encoding="utf-8")))
         assert len(made_from) == 2
