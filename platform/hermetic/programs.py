@@ -53,7 +53,8 @@ def build(program: Program, target: Path, cache: Cache, generator: Path | None =
 
 def _go_build(program: Program, out: Path) -> list[str]:
     ldflags = f"-s -w {program.ldflags}"
-    command = ["go", "build", "-mod=readonly", "-trimpath"]
+    # the linker leaves debugging tables out (-w), so the compiler need not make them
+    command = ["go", "build", "-mod=readonly", "-trimpath", "-gcflags=all=-dwarf=false"]
     if program.cgo:
         ldflags += " -linkmode external -extldflags -static"
         command += ["-tags", "netgo,osusergo,sqlite_omit_load_extension"]
@@ -62,7 +63,9 @@ def _go_build(program: Program, out: Path) -> list[str]:
 
 
 def _build_environment(program: Program, cache: Cache) -> dict[str, str]:
-    return {**go_environment(cache), "CGO_ENABLED": "1" if program.cgo else "0"}
+    # A compiler runs for seconds: it need not tidy its memory up before it has much.
+    memory = {"GOGC": "off", "GOMEMLIMIT": "2GiB"}
+    return {**go_environment(cache), **memory, "CGO_ENABLED": "1" if program.cgo else "0"}
 
 
 def lay_out(program: Program, cache: Cache, log: Path, use: str) -> Path:
