@@ -47,8 +47,7 @@ def test_a_second_run_reuses_what_did_not_change(first_run: Done, again: dict[st
 
 def test_the_drivers_of_a_run_share_one_pod(cluster: Cluster, again: dict[str, Any]) -> None:
     """It is gone with the run; the drivers' tasks stay in the workflow, with what they decided."""
-    label = f"pipeline/runid={again['run']}"
-    own = ("-l", label)
+    own = ("-l", f"pipeline/runid={again['run']}")
     assert "driver" not in cluster.kubectl("get", "pods", *own, "-o", "name")
     nodes = json.loads(cluster.kubectl("get", "workflows", *own, "-o", "json"))["items"][0]["status"]["nodes"].values()
     drivers = [node for node in nodes if node["displayName"].endswith("-driver")]

@@ -306,12 +306,17 @@ Nothing where it is not exposed; else networkPolicy.entryPoints, and where those
 {{- if and .Values.kfp.enabled .Values.kfp.mlflowPlugin.enabled (include "sluice.mlflow.url" .) }}true{{ end -}}
 {{- end }}
 
-{{/* Whether drivers run in workflows' agent pods, and which version of the policies that see to it the cluster serves. */}}
+{{/* Whether drivers run in workflows' agent pods. */}}
 {{- define "sluice.driverInAgent" -}}
-{{- if and .Values.kfp.enabled .Values.argo.enabled .Values.kfp.driver.inAgent }}true{{ end -}}
+{{- if and .Values.kfp.enabled .Values.kfp.driver.inAgent }}true{{ end -}}
 {{- end }}
+{{/* The newest version of MutatingAdmissionPolicies, which see to it, that the cluster serves; nothing where it serves none. */}}
 {{- define "sluice.mutatingPolicyVersion" -}}
-admissionregistration.k8s.io/{{ if .Capabilities.APIVersions.Has "admissionregistration.k8s.io/v1/MutatingAdmissionPolicy" }}v1{{ else }}v1beta1{{ end -}}
+{{- $served := list -}}
+{{- range $version := list "admissionregistration.k8s.io/v1" "admissionregistration.k8s.io/v1beta1" -}}
+{{- if $.Capabilities.APIVersions.Has (printf "%s/MutatingAdmissionPolicy" $version) }}{{ $served = append $served $version }}{{ end -}}
+{{- end -}}
+{{ first $served | default "" }}
 {{- end }}
 
 {{/* Where pods' logs go in KFP's bucket: KFP 2.17's pages find a run's namespace by this form. */}}

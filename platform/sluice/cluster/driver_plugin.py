@@ -17,7 +17,7 @@ import sys
 import tempfile
 import threading
 import time
-from dataclasses import dataclass, field
+from concurrent.futures import Future, ThreadPoolExecutor
 from hmac import compare_digest
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -44,15 +44,6 @@ class Refused(Exception):
     """One line that says what a template lacks, or why its driver failed."""
 
 
-@dataclass
-class Driver:
-    """One driver, from its start to the answer that ends it."""
-
-    template: dict[str, Any]
-    done: threading.Event = field(default_factory=threading.Event)
-    node: dict[str, Any] = field(default_factory=dict)
-
-
 class Drivers:
     """The drivers of this pod's workflow, at most `at_once` at a time.
 
@@ -63,9 +54,9 @@ class Drivers:
 
     def __init__(self, program: str, at_once: int = AT_ONCE) -> None:
         self._program = program
-        self._slots = threading.Semaphore(at_once)
+        self._pool = ThreadPoolExecutor(at_once, NAME)
         self._lock = threading.Lock()
-        self._running: dict[str, Driver] = {}
+        self._nodes: dict[str, Future[dict[str, Any]]] = {}
 
     def answer(self, template: dict[str, Any], seconds: float = ANSWER_SECONDS) -> dict[str, Any]:
         """What the agent is told of a template: its node, and when to ask again where that is not final yet.
@@ -79,30 +70,30 @@ class Drivers:
         # The agent names no node. Its iteration and its parent's execution make each task's template one of its own.
         key = hashlib.sha256(json.dumps(template, sort_keys=True).encode()).hexdigest()
         with self._lock:
-            driver = self._running.get(key)
-            if driver is None:
-                driver = self._running[key] = Driver(template)
-                threading.Thread(target=self._run, args=(driver,), daemon=True).start()
-        if not driver.done.wait(seconds):
+            if key not in self._nodes:
+                self._nodes[key] = self._pool.submit(self._node, template)
+            node = self._nodes[key]
+        try:
+            final = node.result(seconds)
+        except TimeoutError:
             return {"node": {"phase": "Running"}, "requeue": ASK_AGAIN}
         with self._lock:
-            self._running.pop(key, None)  # a retry runs it anew
-        return {"node": driver.node}
+            self._nodes.pop(key, None)  # a retry runs it anew
+        return {"node": final}
 
-    def _run(self, driver: Driver) -> None:
-        with self._slots:
-            name, started = driver.template.get("name", ""), time.monotonic()
-            try:
-                outputs = run_driver(self._program, driver.template)
-                driver.node = {"phase": "Succeeded", "outputs": {"parameters": outputs}}
-            except Refused as error:
-                driver.node = {"phase": "Failed", "message": str(error)}
-            except Exception as error:  # noqa: BLE001 - whatever it is, the node ends and says so
-                driver.node = {"phase": "Error", "message": f"{NAME}: {type(error).__name__}: {error}"}
-            finally:
-                seconds = time.monotonic() - started
-                say(f"{name}: {driver.node.get('message') or driver.node.get('phase')} after {seconds:.1f} s")
-                driver.done.set()
+    def _node(self, template: dict[str, Any]) -> dict[str, Any]:
+        """Argo's result of a node, whatever becomes of its driver."""
+        started = time.monotonic()
+        node: dict[str, Any]
+        try:
+            node = {"phase": "Succeeded", "outputs": {"parameters": run_driver(self._program, template)}}
+        except Refused as error:
+            node = {"phase": "Failed", "message": str(error)}
+        except Exception as error:  # noqa: BLE001 - whatever it is, the node ends and says so
+            node = {"phase": "Error", "message": f"{NAME}: {type(error).__name__}: {error}"}
+        said = node.get("message") or node["phase"]
+        say(f"{template.get('name', '')}: {said} after {time.monotonic() - started:.1f} s")
+        return node
 
 
 def run_driver(program: str, template: dict[str, Any]) -> list[dict[str, str]]:

@@ -121,11 +121,12 @@ class Follower:
             self._say(f"  [dim]{escape(words)}[/]")
 
     def _check_helpers(self, found: Sequence[Step]) -> None:
-        """Look at the pods that stand for no step of the run: that of its drivers, that of its start."""
-        if any(step.state == "running" for step in found) or time.monotonic() - self._asked_pods < ASK_PODS_SECONDS:
+        """Look at the pods that stand for no step of the run, its drivers', while no step runs."""
+        busy = any(step.state == "running" for step in found)
+        if not busy and time.monotonic() - self._asked_pods < ASK_PODS_SECONDS:
             return
         self._asked_pods = time.monotonic()
-        self._check_image("a pod of the run", self._logs.lacking_image())
+        self._check_image("a pod of the run", "" if busy else self._logs.lacking_image())
 
     def _check_image(self, what: str, why: str) -> None:
         if not why:

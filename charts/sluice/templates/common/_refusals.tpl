@@ -53,7 +53,7 @@ wrong together. Call: include "sluice.refuse" .
   {{- if $v.kfp.driver.inAgent -}}
     {{- if not $v.argo.enabled -}}
     {{- $bad = append $bad "kfp.driver.inAgent without argo.enabled: the Argo of your own would need the plugin; set it to false" -}}
-    {{- else if not (or (.Capabilities.APIVersions.Has "admissionregistration.k8s.io/v1/MutatingAdmissionPolicy") (.Capabilities.APIVersions.Has "admissionregistration.k8s.io/v1beta1/MutatingAdmissionPolicy")) -}}
+    {{- else if not (include "sluice.mutatingPolicyVersion" .) -}}
     {{- $bad = append $bad "kfp.driver.inAgent with a cluster that serves no MutatingAdmissionPolicy (Kubernetes 1.36, or 1.34 with its feature gate): set it to false" -}}
     {{- end -}}
   {{- end -}}
