@@ -47,7 +47,7 @@ demo: $(DEMO)  ## Lay out the flights lake and run lake_to_model on it: from dat
 test: lint $(if $(GO),$(TOOLS))  ## Lint, then run all tests that need no cluster; some take programs that Go builds.
 	$(BIN)/pytest --numprocesses auto --maxprocesses 4
 
-kind: $(BOOTSTRAP) $(if $(GO),$(TOOLS))  ## Bring everything up on a kind cluster; HERMETIC=1 builds all images from packages.
+kind: $(DEMO) $(if $(GO),$(TOOLS))  ## Bring everything up on a kind cluster; HERMETIC=1 builds all images from packages.
 	@$(if $(HERMETIC),$(BIN)/python platform/hermetic/build.py && { command -v kubectl > /dev/null || $(call tool,kubectl); })
 	@$(BIN)/python platform/images/build.py $(BASES)
 	@$(BIN)/python platform/kind/cluster.py up $(if $(HERMETIC),--hermetic)
