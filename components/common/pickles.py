@@ -23,6 +23,8 @@ _MOST_NESTED = 3
 _ENOUGH_OPCODES = 10_000
 _OPCODES = {ord(opcode.code) for opcode in pickletools.opcodes}
 _PROTOCOL = 0x80
+_LONGEST_HEADER = 100_000_000
+"""Bytes; safetensors itself refuses a longer one."""
 _UNREADABLE = ((b"\x04\x22\x4d\x18", "LZ4"), (b"\x28\xb5\x2f\xfd", "Zstandard"), (b"ZF0x", "joblib's old"))
 """Compressions that joblib writes and the standard library does not read: nothing of ours uses them."""
 
@@ -112,7 +114,9 @@ def _is_safetensors(head: bytes) -> bool:
     """Eight bytes with the header's length, then a JSON object: the length's bytes can look like opcodes by chance."""
     length = int.from_bytes(head[:8], "little")
     try:
-        return head[8:9] == b"{" and (length > _HEAD or isinstance(json.loads(head[8 : 8 + length]), dict))
+        if length > _HEAD:
+            return length <= _LONGEST_HEADER and head[8:10] == b'{"'
+        return head[8:9] == b"{" and isinstance(json.loads(head[8 : 8 + length]), dict)
     except (ValueError, RecursionError):
         return False
 

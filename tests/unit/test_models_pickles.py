@@ -117,6 +117,17 @@ def test_a_header_whose_length_reads_as_opcodes_makes_no_pickle() -> None:
     assert "pickle" in pickle_in(data[:8] + data[9:])
 
 
+def test_a_pickle_with_a_brace_where_safetensors_have_one_is_found() -> None:
+    data = pickle.dumps({"{": None}, protocol=1)
+    assert data[8:9] == b"{"
+    assert "pickle" in pickle_in(data)
+    assert "pickle" in pickle_in(pickle.dumps({'{"a": 1}': None}, protocol=1))
+
+
+def test_safetensors_whose_header_is_longer_than_what_is_looked_at_are_no_pickles() -> None:
+    assert pickle_in(save({"x" * 2**20: np.zeros(2, np.float32)})[: 2**20]) == ""
+
+
 @given(st.integers(0, 70_000))
 def test_safetensors_are_no_pickles_whatever_their_headers_length(length: int) -> None:
     """The first bytes are the header's length: some lengths look like a pickle's opcodes."""
