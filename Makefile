@@ -21,8 +21,10 @@ DEMO := $(VENV)/.demo-$(call sum,requirements/bootstrap.txt requirements/demo.tx
 DEV := $(VENV)/.dev-$(call sum,requirements/bootstrap.txt requirements/dev.txt pyproject.toml)
 
 # What tests and clusters take beside Python: built from Go modules once, by content, into ~/.cache/sluice.
-PROGRAMS := minio kind helm kubeconform kube-score
-TOOLS := .tools/.stamp-$(call sum,platform/hermetic/programs.toml)
+CLUSTER_PROGRAMS := kind helm
+TEST_PROGRAMS := minio kubeconform kube-score
+CLUSTER_TOOLS := .tools/.cluster-$(call sum,platform/hermetic/programs.toml)
+TOOLS := .tools/.tests-$(call sum,platform/hermetic/programs.toml)
 GO := $(shell go env GOVERSION 2> /dev/null | grep -E '^go1\.(2[6-9]|[3-9][0-9])')
 export PATH := $(CURDIR)/.tools/bin:$(PATH)
 
@@ -47,7 +49,7 @@ demo: $(DEMO)  ## Lay out the flights lake and run lake_to_model on it: from dat
 test: lint $(if $(GO),$(TOOLS))  ## Lint, then run all tests that need no cluster; some take programs that Go builds.
 	$(BIN)/pytest --numprocesses auto --maxprocesses 4
 
-kind: $(DEMO) $(if $(GO),$(TOOLS))  ## Bring everything up on a kind cluster; HERMETIC=1 builds all images from packages.
+kind: $(DEMO) $(if $(GO),$(CLUSTER_TOOLS))  ## Bring everything up on a kind cluster; HERMETIC=1 builds all images from packages.
 	@$(if $(HERMETIC),$(BIN)/python platform/hermetic/build.py && { command -v kubectl > /dev/null || $(call tool,kubectl); })
 	@$(BIN)/python platform/images/build.py $(BASES)
 	@$(BIN)/python platform/kind/cluster.py up $(if $(HERMETIC),--hermetic)
@@ -136,8 +138,14 @@ $(DEV): | $(BOOTSTRAP)
 	$(self)
 	@rm -f $(VENV)/.demo-* $(VENV)/.dev-* && touch $@ $(DEMO)
 
-$(TOOLS): | $(BOOTSTRAP)
-	@[ -n "$(GO)" ] || { echo "building $(PROGRAMS) takes Go 1.26 or newer, and none is on the PATH" >&2; exit 1; }
-	@$(BIN)/python platform/hermetic/build.py --programs $(PROGRAMS)
-	@mkdir -p .tools/bin && rm -f .tools/.stamp-* && \
-		for name in $(PROGRAMS); do $(call tool,$$name); done && touch $@
+define programs
+@[ -n "$(GO)" ] || { echo "building $(1) takes Go 1.26 or newer, and none is on the PATH" >&2; exit 1; }
+@$(BIN)/python platform/hermetic/build.py --programs $(1)
+@mkdir -p .tools/bin && rm -f $(firstword $(subst -, ,$@))-* && for name in $(1); do $(call tool,$$name); done && touch $@
+endef
+
+$(CLUSTER_TOOLS): | $(BOOTSTRAP)
+	$(call programs,$(CLUSTER_PROGRAMS))
+
+$(TOOLS): $(CLUSTER_TOOLS)
+	$(call programs,$(TEST_PROGRAMS))

@@ -46,6 +46,7 @@ class Keys:
             parts.append(file_digest(self.folder / program.sums))
         if program.protobufs:
             parts += [folder_digest(self.folder / program.protobufs), self.program("protoc-gen-go")]
+        parts += [asdict(other) for other in self.table.beside(program)]
         return digest(parts)
 
     def _image(self, image: Image) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +31,17 @@ def go_environment(cache: Cache) -> dict[str, str]:
     }
 
 
-def build(program: Program, target: Path, cache: Cache, generator: Path | None = None) -> None:
+def build(
+    program: Program, target: Path, cache: Cache, generator: Path | None = None, beside: Sequence[Program] = ()
+) -> None:
     """Build all binaries of `program` into the folder `target`, which appears only when all of them are there.
+
+    Args:
+        program: What to build.
+        target: Where to.
+        cache: Go's caches, trees and logs.
+        generator: The folder of the protobuf compiler's plug-in, for a program that takes it.
+        beside: The other programs of its workspace.
 
     Raises:
         Fault: Go is missing, the module cannot be had, or its build fails.
@@ -46,9 +56,11 @@ def build(program: Program, target: Path, cache: Cache, generator: Path | None =
     partial = target.with_name(target.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    run(program.name, _go_build(program, partial), log, cwd=tree, env=_build_environment(program, cache))
+    workspace = _workspace(program, tree, beside, cache, log)
+    run(program.name, _go_build(program, partial), log, cwd=tree, env=_build_environment(program, cache) | workspace)
     partial.rename(target)
-    shutil.rmtree(tree)
+    for used in (tree, *cache.work.glob(f"*-{_beside(program)}")):
+        shutil.rmtree(used)
 
 
 def _go_build(program: Program, out: Path) -> list[str]:
@@ -68,6 +80,26 @@ def _build_environment(program: Program, cache: Cache) -> dict[str, str]:
     return {**go_environment(cache), **memory, "CGO_ENABLED": "1" if program.cgo else "0"}
 
 
+def _workspace(program: Program, tree: Path, beside: Sequence[Program], cache: Cache, log: Path) -> dict[str, str]:
+    """Return the variables that let Go choose the modules of `program` and those `beside` it together.
+
+    Go takes the newest version that any of them requires, and checks it against that one's go.sum. Source: Go modules
+    reference, "Workspaces".
+    """
+    if not beside:
+        return {}
+    trees = [tree, *(lay_out(other, cache, log, _beside(program)) for other in beside)]
+    file = cache.work / f"{program.name}.work"
+    file.unlink(missing_ok=True)
+    environment = {"GOWORK": str(file)}
+    run(program.name, ["go", "work", "init", *map(str, trees)], log, env=go_environment(cache) | environment)
+    return environment
+
+
+def _beside(program: Program) -> str:
+    return f"beside-{program.name}"
+
+
 def lay_out(program: Program, cache: Cache, log: Path, use: str) -> Path:
     """Return a folder with the module's tree, changed as the table says; `use` is in the folder's name.
 
@@ -82,6 +114,10 @@ def lay_out(program: Program, cache: Cache, log: Path, use: str) -> Path:
         _copy(download(module, cache), tree / module.into)
     for new, old in program.copies.items():
         shutil.copy(tree / old, tree / new)
+    for path, lines in program.leave_out.items():
+        leave_out(program, tree / path, lines)
+    if program.generate:
+        run(program.name, ["go", "run", program.generate], log, cwd=tree, env=go_environment(cache))
     edits = ["-toolchain=none", *(f"-dropreplace={path}" for path in program.drop_replacements)]
     run(program.name, ["go", "mod", "edit", *edits], log, cwd=tree, env=go_environment(cache))
     if program.folder_replacements:
@@ -90,6 +126,20 @@ def lay_out(program: Program, cache: Cache, log: Path, use: str) -> Path:
         with (tree / "go.sum").open("a", encoding="utf-8") as sums:
             sums.write((HERE / program.sums).read_text(encoding="utf-8"))
     return tree
+
+
+def leave_out(program: Program, path: Path, lines: Sequence[str]) -> None:
+    """Drop whole lines of a file.
+
+    Raises:
+        BadUse: the file has no such line.
+    """
+    kept = path.read_text(encoding="utf-8").splitlines()
+    for line in lines:
+        if line not in kept:
+            raise BadUse(f"{program.name}: {path.name} has no line {line!r}, which programs.toml leaves out")
+        kept.remove(line)
+    path.write_text("\n".join(kept) + "\n", encoding="utf-8")
 
 
 def _replace_folders(program: Program, tree: Path, cache: Cache, log: Path) -> None:

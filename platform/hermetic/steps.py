@@ -47,8 +47,11 @@ class Steps:
         if program.protobufs:
             self._program(self.table.programs["protoc-gen-go"], found)
             generator = self.folder("protoc-gen-go")
-        make = partial(go.build, program, self.folder(program.name), self.cache, generator)
-        found[label] = Step(label, program.version, make, ["go protoc-gen-go"] if generator else [])
+        beside = self.table.beside(program)
+        make = partial(go.build, program, self.folder(program.name), self.cache, generator, beside)
+        # one after the other, so that each finds what those before it compiled
+        after = [f"go {other.name}" for other in beside if f"go {other.name}" in found]
+        found[label] = Step(label, program.version, make, [*after, *(["go protoc-gen-go"] if generator else [])])
 
     def _image(self, image: Image, found: dict[str, Step]) -> None:
         key = self.keys.image(image.name)

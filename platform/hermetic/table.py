@@ -37,10 +37,13 @@ class Program:
     binary: str = ""  # the program's name, where it is not the package's last word
     cgo: bool = False  # linked statically even so
     ldflags: str = ""
-    tool: bool = False  # used on the machine itself, in no image
+    tool: bool = False  # brings a cluster up from the machine itself: built with the images, in none of them
+    workspace: str = ""  # programs of one workspace are built of the same versions of what they share
     folder_replacements: str = ""  # version that stands in for the sibling folders which go.mod points at
     drop_replacements: tuple[str, ...] = ()
     copies: dict[str, str] = field(default_factory=dict)  # new file -> file of the tree
+    leave_out: dict[str, list[str]] = field(default_factory=dict)  # file of the tree -> lines to drop
+    generate: str = ""  # file of the tree to `go run` after that
     sums: str = ""  # file with the go.sum lines that those changes need
     modules: tuple[Module, ...] = ()  # put into folders of the tree
     protobufs: str = ""  # folder of the script and lock that write generated protobufs anew
@@ -67,6 +70,11 @@ class Table:
 
     programs: dict[str, Program]
     images: dict[str, Image]
+
+    def beside(self, program: Program) -> list[Program]:
+        """Return the other programs of its workspace, in the table's order."""
+        others = [other for other in self.programs.values() if other.name != program.name]
+        return [other for other in others if program.workspace and other.workspace == program.workspace]
 
 
 Entry = TypeVar("Entry", Program, Image, Module)

@@ -26,7 +26,7 @@ import machine  # noqa: E402
 import schedule  # noqa: E402
 from faults import BadUse, Fault  # noqa: E402
 from keys import Keys, baked, finished  # noqa: E402
-from programs import download  # noqa: E402
+from programs import download, leave_out  # noqa: E402
 from steps import Steps  # noqa: E402
 from table import Module, Table, programs_of, read_table  # noqa: E402
 
@@ -163,6 +163,12 @@ class TestKeys:
         assert changed.image("argoexec") != Keys(table).image("argoexec")
         assert changed.image("minio") == Keys(table).image("minio")
 
+    def test_change_with_the_versions_of_a_workspace(self, table: Table) -> None:
+        newer = dataclasses.replace(table.programs["jobset"], version="v0.13.0")
+        changed = Keys(Table({**table.programs, "jobset": newer}, table.images))
+        different = {name for name in table.programs if changed.program(name) != Keys(table).program(name)}
+        assert different == {"coredns", "local-path-provisioner", "trainer", "jobset"}
+
     def test_change_with_the_certificates_of_the_machine(self, table: Table) -> None:
         here, there = Keys(table, machine="a"), Keys(table, machine="b")
         assert here.image("debian") != there.image("debian")
@@ -261,6 +267,16 @@ class TestSteps:
         assert [step.name for step in steps] == ["mariadb", "node"]
         assert "mariadb" in steps[-1].after
 
+    def test_build_a_workspace_one_after_the_other(
+        self, table: Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        steps = {step.name: step for step in self.steps(table, tmp_path, monkeypatch, set()).needed(finished(table))}
+        members = [f"go {name}" for name in ("coredns", "local-path-provisioner", "trainer", "jobset")]
+        order = [name for name in steps if name in members]
+        assert sorted(order) == sorted(members)
+        for place, name in enumerate(order):
+            assert set(steps[name].after) == set(order[:place])
+
     def test_run_in_order_and_stop_at_the_first_fault(self, capsys: pytest.CaptureFixture[str]) -> None:
         made: list[str] = []
 
@@ -356,6 +372,13 @@ class TestErrors:
         monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
         with pytest.raises(BadUse, match=r"has the checksum h1:other, but programs.toml says h1:ours"):
             download(Module("example.test/x", "v1.0.0", "h1:ours"), machine.Cache(tmp_path))
+
+    def test_name_a_line_that_is_not_there_to_be_left_out(self, tmp_path: Path, table: Table) -> None:
+        (tmp_path / "plugin.cfg").write_text("errors:errors\nazure:azure\ncache:cache\n", encoding="utf-8")
+        leave_out(table.programs["coredns"], tmp_path / "plugin.cfg", ["azure:azure"])
+        assert (tmp_path / "plugin.cfg").read_text(encoding="utf-8") == "errors:errors\ncache:cache\n"
+        with pytest.raises(BadUse, match=r"coredns: plugin\.cfg has no line 'azure:azure', which programs"):
+            leave_out(table.programs["coredns"], tmp_path / "plugin.cfg", ["azure:azure"])
 
 
 class TestScripts:
