@@ -38,7 +38,7 @@ class Learner:
             group: The processes; its members must call `step` and `losses` in the same order.
         """
         self._group, self._learning, self._model = group, learning, model
-        self._network = model.network.to(group.device)
+        self._network = model.network.to(group.device).train()  # and stays so: losses are those of the average
         self._train, self._sample, self._validation = (
             self._share(part) for part in (parts.train, parts.sample, parts.validation)
         )
@@ -74,7 +74,6 @@ class Learner:
             self._order = self._shuffled(epoch)
         chosen = self._order[place * self.batch : (place + 1) * self.batch]
         self._seed(number)
-        self._network.train()
         self._optimizer.zero_grad(set_to_none=True)
         logits = self._parallel(*(part[chosen] for part in self._train[0]))
         # DDP takes the mean of the processes' gradients; weighted so, it is the mean over all their rows.

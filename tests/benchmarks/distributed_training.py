@@ -1,10 +1,11 @@
 """What the worker of train_distributed costs beside the training: its rows a second against a bare DDP loop's.
 
-    python tests/benchmarks/distributed_training.py [--rows 60000] [--epochs 6] [--rounds 5]
+    python tests/benchmarks/distributed_training.py [--rows 60000] [--epochs 6] [--rounds 10]
 
 Both train the same network on the same batches of the same rows, in two processes of this machine under torchrun, with
 the same optimiser, moving average and losses by epoch. The worker also seeds each step, keeps its progress, writes
-checkpoints and tells what it does. Rounds alternate, so that a busy machine slows both.
+checkpoints and tells what it does. Each round measures both, in turn the one or the other first, so that a busy machine
+slows both; what counts is the median of the rounds' ratios, with a bootstrap interval.
 """
 
 import argparse
@@ -18,6 +19,9 @@ import tempfile
 import time
 from pathlib import Path
 
+import numpy as np
+from scipy.stats import bootstrap
+
 ROOT = Path(__file__).parents[2]
 BARE = "BENCHMARK_BARE"
 
@@ -26,14 +30,14 @@ def main() -> None:
     words = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     words.add_argument("--rows", type=int, default=60_000)
     words.add_argument("--epochs", type=int, default=6)
-    words.add_argument("--rounds", type=int, default=5)
+    words.add_argument("--rounds", type=int, default=10)
     given = words.parse_args()
     with tempfile.TemporaryDirectory(prefix="sluice-") as home:
         os.environ["SLUICE_HOME"] = home
         rates: dict[str, list[float]] = {"worker": [], "bare": []}
         splits = dataset(given.rows)
         for number in range(given.rounds):
-            for kind in rates:
+            for kind in list(rates)[:: 1 if number % 2 else -1]:
                 rates[kind].append(measure(kind, splits, given.epochs, f"training/{kind}-{number}"))
                 print(f"round {number + 1}: {kind} {rates[kind][-1]:,.0f} rows/s", flush=True)
     show(rates)
@@ -66,7 +70,6 @@ def measure(kind: str, splits: str, epochs: int, key: str) -> float:
 
 def bare() -> None:
     """One process of the bare loop: what a tutorial of DDP would write for this network."""
-    import numpy as np
     import torch
     import torch.distributed as dist
     from torch import nn
@@ -115,7 +118,9 @@ def show(rates: dict[str, list[float]]) -> None:
     for kind, values in rates.items():
         print(f"| {kind} | {max(values):,.0f} | {statistics.median(values):,.0f} | {max(values) / base:.3f} |")
     pairs = [mine / other for mine, other in zip(rates["worker"], rates["bare"], strict=True)]
-    print(f"median of the ratios of each round: {statistics.median(pairs):.3f}")
+    interval = bootstrap((pairs,), np.median, rng=np.random.default_rng(2013)).confidence_interval
+    print(f"ratios of the rounds: {' '.join(f'{ratio:.3f}' for ratio in pairs)}")
+    print(f"median: {statistics.median(pairs):.3f} (95 %: {interval.low:.3f} to {interval.high:.3f})")
 
 
 if __name__ == "__main__":
