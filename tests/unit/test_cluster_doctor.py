@@ -1,5 +1,6 @@
 """What `sluice doctor --cluster` says of pods that do not run."""
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -37,6 +38,20 @@ def test_a_pods_trouble_is_one_line(found: Any, named: str) -> None:
     assert named in said
     assert bool(said) is bool(named)
     assert "\n" not in said
+
+
+def test_a_kind_that_make_built_counts(no_cluster: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+
+    def told() -> str:
+        return next(f"{found.level}: {found.message}" for found in examine(Target()) if found.name == "kind")
+
+    assert told() == "warning: not on the PATH; only `make kind` needs it"
+    built = tmp_path / "sluice/hermetic/tools/kind"
+    built.parent.mkdir(parents=True)
+    built.touch(mode=0o755)
+    assert told() == f"ok: {built}"
 
 
 def test_without_a_cluster_the_rest_is_not_looked_at(no_cluster: None) -> None:

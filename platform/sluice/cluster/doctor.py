@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from components.common.errors import SluiceError
@@ -53,7 +54,9 @@ def _docker() -> Finding:
 
 
 def _tool(name: str, way_out: str, *, needed: bool = False) -> Finding:
-    found = shutil.which(name)
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    built = cache / "sluice" / "hermetic" / "tools" / name  # where `make kind` looks for what `make tools` built
+    found = shutil.which(name) or shutil.which(built)
     if found:
         return Finding(name, "ok", found)
     return Finding(name, "error" if needed else "warning", f"not on the PATH; {way_out}")

@@ -4,6 +4,9 @@
   valueFrom:
     fieldRef:
       fieldPath: metadata.namespace
+# What it says of its version: KFP's own images say it themselves, those built elsewhere do not.
+- name: TAG_NAME
+  value: {{ .Values.kfp.apiServer.image.tag | quote }}
 - name: CLUSTER_DOMAIN
   value: {{ .Values.clusterDomain }}
 # Its tables.
