@@ -3,19 +3,17 @@
 import ipaddress
 import socket
 import time
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from urllib3 import Timeout
 
 from components.common import s3 as s3_store
 from components.common import s3_connection
 from components.common.errors import BadInput, EnvironmentFault
 from components.common.stores import open_store
+from tests.certificates import self_signed
 from tests.conftest import MinioServer, NewMinio
 from tests.faults.conftest import Proxy
 
@@ -98,18 +96,11 @@ def test_a_server_that_never_answers_is_given_up(
 @pytest.fixture
 def certificates(tmp_path: Path) -> Path:
     """A folder with a key and a certificate for 127.0.0.1 that vouches for itself, as MinIO wants them."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "a server of the tests")])
-    now = datetime.now(UTC).replace(tzinfo=None)  # the builder compares without zones
-    address = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
-    draft = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), now)
-    certificate = draft.not_valid_after(now + timedelta(days=1)).add_extension(address, critical=False)
+    key, certificate = self_signed(x509.IPAddress(ipaddress.ip_address("127.0.0.1")))
     folder = tmp_path / "certificates"
     folder.mkdir()
-    pem = serialization.Encoding.PEM
-    plain = (serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    (folder / "private.key").write_bytes(key.private_bytes(pem, *plain))
-    (folder / "public.crt").write_bytes(certificate.sign(key, hashes.SHA256()).public_bytes(pem))
+    (folder / "private.key").write_bytes(key)
+    (folder / "public.crt").write_bytes(certificate)
     return folder
 
 

@@ -18,16 +18,19 @@ pytestmark = pytest.mark.usefixtures("no_cluster")
 @pytest.mark.parametrize(
     ("address", "service"),
     [
-        ("http://mlflow:5000", ("mlflow", 5000)),
-        ("http://mlflow.sluice:5000", ("mlflow", 5000)),
-        ("http://minio-service.sluice.svc.cluster.local:9000", ("minio-service", 9000)),
-        ("https://mlflow.sluice.svc", ("mlflow", 443)),
-        ("http://mlflow.other.svc:5000", None),
+        ("http://mlflow:5000", ("sluice", "mlflow", 5000)),
+        ("http://mlflow.sluice:5000", ("sluice", "mlflow", 5000)),
+        ("http://minio-service.sluice.svc.cluster.local:9000", ("sluice", "minio-service", 9000)),
+        ("https://mlflow.sluice.svc", ("sluice", "mlflow", 443)),
+        ("http://minio.storage.svc:9000", ("storage", "minio", 9000)),
+        ("http://minio.storage.svc.cluster.local", ("storage", "minio", 80)),
+        ("http://minio.storage:9000", None),
+        ("http://minio.sluice.example", None),
         ("https://s3.eu-central-1.amazonaws.com", None),
         ("", None),
     ],
 )
-def test_a_service_of_the_namespace_is_told_from_the_world_outside(address: str, service: Any) -> None:
+def test_a_service_of_the_cluster_is_told_from_the_world_outside(address: str, service: Any) -> None:
     assert inside(address, "sluice") == service
 
 

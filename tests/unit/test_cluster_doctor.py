@@ -45,7 +45,9 @@ def test_a_kind_that_make_built_counts(no_cluster: None, tmp_path: Path, monkeyp
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
 
     def told() -> str:
-        return next(f"{found.level}: {found.message}" for found in examine(Target()) if found.name == "kind")
+        finding = next(found for found in examine(Target()) if found.name == "kind")
+        assert isinstance(finding.message, str), "it is printed as JSON, too"
+        return f"{finding.level}: {finding.message}"
 
     assert told() == "warning: not on the PATH; only `make kind` needs it"
     built = tmp_path / "sluice/hermetic/tools/kind"

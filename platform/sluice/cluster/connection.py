@@ -8,7 +8,8 @@ who may use them, and Services inside the cluster are reached through forwarded 
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from components.common.images import TABULAR, TORCH, step_images
@@ -77,7 +78,8 @@ def connected(target: Target) -> Iterator[Cluster]:
         for name in ADDRESSES:
             service = inside(config.get(name, ""), target.namespace)
             if service:
-                forwards.append(stack.enter_context(forwarded(target, *service)))
+                place = replace(target, namespace=service.namespace)
+                forwards.append(stack.enter_context(forwarded(place, service.name, service.port)))
                 scheme = urlsplit(config[name]).scheme
                 config[name] = f"{scheme}://127.0.0.1:{forwards[-1].local}"
         own = {name: os.environ[name] for name in IMAGE_SETTINGS if os.environ.get(name)}
@@ -98,14 +100,24 @@ def environment(variables: Mapping[str, str]) -> Iterator[None]:
         os.environ.update(before)
 
 
-def inside(address: str, namespace: str) -> tuple[str, int] | None:
-    """The Service and port that an address means within a cluster; None for an address of the world outside.
+class Service(NamedTuple):
+    """A port of a Service of a cluster."""
+
+    namespace: str
+    name: str
+    port: int
+
+
+def inside(address: str, namespace: str) -> Service | None:
+    """The Service that an address means to pods of a namespace; None for an address of the world outside.
 
     `http://mlflow:5000`, `http://mlflow.sluice:5000` and `http://mlflow.sluice.svc.cluster.local:5000` are all the
-    Service `mlflow` of the namespace `sluice`.
+    Service `mlflow` of the namespace `sluice`. One of another namespace is known by `.svc`: without it, it looks like
+    any host of the world.
     """
     url = urlsplit(address)
-    service, *rest = (url.hostname or "").split(".")
-    if not service or (rest and (rest[0] != namespace or (len(rest) > 1 and rest[1] != "svc"))):
+    name, *rest = (url.hostname or "").split(".")
+    place = rest[0] if rest else namespace
+    if not name or (rest[1:2] != ["svc"] if len(rest) > 1 else place != namespace):
         return None
-    return service, url.port or (443 if url.scheme == "https" else 80)
+    return Service(place, name, url.port or (443 if url.scheme == "https" else 80))

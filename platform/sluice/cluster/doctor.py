@@ -55,7 +55,7 @@ def _docker() -> Finding:
 
 def _tool(name: str, way_out: str, *, needed: bool = False) -> Finding:
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    built = cache / "sluice" / "hermetic" / "tools" / name  # where `make kind` looks for what `make tools` built
+    built = str(cache / "sluice" / "hermetic" / "tools" / name)  # where `make kind` looks for what `make tools` built
     found = shutil.which(name) or shutil.which(built)
     if found:
         return Finding(name, "ok", found)
