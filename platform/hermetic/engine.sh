@@ -5,7 +5,7 @@
 # So all comes from trixie, at a priority low enough that nothing else does. What runs already is left as it is.
 set -euo pipefail
 
-readonly packages=(conntrack containerd docker-buildx docker-cli docker.io ethtool iptables mmdebstrap runc socat zstd gcc libc6-dev)
+readonly packages=(conntrack containerd docker-buildx docker-cli docker.io ethtool iptables mmdebstrap procps runc socat zstd gcc libc6-dev)
 readonly suites='(bullseye|bookworm|trixie|stable)'
 readonly answer_seconds=60
 readonly log=${TMPDIR:-/tmp}/dockerd.log
@@ -44,6 +44,8 @@ install_packages() {
 }
 
 start_engine() {
+  # What an engine that was killed left behind: to a new one, another process that got its number by now is the old one.
+  pgrep -x 'dockerd|containerd' > /dev/null || rm -f /var/run/docker.pid /var/run/docker/containerd/containerd.pid
   say "starting dockerd (its log: $log) ..."
   nohup dockerd > "$log" 2>&1 &
   local engine=$! start=$SECONDS

@@ -17,6 +17,7 @@ from tests.kind.network_policies import Enforcement
 ROOT = Path(__file__).parents[2]
 FINAL = ("SUCCEEDED", "FAILED", "CANCELED", "SKIPPED")
 POLL_SECONDS = 1.0
+REQUEST_SECONDS = (5, 30)  # to connect, to answer
 
 
 class Cluster:
@@ -27,6 +28,8 @@ class Cluster:
         config.load_kube_config(context=self.context)
         self.core, self.apps, self.custom = client.CoreV1Api(), client.AppsV1Api(), client.CustomObjectsApi()
         self.kfp = kfp.Client(host="http://127.0.0.1:8888")
+        for api in (self.core, self.apps, self.custom, self.kfp._pipelines_api):
+            give_up(api.api_client.rest_client)
         self.enforcement: Enforcement | None = None
 
     @staticmethod
@@ -149,6 +152,16 @@ class Cluster:
         for pod in self.core.list_namespaced_pod(self.namespace).items:
             logs = self.kubectl("logs", pod.metadata.name, "--all-containers", "--prefix", "--tail=500", check=False)
             (folder / f"{pod.metadata.name}.log").write_text(logs)
+
+
+def give_up(rest: Any) -> None:
+    """Let a generated client's requests end: by themselves they wait for ever, such as for a pod that is gone."""
+    send = rest.request
+
+    def request(*words: Any, _request_timeout: Any = None, **more: Any) -> Any:
+        return send(*words, _request_timeout=_request_timeout or REQUEST_SECONDS, **more)
+
+    rest.request = request
 
 
 def _text(value: Any) -> str:

@@ -26,8 +26,18 @@ def test_the_namespace_enforces_the_restricted_standard(cluster: Cluster) -> Non
 
 
 def test_a_server_side_dry_run_of_the_manifest_warns_of_nothing(cluster: Cluster) -> None:
+    dry_run(cluster, helm(cluster, "get", "manifest", "sluice"))
+
+
+@pytest.mark.parametrize("sizing", ["small", "production"])
+def test_a_server_side_dry_run_of_each_sizing_warns_of_nothing(cluster: Cluster, sizing: str) -> None:
+    values = ("--values", str(ROOT / f"charts/sluice/values-{sizing}.yaml"))
+    place = ("--namespace", cluster.namespace, "--no-hooks")
+    dry_run(cluster, helm(None, "template", "sluice", str(ROOT / "charts/sluice"), *place, *values))
+
+
+def dry_run(cluster: Cluster, manifest: str) -> None:
     """kubectl prints a warning for every field that the API server drops and every pod that breaks the standard."""
-    manifest = helm(cluster, "get", "manifest", "sluice")
     command = ["kubectl", "--context", cluster.context, "--namespace", cluster.namespace, "--warnings-as-errors"]
     command += ["apply", "--server-side", "--dry-run=server", "--force-conflicts", "--filename", "-"]
     done = subprocess.run(command, check=False, capture_output=True, text=True, input=manifest, timeout=300)
