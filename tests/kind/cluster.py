@@ -38,6 +38,14 @@ class Cluster:
         command = ["kubectl", "--context", f"kind-{name}", "get", "--raw", "/readyz"]
         return subprocess.run(command, check=False, capture_output=True, timeout=30).returncode == 0
 
+    def beside(self, namespace: str) -> "Cluster":
+        """Another namespace, new and restricted; one of an earlier test may still be ending."""
+        self.kubectl("wait", "--for=delete", f"namespace/{namespace}", "--timeout=180s")
+        modes = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn")}
+        body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": modes}}
+        self.kubectl("apply", "--filename", "-", stdin=json.dumps(body))
+        return Cluster(self.name, namespace)
+
     def enforce_network_policies(self) -> None:
         """See to it that the cluster enforces NetworkPolicies; kind's own nodes do, hermetic ones are made to."""
         names = [item.metadata.name for item in self.apps.list_namespaced_daemon_set("kube-system").items]

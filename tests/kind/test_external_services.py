@@ -47,15 +47,6 @@ OWN: dict[str, Any] = {
 }
 
 
-def namespace(cluster: Cluster, name: str) -> Cluster:
-    """A new namespace that enforces Pod Security's restricted standard; one of an earlier test may still be ending."""
-    cluster.kubectl("wait", "--for=delete", f"namespace/{name}", "--timeout=180s")
-    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
-    body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
-    cluster.kubectl("apply", "--filename", "-", stdin=yaml.safe_dump(body))
-    return Cluster(cluster.name, name)
-
-
 def secret(name: str, values: dict[str, bytes]) -> dict[str, Any]:
     data = {key: base64.b64encode(value).decode() for key, value in values.items()}
     return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "data": data}
@@ -91,7 +82,7 @@ def services(cluster: Cluster, tmp_path: Path) -> Iterator[tuple[Cluster, bytes]
     """An object store and two databases that run, and the authority that vouches for PostgreSQL."""
     values = tmp_path / "release.yaml"
     values.write_text(helm(cluster, "get", "values", "sluice", "--output", "yaml"))
-    here = namespace(cluster, SERVICES)
+    here = cluster.beside(SERVICES)
     try:
         key, certificate = self_signed(x509.DNSName(f"postgresql.{DOMAIN}"))
         documents = [*rendered(values), secret("postgresql-tls", {"tls.key": key, "tls.crt": certificate})]
@@ -109,7 +100,7 @@ def services(cluster: Cluster, tmp_path: Path) -> Iterator[tuple[Cluster, bytes]
 def staging(cluster: Cluster, services: tuple[Cluster, bytes], tmp_path: Path) -> Iterator[Cluster]:
     """The release on those services, installed as a user would who has them."""
     elsewhere, authority = services
-    here = namespace(cluster, STAGING)
+    here = cluster.beside(STAGING)
     names = {
         "mlpipeline-minio-artifact": "object-store",
         "mysql-credentials": "mysql",

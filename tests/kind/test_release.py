@@ -31,9 +31,12 @@ def test_a_server_side_dry_run_of_the_manifest_warns_of_nothing(cluster: Cluster
 
 @pytest.mark.parametrize("sizing", ["small", "production"])
 def test_a_server_side_dry_run_of_each_sizing_warns_of_nothing(cluster: Cluster, sizing: str) -> None:
-    values = ("--values", str(ROOT / f"charts/sluice/values-{sizing}.yaml"))
-    place = ("--namespace", cluster.namespace, "--no-hooks")
-    dry_run(cluster, helm(None, "template", "sluice", str(ROOT / "charts/sluice"), *place, *values))
+    here = cluster.beside(f"sizing-{sizing}")
+    try:
+        words = ("--values", str(ROOT / f"charts/sluice/values-{sizing}.yaml"), "--namespace", here.namespace)
+        dry_run(here, helm(None, "template", "sluice", str(ROOT / "charts/sluice"), *words))
+    finally:
+        cluster.kubectl("delete", "namespace", here.namespace, "--wait=false")
 
 
 def dry_run(cluster: Cluster, manifest: str) -> None:
