@@ -61,12 +61,23 @@ class Course:
             EnvironmentFault: The store failed, or another process was lost.
         """
         while not self.stopped_by:
+            self.epoch()
+        self._tell(f": kept epoch {self.progress.kept}, {self.stopped_by}")
+
+    def epoch(self) -> None:
+        """Learn to the end of the present epoch.
+
+        Raises:
+            EnvironmentFault: The store failed, or another process was lost.
+        """
+        ended = False
+        while not ended:
             self._learner.step(self.progress.step)
             self.progress = replace(self.progress, step=self.progress.step + 1, seconds=self._seconds())
-            if self.progress.step % self._learner.steps_an_epoch == 0:
+            ended = self.progress.step % self._learner.steps_an_epoch == 0
+            if ended:
                 self._measure()
             self._save()
-        self._tell(f": kept epoch {self.progress.kept}, {self.stopped_by}")
 
     def _measure(self) -> None:
         curve = self.progress.curve

@@ -76,9 +76,14 @@ class Learner:
         self._seed(number)
         self._optimizer.zero_grad(set_to_none=True)
         logits = self._parallel(*(part[chosen] for part in self._train[0]))
-        # DDP takes the mean of the processes' gradients; weighted so, it is the mean over all their rows.
-        weight = self._group.size / self._rows_of_step(place)
-        (nn.functional.cross_entropy(logits, self._train[1][chosen], reduction="sum") * weight).backward()
+        # DDP takes the mean of the processes' gradients: that over all rows where each has as many of them, and else
+        # where each one's sum is weighted so.
+        rows = self._rows_of_step(place)
+        if len(chosen) * self._group.size == rows:
+            nn.functional.cross_entropy(logits, self._train[1][chosen]).backward()
+        else:
+            summed = nn.functional.cross_entropy(logits, self._train[1][chosen], reduction="sum")
+            (summed * (self._group.size / rows)).backward()
         self._optimizer.step()
         self._average.update_parameters(self._network)
 

@@ -1,46 +1,39 @@
 """What the worker of train_distributed costs beside the training: its rows a second against a bare DDP loop's.
 
-    python tests/benchmarks/distributed_training.py [--rows 60000] [--epochs 6] [--rounds 10]
+    python tests/benchmarks/distributed_training.py [--rows 60000] [--rounds 60]
 
-Both train the same network on the same batches of the same rows, in two processes of this machine under torchrun, with
-the same optimiser, moving average and losses by epoch. The worker also seeds each step, keeps its progress, writes
-checkpoints and tells what it does. Each round measures both, in turn the one or the other first, so that a busy machine
-slows both; what counts is the median of the rounds' ratios, with a bootstrap interval.
+Both train the same network on the same batches of the same rows, in the same two processes of this machine under
+torchrun, with the same optimiser, moving average and losses by epoch, an epoch each in turn: so a busy machine slows
+both. The worker also seeds each step, keeps its progress, writes checkpoints and tells what it does. What counts is the
+median of the rounds' ratios, with a bootstrap interval.
 """
 
 import argparse
 import json
 import os
-import re
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
-
-import numpy as np
-from scipy.stats import bootstrap
+from typing import Any
 
 ROOT = Path(__file__).parents[2]
-BARE = "BENCHMARK_BARE"
+ROUNDS = "BENCHMARK_ROUNDS"
+WARM_UP = 3  # rounds that do not count
+RESULT = "rates "
 
 
 def main() -> None:
     words = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     words.add_argument("--rows", type=int, default=60_000)
-    words.add_argument("--epochs", type=int, default=6)
-    words.add_argument("--rounds", type=int, default=10)
+    words.add_argument("--rounds", type=int, default=60)
     given = words.parse_args()
     with tempfile.TemporaryDirectory(prefix="sluice-") as home:
         os.environ["SLUICE_HOME"] = home
-        rates: dict[str, list[float]] = {"worker": [], "bare": []}
-        splits = dataset(given.rows)
-        for number in range(given.rounds):
-            for kind in list(rates)[:: 1 if number % 2 else -1]:
-                rates[kind].append(measure(kind, splits, given.epochs, f"training/{kind}-{number}"))
-                print(f"round {number + 1}: {kind} {rates[kind][-1]:,.0f} rows/s", flush=True)
-    show(rates)
+        show(measure(dataset(given.rows), given.rounds))
 
 
 def dataset(rows: int) -> str:
@@ -50,26 +43,69 @@ def dataset(rows: int) -> str:
     return dataset(train=labelled(rows, 0), validation=labelled(rows // 5, 1)).uri
 
 
-def measure(kind: str, splits: str, epochs: int, key: str) -> float:
-    """Rows a second of one training by two processes."""
+def measure(splits: str, rounds: int) -> dict[str, list[float]]:
+    """Rows a second of the worker and of the bare loop, round by round."""
     from components.train_distributed.settings import JOB, Job, Learning
 
-    job = Job(splits, key, Learning(workers=2, epochs=epochs, patience=epochs), checkpoint_seconds=10.0)
+    epochs = rounds + WARM_UP
+    job = Job(
+        splits, "training/benchmark", Learning(workers=2, epochs=epochs, patience=epochs), checkpoint_seconds=10.0
+    )
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--local-addr=127.0.0.1"]
-    module = "components.train_distributed.worker" if kind == "worker" else "tests.benchmarks.distributed_training"
-    own = {JOB: job.to_json(), "SLUICE_DEVICE": "cpu", "OMP_NUM_THREADS": "1", BARE: "1", "GLOO_SOCKET_IFNAME": "lo"}
-    done = subprocess.run(
-        [*launch, "--nproc-per-node=2", "-m", module],
-        env=os.environ | own, cwd=ROOT, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    found = re.findall(r"([\d,]+) rows/s", done.stdout)
-    if done.returncode or not found:
-        raise SystemExit(done.stdout + done.stderr)
-    return float(found[-1].replace(",", ""))
+    own = {JOB: job.to_json(), "SLUICE_DEVICE": "cpu", "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
+    with subprocess.Popen(
+        [*launch, "--nproc-per-node=2", "-m", "tests.benchmarks.distributed_training"],
+        env=os.environ | own | {ROUNDS: str(rounds)}, cwd=ROOT, text=True, stdout=subprocess.PIPE,
+    ) as process:  # fmt: skip
+        found: dict[str, list[float]] = {}
+        for line in process.stdout or ():
+            if line.startswith(RESULT):
+                found = json.loads(line.removeprefix(RESULT))
+            else:
+                print(line, end="", flush=True)
+    if process.returncode or not found:
+        raise SystemExit(process.returncode or 1)
+    return found
 
 
-def bare() -> None:
-    """One process of the bare loop: what a tutorial of DDP would write for this network."""
+def work() -> None:
+    """One of the two processes: an epoch of the worker and one of the bare loop in turn; rank 0 tells the rates."""
+    import torch.distributed as dist
+
+    from components.common.steps import default_store
+    from components.train.networks import table_model
+    from components.train.parts import read_parts
+    from components.train.threads import fixed_threads
+    from components.train_distributed.checkpoints import Checkpoints
+    from components.train_distributed.epochs import Course
+    from components.train_distributed.groups import joined
+    from components.train_distributed.learning import Learner
+    from components.train_distributed.settings import JOB, job_from_json
+
+    job = job_from_json(os.environ[JOB])
+    with read_parts(job.splits) as (_, parts), fixed_threads(1), joined() as group:
+        seed = job.learning.seed
+        learner = Learner(table_model(parts, seed), parts, job.learning, group)
+        checkpoints = Checkpoints(default_store(), job.key, job.digest)
+        course = Course(job, learner, checkpoints, group, "worker")
+        kinds: dict[str, Callable[[], None]] = {
+            "worker": course.epoch,
+            "bare": bare(table_model(parts, seed), parts, group.rank, group.size),
+        }
+        rates: dict[str, list[float]] = {kind: [] for kind in kinds}
+        for number in range(int(os.environ[ROUNDS]) + WARM_UP):
+            for kind in list(kinds)[:: 1 if number % 2 else -1]:
+                dist.barrier()
+                began = time.perf_counter()
+                kinds[kind]()
+                rates[kind].append(len(parts.train.labels) / (time.perf_counter() - began))
+        if group.first:
+            print(RESULT + json.dumps({kind: values[WARM_UP:] for kind, values in rates.items()}), flush=True)
+
+
+def bare(model: Any, parts: Any, rank: int, size: int) -> Callable[[], None]:
+    """An epoch of the bare loop: what a tutorial of DDP would write for this network."""
+    import numpy as np
     import torch
     import torch.distributed as dist
     from torch import nn
@@ -77,17 +113,9 @@ def bare() -> None:
     from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
     from components.common.networks import predict_tensors
-    from components.train.networks import AVERAGING, LEARNING_RATE, WEIGHT_DECAY, batch_rows, table_model
-    from components.train.parts import log_loss, read_parts
-    from components.train_distributed.settings import JOB
+    from components.train.networks import AVERAGING, LEARNING_RATE, WEIGHT_DECAY, batch_rows
+    from components.train.parts import log_loss
 
-    job = json.loads(os.environ[JOB])
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo")
-    rank, size = dist.get_rank(), dist.get_world_size()
-    with read_parts(job["splits"]) as (_, parts):
-        pass
-    model = table_model(parts, job["learning"]["seed"])
     network = DistributedDataParallel(model.network, broadcast_buffers=False)
     rows = [model.tensors(part.rows.iloc[rank::size]) for part in (parts.train, parts.sample, parts.validation)]
     labels = [np.ascontiguousarray(part.labels[rank::size]) for part in (parts.train, parts.sample, parts.validation)]
@@ -95,8 +123,8 @@ def bare() -> None:
     optimizer = torch.optim.AdamW(network.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY, fused=True)
     average = AveragedModel(model.network, multi_avg_fn=get_ema_multi_avg_fn(AVERAGING))
     batch = batch_rows(len(parts.train.labels)) // size
-    started = time.monotonic()
-    for _ in range(job["learning"]["epochs"]):
+
+    def epoch() -> None:
         model.network.train()
         for places in torch.randperm(len(targets)).split(batch):
             optimizer.zero_grad(set_to_none=True)
@@ -105,23 +133,26 @@ def bare() -> None:
             average.update_parameters(model.network)
         found = [log_loss(labels[n], predict_tensors(average.module, rows[n])) for n in (1, 2)]
         dist.all_reduce(torch.tensor(found))
-    if rank == 0:
-        total = job["learning"]["epochs"] * len(parts.train.labels)
-        print(f"{total / (time.monotonic() - started):,.0f} rows/s", flush=True)
-    dist.destroy_process_group()
+
+    return epoch
 
 
 def show(rates: dict[str, list[float]]) -> None:
-    print("| rows a second | best | median | ratio of bests to the bare loop |")
-    print("|---|---:|---:|---:|")
-    base = max(rates["bare"])
+    import numpy as np
+    from scipy.stats import bootstrap
+
+    print(f"| rows a second ({len(rates['bare'])} rounds) | best | median |")
+    print("|---|---:|---:|")
     for kind, values in rates.items():
-        print(f"| {kind} | {max(values):,.0f} | {statistics.median(values):,.0f} | {max(values) / base:.3f} |")
+        print(f"| {kind} | {max(values):,.0f} | {statistics.median(values):,.0f} |")
     pairs = [mine / other for mine, other in zip(rates["worker"], rates["bare"], strict=True)]
-    interval = bootstrap((pairs,), np.median, rng=np.random.default_rng(2013)).confidence_interval
-    print(f"ratios of the rounds: {' '.join(f'{ratio:.3f}' for ratio in pairs)}")
-    print(f"median: {statistics.median(pairs):.3f} (95 %: {interval.low:.3f} to {interval.high:.3f})")
+    found = bootstrap((pairs,), np.median, rng=np.random.default_rng(2013)).confidence_interval
+    low, high = np.quantile(pairs, (0.25, 0.75))
+    print(
+        f"ratio of a round: median {statistics.median(pairs):.3f} (95 %: {found.low:.3f} to {found.high:.3f})", end=""
+    )
+    print(f", half of them between {low:.3f} and {high:.3f}")
 
 
 if __name__ == "__main__":
-    bare() if BARE in os.environ else main()
+    work() if ROUNDS in os.environ else main()
