@@ -89,9 +89,7 @@ def _workspace(program: Program, tree: Path, beside: Sequence[Program], cache: C
     if not beside:
         return {}
     trees = [tree, *(lay_out(other, cache, log, _beside(program)) for other in beside)]
-    file = cache.work / f"{program.name}.work"
-    file.unlink(missing_ok=True)
-    environment = {"GOWORK": str(file)}
+    environment = {"GOWORK": str(trees[-1] / "go.work")}
     run(program.name, ["go", "work", "init", *map(str, trees)], log, env=go_environment(cache) | environment)
     return environment
 

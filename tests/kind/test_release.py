@@ -5,15 +5,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.charts.rendering import program
 from tests.kind.cluster import ROOT, Cluster
-
-HELM = str(ROOT / ".tools/bin/helm")
 
 
 def helm(cluster: Cluster | None, *words: str) -> str:
     """What helm says in a release's namespace, or without a cluster; the test fails where it fails."""
     place = ["--kube-context", cluster.context, "--namespace", cluster.namespace] if cluster else []
-    command = [HELM, *place, *words]
+    command = [program("helm"), *place, *words]
     done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     return done.stdout
