@@ -11,6 +11,7 @@ class Server:
 
     def __init__(self) -> None:
         self.answers: dict[str, tuple[int, Any]] = {}
+        self.before: dict[str, list[tuple[int, Any]]] = {}  # given first, each once
         self.asked: list[tuple[str, str, bytes]] = []
         server = self
 
@@ -18,7 +19,9 @@ class Server:
             def do_GET(self) -> None:
                 length = int(self.headers.get("content-length") or 0)
                 server.asked.append((self.command, self.path, self.rfile.read(length)))
-                status, body = server.answers.get(self.path.partition("?")[0], (404, {"message": "not found"}))
+                path = self.path.partition("?")[0]
+                first = server.before.get(path)
+                status, body = first.pop(0) if first else server.answers.get(path, (404, {"message": "not found"}))
                 self.send_response(status)
                 self.send_header("content-type", "application/json")
                 self.end_headers()

@@ -66,6 +66,23 @@ def test_any_other_is_sent_along_with_what_kubernetes_needs(cluster: Cluster, se
     assert body["pipeline_spec"]["platform_spec"]["platforms"]["kubernetes"]
 
 
+FAULT = (500, {"message": "Failed to start transaction: invalid connection"})
+
+
+def test_a_question_that_kfp_fails_at_is_asked_again(cluster: Cluster, server: Server) -> None:
+    server.answers[f"{API}/pipelines"] = (200, {})
+    server.before[f"{API}/pipelines"] = [FAULT, FAULT]
+    assert start(cluster, Order(PIPELINE, {})) == RUN
+
+
+def test_an_order_that_kfp_fails_at_is_not_given_again(cluster: Cluster, server: Server) -> None:
+    server.answers[f"{API}/pipelines"] = (200, {})
+    server.answers[f"{API}/runs"] = FAULT
+    with pytest.raises(EnvironmentFault, match=r"HTTP status 500: Failed to start transaction: invalid connection"):
+        start(cluster, Order(PIPELINE, {}))
+    assert [asked[0] for asked in server.asked].count("POST") == 1
+
+
 def follow(cluster: Cluster, shown: io.StringIO) -> Any:
     console = Console(file=shown, width=200)
     return finish(cluster, PIPELINE, RUN, console, fused=False, quiet=False, seconds=30)

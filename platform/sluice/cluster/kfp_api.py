@@ -58,7 +58,7 @@ class KfpApi:
         import kfp_server_api as api
 
         configuration = api.Configuration(host=url)
-        configuration.retries = 0
+        configuration.retries = _retries()
         self.url = url
         self._client = api.ApiClient(configuration)
         self._runs = api.RunServiceApi(self._client)
@@ -204,6 +204,22 @@ class KfpApi:
         except HTTPError as error:
             reason = str(getattr(error, "reason", error)).rpartition(": ")[2].strip("'\")")
             raise EnvironmentFault(f"KFP at {self.url} does not answer ({reason}); check that it runs") from None
+
+
+def _retries() -> Any:  # noqa: ANN401 - urllib3's Retry, imported late
+    """What only asks is asked again where the server failed: KFP does, once or twice, after its database was away."""
+    from urllib3 import Retry
+
+    return Retry(
+        3,
+        connect=0,
+        read=0,
+        other=0,
+        allowed_methods=("GET",),
+        status_forcelist=(500, 502, 503, 504),
+        backoff_factor=0.25,
+        raise_on_status=False,  # the last answer says more than how often it was asked for
+    )
 
 
 def _named(name: str) -> str:
