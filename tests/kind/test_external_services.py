@@ -134,7 +134,9 @@ def test_a_second_release_works_on_services_that_it_does_not_run(cluster: Cluste
     before = cluster.secret("mlpipeline-minio-artifact")
     deployments = {item.metadata.name for item in staging.apps.list_namespaced_deployment(STAGING).items}
     assert {"ml-pipeline", "mlflow", "workflow-controller"} <= deployments
-    assert not deployments & {*PARTS, "trainer-controller-manager", "jobset-controller-manager"}
+    absent = {*PARTS, "trainer-controller", "jobset-controller"}
+    assert not deployments & absent
+    assert absent <= {item.metadata.name for item in cluster.apps.list_namespaced_deployment(cluster.namespace).items}
     assert "Succeeded" in helm(staging, "test", "staging", "--timeout", "5m")
     examined = staging.sluice("doctor", "--cluster", "--json")
     assert '"error"' not in examined.stdout, examined.stdout

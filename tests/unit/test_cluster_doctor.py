@@ -40,20 +40,24 @@ def test_a_pods_trouble_is_one_line(found: Any, named: str) -> None:
     assert "\n" not in said
 
 
-def test_a_kind_that_make_built_counts(no_cluster: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_kind_that_make_built_counts_and_such_a_kubectl_does_not(
+    no_cluster: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
 
-    def told() -> str:
-        finding = next(found for found in examine(Target()) if found.name == "kind")
+    def told(program: str) -> str:
+        finding = next(found for found in examine(Target()) if found.name == program)
         assert isinstance(finding.message, str), "it is printed as JSON, too"
         return f"{finding.level}: {finding.message}"
 
-    assert told() == "warning: not on the PATH; only `make kind` needs it"
-    built = tmp_path / "sluice/hermetic/tools/kind"
-    built.parent.mkdir(parents=True)
-    built.touch(mode=0o755)
-    assert told() == f"ok: {built}"
+    assert told("kind") == "warning: not on the PATH; only `make kind` needs it"
+    tools = tmp_path / "sluice/hermetic/tools"
+    tools.mkdir(parents=True)
+    for program in ("kind", "kubectl"):
+        (tools / program).touch(mode=0o755)
+    assert told("kind") == f"ok: {tools / 'kind'}"
+    assert told("kubectl") == "error: not on the PATH; install it"
 
 
 def test_without_a_cluster_the_rest_is_not_looked_at(no_cluster: None) -> None:

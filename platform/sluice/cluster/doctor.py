@@ -25,7 +25,7 @@ ABSENT = 404
 
 def examine(target: Target) -> Iterator[Finding]:
     """Look at the tools of this machine, then at the cluster; what hangs on a failed finding is not looked at."""
-    yield from (_docker(), _tool("kind", "only `make kind` needs it"), _tool("kubectl", "install it", needed=True))
+    yield from (_docker(), _kind(), _kubectl())
     try:
         kubernetes = Kubernetes(target)
         with kubernetes.answers(f"namespace {target.namespace}"):
@@ -53,13 +53,21 @@ def _docker() -> Finding:
     return Finding("docker", "ok", f"engine {done.stdout.strip()} runs")
 
 
-def _tool(name: str, way_out: str, *, needed: bool = False) -> Finding:
+def _kind() -> Finding:
+    """On the PATH, or where `make kind` looks for what it built itself."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    built = str(cache / "sluice" / "hermetic" / "tools" / name)  # where `make kind` looks for what `make tools` built
-    found = shutil.which(name) or shutil.which(built)
+    found = shutil.which("kind") or shutil.which(str(cache / "sluice/hermetic/tools/kind"))
     if found:
-        return Finding(name, "ok", found)
-    return Finding(name, "error" if needed else "warning", f"not on the PATH; {way_out}")
+        return Finding("kind", "ok", found)
+    return Finding("kind", "warning", "not on the PATH; only `make kind` needs it")
+
+
+def _kubectl() -> Finding:
+    """On the PATH: forwarded ports take it from nowhere else."""
+    found = shutil.which("kubectl")
+    if found:
+        return Finding("kubectl", "ok", found)
+    return Finding("kubectl", "error", "not on the PATH; install it")
 
 
 def _safely(name: str, look: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
