@@ -6,7 +6,7 @@ weights in a format that cannot run code (skops, safetensors), or nothing where 
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -75,17 +75,32 @@ class Model(Predictor, Protocol):
         ...
 
 
-def save_model(folder: Path, model: Model, task: Task) -> None:
+@dataclass(frozen=True)
+class Threshold:
+    """From which probability of the positive class on a row is called positive.
+
+    Attributes:
+        value: In [0, 1].
+        rule: How it was chosen, in words, e.g. `greatest F1 on the validation rows`.
+    """
+
+    value: float
+    rule: str
+
+
+def save_model(folder: Path, model: Model, task: Task, threshold: Threshold | None = None) -> None:
     """Write a model; the same model gives the same bytes.
 
     Args:
         folder: Made where it is missing.
         model: Any family's.
         task: What it predicts.
+        threshold: With two classes, where the positive one begins; it travels in the model's files.
     """
     folder.mkdir(parents=True, exist_ok=True)
     model.write_weights(folder)
     body = {"version": VERSION, "family": model.family, "task": asdict(task), "options": model.options()}
+    body |= {"threshold": asdict(threshold)} if threshold else {}
     (folder / MODEL).write_text(json.dumps(body, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False))
 
 
@@ -110,6 +125,23 @@ def load_model(folder: Path) -> Predictor:
             raise
         raise BadInput(f"{folder} is no readable {family} model ({_reason(error)}); {_WAY_OUT}") from None
     return model
+
+
+def read_threshold(folder: Path) -> Threshold | None:
+    """The threshold that a model carries; None for several classes, and for a model from before models carried one.
+
+    Raises:
+        BadInput: model.json does not describe a model, or its threshold is no probability.
+    """
+    _description(folder / MODEL)
+    try:
+        body = json.loads((folder / MODEL).read_bytes()).get("threshold")
+        found = Threshold(float(body["value"]), str(body["rule"])) if body is not None else None
+        if found and not 0 <= found.value <= 1:
+            raise ValueError(f"its threshold {found.value} is no probability")
+    except (ValueError, KeyError, TypeError) as error:
+        raise BadInput(f"{folder / MODEL} does not describe a model ({_reason(error)}); {_WAY_OUT}") from None
+    return found
 
 
 def _description(path: Path) -> tuple[str, Task, Mapping[str, Any]]:

@@ -25,6 +25,11 @@ class Task:
         image: The column with an encoded image (PNG bytes), or None.
         key: Columns that identify a row.
         time: The timestamp column that orders rows, or None.
+        timezone: The zone in which a day of `time` begins and ends (IANA, e.g. `America/New_York`).
+        cluster: The column whose equal values mark rows that are not independent of each other, such as a patient;
+            None for the local days of `time`, and for independent rows where there is no time.
+        weight: The column with each row's weight, one over its inclusion probability, which `sample` sets; None where
+            every row stands for itself alone.
         slices: Columns whose groups are looked at one by one in evaluation.
         heuristic: The feature that a person would judge by alone: a baseline.
     """
@@ -38,6 +43,9 @@ class Task:
     categorical: tuple[str, ...] = ()
     image: str | None = None
     time: str | None = None
+    timezone: str = "UTC"
+    cluster: str | None = None
+    weight: str | None = None
     slices: tuple[str, ...] = ()
     heuristic: str | None = None
 
