@@ -14,7 +14,7 @@ import pyarrow as pa
 from components.common.baselines import Baseline
 from components.common.bundles import Bundle, publish
 from components.common.datasets import write_dataset
-from components.common.models import save_model
+from components.common.models import Threshold, save_model
 from components.common.steps import default_store, producer
 from components.common.tasks import Task
 
@@ -105,7 +105,7 @@ def models(
     every = {"zero-rule": bar or zero_rule(), **candidates}
     entries = []
     for rank, (name, model) in enumerate(every.items()):
-        save_model(folder / name, model, model.task)
+        save_model(folder / name, model, model.task, Threshold(0.5, "by hand"))
         entries.append(
             {
                 "name": name,
