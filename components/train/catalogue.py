@@ -68,6 +68,11 @@ def candidates_for(task: Task) -> list[Candidate]:
     return [_RANDOM, _ZERO_RULE, *heuristic, _LOGISTIC, _TREES, _EMBEDDINGS]
 
 
+def network_for(task: Task) -> Candidate:
+    """The network that fits a task, which several workers can train together."""
+    return _CONVOLUTIONS if task.image else _EMBEDDINGS
+
+
 def choose(names: Sequence[str], task: Task) -> list[Candidate]:
     """The candidates named, simplest first; all that fit for no name.
 

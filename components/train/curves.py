@@ -45,12 +45,13 @@ def budget_rules(settings: Settings) -> str:
 
 
 def _table(trained: Sequence[Trained]) -> Markup:
-    headers = ("Candidate", "Validation log loss", "Kept round", "Rounds", "Stopped by", "Seconds", "Numbers learned")
+    headers = ("Candidate", "Validation log loss", "Threshold", "Kept round", "Rounds", "Stopped by", "Seconds", "Size")
     losses = [entry.fitted.kept.validation_log_loss for entry in trained]
     rows = [
         (
             entry.candidate.title,
             f"{entry.fitted.kept.validation_log_loss:.4f}",
+            f"{entry.threshold.value:.3f}" if entry.threshold else None,
             entry.fitted.kept.round or None,
             entry.fitted.rounds or None,
             entry.fitted.stopped_by,
@@ -59,7 +60,7 @@ def _table(trained: Sequence[Trained]) -> Markup:
         )
         for entry in trained
     ]
-    return table_html(headers, rows, align="lrrrlrr", emphasis=losses.index(min(losses)))
+    return table_html(headers, rows, align="lrrrrlrr", emphasis=losses.index(min(losses)))
 
 
 def _bar(trained: Sequence[Trained]) -> Trained | None:

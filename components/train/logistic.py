@@ -48,7 +48,7 @@ class LogisticFitting:
         """See `rounds.Fitting`."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # a round is meant to end before convergence
-            self._estimator.fit(self._train, self._parts.train.labels)
+            self._estimator.fit(self._train, self._parts.train.labels, self._parts.train.weights)
 
     def probabilities(self) -> tuple[Floats, Floats]:
         """See `rounds.Fitting`."""
@@ -67,6 +67,11 @@ class LogisticFitting:
 
 
 def _preparation(inputs: Encoder | ImageShape) -> Any:  # noqa: ANN401 - scikit-learn has no types
+    """Medians and scales are those of the rows as they are, without weights.
+
+    Any fixed scale does, for the regression's own weights make up for it; and so does any number in the place of a
+    missing one, for a column of its own says that it was missing.
+    """
     if isinstance(inputs, ImageShape):
         return StandardScaler()
     codes = len(inputs.vocabularies)

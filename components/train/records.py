@@ -3,20 +3,45 @@
 Timings differ from run to run, so they stay outside the bundle's files: the same work then has the same address.
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
+from components.common.models import Threshold
+from components.common.thresholds import f1_threshold
 from components.train.catalogue import Candidate
+from components.train.parts import Parts
 from components.train.rounds import Fitted, Point
 from components.train.settings import Settings
+from components.train.threads import fixed_threads
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A candidate with its result."""
+    """A candidate with its result.
+
+    Attributes:
+        candidate: What was trained.
+        fitted: What came of it.
+        threshold: Where its positive class begins; None for several classes.
+    """
 
     candidate: Candidate
     fitted: Fitted
+    threshold: Threshold | None = None
+
+
+def train_candidate(candidate: Candidate, parts: Parts, settings: Settings) -> Trained:
+    """Train a candidate, and choose its threshold on the validation rows."""
+    return with_threshold(candidate, candidate.fit(parts, settings), parts)
+
+
+def with_threshold(candidate: Candidate, fitted: Fitted, parts: Parts) -> Trained:
+    """A trained candidate, with the threshold that the validation rows and their weights give it."""
+    if len(parts.task.classes) != 2:
+        return Trained(candidate, fitted)
+    rows, labels, weights = parts.validation.rows, parts.validation.labels, parts.validation.weights
+    with fixed_threads(1):  # as everyone who reads the model predicts with it, so that the same rows are above it
+        return Trained(candidate, fitted, f1_threshold(labels, fitted.model.predict_proba(rows), weights))
 
 
 def training_record(trained: list[Trained], settings: Settings) -> dict[str, Any]:
@@ -53,6 +78,7 @@ def candidate_record(entry: Trained) -> dict[str, Any]:
         "stopped_by": fitted.stopped_by,
         "parameters": fitted.parameters,
         "size": fitted.model.size,
+        "threshold": asdict(entry.threshold) if entry.threshold else None,
         "curve": [_point(point) for point in fitted.curve],
         "validation": {"log_loss": fitted.kept.validation_log_loss},
     }

@@ -117,8 +117,11 @@ def fit_in_rounds(start: Callable[[Parts, Settings], Fitting], parts: Parts, set
 
 def _measure(fitting: Fitting, parts: Parts, number: int, clock: "_Clock") -> Point:
     sample, validation = fitting.probabilities()
-    losses = log_loss(parts.sample.labels, sample), log_loss(parts.validation.labels, validation)
-    point = Point(number, *losses, seconds=clock.seconds())
+    train, held_out = (
+        log_loss(part.labels, proba, part.weights)
+        for part, proba in ((parts.sample, sample), (parts.validation, validation))
+    )
+    point = Point(number, train, held_out, seconds=clock.seconds())
     clock.tell_now_and_then(point)
     return point
 

@@ -15,7 +15,7 @@ from components.common.steps import default_store, producer, progress
 from components.train.catalogue import choose
 from components.train.curves import budget_rules, curves_page
 from components.train.parts import Parts, read_parts
-from components.train.records import Trained, timings, training_record
+from components.train.records import Trained, timings, train_candidate, training_record
 from components.train.settings import Settings
 from components.train.tracking import track
 
@@ -53,7 +53,7 @@ def run(splits: str, settings: Settings) -> Result:
     with read_parts(splits) as (source, parts):
         candidates = choose(settings.candidates, parts.task)
         _tell(parts)
-        trained = [Trained(candidate, candidate.fit(parts, settings)) for candidate in candidates]
+        trained = [train_candidate(candidate, parts, settings) for candidate in candidates]
         bundle = _publish(trained, parts, settings, source)
     track(_STEP, trained, settings.parameters(), source, bundle)
     losses = {entry.candidate.name: entry.fitted.kept.validation_log_loss for entry in trained}
@@ -64,7 +64,7 @@ def _publish(trained: list[Trained], parts: Parts, settings: Settings, source: B
     with tempfile.TemporaryDirectory(prefix="sluice-") as name:
         folder = Path(name)
         for entry in trained:
-            save_model(folder / entry.candidate.name, entry.fitted.model, parts.task)
+            save_model(folder / entry.candidate.name, entry.fitted.model, parts.task, entry.threshold)
         record = training_record(trained, settings)
         (folder / TRAINING).write_text(json.dumps(record, indent=1, sort_keys=True, allow_nan=False))
         details = {

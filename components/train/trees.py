@@ -53,7 +53,7 @@ class TreesFitting:
         """See `rounds.Fitting`."""
         trees = self._estimator.max_iter
         self._estimator.set_params(max_iter=trees + max(_TREES, trees // _GROWTH))
-        self._estimator.fit(self._train, self._parts.train.labels)
+        self._estimator.fit(self._train, self._parts.train.labels, self._parts.train.weights)
 
     def probabilities(self) -> tuple[Floats, Floats]:
         """See `rounds.Fitting`."""
