@@ -27,14 +27,15 @@ def fit_baseline(kind: str, parts: Parts, settings: Settings) -> Fitted:
     Raises:
         BadInput: The task names no feature for the heuristic.
     """
-    started = time.monotonic()
+    started, cpu_started = time.monotonic(), time.process_time()
     model = _learn(kind, parts, settings)
     losses = [
         log_loss(part.labels, model.predict_proba(part.rows), part.weights) for part in (parts.sample, parts.validation)
     ]
     point = Point(0, losses[0], losses[1], seconds=time.monotonic() - started)
     progress(f"{kind}: validation log loss {point.validation_log_loss:.4f}, {CLOSED}")
-    return Fitted(model, _parameters(kind, model), (point,), point, CLOSED)
+    spent = {"seconds": point.seconds, "cpu_seconds": time.process_time() - cpu_started}
+    return Fitted(model, _parameters(kind, model), (point,), point, CLOSED, **spent)
 
 
 def _learn(kind: str, parts: Parts, settings: Settings) -> Baseline:

@@ -43,7 +43,11 @@ class Candidate:
         return not self.start
 
     def fit(self, parts: Parts, settings: Settings) -> Fitted:
-        """Train it."""
+        """Train it.
+
+        Raises:
+            NoRound: Not even its first round ended within the budget; a baseline has none.
+        """
         if self.baseline:
             return fit_baseline(self.name, parts, settings)
         start: Callable[[Parts, Settings], Fitting] = pkgutil.resolve_name(self.start)

@@ -17,6 +17,7 @@ from components.common.pixels import ImageShape
 from components.common.sklearn_models import SklearnModel, class_probabilities, design_matrix
 from components.train.inputs import learn_inputs
 from components.train.parts import Parts
+from components.train.rounds import MOST_ROUNDS
 from components.train.settings import Settings
 
 _ITERATIONS = 10
@@ -25,7 +26,7 @@ _ITERATIONS = 10
 class LogisticFitting:
     """A logistic regression on its way; each round goes on from the weights of the last."""
 
-    round_limit = 50
+    round_limit = MOST_ROUNDS
 
     def __init__(self, parts: Parts, settings: Settings) -> None:  # noqa: ARG002 - nothing here is random
         self._parts = parts

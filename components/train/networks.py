@@ -21,10 +21,10 @@ from components.common.networks import NetworkModel, build_network, predict_tens
 from components.common.pixels import ImageShape
 from components.train.inputs import learn_inputs
 from components.train.parts import Parts, quantiles
+from components.train.rounds import MOST_ROUNDS
 from components.train.settings import Settings
 
 LEARNING_RATE, WEIGHT_DECAY, AVERAGING = 1e-3, 1e-2, 0.98
-MOST_EPOCHS = 60
 _STEPS_AN_EPOCH = 64
 _LEAST_BATCH, _MOST_BATCH = 32, 4096
 _BINS, _HIDDEN, _DROPOUT, _LONGEST_EMBEDDING = 16, (128, 64), 0.2, 16
@@ -34,7 +34,7 @@ _FIRST_CHANNELS, _MOST_CHANNELS, _IMAGE_HIDDEN, _IMAGE_DROPOUT, _SMALLEST_SIDE =
 class NetworkFitting:
     """A network on its way."""
 
-    round_limit = MOST_EPOCHS
+    round_limit = MOST_ROUNDS
 
     def __init__(self, model: NetworkModel, parts: Parts, settings: Settings) -> None:
         self._device = choose_device(settings.device)

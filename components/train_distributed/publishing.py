@@ -43,7 +43,7 @@ def publish_models(store: Store, job: Job, source: Bundle, parts: Parts, fitted:
         folder = Path(name)
         for entry in trained:
             save_model(folder / entry.candidate.name, entry.fitted.model, parts.task, entry.threshold)
-        record = {"candidates": [candidate_record(entry) for entry in trained], "seed": job.learning.seed}
+        record = {"candidates": [candidate_record(entry, "epochs") for entry in trained], "seed": job.learning.seed}
         (folder / TRAINING).write_text(json.dumps(record, indent=1, sort_keys=True, allow_nan=False))
         details = {
             **parts.task.details(),

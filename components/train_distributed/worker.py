@@ -58,7 +58,9 @@ def _work(job: Job, source: Bundle, parts: Parts, group: Group) -> None:
     course.resume()
     course.run()
     if group.first:
-        fitted = Fitted(learner.model(), learner.parameters, course.progress.curve, course.kept, course.stopped_by)
+        spent = {"seconds": course.progress.seconds, "cpu_seconds": course.progress.cpu_seconds}
+        curve = course.progress.curve
+        fitted = Fitted(learner.model(), learner.parameters, curve, course.kept, course.stopped_by, **spent)
         publish_models(store, job, source, parts, fitted)
 
 
