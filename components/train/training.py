@@ -14,6 +14,7 @@ from components.common.errors import BadInput
 from components.common.models import save_model
 from components.common.steps import default_store, producer, progress
 from components.train.catalogue import Candidate, choose
+from components.train.categories import pooled_values, pooled_words
 from components.train.curves import budget_rules, count_words, curves_page
 from components.train.parts import Parts, read_parts
 from components.train.records import Trained, timings, train_candidate, training_record
@@ -60,7 +61,9 @@ def run(splits: str, settings: Settings) -> Result:
         bundle = _publish(trained, left_out, parts, settings, source)
     track(_STEP, trained, settings.parameters(), source, bundle)
     losses = {entry.candidate.name: entry.fitted.kept.validation_log_loss for entry in trained}
-    return Result(bundle, curves_page(trained, budget_rules(settings, parts, left_out)), losses)
+    rules = budget_rules(settings, parts, left_out)
+    pooled = pooled_words(bundle.manifest.details["pooled_values"])
+    return Result(bundle, curves_page(trained, f"{rules} {pooled}".strip()), losses)
 
 
 def _train(candidates: list[Candidate], parts: Parts, settings: Settings) -> tuple[list[Trained], list[str]]:
@@ -92,6 +95,7 @@ def _publish(trained: list[Trained], left_out: list[str], parts: Parts, settings
             **parts.task.details(),
             "timings": timings(trained),
             "environment": environment(trained, settings.threads),
+            "pooled_values": pooled_values(parts),
             "rows": {"train": len(parts.train.labels), "validation": len(parts.validation.labels)},
         }
         made_by = producer(_STEP, settings.parameters())

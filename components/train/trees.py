@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier
 
-from components.common.features import Encoder, Floats, learn_encoder
+from components.common.features import Floats
 from components.common.sklearn_models import SklearnModel, class_probabilities
+from components.train.categories import tree_inputs
 from components.train.parts import Parts
 from components.train.settings import Settings
 
@@ -28,10 +29,8 @@ class TreesFitting:
 
     def __init__(self, parts: Parts, settings: Settings) -> None:
         self._parts = parts
-        self._encoder: Encoder = learn_encoder(parts.train.rows, parts.task)
-        self._train, self._sample, self._validation = (
-            self._encoder.matrix(part.rows) for part in (parts.train, parts.sample, parts.validation)
-        )
+        self._encoder, self._train = tree_inputs(parts, settings.seed)
+        self._sample, self._validation = (self._encoder.matrix(part.rows) for part in (parts.sample, parts.validation))
         self._train[:, np.isnan(self._train).all(axis=0)] = 0.0  # scikit-learn cannot bin a column without a value
         leaf = min(max(len(parts.train.labels) // 500, _LEAST_LEAF), _MOST_LEAF)
         self._estimator = HistGradientBoostingClassifier(

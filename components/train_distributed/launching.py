@@ -17,6 +17,7 @@ from components.common.steps import (
     environment_digest,
 )
 from components.common.tasks import Task, task_of
+from components.train.categories import pooled_words
 from components.train.curves import curves_page, weight_rules
 from components.train.tracking import track
 from components.train_distributed.checkpoints import NAME
@@ -70,7 +71,8 @@ def run(splits: str, learning: Learning, running: Running) -> Result:
     trained = read_trained(bundle)
     track(STEP, trained, asdict(learning) | asdict(running), source, bundle)
     losses = {entry.candidate.name: entry.fitted.kept.validation_log_loss for entry in trained}
-    return Result(bundle, curves_page(trained, _rules(learning, task_of(source)), "epochs"), losses)
+    rules = f"{_rules(learning, task_of(source))} {pooled_words(bundle.manifest.details['pooled_values'])}".strip()
+    return Result(bundle, curves_page(trained, rules, "epochs"), losses)
 
 
 def provenance() -> dict[str, str]:

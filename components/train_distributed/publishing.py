@@ -11,6 +11,7 @@ from components.common.models import save_model
 from components.common.steps import producer, progress, read_message
 from components.common.stores import Store
 from components.train.catalogue import candidates_for, network_for
+from components.train.categories import pooled_values
 from components.train.parts import Parts
 from components.train.records import candidate_record, timings, train_candidate, with_threshold
 from components.train.rounds import Fitted
@@ -49,6 +50,7 @@ def publish_models(store: Store, job: Job, source: Bundle, parts: Parts, fitted:
             **parts.task.details(),
             "timings": timings(trained),
             "environment": environment(trained, settings.threads),
+            "pooled_values": pooled_values(parts),
             "rows": {"train": len(parts.train.labels), "validation": len(parts.validation.labels)},
         }
         made_by = producer(STEP, asdict(job.learning))
