@@ -27,17 +27,32 @@ def address(task: Any) -> Any:  # noqa: ANN401 - KFP's task and channel
     return task.outputs["Output"]
 
 
-def learn(splits: Any, data_page: Any, *, candidates: Any, seconds_per_candidate: Any, seed: Any) -> Outputs:  # noqa: ANN401 - KFP's pipeline channels
+def learn(
+    splits: Any,  # noqa: ANN401 - KFP's pipeline channels, here and below
+    data_page: Any,  # noqa: ANN401
+    *,
+    candidates: Any,  # noqa: ANN401
+    seconds_per_candidate: Any,  # noqa: ANN401
+    max_rounds: Any,  # noqa: ANN401
+    seed: Any,  # noqa: ANN401
+) -> Outputs:
     """Add the tasks from training to the report.
 
     Args:
         splits: The split dataset's address.
         data_page: The HTML page about the data that opens the report.
         candidates: Models to train, or an empty list for all that fit.
-        seconds_per_candidate: Time budget, in seconds.
+        seconds_per_candidate: Budget of each candidate in seconds.
+        max_rounds: Budget of each candidate in rounds, without a clock; 0 for seconds.
         seed: For training and for the bootstrap.
     """
-    trained = train(splits=splits, candidates=candidates, seconds_per_candidate=seconds_per_candidate, seed=seed)
+    trained = train(
+        splits=splits,
+        candidates=candidates,
+        seconds_per_candidate=seconds_per_candidate,
+        max_rounds=max_rounds,
+        seed=seed,
+    )
     return judge(splits, data_page, trained, seed=seed)
 
 

@@ -24,6 +24,7 @@ def lake_to_model(
     shares: list[float] = [0.7, 0.15, 0.15],
     candidates: list[str] = [],
     seconds_per_candidate: float = 60.0,
+    max_rounds: int = 0,
     seed: int = 2013,
 ) -> Outputs:
     """Trains, judges and registers a model from the tables of a data lake.
@@ -38,7 +39,8 @@ def lake_to_model(
         split_strategy: "time" learns from the past and tests on the future; "stratified" keeps label shares equal.
         shares: Shares of the rows for training, validation and test; they add up to 1.
         candidates: Models to train; empty takes all that fit the task.
-        seconds_per_candidate: Time budget of each candidate, in seconds.
+        seconds_per_candidate: Budget of each candidate in seconds; what is not done then is broken off.
+        max_rounds: Budget of each candidate in rounds, without a clock: the same on every machine; 0 for seconds.
         seed: Decides the sample, the split, the models' random numbers and the bootstrap.
     """
     ingested = ingest(lake=lake).set_caching_options(False)
@@ -51,5 +53,6 @@ def lake_to_model(
         validated.outputs["quality"],
         candidates=candidates,
         seconds_per_candidate=seconds_per_candidate,
+        max_rounds=max_rounds,
         seed=seed,
     )

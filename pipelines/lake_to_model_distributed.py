@@ -51,7 +51,7 @@ def lake_to_model_distributed(
         shares: Shares of the rows for training, validation and test; they add up to 1.
         workers: How many workers train the network together, each on a node of its own where there are enough.
         runtime: Where they run: the TrainingRuntimes "torch-cpu" or "torch-gpu", or "local" for processes in one pod.
-        epochs: Most passes over the training rows; 0 stops when nothing gets better, after 60 at the latest.
+        epochs: Most passes over the training rows; 0 goes on until nothing gets better.
         checkpoint_seconds: About so much work is lost at most when a worker is.
         max_restarts: How often the workers may fail, and go on from the last checkpoint.
         timeout_seconds: Within these the training must end.

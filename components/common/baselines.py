@@ -2,23 +2,26 @@
 
 - `random` knows the class shares and nothing of the row. Its forecast for a row is a draw from a Dirichlet distribution
   whose mean is the class shares: right on average, without any order among the rows (AUC 0.5 in expectation). The draw
-  is a hash of the row's features, so the same row always gets the same forecast.
+  is a hash of the row's key with the seed, so the same row always gets the same forecast, and rows whose features are
+  alike get forecasts that are not. Rows without the key are told apart by their place in the table.
 - `zero-rule` forecasts the class shares for every row; its decision is always the most frequent class.
 - `heuristic` is one rule over one feature: the class shares of the training rows with the same value, or in the same
   tenth of a numeric feature's range of ranks (OneR: R. C. Holte, *Very simple classification rules perform well on
   most commonly used datasets*, Machine Learning 11, 1993).
 """
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from components.common.errors import BadInput
-from components.common.features import Floats, Integers, feature_column, number_column, text_column
+from components.common.features import Floats, Integers, number_column, text_column
 from components.common.tasks import Task
 
 RANDOM, ZERO_RULE, HEURISTIC = "random", "zero-rule", "heuristic"
@@ -60,7 +63,7 @@ class Baseline:
     def predict_proba(self, rows: pd.DataFrame) -> Floats:
         """See `models.Predictor`."""
         if self.kind == RANDOM:
-            return _dirichlet(_uniforms(rows, self.task, self.seed, len(self.shares)), self.shares)
+            return _dirichlet(_uniforms(rows, self.task.key, self.seed, len(self.shares)), self.shares)
         proba = np.tile(self.shares, (len(rows), 1))
         if self.kind == HEURISTIC and self.table is not None:
             places = self.places(rows)
@@ -145,17 +148,37 @@ def _shares(values: Any, classes: int) -> Floats:  # noqa: ANN401 - JSON
     return shares
 
 
-def _uniforms(rows: pd.DataFrame, task: Task, seed: int, count: int) -> Floats:
-    """Numbers in (0, 1) that depend only on the row's features and the seed, shape (rows, count)."""
-    columns: dict[str, Any] = {name: number_column(rows, name) for name in task.numeric}
-    columns |= {name: text_column(rows, name).astype(object) for name in task.categorical}
-    if task.image:
-        columns[task.image] = feature_column(rows, task.image).astype(object)
-    key = f"{seed % 10**16:016d}"
-    hashed = pd.util.hash_pandas_object(pd.DataFrame(columns), index=False, hash_key=key).to_numpy(np.uint64)
+def _uniforms(rows: pd.DataFrame, key: tuple[str, ...], seed: int, count: int) -> Floats:
+    """Numbers in (0, 1) that depend only on the row's key and the seed, shape (rows, count).
+
+    The seed is mixed with a purpose of its own: the orders by which rows are sampled and split are made of the same key
+    and often of the same seed, and have to be unrelated to these numbers.
+    """
+    hashed = _identity(rows, key) ^ np.frombuffer(_word(f"sluice random baseline {seed}"), np.uint64)
     steps = np.arange(1, count + 1, dtype=np.uint64) * _GOLDEN  # wraps around, as it should
-    streams = [pd.util.hash_array(hashed + step) for step in steps]
+    streams = [pd.util.hash_array(pd.util.hash_array(hashed) + step) for step in steps]
     return (np.stack(streams, axis=1) >> np.uint64(12)).astype(np.float64) / 2**52 + 2.0**-53
+
+
+def _identity(rows: pd.DataFrame, key: tuple[str, ...]) -> npt.NDArray[np.uint64]:
+    """A number for each row's key, or its place where the table lacks the key, shape (rows,)."""
+    if not key or not set(key) <= set(rows.columns):
+        return np.arange(len(rows), dtype=np.uint64)
+    columns = pd.DataFrame({name: _key_values(rows[name]) for name in key})
+    return np.asarray(pd.util.hash_pandas_object(columns, index=False), np.uint64)
+
+
+def _key_values(column: pd.Series) -> npt.NDArray[Any]:
+    """A key column such that equal keys are equal values, in whatever width or unit a table holds them."""
+    if pd.api.types.is_datetime64_any_dtype(column):
+        return pd.to_datetime(column, utc=True).dt.as_unit("us").to_numpy(np.int64)
+    if pd.api.types.is_integer_dtype(column) and not column.hasnans:
+        return column.to_numpy(np.int64)
+    return column.astype("string").to_numpy(object)
+
+
+def _word(text: str) -> bytes:
+    return hashlib.blake2b(text.encode(), digest_size=8).digest()
 
 
 def _dirichlet(uniforms: Floats, shares: Floats) -> Floats:

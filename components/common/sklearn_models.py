@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from components.common.features import Encoder, Floats, encoder_from_body
+from components.common.features import MOST_CATEGORIES, Encoder, Floats, encoder_from_body
 from components.common.pixels import ImageShape, image_pixels
 from components.common.skops_files import read_skops, write_skops
 from components.common.tasks import Task
@@ -93,10 +93,19 @@ def read_sklearn_model(folder: Path, task: Task, options: Mapping[str, Any]) -> 
     inputs = encoder_from_body(options["encoder"], task) if "encoder" in options else ImageShape(**options["image"])
     estimator = read_skops(folder / WEIGHTS)
     _check_kind(estimator, options["estimator"])
+    if options["estimator"] == TREES and isinstance(inputs, Encoder):
+        _check_categories(inputs)
     classes = np.asarray(estimator.classes_)
     if not np.isin(classes, np.arange(len(task.classes))).all():
         raise ValueError("the estimator's classes are not the task's")
     return SklearnModel(task, estimator, inputs)
+
+
+def _check_categories(encoder: Encoder) -> None:
+    """No code may be beyond the categories that trees take."""
+    for name, values in encoder.vocabularies.items():
+        if len(values) > MOST_CATEGORIES and name not in encoder.shares:
+            raise ValueError(f"column {name!r} has more values than trees take, and no class shares")
 
 
 def _check_kind(estimator: Any, kind: str) -> None:  # noqa: ANN401 - scikit-learn has no types

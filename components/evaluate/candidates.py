@@ -30,6 +30,7 @@ class Candidate:
         rank: 0 for the simplest.
         size: How many numbers it learned.
         parameters: Its settings.
+        cut: Why its training ended before its time, and how to repeat it; empty where it was done.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Candidate:
     rank: int
     size: int
     parameters: dict[str, Any]
+    cut: str = ""
 
 
 def read_candidates(folder: Path, where: str) -> list[Candidate]:
@@ -54,7 +56,7 @@ def read_candidates(folder: Path, where: str) -> list[Candidate]:
     try:
         entries = json.loads(path.read_text())["candidates"]
         fields = ("name", "family", "baseline", "rank", "size", "parameters")
-        candidates = [Candidate(**{field: entry[field] for field in fields}) for entry in entries]
+        candidates = [Candidate(**{f: entry[f] for f in fields}, cut=entry.get("cut", "")) for entry in entries]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BadInput(f"{where}/{TRAINING} is no training record ({error!r}); run train again") from None
     if {c.baseline for c in candidates} != {True, False}:

@@ -43,8 +43,9 @@ class Verdict:
         return next(dict(row) for row in self.body["candidates"] if row["name"] == self.winner)
 
     def table(self) -> list[dict[str, Any]]:
-        """The candidates against the baselines: name, baseline, metrics with intervals."""
-        return [{key: row[key] for key in ("name", "baseline", "metrics")} for row in self.body["candidates"]]
+        """The candidates against the baselines: name, baseline, metrics with intervals, and why one was cut."""
+        keys = ("name", "baseline", "metrics")
+        return [{key: row[key] for key in keys} | {"cut": row.get("cut", "")} for row in self.body["candidates"]]
 
 
 def read_verdict(path: Path, splits: Bundle, models: Bundle) -> Verdict:

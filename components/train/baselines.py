@@ -1,4 +1,4 @@
-"""Baselines: class shares, counted once."""
+"""Baselines: class shares, counted once, each row with its weight."""
 
 import time
 
@@ -7,7 +7,7 @@ import numpy as np
 from components.common.baselines import HEURISTIC, RANDOM, Baseline, heuristic_feature, heuristic_places
 from components.common.features import Floats, Integers, number_column, text_column
 from components.common.steps import progress
-from components.train.parts import Parts, log_loss
+from components.train.parts import Parts, log_loss, quantiles
 from components.train.rounds import CLOSED, Fitted, Point
 from components.train.settings import Settings
 
@@ -21,30 +21,36 @@ def fit_baseline(kind: str, parts: Parts, settings: Settings) -> Fitted:
 
     Args:
         kind: `random`, `zero-rule` or `heuristic`.
-        parts: What it sees; only the training labels and, for the heuristic, one feature count.
+        parts: What it sees; only the training labels, their weights and, for the heuristic, one feature count.
         settings: For the seed.
 
     Raises:
         BadInput: The task names no feature for the heuristic.
     """
-    started = time.monotonic()
+    started, cpu_started = time.monotonic(), time.process_time()
     model = _learn(kind, parts, settings)
-    losses = [log_loss(part.labels, model.predict_proba(part.rows)) for part in (parts.sample, parts.validation)]
+    losses = [
+        log_loss(part.labels, model.predict_proba(part.rows), part.weights) for part in (parts.sample, parts.validation)
+    ]
     point = Point(0, losses[0], losses[1], seconds=time.monotonic() - started)
     progress(f"{kind}: validation log loss {point.validation_log_loss:.4f}, {CLOSED}")
-    return Fitted(model, _parameters(kind, model), (point,), point, CLOSED)
+    spent = {"seconds": point.seconds, "cpu_seconds": time.process_time() - cpu_started}
+    return Fitted(model, _parameters(kind, model), (point,), point, CLOSED, **spent)
 
 
 def _learn(kind: str, parts: Parts, settings: Settings) -> Baseline:
     task, train = parts.task, parts.train
-    shares = _counts(train.labels, len(task.classes)) / len(train.labels)
+    counts = _counts(train.labels, len(task.classes), train.weights)
+    shares = counts / counts.sum()
     if kind != HEURISTIC:
         return Baseline(task, kind, shares, seed=settings.seed if kind == RANDOM else 0)
     values = _values(parts)
     places = heuristic_places(train.rows, task, values)
     rows = len(values) + (heuristic_feature(task) in task.numeric)
     cells = places * len(task.classes) + train.labels
-    counts = _counts(cells[places >= 0], rows * len(task.classes)).reshape(rows, len(task.classes))
+    known = places >= 0
+    weights = None if train.weights is None else train.weights[known]
+    counts = _counts(cells[known], rows * len(task.classes), weights).reshape(rows, len(task.classes))
     table = (counts + _PRIOR_ROWS * shares) / (counts.sum(axis=1, keepdims=True) + _PRIOR_ROWS)
     return Baseline(task, kind, shares, values=values, table=table)
 
@@ -58,11 +64,13 @@ def _values(parts: Parts) -> tuple[str | float, ...]:
     known = numbers[~np.isnan(numbers)]
     if not len(known):
         return ()
-    return tuple(np.unique(np.quantile(known, np.arange(1, _BINS) / _BINS, method="lower")).tolist())
+    weights = parts.train.weights
+    weights = None if weights is None else weights[~np.isnan(numbers)]
+    return tuple(np.unique(quantiles(known, np.arange(1, _BINS) / _BINS, weights, method="lower")).tolist())
 
 
-def _counts(codes: Integers, size: int) -> Floats:
-    return np.bincount(codes, minlength=size).astype(np.float64)
+def _counts(codes: Integers, size: int, weights: Floats | None) -> Floats:
+    return np.bincount(codes, weights, minlength=size).astype(np.float64)
 
 
 def _parameters(kind: str, model: Baseline) -> dict[str, str | int | float]:

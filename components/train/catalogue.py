@@ -43,7 +43,11 @@ class Candidate:
         return not self.start
 
     def fit(self, parts: Parts, settings: Settings) -> Fitted:
-        """Train it."""
+        """Train it.
+
+        Raises:
+            NoRound: Not even its first round ended within the budget; a baseline has none.
+        """
         if self.baseline:
             return fit_baseline(self.name, parts, settings)
         start: Callable[[Parts, Settings], Fitting] = pkgutil.resolve_name(self.start)
@@ -66,6 +70,11 @@ def candidates_for(task: Task) -> list[Candidate]:
         return [_RANDOM, _ZERO_RULE, _LOGISTIC, _CONVOLUTIONS]
     heuristic = [_HEURISTIC] if task.heuristic else []
     return [_RANDOM, _ZERO_RULE, *heuristic, _LOGISTIC, _TREES, _EMBEDDINGS]
+
+
+def network_for(task: Task) -> Candidate:
+    """The network that fits a task, which several workers can train together."""
+    return _CONVOLUTIONS if task.image else _EMBEDDINGS
 
 
 def choose(names: Sequence[str], task: Task) -> list[Candidate]:

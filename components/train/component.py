@@ -1,4 +1,4 @@
-"""KFP component: train baselines and candidates under equal time budgets."""
+"""KFP component: train baselines and candidates under equal budgets."""
 
 from kfp import dsl
 from kfp.dsl import HTML, Metrics, Model, Output
@@ -20,7 +20,7 @@ def train(
     device: str = "auto",
     threads: int = 1,
 ) -> str:
-    """Trains baselines and candidates, simplest first, under equal time budgets; returns the bundle's address.
+    """Trains baselines and candidates, simplest first, under equal budgets; returns the bundle's address.
 
     Args:
         splits: The address of a dataset with the parts train and validation; the test part is not read.
@@ -28,8 +28,8 @@ def train(
         curves: A page with the learning curves.
         metrics: The validation log loss of each candidate, in nats.
         candidates: Models to train; empty takes all that fit the task.
-        seconds_per_candidate: Time budget of each candidate, in seconds.
-        max_rounds: Most rounds of each candidate; 0 leaves it to the candidate.
+        seconds_per_candidate: Budget of each candidate in seconds; what is not done then is broken off.
+        max_rounds: Budget of each candidate in rounds, without a clock: the same on every machine; 0 for seconds.
         patience: Rounds without a better validation log loss after which a candidate stops.
         seed: Decides the models' random numbers.
         device: Where networks are trained, cpu, cuda or auto.

@@ -7,59 +7,84 @@ from matplotlib.ticker import MaxNLocator
 
 from components.common.pages import Section, figure_html, figures_html, note_html, render_page, table_html, text_html
 from components.common.plots import FONT_SIZE, INK, MUTED, SERIES, figure_svg, new_figure
-from components.train.records import Trained
-from components.train.rounds import BUDGET
+from components.common.tasks import Task
+from components.train.parts import Part, Parts
+from components.train.records import Trained, cut_words
 from components.train.settings import Settings
 
 _MARGIN = 0.08
 
 
-def curves_page(trained: Sequence[Trained], introduction: str) -> str:
-    """One page with one section; the introduction says under which rules the candidates learned."""
-    return render_page("Training", [curves_section(trained, introduction)])
+def curves_page(trained: Sequence[Trained], introduction: str, parameter: str = "max_rounds") -> str:
+    """One page with one section.
+
+    Args:
+        trained: The candidates.
+        introduction: Under which rules they learned.
+        parameter: What sets their number of rounds.
+    """
+    return render_page("Training", [curves_section(trained, introduction, parameter)])
 
 
-def curves_section(trained: Sequence[Trained], introduction: str) -> Section:
+def curves_section(trained: Sequence[Trained], introduction: str, parameter: str) -> Section:
     """A table of the candidates, and their learning curves side by side."""
     learned = [entry for entry in trained if not entry.candidate.baseline]
     parts = [text_html(introduction), _table(trained)]
-    if any(entry.fitted.stopped_by == BUDGET for entry in learned):
-        parts.append(note_html(_CUT, "warn"))
+    cut = [f"{entry.candidate.title}: {words}." for entry in trained if (words := cut_words(entry.fitted, parameter))]
+    if cut:
+        parts.append(note_html(" ".join(["Not every candidate was done.", *cut]), "warn"))
     if learned:
         parts.append(figures_html(_figures(learned, _bar(trained))))
     return Section("training", "Training", Markup("").join(parts))
 
 
-_CUT = (
-    "The clock cut a candidate short, so another run may give another model; "
-    "to repeat this one exactly, train it with max_rounds set to its rounds."
-)
-
-
-def budget_rules(settings: Settings) -> str:
+def budget_rules(settings: Settings, parts: Parts, left_out: Sequence[str]) -> str:
     """What held for the candidates of the step train."""
+    budget = f"{settings.max_rounds} rounds" if settings.max_rounds else f"{settings.seconds_per_candidate:g} seconds"
+    said = (
+        f"Each candidate had {budget} and stopped after {settings.patience} rounds without a better log loss on the "
+        "validation rows; the best round was kept. Less is better."
+    )
+    if parts.train.weights is not None:
+        said += f" {weight_rules(parts.task)} {count_words(parts.train)} to learn from."
+    if left_out:
+        said += f" Left out, for not a single round ended in time: {', '.join(left_out)}."
+    return said
+
+
+def weight_rules(task: Task) -> str:
+    """Which population the losses speak of."""
     return (
-        f"Each candidate had {settings.seconds_per_candidate:g} seconds and stopped after {settings.patience} rounds "
-        "without a better log loss on the validation rows; the best round was kept. Less is better."
+        f"Each row counts as many as it stands for ({task.weight}), in learning as well: the losses are those of the "
+        "population that the sample was drawn from."
     )
 
 
+def count_words(part: Part) -> str:
+    """How many rows a part has, and as how many rows of equal weight they tell."""
+    rows = f"{len(part.labels):,} rows"
+    return rows if part.weights is None else f"{rows} (as good as {part.effective_rows:,.0f} of equal weight)"
+
+
 def _table(trained: Sequence[Trained]) -> Markup:
-    headers = ("Candidate", "Validation log loss", "Kept round", "Rounds", "Stopped by", "Seconds", "Numbers learned")
+    headers = ["Candidate", "Validation log loss", "Threshold", "Kept round", "Rounds", "Stopped by"]
+    headers += ["Seconds", "CPU seconds", "Numbers learned"]
     losses = [entry.fitted.kept.validation_log_loss for entry in trained]
     rows = [
         (
             entry.candidate.title,
             f"{entry.fitted.kept.validation_log_loss:.4f}",
+            f"{entry.threshold.value:.3f}" if entry.threshold else None,
             entry.fitted.kept.round or None,
             entry.fitted.rounds or None,
-            entry.fitted.stopped_by,
+            f"{entry.fitted.stopped_by} (cut)" if entry.fitted.cut else entry.fitted.stopped_by,
             f"{entry.fitted.seconds:.1f}",
+            None if entry.fitted.cpu_seconds is None else f"{entry.fitted.cpu_seconds:.1f}",
             entry.fitted.model.size,
         )
         for entry in trained
     ]
-    return table_html(headers, rows, align="lrrrlrr", emphasis=losses.index(min(losses)))
+    return table_html(headers, rows, align="lrrrrlrrr", emphasis=losses.index(min(losses)))
 
 
 def _bar(trained: Sequence[Trained]) -> Trained | None:

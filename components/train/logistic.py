@@ -17,6 +17,7 @@ from components.common.pixels import ImageShape
 from components.common.sklearn_models import SklearnModel, class_probabilities, design_matrix
 from components.train.inputs import learn_inputs
 from components.train.parts import Parts
+from components.train.rounds import MOST_ROUNDS
 from components.train.settings import Settings
 
 _ITERATIONS = 10
@@ -25,7 +26,7 @@ _ITERATIONS = 10
 class LogisticFitting:
     """A logistic regression on its way; each round goes on from the weights of the last."""
 
-    round_limit = 50
+    round_limit = MOST_ROUNDS
 
     def __init__(self, parts: Parts, settings: Settings) -> None:  # noqa: ARG002 - nothing here is random
         self._parts = parts
@@ -48,7 +49,7 @@ class LogisticFitting:
         """See `rounds.Fitting`."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # a round is meant to end before convergence
-            self._estimator.fit(self._train, self._parts.train.labels)
+            self._estimator.fit(self._train, self._parts.train.labels, self._parts.train.weights)
 
     def probabilities(self) -> tuple[Floats, Floats]:
         """See `rounds.Fitting`."""
@@ -67,6 +68,11 @@ class LogisticFitting:
 
 
 def _preparation(inputs: Encoder | ImageShape) -> Any:  # noqa: ANN401 - scikit-learn has no types
+    """Medians and scales are those of the rows as they are, without weights.
+
+    Any fixed scale does, for the regression's own weights make up for it; and so does any number in the place of a
+    missing one, for a column of its own says that it was missing.
+    """
     if isinstance(inputs, ImageShape):
         return StandardScaler()
     codes = len(inputs.vocabularies)

@@ -20,11 +20,11 @@ from components.common.network_layers import ImageSizes, TableNetwork, TableSize
 from components.common.networks import NetworkModel, build_network, predict_tensors
 from components.common.pixels import ImageShape
 from components.train.inputs import learn_inputs
-from components.train.parts import Parts
+from components.train.parts import Parts, quantiles
+from components.train.rounds import MOST_ROUNDS
 from components.train.settings import Settings
 
 LEARNING_RATE, WEIGHT_DECAY, AVERAGING = 1e-3, 1e-2, 0.98
-MOST_EPOCHS = 60
 _STEPS_AN_EPOCH = 64
 _LEAST_BATCH, _MOST_BATCH = 32, 4096
 _BINS, _HIDDEN, _DROPOUT, _LONGEST_EMBEDDING = 16, (128, 64), 0.2, 16
@@ -34,7 +34,7 @@ _FIRST_CHANNELS, _MOST_CHANNELS, _IMAGE_HIDDEN, _IMAGE_DROPOUT, _SMALLEST_SIDE =
 class NetworkFitting:
     """A network on its way."""
 
-    round_limit = MOST_EPOCHS
+    round_limit = MOST_ROUNDS
 
     def __init__(self, model: NetworkModel, parts: Parts, settings: Settings) -> None:
         self._device = choose_device(settings.device)
@@ -45,6 +45,7 @@ class NetworkFitting:
             for part in (parts.train, parts.sample, parts.validation)
         )
         self._labels = torch.from_numpy(parts.train.labels).to(self._device)
+        self._weights = weight_tensor(parts.train.weights, self._device)
         self._batch = batch_rows(len(parts.train.labels))
         self._optimizer = torch.optim.AdamW(
             self._network.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY, fused=True
@@ -66,7 +67,8 @@ class NetworkFitting:
         for places in order.split(self._batch):
             self._optimizer.zero_grad(set_to_none=True)
             logits = self._network(*(part[places] for part in self._train))
-            nn.functional.cross_entropy(logits, self._labels[places]).backward()
+            weights = None if self._weights is None else self._weights[places]
+            mean_loss(logits, self._labels[places], weights).backward()
             self._optimizer.step()
             self._average.update_parameters(self._network)
 
@@ -151,12 +153,36 @@ def batch_rows(rows: int) -> int:
     return 1 << (wanted.bit_length() - 1)
 
 
+def weight_tensor(weights: Floats | None, device: torch.device) -> Tensor | None:
+    """The rows' weights as float32 on a device; None where every row counts the same."""
+    return None if weights is None else torch.from_numpy(weights.astype(np.float32)).to(device)
+
+
+def mean_loss(logits: Tensor, labels: Tensor, weights: Tensor | None) -> Tensor:
+    """The mean over a batch of each row's log loss times its weight.
+
+    It is divided by the batch's rows, not by its weights: their mean over all rows is 1, so the steps of an epoch add
+    up to the gradient of the weighted log loss, however the rows fall into batches, and are as long as those without.
+    """
+    if weights is None:
+        return nn.functional.cross_entropy(logits, labels)
+    return summed_loss(logits, labels, weights) / len(labels)
+
+
+def summed_loss(logits: Tensor, labels: Tensor, weights: Tensor | None) -> Tensor:
+    """The sum over a batch of each row's log loss times its weight."""
+    if weights is None:
+        return nn.functional.cross_entropy(logits, labels, reduction="sum")
+    return (nn.functional.cross_entropy(logits, labels, reduction="none") * weights).sum()
+
+
 def _set_bins(network: TableNetwork, encoder: Encoder, parts: Parts) -> None:
     """Cut each number's range at its training quantiles; fewer distinct ones leave bins that always say 0."""
     for place, column in enumerate(encoder.numbers(parts.train.rows).T):
-        known = column[~np.isnan(column)]
-        if not len(known):
+        present = ~np.isnan(column)
+        if not present.any():
             continue
-        edges = np.unique(np.quantile(known, np.linspace(0, 1, _BINS + 1)).astype(np.float32))
+        weights = None if parts.train.weights is None else parts.train.weights[present]
+        edges = np.unique(quantiles(column[present], np.linspace(0, 1, _BINS + 1), weights).astype(np.float32))
         network.numbers.low[place, : len(edges) - 1] = torch.from_numpy(edges[:-1])
         network.numbers.slope[place, : len(edges) - 1] = torch.from_numpy(1 / np.diff(edges))

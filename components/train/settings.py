@@ -16,8 +16,8 @@ class Settings:
 
     Attributes:
         candidates: Names of what to train; empty for all that fit the task.
-        seconds_per_candidate: After a round that ends later than this, a candidate stops.
-        max_rounds: A candidate stops after so many rounds; 0 for the candidate's own limit.
+        seconds_per_candidate: The clock that each candidate has, where no number of rounds is given.
+        max_rounds: The rounds that each candidate has instead, with no clock; 0 for the clock.
         patience: A candidate stops after so many rounds without a better validation log loss.
         seed: Decides everything random.
         device: Where networks are trained: `cpu`, `cuda`, or `auto` for CUDA where there is some.

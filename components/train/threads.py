@@ -26,11 +26,13 @@ def _fixed_torch(count: int) -> Iterator[None]:
     import torch
 
     threads, mode = torch.get_num_threads(), torch.get_deterministic_debug_mode()
+    gradients = torch.is_grad_enabled()
     torch.set_num_threads(count)
     torch.set_deterministic_debug_mode("error")  # as use_deterministic_algorithms, without importing torch's compiler
     try:
         with torch.random.fork_rng(devices=[]):
             yield
     finally:
+        torch.set_grad_enabled(gradients)  # a candidate that is broken off may be inside torch.no_grad
         torch.set_num_threads(threads)
         torch.set_deterministic_debug_mode(mode)

@@ -10,12 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from components.common.bundles import Bundle, publish
+from components.common.errors import BadInput
 from components.common.models import save_model
 from components.common.steps import default_store, producer, progress
-from components.train.catalogue import choose
-from components.train.curves import budget_rules, curves_page
+from components.train.catalogue import Candidate, choose
+from components.train.categories import pooled_values, pooled_words
+from components.train.curves import budget_rules, count_words, curves_page
 from components.train.parts import Parts, read_parts
-from components.train.records import Trained, timings, training_record
+from components.train.records import Trained, timings, train_candidate, training_record
+from components.train.rounds import NoRound
 from components.train.settings import Settings
 from components.train.tracking import track
 
@@ -47,30 +50,52 @@ def run(splits: str, settings: Settings) -> Result:
         settings: Checked parameters.
 
     Raises:
-        BadInput: The dataset cannot be learned from, or a candidate's name is unknown.
+        BadInput: The dataset cannot be learned from, a candidate's name is unknown, or no candidate had time for a
+            single round.
         EnvironmentFault: The store or MLflow failed.
     """
     with read_parts(splits) as (source, parts):
         candidates = choose(settings.candidates, parts.task)
         _tell(parts)
-        trained = [Trained(candidate, candidate.fit(parts, settings)) for candidate in candidates]
-        bundle = _publish(trained, parts, settings, source)
+        trained, left_out = _train(candidates, parts, settings)
+        bundle = _publish(trained, left_out, parts, settings, source)
     track(_STEP, trained, settings.parameters(), source, bundle)
     losses = {entry.candidate.name: entry.fitted.kept.validation_log_loss for entry in trained}
-    return Result(bundle, curves_page(trained, budget_rules(settings)), losses)
+    rules = budget_rules(settings, parts, left_out)
+    pooled = pooled_words(bundle.manifest.details["pooled_values"])
+    return Result(bundle, curves_page(trained, f"{rules} {pooled}".strip()), losses)
 
 
-def _publish(trained: list[Trained], parts: Parts, settings: Settings, source: Bundle) -> Bundle:
+def _train(candidates: list[Candidate], parts: Parts, settings: Settings) -> tuple[list[Trained], list[str]]:
+    """The candidates trained, and the names of those of which no round ended within the budget."""
+    trained: list[Trained] = []
+    left_out: list[str] = []
+    for candidate in candidates:
+        try:
+            trained.append(train_candidate(candidate, parts, settings))
+        except NoRound as error:
+            progress(f"left out: {error}")
+            left_out.append(candidate.name)
+    if left_out and all(entry.candidate.baseline for entry in trained):
+        raise BadInput(
+            f"seconds_per_candidate is {settings.seconds_per_candidate:g}, too little for a single round of "
+            f"{', '.join(left_out)}; give more seconds, or a budget in rounds with max_rounds"
+        )
+    return trained, left_out
+
+
+def _publish(trained: list[Trained], left_out: list[str], parts: Parts, settings: Settings, source: Bundle) -> Bundle:
     with tempfile.TemporaryDirectory(prefix="sluice-") as name:
         folder = Path(name)
         for entry in trained:
-            save_model(folder / entry.candidate.name, entry.fitted.model, parts.task)
-        record = training_record(trained, settings)
+            save_model(folder / entry.candidate.name, entry.fitted.model, parts.task, entry.threshold)
+        record = training_record(trained, left_out, settings)
         (folder / TRAINING).write_text(json.dumps(record, indent=1, sort_keys=True, allow_nan=False))
         details = {
             **parts.task.details(),
             "timings": timings(trained),
             "environment": environment(trained, settings.threads),
+            "pooled_values": pooled_values(parts),
             "rows": {"train": len(parts.train.labels), "validation": len(parts.validation.labels)},
         }
         made_by = producer(_STEP, settings.parameters())
@@ -78,7 +103,7 @@ def _publish(trained: list[Trained], parts: Parts, settings: Settings, source: B
 
 
 def _tell(parts: Parts) -> None:
-    rows = f"{len(parts.train.labels):,} rows to learn from, {len(parts.validation.labels):,} to stop by"
+    rows = f"{count_words(parts.train)} to learn from, {count_words(parts.validation)} to stop by"
     progress(f"{parts.task.name}: {rows}; features: {len(parts.task.features)}, classes: {len(parts.task.classes)}")
 
 

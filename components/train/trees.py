@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier
 
-from components.common.features import Encoder, Floats, learn_encoder
+from components.common.features import Floats
 from components.common.sklearn_models import SklearnModel, class_probabilities
+from components.train.categories import tree_inputs
 from components.train.parts import Parts
 from components.train.settings import Settings
 
@@ -23,14 +24,13 @@ _LEAST_LEAF, _MOST_LEAF = 20, 200
 class TreesFitting:
     """Boosted trees on their way; each round adds trees to those of the last."""
 
-    round_limit = 16
+    round_limit = 26
+    """About 10,000 trees."""
 
     def __init__(self, parts: Parts, settings: Settings) -> None:
         self._parts = parts
-        self._encoder: Encoder = learn_encoder(parts.train.rows, parts.task)
-        self._train, self._sample, self._validation = (
-            self._encoder.matrix(part.rows) for part in (parts.train, parts.sample, parts.validation)
-        )
+        self._encoder, self._train = tree_inputs(parts, settings.seed)
+        self._sample, self._validation = (self._encoder.matrix(part.rows) for part in (parts.sample, parts.validation))
         self._train[:, np.isnan(self._train).all(axis=0)] = 0.0  # scikit-learn cannot bin a column without a value
         leaf = min(max(len(parts.train.labels) // 500, _LEAST_LEAF), _MOST_LEAF)
         self._estimator = HistGradientBoostingClassifier(
@@ -53,7 +53,7 @@ class TreesFitting:
         """See `rounds.Fitting`."""
         trees = self._estimator.max_iter
         self._estimator.set_params(max_iter=trees + max(_TREES, trees // _GROWTH))
-        self._estimator.fit(self._train, self._parts.train.labels)
+        self._estimator.fit(self._train, self._parts.train.labels, self._parts.train.weights)
 
     def probabilities(self) -> tuple[Floats, Floats]:
         """See `rounds.Fitting`."""

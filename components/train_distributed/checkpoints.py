@@ -30,12 +30,14 @@ class Progress:
     Attributes:
         step: Optimiser steps made.
         seconds: Spent on them, over all starts.
+        cpu_seconds: What all processes computed until the end of the last epoch, over all starts.
         curve: The epochs so far.
         kept: The number of the best epoch, 0 before the first.
     """
 
     step: int = 0
     seconds: float = 0.0
+    cpu_seconds: float = 0.0
     curve: tuple[Point, ...] = ()
     kept: int = 0
 

@@ -33,7 +33,7 @@ def train_distributed(
         metrics: The validation log loss of each candidate, in nats.
         workers: How many workers train, each on a node of its own where there are enough.
         runtime: The TrainingRuntime they run in, or local; without a cluster they are processes of this machine.
-        epochs: Most passes over the training rows; 0 stops when nothing gets better, after 60 at the latest.
+        epochs: Most passes over the training rows; 0 goes on until nothing gets better.
         patience: Epochs without a better validation log loss after which training stops.
         batch_rows: Rows of one step over all workers together; 0 chooses about 64 steps an epoch.
         learning_rate: Of AdamW.

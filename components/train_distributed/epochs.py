@@ -4,8 +4,7 @@ import time
 from dataclasses import replace
 
 from components.common.steps import progress
-from components.train.networks import MOST_EPOCHS
-from components.train.rounds import EARLY, LEAST_GAIN, LIMIT, Point
+from components.train.rounds import EARLY, LEAST_GAIN, LIMIT, MOST_ROUNDS, Point
 from components.train_distributed.checkpoints import Checkpoint, Checkpoints, Progress
 from components.train_distributed.groups import Group
 from components.train_distributed.learning import Learner
@@ -19,9 +18,10 @@ class Course:
 
     def __init__(self, job: Job, learner: Learner, checkpoints: Checkpoints, group: Group, title: str) -> None:
         self._job, self._learner, self._checkpoints, self._group, self._title = job, learner, checkpoints, group, title
-        self._limit = job.learning.epochs or MOST_EPOCHS
+        self._limit = job.learning.epochs or MOST_ROUNDS
         self.progress = Progress()
         self._started = self._told = self._saved = time.monotonic()
+        self._cpu_started, self._cpu_before = time.process_time(), 0.0
 
     @property
     def kept(self) -> Point:
@@ -52,6 +52,7 @@ class Course:
         self._learner.restore(found.tensors)
         self.progress = found.progress
         self._started = time.monotonic() - found.progress.seconds
+        self._cpu_before = found.progress.cpu_seconds
         self._say(f"resumed from step {found.progress.step}, epoch {len(found.progress.curve) + 1}")
 
     def run(self) -> None:
@@ -85,8 +86,12 @@ class Course:
         better = not curve or point.validation_log_loss < self.kept.validation_log_loss - LEAST_GAIN
         if better:
             self._learner.keep()
+        (computed,) = self._group.total(time.process_time() - self._cpu_started)
         self.progress = replace(
-            self.progress, curve=(*curve, point), kept=point.round if better else self.progress.kept
+            self.progress,
+            cpu_seconds=self._cpu_before + computed,
+            curve=(*curve, point),
+            kept=point.round if better else self.progress.kept,
         )
         if time.monotonic() - self._told >= _SECONDS_BETWEEN_LINES:
             self._tell()

@@ -16,7 +16,9 @@ from components.common.steps import (
     default_store,
     environment_digest,
 )
-from components.train.curves import curves_page
+from components.common.tasks import Task, task_of
+from components.train.categories import pooled_words
+from components.train.curves import curves_page, weight_rules
 from components.train.tracking import track
 from components.train_distributed.checkpoints import NAME
 from components.train_distributed.naming import job_name
@@ -69,7 +71,8 @@ def run(splits: str, learning: Learning, running: Running) -> Result:
     trained = read_trained(bundle)
     track(STEP, trained, asdict(learning) | asdict(running), source, bundle)
     losses = {entry.candidate.name: entry.fitted.kept.validation_log_loss for entry in trained}
-    return Result(bundle, curves_page(trained, _rules(learning)), losses)
+    rules = f"{_rules(learning, task_of(source))} {pooled_words(bundle.manifest.details['pooled_values'])}".strip()
+    return Result(bundle, curves_page(trained, rules, "epochs"), losses)
 
 
 def provenance() -> dict[str, str]:
@@ -80,8 +83,10 @@ def provenance() -> dict[str, str]:
     return {**kept, **own, STORE: default_store().uri}
 
 
-def _rules(learning: Learning) -> str:
+def _rules(learning: Learning, task: Task) -> str:
+    weights = f" {weight_rules(task)}" if task.weight else ""
     return (
         f"{learning.workers} workers trained the network together; they stopped after {learning.patience} epochs "
         "without a better log loss on the validation rows, and the best epoch was kept. Less is better."
+        f"{weights}"
     )

@@ -1,12 +1,14 @@
 """Distributed data-parallel learning (DDP): every process has its own rows, all have the same weights.
 
-A step's gradient is the mean over the rows of all processes, as if one process had seen them together. What is random
-follows from (seed, step, rank) alone, so a training that goes on from a checkpoint takes the very steps that an
-undisturbed one takes. The model is the moving average of the weights, as in `components.train.networks`.
+A step's gradient is the mean over the rows of all processes, each with its weight, as if one process had seen them
+together. What is random follows from (seed, step, rank) alone, so a training that goes on from a checkpoint takes the
+very steps that an undisturbed one takes. The model is the moving average of the weights, as in
+`components.train.networks`.
 """
 
 import hashlib
 import inspect
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,14 +17,26 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from components.common.features import Integers
 from components.common.networks import NetworkModel, predict_tensors
-from components.train.networks import AVERAGING, WEIGHT_DECAY, batch_rows
-from components.train.parts import Part, Parts
+from components.train.networks import AVERAGING, WEIGHT_DECAY, batch_rows, mean_loss, summed_loss, weight_tensor
+from components.train.parts import Part, Parts, row_losses
 from components.train_distributed.groups import Group
 from components.train_distributed.settings import Learning
 
 _NETWORK, _AVERAGE, _BEST, _OPTIMIZER, _AVERAGED = "network.", "average.", "best.", "optimizer.", "averaged_steps"
+
+
+@dataclass(frozen=True)
+class _Share:
+    """One process's rows of a part: the network's inputs, the labels' codes, and what each row counts."""
+
+    inputs: tuple[Tensor, ...]
+    labels: Tensor
+    weights: Tensor | None
+
+    def weights_of(self, places: Tensor) -> Tensor | None:
+        """The weights of some of the rows."""
+        return None if self.weights is None else self.weights[places]
 
 
 class Learner:
@@ -42,7 +56,7 @@ class Learner:
         self._train, self._sample, self._validation = (
             self._share(part) for part in (parts.train, parts.sample, parts.validation)
         )
-        self._counts = {"sample": len(parts.sample.labels), "validation": len(parts.validation.labels)}
+        self._totals = [_total(part) for part in (parts.sample, parts.validation)]
         self.rows = rows = len(parts.train.labels)
         self._sizes = [len(range(rank, rows, group.size)) for rank in range(group.size)]
         self.batch = max(1, (learning.batch_rows or batch_rows(rows)) // group.size)
@@ -75,23 +89,25 @@ class Learner:
         chosen = self._order[place * self.batch : (place + 1) * self.batch]
         self._seed(number)
         self._optimizer.zero_grad(set_to_none=True)
-        logits = self._parallel(*(part[chosen] for part in self._train[0]))
+        logits = self._parallel(*(tensor[chosen] for tensor in self._train.inputs))
         # DDP takes the mean of the processes' gradients: that over all rows where each has as many of them, and else
         # where each one's sum is weighted so.
         rows = self._rows_of_step(place)
+        labels, weights = self._train.labels[chosen], self._train.weights_of(chosen)
         if len(chosen) * self._group.size == rows:
-            nn.functional.cross_entropy(logits, self._train[1][chosen]).backward()
+            mean_loss(logits, labels, weights).backward()
         else:
-            summed = nn.functional.cross_entropy(logits, self._train[1][chosen], reduction="sum")
-            (summed * (self._group.size / rows)).backward()
+            (summed_loss(logits, labels, weights) * (self._group.size / rows)).backward()
         self._optimizer.step()
         self._average.update_parameters(self._network)
 
     def losses(self) -> tuple[float, float]:
         """Log losses of the averaged weights, in nats: on the training sample, and on the validation rows."""
-        sums = [_summed_log_loss(self._average.module, *part) for part in (self._sample, self._validation)]
-        sample, validation = self._group.total(*sums)
-        return sample / self._counts["sample"], validation / self._counts["validation"]
+        sums = [_summed_log_loss(self._average.module, share) for share in (self._sample, self._validation)]
+        sample, validation = (
+            summed / total for summed, total in zip(self._group.total(*sums), self._totals, strict=True)
+        )
+        return sample, validation
 
     def keep(self) -> None:
         """Remember the averaged weights as the best."""
@@ -130,12 +146,12 @@ class Learner:
         groups = self._optimizer.state_dict()["param_groups"]
         self._optimizer.load_state_dict({"state": entries, "param_groups": groups})
 
-    def _share(self, part: Part) -> tuple[tuple[Tensor, ...], Tensor]:
-        """This process's rows of a part as the network's inputs, and their labels."""
-        mine = self._group.shard(len(part.labels))
-        inputs = self._model.tensors(part.rows.iloc[mine])
-        labels = torch.from_numpy(np.ascontiguousarray(part.labels[mine]))
-        return tuple(tensor.to(self._group.device) for tensor in inputs), labels.to(self._group.device)
+    def _share(self, part: Part) -> "_Share":
+        """This process's rows of a part; their weights stay as they are in the whole part, where their mean is 1."""
+        mine, device = self._group.shard(len(part.labels)), self._group.device
+        inputs = tuple(tensor.to(device) for tensor in self._model.tensors(part.rows.iloc[mine]))
+        labels = torch.from_numpy(np.ascontiguousarray(part.labels[mine])).to(device)
+        return _Share(inputs, labels, weight_tensor(None if part.weights is None else part.weights[mine], device))
 
     def _rows_of_step(self, place: int) -> int:
         """The rows of a step over all processes: the last step of an epoch has fewer."""
@@ -143,7 +159,7 @@ class Learner:
 
     def _shuffled(self, epoch: int) -> Tensor:
         generator = torch.Generator().manual_seed(self._number("rows", epoch))
-        return torch.randperm(len(self._train[1]), generator=generator).to(self._group.device)
+        return torch.randperm(len(self._train.labels), generator=generator).to(self._group.device)
 
     def _seed(self, step: int) -> None:
         """Seed the generator of the dropout. `torch.manual_seed` would do so for devices that are not there, too."""
@@ -163,11 +179,16 @@ def _in_parallel(network: nn.Module) -> nn.Module:
     return DistributedDataParallel(network, gradient_as_bucket_view=True, **{buffers: False})
 
 
-def _summed_log_loss(network: nn.Module, inputs: tuple[Tensor, ...], labels: Tensor) -> float:
+def _summed_log_loss(network: nn.Module, share: _Share) -> float:
     """As `parts.log_loss`, summed instead of averaged."""
-    codes: Integers = labels.cpu().numpy()
-    proba = predict_tensors(network, inputs)[np.arange(len(codes)), codes]
-    return float(-np.log(np.maximum(proba, np.finfo(np.float64).eps)).sum())
+    losses = row_losses(share.labels.cpu().numpy(), predict_tensors(network, share.inputs))
+    weights = 1.0 if share.weights is None else share.weights.double().cpu().numpy()
+    return float((losses * weights).sum())
+
+
+def _total(part: Part) -> float:
+    """What the rows of a part count together, over all processes."""
+    return float(len(part.labels) if part.weights is None else part.weights.sum())
 
 
 def _under(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

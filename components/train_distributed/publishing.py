@@ -10,9 +10,10 @@ from components.common.errors import SluiceError
 from components.common.models import save_model
 from components.common.steps import producer, progress, read_message
 from components.common.stores import Store
-from components.train.catalogue import Candidate, candidates_for
+from components.train.catalogue import candidates_for, network_for
+from components.train.categories import pooled_values
 from components.train.parts import Parts
-from components.train.records import Trained, candidate_record, timings
+from components.train.records import candidate_record, timings, train_candidate, with_threshold
 from components.train.rounds import Fitted
 from components.train.settings import Settings
 from components.train.training import TRAINING, environment
@@ -20,11 +21,6 @@ from components.train_distributed.settings import Job
 
 STEP = "train_distributed"
 RESULT = "result.json"
-
-
-def network_candidate(parts: Parts) -> Candidate:
-    """The network that fits the task: the last and most complex candidate of the step train."""
-    return candidates_for(parts.task)[-1]
 
 
 def publish_models(store: Store, job: Job, source: Bundle, parts: Parts, fitted: Fitted) -> Bundle:
@@ -42,18 +38,19 @@ def publish_models(store: Store, job: Job, source: Bundle, parts: Parts, fitted:
     """
     settings = Settings(seed=job.learning.seed)
     candidates = [candidate for candidate in candidates_for(parts.task) if candidate.baseline]
-    trained = [Trained(candidate, candidate.fit(parts, settings)) for candidate in candidates]
-    trained.append(Trained(network_candidate(parts), fitted))
+    trained = [train_candidate(candidate, parts, settings) for candidate in candidates]
+    trained.append(with_threshold(network_for(parts.task), fitted, parts))
     with tempfile.TemporaryDirectory(prefix="sluice-") as name:
         folder = Path(name)
         for entry in trained:
-            save_model(folder / entry.candidate.name, entry.fitted.model, parts.task)
-        record = {"candidates": [candidate_record(entry) for entry in trained], "seed": job.learning.seed}
+            save_model(folder / entry.candidate.name, entry.fitted.model, parts.task, entry.threshold)
+        record = {"candidates": [candidate_record(entry, "epochs") for entry in trained], "seed": job.learning.seed}
         (folder / TRAINING).write_text(json.dumps(record, indent=1, sort_keys=True, allow_nan=False))
         details = {
             **parts.task.details(),
             "timings": timings(trained),
             "environment": environment(trained, settings.threads),
+            "pooled_values": pooled_values(parts),
             "rows": {"train": len(parts.train.labels), "validation": len(parts.validation.labels)},
         }
         made_by = producer(STEP, asdict(job.learning))

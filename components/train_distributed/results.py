@@ -6,10 +6,10 @@ from typing import Any
 
 from components.common.bundles import Bundle, local_copy, open_bundle
 from components.common.errors import EnvironmentFault
-from components.common.models import load_model
+from components.common.models import load_model, read_threshold
 from components.common.stores import Store
 from components.common.tasks import task_of
-from components.train.catalogue import candidates_for
+from components.train.catalogue import Candidate, candidates_for
 from components.train.records import Trained
 from components.train.rounds import Fitted, Point
 from components.train.training import TRAINING
@@ -43,12 +43,18 @@ def read_trained(bundle: Bundle) -> list[Trained]:
     times = bundle.manifest.details["timings"]
     with local_copy(bundle) as folder:
         records = json.loads((folder / TRAINING).read_text())["candidates"]
-        return [Trained(known[r["name"]], _fitted(folder, r, times[r["name"]]["rounds"])) for r in records]
+        return [_trained(folder, known[r["name"]], r, times[r["name"]]) for r in records]
 
 
-def _fitted(folder: Path, record: dict[str, Any], seconds: list[float]) -> Fitted:
-    points = zip(record["curve"], seconds, strict=True)
+def _trained(folder: Path, candidate: Candidate, record: dict[str, Any], times: dict[str, Any]) -> Trained:
+    return Trained(candidate, _fitted(folder, record, times), read_threshold(folder / candidate.name))
+
+
+def _fitted(folder: Path, record: dict[str, Any], times: dict[str, Any]) -> Fitted:
+    points = zip(record["curve"], times["rounds"], strict=True)
     curve = tuple(Point(**point, seconds=spent) for point, spent in points)
     kept = next(point for point in curve if point.round == record["kept_round"])
     model: Any = load_model(folder / record["name"])
-    return Fitted(model, record["parameters"], curve, kept, record["stopped_by"])
+    return Fitted(
+        model, record["parameters"], curve, kept, record["stopped_by"], times["seconds"], times["cpu_seconds"]
+    )

@@ -1,6 +1,7 @@
 """The Kubernetes API, as far as a TrainJob takes it. The one module of the steps that imports `kubernetes`.
 
-Objects are plain dictionaries, as the API writes them; every call has a timeout, and is tried again where that helps.
+Objects are plain dictionaries, as the API writes them. Every call has a timeout, which `_answered` gives it, and is
+tried again where that helps; a watch and a log, which go on as long as there is something to tell, have their own.
 """
 
 import json
@@ -22,6 +23,7 @@ from components.train_distributed.specs import GROUP, RUNTIMES, TRAINJOBS, VERSI
 Object = dict[str, Any]
 _NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 _TIMEOUT = (5, 30)  # seconds to connect, and to wait for an answer
+_LOG_TIMEOUT = (5, 120)  # a worker may have nothing to say for long
 _RETRY_SECONDS = 60.0
 _BUSY = (429, 502, 503, 504)
 _PASSING = (*_BUSY, 500)  # a webhook that is not up yet answers 500
@@ -145,7 +147,7 @@ class TrainJobs:
             self._namespace,
             label_selector=_selector(name),
             timeout_seconds=seconds,
-            _request_timeout=(5, seconds + 10),
+            _request_timeout=(_TIMEOUT[0], seconds + _TIMEOUT[1]),
         )
         try:
             for event in stream:
@@ -163,7 +165,12 @@ class TrainJobs:
         """The lines of a pod's log with their timestamps, until it ends or the connection breaks."""
         try:
             response = self._core.read_namespaced_pod_log(
-                pod, self._namespace, follow=True, timestamps=True, _preload_content=False, _request_timeout=(5, 120)
+                pod,
+                self._namespace,
+                follow=True,
+                timestamps=True,
+                _preload_content=False,
+                _request_timeout=_LOG_TIMEOUT,
             )
             yield from _lines(response.stream(4096, decode_content=False))
         except (ApiException, HTTPError):
@@ -171,11 +178,11 @@ class TrainJobs:
 
     def _custom_call(self, verb: str, plural: str, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401 - of any kind
         call = getattr(self._custom, f"{verb}_namespaced_custom_object")
-        return _answered(lambda: call(GROUP, VERSION, self._namespace, plural, *arguments, **options))
+        return _answered(call, GROUP, VERSION, self._namespace, plural, *arguments, **options)
 
     def _pod_call(self, call: Callable[..., Any], name: str, what: str) -> Object:
         try:
-            response = _answered(lambda: call(name, self._namespace, _preload_content=False))
+            response = _answered(call, name, self._namespace, _preload_content=False)
         except ApiException as error:
             raise _fault(what, error) from None
         body: Object = json.loads(response.data)
@@ -183,7 +190,7 @@ class TrainJobs:
 
     def _list(self, call: Callable[..., Any], **options: Any) -> list[Object]:  # noqa: ANN401 - of any kind
         try:
-            response = _answered(lambda: call(self._namespace, _preload_content=False, **options))
+            response = _answered(call, self._namespace, _preload_content=False, **options)
         except ApiException as error:
             raise _fault(f"namespace {self._namespace}", error) from None
         items: list[Object] = json.loads(response.data)["items"]
@@ -219,12 +226,12 @@ def _selector(name: str) -> str:
     return f"jobset.sigs.k8s.io/jobset-name={name}"
 
 
-def _answered(call: Callable[[], Any]) -> Any:  # noqa: ANN401 - whatever the call gives
-    """The call's answer, tried again for a minute where the connection or the API server fails."""
+def _answered(call: Callable[..., Any], *arguments: Any, **options: Any) -> Any:  # noqa: ANN401 - of any kind
+    """The call's answer, tried again for a minute where the connection or the API server fails or says nothing."""
     deadline = time.monotonic() + _RETRY_SECONDS
     while True:
         try:
-            return call()
+            return call(*arguments, **options, _request_timeout=_TIMEOUT)
         except (HTTPError, ApiException) as error:
             if isinstance(error, ApiException) and error.status not in _BUSY:
                 raise

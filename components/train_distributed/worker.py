@@ -8,7 +8,7 @@ from components.common.bundles import Bundle
 from components.common.errors import SluiceError
 from components.common.networks import NetworkModel
 from components.common.steps import TERMINATION_LOG, default_store, leave_message, progress
-from components.train.catalogue import EMBEDDINGS
+from components.train.catalogue import EMBEDDINGS, network_for
 from components.train.networks import image_model, table_model
 from components.train.parts import Parts, read_parts
 from components.train.rounds import Fitted
@@ -17,7 +17,7 @@ from components.train_distributed.checkpoints import Checkpoints
 from components.train_distributed.epochs import Course
 from components.train_distributed.groups import Group, PeerLost, joined
 from components.train_distributed.learning import Learner
-from components.train_distributed.publishing import RESULT, STEP, network_candidate, publish_models
+from components.train_distributed.publishing import RESULT, STEP, publish_models
 from components.train_distributed.settings import JOB, Job, job_from_json
 
 _THREADS = 1
@@ -50,7 +50,7 @@ def _work(job: Job, source: Bundle, parts: Parts, group: Group) -> None:
     if group.share(b"published" if group.first and store.exists(f"{job.key}/{RESULT}") else b""):
         return  # an earlier start published, and was ended before its pod was seen to succeed
     checkpoints = Checkpoints(store, job.key, job.digest)
-    candidate = network_candidate(parts)
+    candidate = network_for(parts.task)
     learner = Learner(_model(candidate.name, parts, job.learning.seed), parts, job.learning, group)
     course = Course(job, learner, checkpoints, group, candidate.title)
     if group.first:
@@ -58,7 +58,9 @@ def _work(job: Job, source: Bundle, parts: Parts, group: Group) -> None:
     course.resume()
     course.run()
     if group.first:
-        fitted = Fitted(learner.model(), learner.parameters, course.progress.curve, course.kept, course.stopped_by)
+        spent = {"seconds": course.progress.seconds, "cpu_seconds": course.progress.cpu_seconds}
+        curve = course.progress.curve
+        fitted = Fitted(learner.model(), learner.parameters, curve, course.kept, course.stopped_by, **spent)
         publish_models(store, job, source, parts, fitted)
 
 

@@ -35,6 +35,9 @@ def show(done: RunResult, console: Console) -> None:
     result = done.result
     console.print(f"\n[bold]{escape(result['question'])}[/]", highlight=False)
     console.print(_candidates(result))
+    for row in result["candidates"]:
+        if row.get("cut"):
+            console.print(f"  [yellow]•[/] {escape(row['name'])}: {escape(row['cut'])}", highlight=False)
     colour = _DECISIONS.get(result["decision"], "white")
     name = f"{result['task']} version {result['version']}"
     replaced = f", replacing version {result['replaced']}" if result["replaced"] else ""
@@ -63,7 +66,8 @@ def _candidates(result: Mapping[str, Any]) -> Table:
     table.add_column("")
     for row in rows:
         winner = row["name"] == result["winner"]
-        note = "winner" if winner else "baseline" if row["baseline"] else ""
+        words = ["winner" if winner else "baseline" if row["baseline"] else "", "cut" if row.get("cut") else ""]
+        note = ", ".join(word for word in words if word)
         style = "bold" if winner else "dim" if row["baseline"] else ""
         table.add_row(row["name"], *(_estimate(row["metrics"][name]) for name in metrics), note, style=style)
     return table

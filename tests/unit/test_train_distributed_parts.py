@@ -23,7 +23,7 @@ CPU = torch.device("cpu")
 ALONE = Group(0, 1, CPU)
 JOB = Job("store/datasets/x", "training/x", Learning(), 10.0)
 STATE = Checkpoint(
-    Progress(7, 1.5, (Point(1, 0.5, 0.6, 0.7),), 1), {"a": torch.arange(6.0).reshape(2, 3), "n": torch.tensor(3)}
+    Progress(7, 1.5, 2.5, (Point(1, 0.5, 0.6, 0.7),), 1), {"a": torch.arange(6.0).reshape(2, 3), "n": torch.tensor(3)}
 )
 
 

@@ -1,6 +1,7 @@
 """The step as a whole: what it publishes, records, logs and refuses."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from components.common.models import load_model
 from components.common.pages import sections_of
 from components.common.steps import default_store, producer
 from components.common.tasks import Task
+from components.evaluate.candidates import read_candidates
 from components.train.component import train
 from components.train.settings import Settings
 from components.train.training import Result, run
@@ -90,6 +92,40 @@ def test_the_page_has_a_table_and_a_curve_for_each_candidate(trained: Result) ->
     assert section.html.count("<svg") == 3
     assert "gradient-boosted trees" in section.html
     assert "closed form" in section.html
+
+
+def test_a_candidate_that_still_got_better_is_marked_wherever_it_is_shown(tracked_home: Path) -> None:
+    result = run(dataset().uri, Settings(candidates=("zero-rule", "embedding-network"), max_rounds=2))
+    words = "still getting better in its last round, 2; a greater max_rounds lets it go on"
+    record = json.loads((Path(result.bundle.uri) / "training.json").read_text())
+    assert [entry["cut"] for entry in record["candidates"]] == ["", words]
+    assert [entry.cut for entry in read_candidates(Path(result.bundle.uri), "here")] == ["", words]
+    assert (record["budget_seconds"], record["budget_rounds"]) == (None, 2)
+    assert "round limit (cut)" in result.page
+    assert f"network with embeddings: {words}." in result.page
+    assert "Each candidate had 2 rounds" in result.page
+
+
+def test_a_candidate_without_a_round_is_left_out_and_the_others_go_on(
+    tracked_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*_: object) -> None:
+        while True:
+            sum(range(100))
+
+    def left(clock: Any) -> float:
+        return 0.2 if clock._title == "gradient-boosted trees" else math.inf
+
+    monkeypatch.setattr("components.train.trees.TreesFitting.advance", never)
+    monkeypatch.setattr("components.train.rounds._Clock.left", left)
+    names = ("zero-rule", "logistic-regression", "gradient-boosted-trees")
+    result = run(dataset().uri, Settings(candidates=names))
+    record = json.loads((Path(result.bundle.uri) / "training.json").read_text())
+    assert [entry["name"] for entry in record["candidates"]] == list(names[:2])
+    assert record["left_out"] == ["gradient-boosted-trees"]
+    assert "Left out, for not a single round ended in time: gradient-boosted-trees." in result.page
+    with pytest.raises(BadInput, match="seconds_per_candidate is 20, too little for a single round of gradient"):
+        run(dataset().uri, Settings(candidates=(names[0], names[2])))
 
 
 def test_mlflow_has_a_run_for_each_candidate_inside_the_steps(trained: Result) -> None:

@@ -1,0 +1,44 @@
+"""The end of a run in a terminal: which candidates were cut, and how to repeat them."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from sluice.local_run import RunResult
+from sluice.progress import StepTimes
+from sluice.summary import show
+
+CUT = "cut by the clock after round 9; max_rounds=9 repeats it on any machine"
+
+
+def told(**cut: str) -> str:
+    estimate = {"value": 0.5, "low": 0.45, "high": 0.55}
+    names = ("zero-rule", "gradient-boosted-trees", "embedding-network")
+    rows: list[dict[str, Any]] = [
+        {"name": name, "baseline": name == "zero-rule", "metrics": {"log_loss": estimate, "roc_auc": estimate}}
+        | ({"cut": cut[key]} if (key := name.split("-")[0]) in cut else {})
+        for name in names
+    ]
+    result = {"question": "Late?", "candidates": rows, "winner": names[1], "decision": "promoted", "task": "late"}
+    result |= {"version": 1, "replaced": None, "reason": "no champion yet", "checks": [], "pipeline": "lake_to_model"}
+    stream = io.StringIO()
+    show(RunResult("r", result, Path("report.html"), None, 1.0, StepTimes()), Console(file=stream, width=80))
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("key", ["gradient", "embedding"])
+def test_a_cut_candidate_is_marked_in_the_table_and_says_how_to_repeat_it(key: str) -> None:
+    lines = told(**{key: CUT}).splitlines()
+    name = next(line.split()[0] for line in lines if line.startswith(key))
+    row = next(line.rstrip() for line in lines if line.startswith(name))
+    assert row.endswith("winner, cut" if key == "gradient" else "cut")
+    assert f"• {name}: {CUT}" in " ".join(" ".join(lines).split())
+
+
+def test_a_whole_candidate_is_not() -> None:
+    """Also in the result of a Sluice that did not say."""
+    assert "cut" not in told()
+    assert "cut" not in told(gradient="")
