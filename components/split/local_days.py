@@ -6,6 +6,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import ibis
 import numpy as np
+import numpy.typing as npt
 
 from components.common.column_names import free_name
 from components.common.errors import BadInput
@@ -65,14 +66,27 @@ def rows_by_day(table: ibis.Table, time: str, zone: ZoneInfo) -> list[tuple[date
     if kind.is_date():
         counted = table.group_by(**{value: table[time]}).agg(**{count: lambda t: t.count()})
         return sorted((row[value], int(row[count])) for row in counted.to_pyarrow().to_pylist())
-    counted = table.group_by(**{value: _seconds(table[time])}).agg(**{count: lambda t: t.count()}).to_pyarrow()
+    counted = table.group_by(**{value: seconds_of(table[time])}).agg(**{count: lambda t: t.count()}).to_pyarrow()
     seconds, rows = (np.asarray(counted[name], np.int64) for name in (value, count))
-    ends = [(_EPOCH + timedelta(seconds=int(edge))).astimezone(zone).date() for edge in (seconds.min(), seconds.max())]
-    days = [date.fromordinal(n) for n in range(ends[0].toordinal(), ends[1].toordinal() + 1)]
-    begins = np.array([(first_moment(day, zone) - _EPOCH) // _SECOND for day in days], np.int64)
-    places = np.searchsorted(begins, seconds, side="right") - 1
-    found = np.bincount(places, weights=rows, minlength=len(days)).astype(np.int64)
-    return [(day, int(n)) for day, n in zip(days, found, strict=True) if n]
+    numbers = day_numbers(seconds, zone)
+    days, places = np.unique(numbers, return_inverse=True)
+    found = np.bincount(places, weights=rows).astype(np.int64)
+    return [(date.fromordinal(int(day)), int(n)) for day, n in zip(days, found, strict=True)]
+
+
+def day_numbers(seconds: npt.NDArray[np.int64], zone: ZoneInfo) -> npt.NDArray[np.int64]:
+    """The day of the zone on which each moment lies, as `date.toordinal` counts days.
+
+    Args:
+        seconds: Whole seconds since 1970 UTC, at least one.
+        zone: Whose days.
+    """
+    first, last = (
+        (_EPOCH + timedelta(seconds=int(edge))).astimezone(zone).date().toordinal()
+        for edge in (seconds.min(), seconds.max())
+    )
+    begins = [(first_moment(date.fromordinal(n), zone) - _EPOCH) // _SECOND for n in range(first, last + 1)]
+    return first + np.searchsorted(np.array(begins, np.int64), seconds, side="right").astype(np.int64) - 1
 
 
 def before(table: ibis.Table, time: str, day: date, zone: ZoneInfo) -> ibis.Value:
@@ -87,7 +101,7 @@ def _microseconds(column: ibis.Column) -> ibis.Column:
     return column.delta(ibis.timestamp("1970-01-01", timezone=column.type().timezone), unit="microsecond")
 
 
-def _seconds(column: ibis.Column) -> ibis.Column:
+def seconds_of(column: ibis.Column) -> ibis.Column:
     """Whole seconds since 1970, rounded down; engines disagree on `%` and `//` of a negative number."""
     moment = _microseconds(column)
     whole = moment - (moment % 1_000_000 + 1_000_000) % 1_000_000

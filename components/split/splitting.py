@@ -17,6 +17,7 @@ from components.common.errors import BadInput
 from components.common.populations import population_of
 from components.common.steps import default_store, producer, progress
 from components.common.tasks import Task, task_of
+from components.split.overlap import find_overlap
 from components.split.partition import PARTS, at_random, by_time, check_shares
 from components.split.summaries import summarize
 
@@ -37,7 +38,7 @@ def run(uri: str, *, strategy: str, shares: Sequence[float], seed: int, summary:
         A dataset with the tables train, validation and test, each ordered by key.
 
     Raises:
-        BadInput: A parameter is wrong, or a part would lack a class.
+        BadInput: A parameter is wrong, a part would lack a class, or most test rows would be copies of training rows.
     """
     exact = check_shares(shares)
     if strategy not in STRATEGIES:
@@ -52,16 +53,19 @@ def run(uri: str, *, strategy: str, shares: Sequence[float], seed: int, summary:
             assigned, way = _assign(labelled, task, strategy, exact, seed, part)
             assigned = assigned.cache()
             parts = _describe(assigned, task, part)
+            overlap = find_overlap(assigned, task, part) if strategy == "stratified" else None
             bundle = write_dataset(
                 default_store(),
                 {p: assigned.filter(assigned[part] == p).drop(part).order_by(*task.key) for p in PARTS},
                 producer("split", {"strategy": strategy, "shares": list(shares), "seed": seed}),
                 parents=(parent.id,),
                 design={"strategy": strategy, "shares": [float(share) for share in exact], "parts": parts, **way},
-                details=parent.manifest.details,
+                details={**parent.manifest.details, **(overlap.details() if overlap else {})},
             )
     summary.write_text(summarize(bundle, task), encoding="utf-8")
     progress(", ".join(f"{name} {body['rows']:,}" for name, body in parts.items()) + " rows")
+    for warning in overlap.warnings if overlap else ():
+        progress(f"warning: {warning}")
     return bundle
 
 
