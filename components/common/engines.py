@@ -1,6 +1,7 @@
-"""Relational engines behind Ibis: DuckDB inside the process by default, Spark when the data outgrows one machine.
+"""The relational engine behind Ibis: DuckDB inside the step's process.
 
-A step writes its work as Ibis expressions over tables; only this file knows which engine runs them.
+A step writes its work as Ibis expressions over tables; only this file knows which engine runs them. The expressions of
+sampling are tested on Spark too (`tests/local/test_spark_sampling.py`); no step runs there.
 """
 
 import os
