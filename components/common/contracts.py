@@ -93,7 +93,7 @@ def _table(name: str, body: Any, where: str) -> TableContract:  # noqa: ANN401 -
 def _timezone(name: Any, where: str) -> str:  # noqa: ANN401 - YAML
     try:
         zoneinfo.ZoneInfo(str(name))
-    except (ValueError, OSError):  # also for a key that is no path, and for a folder of zones
+    except (LookupError, ValueError, OSError):  # unknown; no path within the database; a folder of it
         zones = sorted(zoneinfo.available_timezones())
         near = difflib.get_close_matches(str(name), zones, n=1) or ["America/New_York"]
         raise BadInput(

@@ -55,6 +55,7 @@ def run(uri: str, *, recipe: str, features: Sequence[str], summary: Path) -> Bun
                 "recipe": recipe,
                 "features": [_feature_body(feature) for feature in passed],
                 "left_out": _left_out(built),
+                "heuristic_left_out": chosen.heuristic if chosen.heuristic not in names else None,
                 "masked": counts,
                 "classes": count_classes(rows, task),
             }

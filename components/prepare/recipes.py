@@ -142,9 +142,10 @@ def _near(column: str, table: ibis.Table) -> str:
 def _catalog(engine: Any) -> dict[str, str]:  # noqa: ANN401 - see engines
     """The engine's tables and views, each with what defines it."""
     rows = engine.con.execute(
-        "SELECT schema_name || '.' || table_name, table_oid || ':' || estimated_size FROM duckdb_tables() "
-        "UNION ALL SELECT schema_name || '.' || view_name, view_oid || ':' || sql FROM duckdb_views() "
-        "WHERE NOT internal"
+        "SELECT database_name || '.' || schema_name || '.' || table_name, table_oid || ':' || estimated_size "
+        "FROM duckdb_tables() UNION ALL "
+        "SELECT database_name || '.' || schema_name || '.' || view_name, view_oid || ':' || sql "
+        "FROM duckdb_views() WHERE NOT internal"
     ).fetchall()
     return {str(name): str(stated) for name, stated in rows}
 
