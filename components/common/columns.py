@@ -43,7 +43,7 @@ def exact_numbers(rows: pd.DataFrame, name: str) -> Floats:
         if pd.api.types.is_complex_dtype(column.dtype):
             raise TypeError("complex numbers have no order")
         return column.to_numpy(dtype=np.float64, na_value=np.nan)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, ArithmeticError):
         raise BadInput(
             f"feature column {name!r} holds {column.dtype} values where numbers are wanted{_first_wrong(column)}"
         ) from None
@@ -71,7 +71,7 @@ def category_text(value: Any) -> Any:  # noqa: ANN401 - whatever a frame's cell 
     """
     if isinstance(value, str):
         return str(value)
-    if value is None or (pd.api.types.is_scalar(value) and pd.isna(value)):
+    if _is_missing(value):
         return pd.NA
     if isinstance(value, bool | np.bool_):
         return str(bool(value))
@@ -97,6 +97,12 @@ def feature_column(rows: pd.DataFrame, name: str) -> pd.Series:
     return rows[name]
 
 
+def _is_missing(value: Any) -> bool:  # noqa: ANN401 - as above
+    if isinstance(value, Decimal):
+        return value.is_nan()
+    return value is None or bool(pd.api.types.is_scalar(value) and pd.isna(value))
+
+
 def _holds_strings(column: pd.Series) -> bool:
     if isinstance(column.dtype, pd.StringDtype):
         return True
@@ -108,6 +114,6 @@ def _first_wrong(column: pd.Series) -> str:
     for row, value in enumerate(column):
         try:
             pd.to_numeric(pd.Series([value], dtype=object)).to_numpy(dtype=np.float64, na_value=np.nan)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, ArithmeticError):
             return f", first in row {row}: {str(value)[:_SHOWN]!r}"
     return ""

@@ -54,21 +54,10 @@ def add_version(wanted: Registration) -> Version:
         BadInput: The files are no model of ours.
     """
     mlflow = mlflow_module()
-    load_model(wanted.folder)
-    code, inputs = model_code(), read_inputs(wanted.folder)
     with tempfile.TemporaryDirectory(prefix="sluice-") as name, tracking_faults():
-        place = code.write(Path(name))
-        digests = {DIGEST: wanted.digest, CODE_DIGEST: code_digest(Path(name))}
-        logged = mlflow.pyfunc.log_model(
-            name=wanted.task.name,
-            loader_module=code.loader,
-            data_path=str(wanted.folder),
-            code_paths=[str(place)],
-            pip_requirements=requirements(wanted.folder, wanted.task, inputs),
-            signature=signature(wanted.task, inputs),
-            input_example=wanted.rows[list(wanted.task.features)].head(_EXAMPLE_ROWS).reset_index(drop=True),
-            metadata={**digests, **threshold_tags(wanted.folder), INPUT_KINDS: input_kinds(wanted.task, inputs)},
-        )
+        package = packaged(wanted, Path(name))
+        tags = {key: value for key, value in package["metadata"].items() if key != INPUT_KINDS}
+        logged = mlflow.pyfunc.log_model(name=wanted.task.name, **package)
         client = mlflow.MlflowClient()
         _ensure_model(client, mlflow, wanted.task)
         created = client.create_model_version(
@@ -76,12 +65,37 @@ def add_version(wanted: Registration) -> Version:
             logged.model_uri,
             run_id=mlflow.active_run().info.run_id,
             model_id=logged.model_id,
-            tags={**wanted.tags, **digests, **threshold_tags(wanted.folder)},
+            tags={**wanted.tags, **tags},
             description=wanted.description,
         )
     version = version_by_number(wanted.task.name, str(created.version))
     assert version, "MLflow has just created it"  # noqa: S101 - a fact about the library, not about input
     return version
+
+
+def packaged(wanted: Registration, scratch: Path) -> dict[str, Any]:
+    """What MLflow shall keep, as the arguments of its `log_model` and `save_model`.
+
+    Args:
+        wanted: What is registered.
+        scratch: A folder for the code that travels, which has to stay until MLflow has copied it.
+
+    Raises:
+        BadInput: The files are no model of ours.
+    """
+    load_model(wanted.folder)
+    code, inputs = model_code(), read_inputs(wanted.folder)
+    place = code.write(scratch)
+    digests = {DIGEST: wanted.digest, CODE_DIGEST: code_digest(scratch)}
+    return {
+        "loader_module": code.loader,
+        "data_path": str(wanted.folder),
+        "code_paths": [str(place)],
+        "pip_requirements": requirements(wanted.folder, wanted.task, inputs),
+        "signature": signature(wanted.task, inputs),
+        "input_example": wanted.rows[list(wanted.task.features)].head(_EXAMPLE_ROWS).reset_index(drop=True),
+        "metadata": {**digests, **threshold_tags(wanted.folder), INPUT_KINDS: input_kinds(wanted.task, inputs)},
+    }
 
 
 def set_alias(version: Version, alias: str) -> None:
