@@ -91,8 +91,7 @@ def feature_column(rows: pd.DataFrame, name: str) -> pd.Series:
     """
     if name not in rows.columns:
         raise BadInput(f"feature column {name!r} is missing; the table has {', '.join(map(str, rows.columns))}")
-    times = int((rows.columns == name).sum())
-    if times > 1:
+    if not rows.columns.is_unique and (times := list(rows.columns).count(name)) > 1:
         raise BadInput(f"feature column {name!r} is there {times} times; keep one of them")
     return rows[name]
 

@@ -1,5 +1,7 @@
 """From the table that a caller holds to the feature columns that a model judges, and what is odd about them."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
@@ -37,7 +39,7 @@ class ServedRows:
         self._check_absent(absent, rows)
         columns = {name: self._column(rows, made, name) for name in self._task.features}
         table = pd.DataFrame(columns, index=rows.index)
-        findings = self._seen.findings(table) if self._seen else []
+        findings = self._seen.findings(columns) if self._seen else []
         return table, [*findings, *(_absence(name, len(rows)) for name in absent)]
 
     def _computed(self, rows: pd.DataFrame, lacking: list[str]) -> pd.DataFrame:
@@ -58,14 +60,16 @@ class ServedRows:
         row_wise = self._inputs.row_wise if self._inputs else None
         return row_wise.features.get(name, ()) if row_wise else ()
 
-    def _column(self, rows: pd.DataFrame, made: pd.DataFrame, name: str) -> object:
+    def _column(self, rows: pd.DataFrame, made: pd.DataFrame, name: str) -> Any:  # noqa: ANN401 - arrays of several kinds
         """A feature as given, else as computed, else missing throughout."""
         source = rows if name in rows.columns else made
         if name in self._task.numeric:
             return exact_numbers(source, name) if name in source.columns else np.full(len(rows), np.nan)
         if name == self._task.image:
-            return feature_column(source, name)
-        return text_column(source, name) if name in source.columns else pd.array([pd.NA] * len(rows), dtype="string")
+            return feature_column(source, name).array
+        return (
+            text_column(source, name).array if name in source.columns else pd.array([pd.NA] * len(rows), dtype="string")
+        )
 
 
 def _absence(name: str, rows: int) -> Finding:

@@ -4,19 +4,21 @@ A model has a forecast for any row. For an hour 99, a temperature in other units
 `AA`, that forecast means little, and nobody would know.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from components.common.model_inputs import CategoryInput, ModelInputs, rare_digest
+from components.common.model_inputs import CategoryInput, ModelInputs, NumberInput, rare_digest
 
 Flags = npt.NDArray[np.bool_]
 
 _FLOAT32 = 2.0**-22  # a number that was stored in single precision is still the same number
 _SHOWN_VALUES, _SHOWN_LETTERS = 3, 40
+_ALWAYS = "without a value, which training always had"
 _TAIL_SHARE, _TAIL_ROWS = 0.01, 5
 """The tails beyond the 0.1 % and 99.9 % quantiles hold 0.2 % of the training rows: five times as many are no chance."""
 
@@ -43,65 +45,70 @@ class SeenValues:
     """What training saw, arranged so that a batch is compared quickly."""
 
     def __init__(self, inputs: ModelInputs) -> None:
-        self._numbers = [entry for entry in inputs.numbers if entry.least is not None]
+        self._numbers = inputs.numbers
         self._categories = [(entry, frozenset(entry.values), frozenset(entry.rare)) for entry in inputs.categories]
-        self._never_missing = frozenset(entry.name for entry in inputs.entries if not entry.missing)
-        ends = np.array([[e.least, e.greatest, e.low, e.high] for e in self._numbers], dtype=np.float64).reshape(-1, 4)
-        self._least, self._greatest, self._low, self._high = (ends + np.array([-1, 1, -1, 1]) * _FLOAT32 * abs(ends)).T
-        self._whole = np.array([entry.whole for entry in self._numbers], dtype=np.bool_)
+        ends = [[entry.least, entry.greatest, entry.low, entry.high] for entry in inputs.numbers]
+        known = np.array(ends, dtype=np.float64).reshape(-1, 4)  # NaN, with which nothing compares, where none was seen
+        self._least, self._greatest, self._low, self._high = (
+            known + np.array([-1, 1, -1, 1]) * _FLOAT32 * abs(known)
+        ).T
+        self._whole = np.array([entry.whole for entry in inputs.numbers], dtype=np.bool_)
+        self._never_missing = np.array([not entry.missing for entry in inputs.numbers], dtype=np.bool_)
 
-    def findings(self, rows: pd.DataFrame) -> list[Finding]:
+    def findings(self, columns: Mapping[str, Any]) -> list[Finding]:
         """What is odd in a batch.
 
         Args:
-            rows: The feature columns: numbers as float64 with NaN, categories as strings with NA.
+            columns: The features by name, each of shape (rows,): numbers as float64 with NaN, categories as arrays of
+                strings with NA.
         """
-        return [*self._number_findings(rows), *self._category_findings(rows), *self._missing(rows)]
+        return [
+            *self._in_numbers(columns),
+            *(found for seen in self._categories for found in _in_category(*seen, columns)),
+        ]
 
-    def _number_findings(self, rows: pd.DataFrame) -> Iterator[Finding]:
+    def _in_numbers(self, columns: Mapping[str, Any]) -> Iterator[Finding]:
         if not self._numbers:
             return
-        values = rows[[entry.name for entry in self._numbers]].to_numpy(np.float64)
+        values = np.stack([columns[entry.name] for entry in self._numbers], axis=1)
         outside = (values < self._least) | (values > self._greatest)
         broken = self._whole & np.isfinite(values) & (values != np.rint(values)) & ~outside
         tails = ((values < self._low) | (values > self._high)) & ~outside
-        for place in np.flatnonzero((outside | broken | tails).any(axis=0)):
-            entry, column = self._numbers[place], values[:, place]
-            if outside[:, place].any():
-                seen = f"outside {entry.least:g} to {entry.greatest:g}, all that training saw"
-                yield _finding(entry.name, outside[:, place], seen, column)
-            if broken[:, place].any():
-                yield _finding(
-                    entry.name, broken[:, place], "that are no whole numbers, as all in training were", column
-                )
-            count = int(tails[:, place].sum())
-            if count > max(_TAIL_ROWS, _TAIL_SHARE * len(column)):
-                seen = f"outside {entry.low:g} to {entry.high:g}, where 99.8 % of the training rows are (other units?)"
-                yield _finding(entry.name, tails[:, place], seen, column)
+        lacking = self._never_missing & np.isnan(values)
+        for place in np.flatnonzero((outside | broken | tails | lacking).any(axis=0)):
+            marks = (outside[:, place], broken[:, place], tails[:, place], lacking[:, place])
+            yield from _in_number(self._numbers[place], values[:, place], *marks)
 
-    def _category_findings(self, rows: pd.DataFrame) -> Iterator[Finding]:
-        for entry, frequent, rare in self._categories:
-            column = rows[entry.name]
-            strange = [
-                value
-                for value in column.dropna().unique()
-                if value not in frequent and rare_digest(entry.name, value) not in rare
-            ]
-            if strange:
-                where = column.isin(strange).to_numpy(np.bool_)
-                shown = ", ".join(_described(value, entry) for value in strange[:_SHOWN_VALUES])
-                more = f" and {len(strange) - _SHOWN_VALUES} more" if len(strange) > _SHOWN_VALUES else ""
-                known = "not seen in training" if entry.listed else "not among the most frequent of training"
-                yield Finding(entry.name, where, f"{_count(where)} with values {known}, {shown}{more}{_first(where)}")
 
-    def _missing(self, rows: pd.DataFrame) -> Iterator[Finding]:
-        names = [name for name in rows.columns if name in self._never_missing]
-        flags = rows[names].isna().to_numpy(np.bool_)
-        for place in np.flatnonzero(flags.any(axis=0)):
-            where = flags[:, place]
-            yield Finding(
-                names[place], where, f"{_count(where)} without a value, which training always had{_first(where)}"
-            )
+def _in_number(
+    entry: NumberInput, values: npt.NDArray[np.float64], outside: Flags, broken: Flags, tails: Flags, lacking: Flags
+) -> Iterator[Finding]:
+    cases = (
+        (outside, f"outside {_ends(entry.least, entry.greatest)}, all that training saw"),
+        (broken, "that are no whole numbers, as all in training were"),
+        (tails, f"outside {_ends(entry.low, entry.high)}, where 99.8 % of the training rows are (other units?)"),
+    )
+    for where, words in cases:
+        if where is not tails or where.sum() > max(_TAIL_ROWS, _TAIL_SHARE * len(values)):
+            yield from _finding(entry.name, where, words, f": {values[np.argmax(where)]:g}" if where.any() else "")
+    yield from _finding(entry.name, lacking, _ALWAYS)
+
+
+def _in_category(
+    entry: CategoryInput, frequent: frozenset[str], rare: frozenset[str], columns: Mapping[str, Any]
+) -> Iterator[Finding]:
+    values = np.asarray(columns[entry.name], dtype=object)
+    missing = np.asarray(pd.isna(values), dtype=np.bool_)
+    if not entry.missing:
+        yield from _finding(entry.name, missing, _ALWAYS)
+    given = dict.fromkeys(values[~missing])  # in the order of the rows
+    strange = [value for value in given if value not in frequent and rare_digest(entry.name, value) not in rare]
+    if strange:
+        shown = ", ".join(_described(value, entry) for value in strange[:_SHOWN_VALUES])
+        more = f" and {len(strange) - _SHOWN_VALUES} more" if len(strange) > _SHOWN_VALUES else ""
+        known = "not seen in training" if entry.listed else "not among the most frequent of training"
+        where = np.asarray(pd.Series(values).isin(strange), dtype=np.bool_)
+        yield from _finding(entry.name, where, f"with values {known}", f": {shown}{more}")
 
 
 def unseen_features(findings: list[Finding], rows: int) -> list[str]:
@@ -114,16 +121,15 @@ def unseen_features(findings: list[Finding], rows: int) -> list[str]:
     return [", ".join(names) for names in named]
 
 
-def _finding(feature: str, where: Flags, seen: str, column: npt.NDArray[np.float64]) -> Finding:
-    return Finding(feature, where, f"{_count(where)} {seen}{_first(where)}: {column[np.argmax(where)]:g}")
+def _finding(feature: str, where: Flags, words: str, example: str = "") -> Iterator[Finding]:
+    """A finding where there is one; an example value follows the first row."""
+    if where.any():
+        count, first = int(where.sum()), int(np.argmax(where))
+        yield Finding(feature, where, f"{count:,} of {len(where):,} rows {words}, first row {first}{example}")
 
 
-def _count(where: Flags) -> str:
-    return f"{int(where.sum()):,} of {len(where):,} rows"
-
-
-def _first(where: Flags) -> str:
-    return f", first in row {int(np.argmax(where))}"
+def _ends(low: float | None, high: float | None) -> str:
+    return "nothing" if low is None or high is None else f"{low:g} to {high:g}"
 
 
 def _described(value: str, entry: CategoryInput) -> str:
