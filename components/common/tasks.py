@@ -5,10 +5,12 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from components.common.bundles import Bundle
 from components.common.errors import BadInput
+
+if TYPE_CHECKING:  # a registered model carries this module, and no store
+    from components.common.bundles import Bundle
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ class Task:
         return {"task": asdict(self)}
 
 
-def task_of(bundle: Bundle) -> Task:
+def task_of(bundle: "Bundle") -> Task:
     """The task that a dataset (or a model) carries.
 
     Raises:

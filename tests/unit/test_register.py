@@ -84,7 +84,8 @@ def test_a_version_says_where_it_came_from(pipeline: Pipeline) -> None:
 def test_nothing_that_mlflow_keeps_is_a_pickle(pipeline: Pipeline, tracked_home: Path) -> None:
     pipeline(small_world.GOOD)
     kept = [path for path in (tracked_home / "mlartifacts").rglob("*") if path.is_file()]
-    assert {path.suffix for path in kept} <= {"", ".json", ".yaml", ".txt", ".md"}
+    assert {path.suffix for path in kept} <= {"", ".json", ".yaml", ".txt", ".md", ".py"}
+    assert {path.parents[1].name for path in kept if path.suffix == ".py"} == {"code"}
     requirements = next(path for path in kept if path.name == "requirements.txt").read_text().split()
     assert all("==" in line for line in requirements)
 
@@ -183,7 +184,7 @@ def test_changed_files_of_the_champion_are_noticed(pipeline: Pipeline, tracked_h
     path.write_text(json.dumps(body))
     with pytest.raises(BadInput, match="differ from the registered digest"), version_files(version):
         pass
-    with pytest.raises(BadInput, match="differ from the registered digest"):
+    with pytest.raises(mlflow.MlflowException, match="differ from the registered digest"):
         mlflow.pyfunc.load_model("models:/late@champion")
     with pytest.raises(BadInput, match="differ from the registered digest"):
         pipeline(small_world.WORSE)
