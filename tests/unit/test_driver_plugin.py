@@ -142,7 +142,7 @@ def test_only_some_drivers_run_at_once(program: str, tmp_path: Path) -> None:
 
 
 FATAL = "F1121 22:45:01.123456       1 main.go:79] "
-AWAY = "KFP driver: driver.Container(x) failed: failed to list tasks: rpc error: code = Internal desc = invalid connection"
+AWAY = "KFP driver: driver.Container(x) failed: failed to list tasks: rpc error: code = Internal desc = bad connection"
 
 
 @pytest.fixture

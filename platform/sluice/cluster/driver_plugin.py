@@ -111,7 +111,6 @@ class Drivers:
         say(f"{template.get('name', '')}: {said} after {time.monotonic() - started:.1f} s")
         return node
 
-
     def _patiently(self, template: dict[str, Any]) -> list[dict[str, str]]:
         """`run_driver`, again while a service is away.
 
@@ -143,7 +142,8 @@ def run_driver(program: str, template: dict[str, Any]) -> list[dict[str, str]]:
 
     Raises:
         Away: The driver fails, and may be tried again.
-        Refused: The driver fails otherwise, takes more than ten minutes, or writes no file for an output without a default.
+        Refused: The driver fails otherwise, takes more than ten minutes, or writes no file for an output that has no
+            default.
     """
     given = template["plugin"][NAME]
     with tempfile.TemporaryDirectory(prefix="driver-") as folder:
