@@ -64,13 +64,14 @@ class Cluster:
 
 
 @contextmanager
-def connected(target: Target, needs: Collection[str] = ADDRESSES) -> Iterator[Cluster]:
+def connected(target: Target, needs: Collection[str] = ADDRESSES, *, kfp: bool = True) -> Iterator[Cluster]:
     """A connection for the time of the `with` block.
 
     Args:
         target: Where.
         needs: The stores that are wanted beside KFP, by the variables of their addresses. With none, neither a store
             nor what the release keeps for its steps is asked for.
+        kfp: Whether KFP is wanted; its address is empty where it is not.
 
     Raises:
         BadInput: There is no kubeconfig, no such context, or no release of Sluice in the namespace.
@@ -83,18 +84,18 @@ def connected(target: Target, needs: Collection[str] = ADDRESSES) -> Iterator[Cl
     kubernetes = Kubernetes(target)
     config, secret = kubernetes.settings(NAME) if needs else ({}, {})
     with ExitStack() as stack:
-        forwards = {KFP: stack.enter_context(forwarded(target, KFP_SERVICE, KFP_PORT))}
+        forwards = {KFP: stack.enter_context(forwarded(target, KFP_SERVICE, KFP_PORT))} if kfp else {}
         for name in needs:
             place = inside(config.get(name, ""), target.namespace)
             if place:
                 there = replace(target, namespace=place.namespace)
                 forwards[name] = stack.enter_context(forwarded(there, place.name, place.port))
                 config[name] = f"{urlsplit(config[name]).scheme}://127.0.0.1:{forwards[name].local}"
-        kfp = f"http://127.0.0.1:{forwards[KFP].local}"
+        url = f"http://127.0.0.1:{forwards[KFP].local}" if kfp else ""
         own = {name: os.environ[name] for name in IMAGE_SETTINGS if os.environ.get(name)}
         images = step_images(config | own)
-        variables = {**config, **secret, **images, **dict.fromkeys(PODS_ONLY, "false"), KFP: kfp}
-        yield Cluster(kfp, variables, images, kubernetes, forwards)
+        variables = {**config, **secret, **images, **dict.fromkeys(PODS_ONLY, "false"), KFP: url}
+        yield Cluster(url, variables, images, kubernetes, forwards)
 
 
 @contextmanager
