@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 import yaml
 from google.protobuf import json_format
+from kfp import dsl
 from kfp.kubernetes import kubernetes_executor_config_pb2 as kubernetes
 from kfp.pipeline_spec import pipeline_spec_pb2 as kfp
 
@@ -12,7 +13,7 @@ from components.common.images import TABULAR, TORCH, TORCH_IMAGE, step_images
 from sluice.catalog import Pipeline, find_pipeline, pipeline_names
 from sluice.cluster.executors import complete_executor
 from sluice.cluster.spec import compile_for_cluster
-from sluice.cluster.step_environment import CONFIG_KEYS, NAME, SECRET_KEYS, platform_config
+from sluice.cluster.step_environment import CONFIG_KEYS, NAME, SECRET_KEYS, platform_config, use_stores
 
 
 @pytest.fixture(params=pipeline_names())
@@ -106,6 +107,21 @@ def test_what_a_pipeline_itself_asks_for_is_kept() -> None:
     assert config["nodeSelector"] == {"labels": {"gpu": "yes"}}
     assert config["imagePullPolicy"] == "Always"
     assert config["secretAsEnv"]
+
+
+def test_a_step_of_one_s_own_gets_the_stores_as_ours_do() -> None:
+    @dsl.component
+    def step() -> None:
+        pass
+
+    @dsl.pipeline
+    def mine() -> None:
+        use_stores(step())
+
+    (own,) = mine.platform_spec.platforms["kubernetes"]["deploymentSpec"]["executors"].values()
+    ours = platform_config({})
+    for key in ("secretAsEnv", "configMapAsEnv", "fieldPathAsEnv"):
+        assert json_format.MessageToDict(own)[key] == ours[key]
 
 
 def test_a_misspelt_setting_is_found_here_and_not_by_a_server() -> None:
