@@ -13,6 +13,9 @@ from sluice.cluster.kfp_api import KfpApi
 from sluice.cluster.step_environment import NAME
 from sluice.doctor import Finding
 
+# A server that is ill is to be told, not waited for: MLflow's client would try for minutes.
+IMPATIENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
+
 
 def services(target: Target) -> Iterator[Finding]:
     """Ask each of them; a way that leads nowhere is told of that one alone."""
@@ -22,7 +25,7 @@ def services(target: Target) -> Iterator[Finding]:
         ("mlflow", (TRACKING,), _mlflow),
     ):
         try:
-            with connected(target, needs, kfp=not needs) as cluster, environment(cluster.variables):
+            with connected(target, needs, kfp=not needs) as cluster, environment({**cluster.variables, **IMPATIENT}):
                 yield look(cluster)
         except SluiceError as error:
             yield Finding(name, "error", str(error).removesuffix(f"; {LOOK}"))  # that is what looks here
