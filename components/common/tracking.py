@@ -187,10 +187,20 @@ def _ending(mlflow: Any, status: str) -> Iterator[None]:  # noqa: ANN401 - MLflo
         yield
     except BaseException as error:
         with _unhindered():
-            mlflow.end_run(status if status == "RUNNING" else _status(error))
+            _end(mlflow, status if status == "RUNNING" else _status(error))
         raise
     with tracking_faults():
+        _end(mlflow, status)
+
+
+def _end(mlflow: Any, status: str) -> None:  # noqa: ANN401 - MLflow, imported late
+    """End the present run; MLflow forgets MLFLOW_RUN_ID then, which the step still needs."""
+    given = os.environ.get(RUN_ID)
+    try:
         mlflow.end_run(status)
+    finally:
+        if given:
+            os.environ[RUN_ID] = given
 
 
 def _status(error: BaseException) -> str:
