@@ -123,7 +123,7 @@ def _variables(pipeline: Pipeline, run: str, failure: Path) -> dict[str, str]:
         steps.STORE: steps.default_store().uri,
         steps.PIPELINE: pipeline.name,
         steps.RUN: run,
-        steps.COMMIT: steps.code_commit(),
+        steps.COMMIT: os.environ.get(steps.COMMIT) or steps.code_commit(),  # a pod's image says it, and has no checkout
         steps.ENVIRONMENT: steps.environment_digest(),
         steps.TERMINATION_LOG: str(failure),
         # Idle threads of BLAS and OpenMP spin: on a busy machine they cost more than they compute here.

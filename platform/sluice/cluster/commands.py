@@ -68,9 +68,9 @@ def follow(
     context: Context = None,
 ) -> None:
     """Follow a run that was submitted before, and show its result."""
-    from sluice.cluster.connection import connected
+    from sluice.cluster.connection import OBJECT_STORE, connected
 
-    with connected(Target(namespace, context)) as cluster:
+    with connected(Target(namespace, context), (OBJECT_STORE,)) as cluster:
         _to_the_end(cluster, catalog.find_pipeline(pipeline), run, fused=fused, as_json=as_json, hours=hours)
 
 
@@ -79,7 +79,7 @@ def cancel(run: RunId, namespace: Namespace = NAMESPACE, context: Context = None
     from sluice.cluster.connection import connected
     from sluice.cluster.kfp_api import KfpApi
 
-    with connected(Target(namespace, context)) as cluster:
+    with connected(Target(namespace, context), ()) as cluster:
         KfpApi(cluster.kfp).cancel(run)
     console().print(f"run {run} is being cancelled", highlight=False)
 
