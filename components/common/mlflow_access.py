@@ -77,12 +77,12 @@ def tracking_faults() -> Iterator[None]:
         yield
     except (MlflowException, sqlalchemy.exc.SQLAlchemyError, OSError) as error:  # those of requests are OSErrors
         code = getattr(error, "error_code", "")
-        where = _without_password(tracking_uri())
+        where = without_password(tracking_uri())
         if code in ("PERMISSION_DENIED", "UNAUTHENTICATED", "CUSTOMER_UNAUTHORIZED"):
             raise TrackingFault(f"MLflow at {where} denies access; check the user and password") from error
         if isinstance(error, MlflowException) and code not in ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE"):
             raise
-        reason = _without_password(_innermost(error))
+        reason = without_password(_innermost(error))
         raise TrackingFault(f"MLflow at {where} failed: {reason}; check that it runs, or unset {URI}") from error
 
 
@@ -93,5 +93,6 @@ def _innermost(error: BaseException) -> str:
     return str(error).split("\n", 1)[0][:200]
 
 
-def _without_password(text: str) -> str:
+def without_password(text: str) -> str:
+    """A text whose addresses have lost their user and password."""
     return re.sub(r"//[^@/\s]+@", "//", text)

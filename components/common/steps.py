@@ -9,15 +9,17 @@ import hashlib
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-from components.common.errors import BadInput, EnvironmentFault, SluiceError, TrackingFault
+from components.common.errors import BadInput, EnvironmentFault, Killed, SluiceError, TrackingFault
+from components.common.lifeline import Stopped, stoppable, watch
 from components.common.manifests import Producer
 from components.common.stores import GUARDED_S3, Store, open_store
 
@@ -30,6 +32,7 @@ ENVIRONMENT = "SLUICE_ENVIRONMENT"
 IMAGE = "SLUICE_IMAGE"
 TERMINATION_LOG = "SLUICE_TERMINATION_LOG"
 PROGRESS = "[sluice] "
+_SIGNALLED = 128  # what shells add to a signal's number
 _FAILURE = re.compile(r"step (?P<step>[\w-]+) failed with exit code (?P<code>\d+): (?P<message>.+)")
 
 
@@ -117,22 +120,28 @@ def environment_digest() -> str:
 def step(name: str) -> Iterator[None]:
     """Run a step's body; turn a failure that Sluice understands into one line and the right exit code.
 
-    The line goes to the log and to the termination message (a pod's, or the file SLUICE_TERMINATION_LOG).
-    Any other exception passes through with its traceback: it is a defect of ours.
+    The line goes to the log, to the termination message (a pod's, or the file SLUICE_TERMINATION_LOG) and to MLflow.
+    Any other exception passes through with its traceback: it is a defect of ours. A step ends with its run, and when
+    Kubernetes or a person ends it by a signal, it closes what is open first.
     """
-    try:
-        yield
-        _await_store()
-    except SluiceError as error:
-        _terminate(name, error)
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+    watch()
+    with stoppable():
+        try:
+            yield
+            _await_store()
+        except SluiceError as error:
+            _terminate(name, error)
+        except (Stopped, KeyboardInterrupt) as error:
+            _end_killed(name, error)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                _tell_tracking(name, error)
+                raise
+            place = error.filename or "the disk"
+            _terminate(name, EnvironmentFault(f"{place}: no space left; free some, or point SLUICE_HOME elsewhere"))
+        except Exception as error:
+            _tell_tracking(name, error)
             raise
-        place = error.filename or "the disk"
-        _terminate(name, EnvironmentFault(f"{place}: no space left; free some, or point SLUICE_HOME elsewhere"))
-    except Exception:
-        _tell_tracking()
-        raise
 
 
 def _await_store() -> None:
@@ -157,18 +166,27 @@ def read_message(text: str) -> SluiceError | None:
     found = _FAILURE.search(text)
     if not found:
         return None
-    kind = BadInput if int(found["code"]) == BadInput.exit_code else EnvironmentFault
-    return kind(f"step {found['step']}: {found['message']}")
+    code, message = int(found["code"]), f"step {found['step']}: {found['message']}"
+    if code > _SIGNALLED:
+        return Killed(message, code - _SIGNALLED)
+    return BadInput(message) if code == BadInput.exit_code else EnvironmentFault(message)
 
 
-def _terminate(name: str, error: SluiceError) -> None:
+def _terminate(name: str, error: SluiceError) -> NoReturn:
     print(f"{PROGRESS}error: {error}", flush=True)  # noqa: T201 - a step's standard output is its log
     leave_message(name, error)
-    _tell_tracking(patient=not isinstance(error, TrackingFault))
+    _tell_tracking(name, error, patient=not isinstance(error, TrackingFault))
     raise SystemExit(error.exit_code)
 
 
-def _tell_tracking(*, patient: bool = True) -> None:
+def _end_killed(name: str, error: Stopped | KeyboardInterrupt) -> NoReturn:
+    ended = Killed(str(error), error.number) if isinstance(error, Stopped) else Killed("ended by SIGINT", signal.SIGINT)
+    leave_message(name, ended)
+    _tell_tracking(name, ended)
+    raise SystemExit(ended.exit_code)
+
+
+def _tell_tracking(name: str, error: BaseException, *, patient: bool = True) -> None:
     from components.common.tracking import fail_pipeline_run  # it stands above this module
 
-    fail_pipeline_run(patient=patient)
+    fail_pipeline_run(name, error, patient=patient)

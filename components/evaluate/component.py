@@ -42,6 +42,7 @@ def evaluate(
     from pathlib import Path
 
     from components.common.steps import log_metrics, step
+    from components.common.tracked_results import log_evaluation
     from components.evaluate.curves import confusion, roc_points
     from components.evaluate.judging import run
     from components.evaluate.settings import Gate, Settings
@@ -50,6 +51,7 @@ def evaluate(
         gate = Gate(max_calibration_error, slice_tolerance, min_slice_rows, least_effect, min_effective_rows)
         settings = Settings(gate, resamples, seed)
         found = run(splits, models, settings, evaluation=Path(evaluation.path), page=Path(page.path))
+        log_evaluation(Path(evaluation.path), splits)
         log_metrics(metrics, found.winner_metrics())
         if found.binary:
             classification.log_roc_curve(*roc_points(found))

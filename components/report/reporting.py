@@ -21,6 +21,7 @@ from components.common.pages import (
 from components.common.provenance import Origin, ancestry, origin
 from components.common.run_results import publish_results
 from components.common.steps import default_store, progress
+from components.common.tracked_results import log_report
 from components.common.tracking import finish_pipeline_run
 from components.report.graph import lineage_svg
 from components.report.verdict import verdict_section
@@ -46,6 +47,7 @@ def run(pages: Sequence[Path], result: Path, report: Path) -> None:
     report.parent.mkdir(parents=True, exist_ok=True)
     report.write_text(render_page(_title(body), unique(sections), subtitle))
     publish_results(default_store(), report, result)
+    log_report(report, result)
     finish_pipeline_run()
     progress(f"the report has {len(sections)} sections")
 

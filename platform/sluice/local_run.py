@@ -22,7 +22,11 @@ import components
 import pipelines
 from components.common import steps
 from components.common.errors import SluiceError
-from components.common.tracking import tracked_run
+from components.common.lifeline import Lifeline, stoppable
+from components.common.pipeline_runs import PIPELINE_RUN, RUN_ID, RUN_NAME, run_name
+from components.common.tracked_results import keep_report
+from components.common.tracking import pipeline_run
+from sluice import abandoned_runs
 from sluice.catalog import Pipeline
 from sluice.progress import StepTimes, captured
 
@@ -75,23 +79,41 @@ def run_pipeline(
         SluiceError: A step broke; the message names the log.
     """
     started = datetime.now(UTC)
-    name = f"{started:%Y%m%d-%H%M%S}-{pipeline.name}-{run[:4] or os.urandom(2).hex()}"
+    name = run_name(pipeline.name, run or os.urandom(2).hex())
     run = run or name
     folder = steps.home() / "runs" / run
     folder.mkdir(parents=True, exist_ok=True)
     log, failure = folder / "run.log", folder / "failure"
-    with (
-        _environment(_variables(pipeline, run, failure)),
-        tracked_run(name, whole=True) as tracking_run,
-        _environment({"MLFLOW_RUN_ID": tracking_run}),
-        _explained(log, failure),
-        captured(log, console, quiet=quiet) as output,
-    ):
-        outputs = _execute(pipeline, arguments, folder, reuse=reuse)
-    report = _keep_report(outputs["report"].path, run)
+    with _environment(_variables(pipeline, run, failure)), _tracked(pipeline, name, arguments, folder) as tracked:
+        with _explained(log, failure), captured(log, console, quiet=quiet) as output:
+            outputs = _execute(pipeline, arguments, folder, reuse=reuse)
+        report = _keep_report(outputs["report"].path, run)
+        keep_report(tracked, report, Path(outputs["result"].path))
     result = json.loads(Path(outputs["result"].path).read_text())
     seconds = (datetime.now(UTC) - started).total_seconds()
     return RunResult(run, result, report, log, seconds, output.times)
+
+
+@contextlib.contextmanager
+def _tracked(pipeline: Pipeline, name: str, arguments: Mapping[str, Any], folder: Path) -> Iterator[str]:
+    """The run's MLflow run, for the time of the `with` block; however that ends, no step's process outlives it.
+
+    Yields:
+        The MLflow run's id.
+    """
+    values = {parameter.name: parameter.default for parameter in pipeline.parameters} | dict(arguments)
+    line = Lifeline(folder)
+    with (
+        contextlib.closing(line),
+        stoppable(line.begin_end),
+        pipeline_run(os.environ.get(RUN_NAME) or name, values) as run,
+    ):
+        line.note({abandoned_runs.RUN: run, abandoned_runs.PLACE: abandoned_runs.place()})
+        try:
+            with _environment({**line.variables, RUN_ID: run, PIPELINE_RUN: run}):
+                yield run
+        finally:
+            line.end_steps()
 
 
 def _variables(pipeline: Pipeline, run: str, failure: Path) -> dict[str, str]:
