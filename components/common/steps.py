@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from components.common.errors import BadInput, EnvironmentFault, SluiceError, TrackingFault
+from components.common.files import check_folder, faults
 from components.common.manifests import Producer
 from components.common.stores import GUARDED_S3, Store, open_store
 
@@ -30,17 +31,48 @@ ENVIRONMENT = "SLUICE_ENVIRONMENT"
 IMAGE = "SLUICE_IMAGE"
 TERMINATION_LOG = "SLUICE_TERMINATION_LOG"
 PROGRESS = "[sluice] "
+_MORE_MEMORY = "raise SLUICE_ENGINE_MEMORY, or unset it; in a pod also raise the step's limit"
 _FAILURE = re.compile(r"step (?P<step>[\w-]+) failed with exit code (?P<code>\d+): (?P<message>.+)")
 
 
 def home() -> Path:
-    """The folder of everything that Sluice keeps on this machine: SLUICE_HOME, else `.sluice` here."""
-    return Path(os.environ.get(HOME) or ".sluice").absolute()
+    """The folder of everything that Sluice keeps on this machine: SLUICE_HOME, else `.sluice` here.
+
+    Raises:
+        BadInput: A file stands in its place.
+    """
+    return check_folder(HOME, Path(os.environ.get(HOME) or ".sluice").absolute())
+
+
+def make_home() -> Path:
+    """The home, made where it is not there yet.
+
+    Raises:
+        BadInput: A file stands in its place.
+        EnvironmentFault: The disk is full, read-only or denies access.
+    """
+    place = home()
+    with faults(f"{HOME}={str(place)!r}"):
+        place.mkdir(parents=True, exist_ok=True)
+    return place
 
 
 def default_store() -> Store:
-    """The store that steps publish to: SLUICE_STORE, else the folder `store` in the home."""
-    return open_store(os.environ.get(STORE) or str(home() / "store"))
+    """The store that steps publish to: SLUICE_STORE, else the folder `store` in the home.
+
+    Raises:
+        BadInput: SLUICE_STORE, SLUICE_STORE_TRIES or a variable of S3 is wrong.
+    """
+    given = os.environ.get(STORE)
+    if not given:
+        return open_store(str(home() / "store"))
+    try:
+        store = open_store(given)
+    except BadInput as error:
+        raise BadInput(f"{STORE}: {error}") from None
+    if local := store.local_path("any"):
+        check_folder(STORE, local.parent)
+    return store
 
 
 def open_lake(address: str) -> Store:
@@ -130,7 +162,9 @@ def step(name: str) -> Iterator[None]:
             raise
         place = error.filename or "the disk"
         _terminate(name, EnvironmentFault(f"{place}: no space left; free some, or point SLUICE_HOME elsewhere"))
-    except Exception:
+    except Exception as error:
+        if _out_of_engine_memory(error):
+            _terminate(name, EnvironmentFault(f"DuckDB is out of memory; {_MORE_MEMORY}"))
         _tell_tracking()
         raise
 
@@ -141,6 +175,12 @@ def _await_store() -> None:
         default_store().exists("runs")
 
 
+def _out_of_engine_memory(error: Exception) -> bool:
+    """Whether it is DuckDB's; a step that has not imported it cannot have raised it."""
+    duckdb = sys.modules.get("duckdb")
+    return duckdb is not None and isinstance(error, duckdb.OutOfMemoryException)
+
+
 def leave_message(step_name: str, error: SluiceError) -> None:
     """Write a failure's one line where a pod's last words go, or to SLUICE_TERMINATION_LOG.
 
@@ -148,8 +188,12 @@ def leave_message(step_name: str, error: SluiceError) -> None:
     and Kubernetes and ends with 1 whatever the step ended with: so the line names the step's own exit code.
     """
     target = Path(os.environ.get(TERMINATION_LOG) or "/dev/termination-log")
-    if TERMINATION_LOG in os.environ or target.exists():
+    if not (os.environ.get(TERMINATION_LOG) or target.exists()):
+        return
+    try:
         target.write_text(f"step {step_name} failed with exit code {error.exit_code}: {error}")
+    except OSError as fault:  # the error itself stands in the log already, and counts more
+        progress(f"{TERMINATION_LOG}={str(target)!r} cannot be written ({fault.strerror}); name a file in a folder")
 
 
 def read_message(text: str) -> SluiceError | None:
