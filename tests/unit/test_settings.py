@@ -124,7 +124,7 @@ READERS: dict[str, tuple[Callable[[], object], tuple[str, ...]]] = {
     "MLFLOW_TRACKING_URI": (_track, ("nonsense", "ftp://x", "http://", "http://[::1", "http://h:99999", "./mlruns")),
     "MLFLOW_EXPERIMENT_ID": (_track, ("first", "-1", "1.0", "99")),
     "MLFLOW_EXPERIMENT_NAME": (_track, ("n" * 501,)),
-    "MLFLOW_RUN_ID": (_track, ("abc", "0" * 32)),
+    "MLFLOW_RUN_ID": (_track, ("abc",)),
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": (mlflow_module, ("x", "-1", "11", "1.5")),
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": (mlflow_module, ("x", "-1", "121", "0.5")),
     "MLFLOW_HTTP_REQUEST_TIMEOUT": (mlflow_module, ("x", "0", "-1", "20s")),
