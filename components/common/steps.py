@@ -9,7 +9,6 @@ import hashlib
 import json
 import os
 import re
-import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from components.common.code_state import code_state
 from components.common.errors import BadInput, EnvironmentFault, SluiceError, TrackingFault
 from components.common.files import check_folder, faults
 from components.common.manifests import Producer
@@ -27,6 +27,7 @@ STORE = "SLUICE_STORE"
 PIPELINE = "SLUICE_PIPELINE"
 RUN = "SLUICE_RUN"
 COMMIT = "SLUICE_COMMIT"
+CHANGES = "SLUICE_CHANGES"
 ENVIRONMENT = "SLUICE_ENVIRONMENT"
 IMAGE = "SLUICE_IMAGE"
 TERMINATION_LOG = "SLUICE_TERMINATION_LOG"
@@ -113,27 +114,28 @@ def producer(step_name: str, parameters: Mapping[str, Any]) -> Producer:
         parameters=dict(parameters),
         pipeline=os.environ.get(PIPELINE, ""),
         run=os.environ.get(RUN, ""),
-        commit=os.environ.get(COMMIT) or code_commit(),
+        commit=code_commit(),
+        changes=code_changes(),
         environment=os.environ.get(ENVIRONMENT) or environment_digest(),
         image=os.environ.get(IMAGE, ""),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
 
 
-@functools.cache
 def code_commit() -> str:
-    """The git commit of the code that runs, `+dirty` when files differ from it; `unknown` outside a checkout."""
-    root = Path(__file__).parents[2]
-    try:
-        commit = _git(root, "rev-parse", "HEAD")
-        return f"{commit}+dirty" if _git(root, "status", "--porcelain") else commit
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
+    """SLUICE_COMMIT, else the git commit of the code that runs, `+dirty` when the packages' files differ from it.
+
+    `unknown` outside a checkout.
+    """
+    return os.environ.get(COMMIT) or code_state().commit
 
 
-def _git(root: Path, *arguments: str) -> str:
-    command = ["git", "-C", str(root), *arguments]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()  # noqa: S603 - fixed words
+def code_changes() -> str:
+    """SHA-256 of what differs from `code_commit()`; empty where nothing does, or where an image holds the code.
+
+    The store keeps it under `components.common.code_state.changes_key`.
+    """
+    return os.environ.get(CHANGES, "") if os.environ.get(COMMIT) else code_state().digest
 
 
 @functools.cache

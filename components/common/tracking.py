@@ -20,7 +20,7 @@ from typing import Any
 from components.common.bundles import Bundle
 from components.common.errors import BadInput
 from components.common.mlflow_access import URI, mlflow_module, tracking_faults, tracking_uri
-from components.common.steps import COMMIT, ENVIRONMENT, PIPELINE, RUN, code_commit, environment_digest, home
+from components.common.steps import ENVIRONMENT, PIPELINE, RUN, code_changes, code_commit, environment_digest, home
 from components.common.stores import plain_address
 
 EXPERIMENT_ID = "MLFLOW_EXPERIMENT_ID"
@@ -146,9 +146,11 @@ def experiment_id(mlflow: Any) -> str:  # noqa: ANN401 - MLflow, imported late
 
 def _tags() -> dict[str, str]:
     tags = {
-        "sluice.commit": os.environ.get(COMMIT) or code_commit(),
+        "sluice.commit": code_commit(),
         "sluice.environment": os.environ.get(ENVIRONMENT) or environment_digest(),
     }
+    if changes := code_changes():
+        tags["sluice.changes"] = changes
     return tags | {f"sluice.{key}": os.environ[name] for key, name in _PLACE.items() if os.environ.get(name)}
 
 

@@ -154,6 +154,7 @@ FREE = {
     "MLFLOW_TRACKING_PASSWORD",
     "SLUICE_PIPELINE",
     "SLUICE_COMMIT",
+    "SLUICE_CHANGES",
     "SLUICE_ENVIRONMENT",
     "SLUICE_IMAGE",
     "SLUICE_TERMINATION_LOG",  # a place that cannot be written to hides no error: see below
