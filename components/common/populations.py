@@ -24,6 +24,18 @@ class Population:
     drawn: int
     draws: int = 0
 
+    def words(self, *, weighted: bool) -> str:
+        """Which rows a number speaks of, in a sentence.
+
+        Args:
+            weighted: Whether each row counted for the rows that it stands for.
+        """
+        named = f"the {self.rows:,} rows of dataset {self.dataset[:12]}"
+        if not self.draws:
+            return f"The numbers speak of {named}, none of them left out by a sample."
+        chance = "each counts for the rows that it stands for" if weighted else "all had the same chance"
+        return f"The numbers speak of {named}; {self.drawn:,} of them were drawn, {chance}."
+
     def details(self) -> dict[str, Any]:
         """The population as a manifest's details keep it; the steps after `sample` hand it on."""
         return {"sample": asdict(self)}

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from components.common.populations import Population
 from components.common.tasks import Task
 from components.evaluate.bootstrap import LEVEL, Estimate, Resamples
 from components.evaluate.calibration import Calibration
@@ -15,7 +16,6 @@ from components.evaluate.designs import Design
 from components.evaluate.evidence import Evidence
 from components.evaluate.gate import Check, Decision
 from components.evaluate.metrics import Predictions
-from components.evaluate.population import Population
 from components.evaluate.selection import Selection
 from components.evaluate.settings import Settings
 from components.evaluate.simpson import Reversal
@@ -105,7 +105,8 @@ class Evaluation:
             "rows": len(self.test[self.winner].labels),
             "population": {
                 **asdict(self.population),
-                "text": self.population.words(),
+                "weighted": self.design.weighted,
+                "text": self.population.words(weighted=self.design.weighted),
                 "effective_rows": self.evidence.effective_rows,
             },
             "evidence": asdict(self.evidence),

@@ -7,6 +7,7 @@ import pandas as pd
 from components.common.bundles import local_copy, open_bundle
 from components.common.datasets import read_dataset
 from components.common.models import Threshold
+from components.common.populations import Population, population_of
 from components.common.registry import model_digest
 from components.common.steps import progress
 from components.common.tasks import Task, task_of
@@ -22,7 +23,6 @@ from components.evaluate.candidates import (
 )
 from components.evaluate.designs import Design, design_of
 from components.evaluate.metrics import Floats, Integers, Predictions
-from components.evaluate.population import Population, population_of
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def read_inputs(splits: str, models: str) -> Inputs:
         frames = {name: tables[name].to_pandas() for name in (VALIDATION, TEST)}
         designed = [name for name in (task.cluster, task.time, task.weight) if name]
         columns = list(dict.fromkeys([task.label, *task.slices, *designed]))
-        population = population_of(dataset, task)
+        population = population_of(dataset)
         every = pd.concat([table.select(columns).to_pandas() for table in tables.values()], ignore_index=True)
     labels = {name: labels_of(frame, task, name) for name, frame in frames.items()}
     bundle = open_bundle(models, "model")

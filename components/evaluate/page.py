@@ -53,7 +53,7 @@ def gate_section(evaluation: Evaluation) -> Section:
     ]
     parts = [
         note_html(evaluation.reason, tone),  # type: ignore[arg-type]
-        text_html(evaluation.population.words()),
+        text_html(evaluation.population.words(weighted=evaluation.design.weighted)),
         table_html(["Check", "Result", "What was seen"], rows, "lll"),
     ]
     champion = evaluation.champion

@@ -23,6 +23,7 @@ from components.register.signature import input_kinds, requirements, signature
 
 INPUT_KINDS = "sluice.inputs"
 _EXAMPLE_ROWS = 3
+_LONGEST = 2000  # letters; MLflow keeps 5,000 of a description
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Registration:
         digest: Their model digest.
         rows: Some rows of the features, as the dataset holds them, for the example.
         tags: The version's tags.
-        description: One sentence.
+        description: One sentence; what the model takes is added.
     """
 
     task: Task
@@ -66,7 +67,7 @@ def add_version(wanted: Registration) -> Version:
             run_id=mlflow.active_run().info.run_id,
             model_id=logged.model_id,
             tags={**wanted.tags, **tags},
-            description=wanted.description,
+            description=f"{wanted.description}\n\n{_takes(package['metadata'][INPUT_KINDS])}",
         )
     version = version_by_number(wanted.task.name, str(created.version))
     assert version, "MLflow has just created it"  # noqa: S101 - a fact about the library, not about input
@@ -96,6 +97,12 @@ def packaged(wanted: Registration, scratch: Path) -> dict[str, Any]:
         "input_example": wanted.rows[list(wanted.task.features)].head(_EXAMPLE_ROWS).reset_index(drop=True),
         "metadata": {**digests, **threshold_tags(wanted.folder), INPUT_KINDS: input_kinds(wanted.task, inputs)},
     }
+
+
+def _takes(kinds: Mapping[str, str]) -> str:
+    """The columns that a model takes in a sentence, as long as a description may be; the signature has them all."""
+    shown = ", ".join(f"`{name}` ({kind})" for name, kind in kinds.items())
+    return f"Takes {shown if len(shown) <= _LONGEST else shown[:_LONGEST].rpartition(',')[0] + ' and more'}."
 
 
 def set_alias(version: Version, alias: str) -> None:

@@ -12,7 +12,13 @@ from components.common.promotions import Promotion
 from components.common.provenance import Origin, Source
 from sluice.lineage import Lineage
 
-_SIGNS = {"promoted": "[green]✓ promoted[/]", "refused": "[red]✗ refused[/]", "unchanged": "[yellow]= unchanged[/]"}
+_SIGNS = {
+    "promoted": "[green]✓ promoted[/]",
+    "refused": "[red]✗ refused[/]",
+    "undecided": "[yellow]? undecided[/]",
+    "unchanged": "[yellow]= unchanged[/]",
+}
+_CHECKS = {"passed": "[green]✓[/]", "failed": "[red]✗[/]", "undecided": "[yellow]?[/]", "not judged": "[dim]–[/]"}
 _MOST_GROUPS = 6
 
 
@@ -58,8 +64,8 @@ def _decisions(tree: Tree, records: Iterable[Promotion]) -> None:
         node = tree.add(f"{_SIGNS[record.decision]} {record.when} [dim]{escape(by)}[/]")
         node.add(escape(record.reason))
         for check in record.evidence.get("checks", ()):
-            sign = "[green]✓[/]" if check["passed"] else "[red]✗[/]"
-            node.add(f"{sign} {escape(check['name'])}: {escape(check['message'])}")
+            status = check.get("status") or ("passed" if check["passed"] else "failed")
+            node.add(f"{_CHECKS[status]} {escape(check['name'])}: {escape(check['message'])}")
 
 
 def _origin(tree: Tree, entry: Origin) -> None:
