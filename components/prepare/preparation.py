@@ -70,7 +70,7 @@ def run(uri: str, *, recipe: str, features: Sequence[str], summary: Path) -> Bun
                 parents=(parent.id,),
                 details=details,
             )
-    summary.write_text(summarize(task, bundle, passed), encoding="utf-8")
+    summary.write_text(summarize(task, bundle, details, passed), encoding="utf-8")
     left_out = ", ".join(f"{n:,} {why}" for why, n in details["left_out"].items())
     progress(f"{bundle.rows:,} rows; left out: {left_out or 'none'}")
     return bundle
