@@ -32,6 +32,8 @@ class Column:
         tolerance: The share of rows that may break range or values before the gate closes;
             prepare sets those values to null.
         availability: When it is known.
+        known_after_hours: How many hours after the row's timestamp (the table's freshness column) it is known at the
+            latest; 1 for what is observed, unless said otherwise; None where the contract does not say.
         unit: E.g. `minutes`.
         description: One sentence.
         references: `table.column` where every value should also stand, or None. Rows whose value does not are only
@@ -47,6 +49,14 @@ class Column:
     unit: str = ""
     description: str = ""
     references: str | None = None
+    known_after_hours: float | None = None
+
+    @property
+    def lag_hours(self) -> float | None:
+        """How much later than its row's timestamp it is known at the latest; None where that is not said."""
+        if self.known_after_hours is not None:
+            return self.known_after_hours
+        return {Availability.SCHEDULED: 0.0, Availability.OBSERVED: 1.0}.get(self.availability)
 
 
 @dataclass(frozen=True)
@@ -60,6 +70,8 @@ class TableContract:
         key: Columns that identify a row.
         freshness_column: The timestamp whose newest value tells the table's age, or None.
         max_age_days: How old that may be.
+        timezone: The zone in which a day of the table's timestamps (UTC) begins and ends, as the IANA database names
+            it, such as `America/New_York`.
     """
 
     source: dict[str, str]
@@ -67,6 +79,14 @@ class TableContract:
     key: tuple[str, ...] = ()
     freshness_column: str | None = None
     max_age_days: float | None = None
+    timezone: str = "UTC"
+
+    @property
+    def clock(self) -> str | None:
+        """The timestamp column that dates every row: the freshness column, where it is planned and never missing."""
+        column = self.columns.get(self.freshness_column or "")
+        dated = column and not column.nullable and column.availability is Availability.SCHEDULED
+        return self.freshness_column if dated else None
 
 
 @dataclass(frozen=True)

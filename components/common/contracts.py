@@ -3,8 +3,10 @@
 What a contract says is in `components.common.contract_model`, whose names this module passes on.
 """
 
+import difflib
 import math
 import re
+import zoneinfo
 from typing import Any
 
 import yaml
@@ -26,7 +28,9 @@ __all__ = [
 
 _SOURCES = ({"csv"}, {"json"}, {"sql", "table"})
 _TABLE = re.compile(r"[A-Za-z]\w*", re.ASCII)
-_COLUMN_WORDS = {"nullable", "range", "values", "tolerance", "availability", "unit", "description", "references"}
+_COLUMN_WORDS = {"nullable", "range", "values", "tolerance", "availability", "unit", "description", "references"} | {
+    "known_after_hours"
+}
 
 
 def parse_contract(text: str, where: str) -> Contract:
@@ -70,7 +74,7 @@ def contract_from_body(body: Any, where: str) -> Contract:  # noqa: ANN401 - JSO
 def _table(name: str, body: Any, where: str) -> TableContract:  # noqa: ANN401 - YAML
     if not _TABLE.fullmatch(name):
         raise BadInput(f"{where}: a table's name must be letters, digits and underscores, and start with a letter")
-    fields = _fields(body, where, {"source", "columns"}, {"key", "freshness"})
+    fields = _fields(body, where, {"source", "columns"}, {"key", "freshness", "timezone"})
     columns = {n: _column(c, f"{where}, column {n!r}") for n, c in _named(fields["columns"], where, "columns")}
     key = fields.get("key", [])
     if not isinstance(key, list):
@@ -82,7 +86,20 @@ def _table(name: str, body: Any, where: str) -> TableContract:  # noqa: ANN401 -
             raise BadInput(f"{where}: key or freshness names column {column!r}, which is not among its columns")
     if freshness[0] and columns[freshness[0]].type != "timestamp":
         raise BadInput(f"{where}: freshness column {freshness[0]!r} must be of type timestamp")
-    return TableContract(_source(fields["source"], where), columns, named, *freshness)
+    zone = _timezone(fields.get("timezone", "UTC"), where)
+    return TableContract(_source(fields["source"], where), columns, named, *freshness, timezone=zone)
+
+
+def _timezone(name: Any, where: str) -> str:  # noqa: ANN401 - YAML
+    try:
+        zoneinfo.ZoneInfo(str(name))
+    except (LookupError, ValueError, OSError):  # unknown; no path within the database; a folder of it
+        zones = sorted(zoneinfo.available_timezones())
+        near = difflib.get_close_matches(str(name), zones, n=1) or ["America/New_York"]
+        raise BadInput(
+            f"{where}: timezone {name!r} is unknown; write a name of the IANA database, such as {near[0]}"
+        ) from None
+    return str(name)
 
 
 def _source(body: Any, where: str) -> dict[str, str]:  # noqa: ANN401 - YAML
@@ -114,13 +131,15 @@ def _column(body: Any, where: str) -> Column:  # noqa: ANN401 - YAML
     tolerance = _number(fields.get("tolerance", 0.0), f"{where}: tolerance")
     if not 0 <= tolerance <= 1:
         raise BadInput(f"{where}: tolerance {tolerance:g} is no share between 0 and 1")
+    known = _availability(fields.get("availability", "scheduled"), where)
     return Column(
         type=fields["type"],
         nullable=fields.get("nullable", False),
         range=None if limits is None else _range(limits, fields["type"], where),
         values=tuple(str(v) for v in values) if values else None,
         tolerance=tolerance,
-        availability=_availability(fields.get("availability", "scheduled"), where),
+        availability=known,
+        known_after_hours=_known_after(fields.get("known_after_hours"), known, where),
         unit=str(fields.get("unit", "")),
         description=str(fields.get("description", "")),
         references=str(fields["references"]) if fields.get("references") else None,
@@ -132,6 +151,18 @@ def _availability(word: Any, where: str) -> Availability:  # noqa: ANN401 - YAML
         names = ", ".join(a.name.lower() for a in Availability)
         raise BadInput(f"{where}: availability {word!r} is unknown; use one of {names}")
     return Availability[str(word).upper()]
+
+
+def _known_after(hours: Any, known: Availability, where: str) -> float | None:  # noqa: ANN401 - YAML
+    if hours is None:
+        return None
+    number = _number(hours, f"{where}: known_after_hours")
+    if number < 0 or known is Availability.SCHEDULED:
+        raise BadInput(
+            f"{where}: known_after_hours says how long after the row's timestamp a value is known that is not known "
+            "when its event is scheduled; give 0 or more, beside availability observed, departed or arrived"
+        )
+    return number
 
 
 def _range(limits: Any, kind: str, where: str) -> tuple[float, float]:  # noqa: ANN401 - YAML
@@ -168,6 +199,8 @@ def _table_body(table: TableContract) -> dict[str, Any]:
     body: dict[str, Any] = {"source": dict(table.source), "key": list(table.key)}
     if table.freshness_column:
         body["freshness"] = {"column": table.freshness_column, "max_age_days": table.max_age_days}
+    if table.timezone != "UTC":
+        body["timezone"] = table.timezone
     body["columns"] = {name: _column_body(column) for name, column in table.columns.items()}
     return body
 
@@ -182,6 +215,8 @@ def _column_body(column: Column) -> dict[str, Any]:
         body["values"] = list(column.values)
     if column.references:
         body["references"] = column.references
+    if column.known_after_hours is not None:
+        body["known_after_hours"] = column.known_after_hours
     return body
 
 

@@ -1,6 +1,7 @@
-"""Relational engines behind Ibis: DuckDB inside the process by default, Spark when the data outgrows one machine.
+"""The relational engine behind Ibis: DuckDB inside the step's process.
 
-A step writes its work as Ibis expressions over tables; only this file knows which engine runs them.
+A step writes its work as Ibis expressions over tables; only this file knows which engine runs them. The expressions of
+sampling are tested on Spark too (`tests/local/test_spark_sampling.py`); no step runs there.
 """
 
 import os
@@ -8,7 +9,10 @@ import secrets
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import ibis
+
+from components.common.errors import BadInput
 
 MEMORY_LIMIT = "SLUICE_ENGINE_MEMORY"
 
@@ -22,6 +26,9 @@ def duckdb_engine(scratch: Path | None = None, *, memory: str | None = None, thr
         scratch: Folder for spilled blocks.
         memory: A size such as `512MB`; by default the variable SLUICE_ENGINE_MEMORY, else DuckDB's own choice.
         threads: By default one a core.
+
+    Raises:
+        BadInput: The memory limit is no size, or too small to start with.
     """
     settings: dict[str, Any] = {
         "autoinstall_known_extensions": False,
@@ -35,9 +42,18 @@ def duckdb_engine(scratch: Path | None = None, *, memory: str | None = None, thr
         settings["threads"] = threads
     if scratch:
         settings["temp_directory"] = str(scratch)
-    engine = ibis.duckdb.connect(**settings)
+    try:
+        engine = ibis.duckdb.connect(**settings)
+    except duckdb.Error as error:
+        if not limit:
+            raise
+        raise BadInput(f"{MEMORY_LIMIT}={limit!r}: {_reason(error)}; give a size such as 512MB, or unset it") from None
     engine.raw_sql("SET enable_progress_bar = false; SET TimeZone = 'UTC'")
     return engine
+
+
+def _reason(error: duckdb.Error) -> str:
+    return str(error).split("\n", 1)[0].partition("Error: ")[2]
 
 
 def arrow_batches(table: ibis.Table, rows: int) -> Any:  # noqa: ANN401 - pyarrow has no stubs

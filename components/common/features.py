@@ -14,17 +14,17 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from components.common.errors import BadInput
+from components.common.columns import Floats as Floats  # readers of features need not know where columns are read
+from components.common.columns import feature_column as feature_column
+from components.common.columns import number_column as number_column
+from components.common.columns import text_column as text_column
 from components.common.tasks import Task
 
-Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 
 MISSING, OTHER, FIRST = 0, 1, 2
 MOST_CATEGORIES = 253
 """The values of a column that trees see as categories of their own."""
-LARGEST_NUMBER = 1e30
-"""Anything beyond counts as missing: single precision could not hold its products."""
 LEAST_COUNT = 5
 """A value seen less often in training says more about chance than about the label."""
 
@@ -127,42 +127,6 @@ def _shares(table: Any) -> tuple[tuple[float, ...], ...]:  # noqa: ANN401 - JSON
     if numbers.ndim != 2 or not np.isfinite(numbers).all():
         raise ValueError("class shares are a table of finite numbers")
     return tuple(map(tuple, numbers.tolist()))
-
-
-def number_column(rows: pd.DataFrame, name: str) -> Floats:
-    """A column as float64, shape (rows,); NaN where it is missing or beyond LARGEST_NUMBER.
-
-    Raises:
-        BadInput: It is missing or does not hold numbers.
-    """
-    column = feature_column(rows, name)
-    try:
-        if not pd.api.types.is_numeric_dtype(column):
-            column = pd.to_numeric(column.astype(object))
-        values: Floats = column.to_numpy(dtype=np.float64, na_value=np.nan)
-    except (TypeError, ValueError):
-        raise BadInput(f"feature column {name!r} holds {column.dtype} values where numbers are wanted") from None
-    return np.where(np.abs(values) <= LARGEST_NUMBER, values, np.nan)
-
-
-def text_column(rows: pd.DataFrame, name: str) -> pd.Series:
-    """A column as strings; a missing value stays missing.
-
-    Raises:
-        BadInput: It is missing.
-    """
-    return feature_column(rows, name).astype("string")
-
-
-def feature_column(rows: pd.DataFrame, name: str) -> pd.Series:
-    """A column as it is.
-
-    Raises:
-        BadInput: It is missing.
-    """
-    if name not in rows.columns:
-        raise BadInput(f"feature column {name!r} is missing; the table has {', '.join(map(str, rows.columns))}")
-    return rows[name]
 
 
 def _codes(column: pd.Series, values: tuple[str, ...]) -> Integers:

@@ -1,12 +1,15 @@
-"""A portable random order of rows: a pure function of (seed, row key) that gives the same rows on every engine.
+"""A portable random order of rows: a pure function of (purpose, seed, row key), the same rows on every engine.
 
-A sample is the first rows of each stratum in this order, a split is a cut through it. No engine's own hash can serve,
-for each engine has another, so the order is written in operations that all of them share:
+A sample is the first rows of each stratum in such an order, a split is a cut through another. Two steps that share one
+order are not random to each other: the rows drawn first would all become training rows, whatever the stratum. So each
+consumer names its purpose, which is part of the key, and one seed can serve them all.
+
+No engine's own hash can serve, for each engine has another, so the order is written in operations that all share:
 
 - Keys that can be counted (integers, booleans, dates, timestamps) go through a Feistel network (Luby & Rackoff,
   *How to construct pseudorandom permutations from pseudorandom functions*, 1988) of 32-bit halves. It is a bijection of
   the 64-bit integers, so two keys of one column never tie, and it costs a few instructions a row.
-- Any other key is joined into one text and goes through MD5 with the seed: slower, and as good a shuffle.
+- Any other key is joined into one text and goes through MD5 with purpose and seed: slower, and as good a shuffle.
 """
 
 import hashlib
@@ -16,6 +19,7 @@ from fractions import Fraction
 import ibis
 import ibis.expr.datatypes as dt
 
+from components.common.column_names import free_name
 from components.common.errors import BadInput
 
 # Odd, below 2^31 so that a product with 32 bits stays inside int64 (engines refuse overflow), and known to mix well:
@@ -45,7 +49,7 @@ def check_key(table: ibis.Table, key: Sequence[str]) -> None:
             )
 
 
-def with_row_order(table: ibis.Table, key: Sequence[str], seed: int, name: str) -> ibis.Table:
+def with_row_order(table: ibis.Table, key: Sequence[str], seed: int, name: str, purpose: str) -> ibis.Table:
     """Add a column by which rows are in random order.
 
     Args:
@@ -53,14 +57,15 @@ def with_row_order(table: ibis.Table, key: Sequence[str], seed: int, name: str) 
         key: Columns that identify a row, for example `("id",)`.
         seed: Any integer; two seeds give two unrelated orders.
         name: The new column: an int64 over all 64-bit integers, or a text of 32 hex digits. Null where a key is null.
+        purpose: What the order is for, such as `split`; two purposes give two unrelated orders, whatever the seed.
 
     Raises:
         BadInput: See `check_key`.
     """
     check_key(table, key)
     if all(_is_countable(table[column].type()) for column in key):
-        return _permuted(table, key, seed, name)
-    text = ibis.literal(str(seed))
+        return _permuted(table, key, f"{purpose} {seed}", name)
+    text = ibis.literal(f"{purpose}{_SEPARATOR}{seed}")
     for column in key:
         text = text + _SEPARATOR + _as_text(table[column])
     return table.mutate(**{name: text.hexdigest("md5")})
@@ -72,22 +77,22 @@ def order_bound(order: ibis.Column, share: Fraction) -> int | str:
     return position - 2**63 if order.type().is_integer() else f"{position:016x}"
 
 
-def _permuted(table: ibis.Table, key: Sequence[str], seed: int, name: str) -> ibis.Table:
+def _permuted(table: ibis.Table, key: Sequence[str], secret: str, name: str) -> ibis.Table:
     # One `mutate` a round: each half is then computed once, where one nested expression would repeat it.
-    high, low = f"{name}_high", f"{name}_low"
+    high, low = (free_name(half, table.columns) for half in ("_high", "_low"))
     rows = table
     for position, column in enumerate(key):
         value = _as_integer(rows[column])
         halves = {high: (value >> 32) & _WORD, low: value & _WORD}
         rows = rows.mutate(**(halves if position == 0 else {half: rows[half] ^ halves[half] for half in halves}))
         for turn, multiplier in enumerate(_MULTIPLIERS):
-            mixed = (((rows[low] ^ _round_key(seed, position, turn)) * multiplier) >> _SHIFT) & _WORD
+            mixed = (((rows[low] ^ _round_key(secret, position, turn)) * multiplier) >> _SHIFT) & _WORD
             rows = rows.mutate(**{high: rows[low], low: rows[high] ^ mixed})
     return rows.mutate(**{name: (rows[high] - 2**31) * 2**32 + rows[low]}).drop(high, low)
 
 
-def _round_key(seed: int, position: int, turn: int) -> int:
-    digest = hashlib.sha256(f"sluice row order {seed} {position} {turn}".encode()).digest()
+def _round_key(secret: str, position: int, turn: int) -> int:
+    digest = hashlib.sha256(f"sluice row order {secret} {position} {turn}".encode()).digest()
     return int.from_bytes(digest[:4], "big")
 
 

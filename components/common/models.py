@@ -144,6 +144,15 @@ def read_threshold(folder: Path) -> Threshold | None:
     return found
 
 
+def read_task(folder: Path) -> Task:
+    """What a saved model predicts.
+
+    Raises:
+        BadInput: model.json does not describe a model.
+    """
+    return _description(folder / MODEL)[1]
+
+
 def _description(path: Path) -> tuple[str, Task, Mapping[str, Any]]:
     try:
         body = json.loads(path.read_bytes())

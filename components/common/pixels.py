@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from components.common.columns import feature_column
 from components.common.errors import BadInput
-from components.common.features import feature_column
 from components.common.tasks import Task
 
 Pixels = npt.NDArray[np.uint8]

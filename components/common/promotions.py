@@ -18,7 +18,7 @@ from components.common.errors import BadInput, EnvironmentFault
 from components.common.steps import PIPELINE, RUN
 from components.common.stores import Store
 
-Decision = Literal["promoted", "refused", "unchanged"]
+Decision = Literal["promoted", "refused", "undecided", "unchanged"]
 _DIGITS = 6
 _ATTEMPTS = 20
 
@@ -30,7 +30,8 @@ class Promotion:
     Attributes:
         number: From 1, without gaps.
         model: The registered model's name.
-        decision: `promoted` (it became champion), `refused` or `unchanged` (it already was champion).
+        decision: `promoted` (it became champion), `refused`, `undecided` (the test rows could not tell) or `unchanged`
+            (it already was champion).
         version: The version decided about.
         digest: That version's model digest.
         replaced: The version that was champion before, or None.

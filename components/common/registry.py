@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from components.common.bundles import file_entries
-from components.common.digests import sha256_json
 from components.common.errors import BadInput
 from components.common.mlflow_access import mlflow_module, tracking_exists, tracking_faults
+from components.common.model_digests import CODE_DIGEST, check_code
+from components.common.model_digests import DIGEST as DIGEST  # what a version is found and checked by
+from components.common.model_digests import check_digest as check_digest
+from components.common.model_digests import model_digest as model_digest
 
 CHAMPION, CHALLENGER = "champion", "challenger"
-DIGEST = "sluice.model_digest"
 _ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 
 
@@ -39,11 +40,6 @@ class Version:
     tags: dict[str, str]
     run: str
     created: int
-
-
-def model_digest(folder: Path) -> str:
-    """SHA-256 over the paths, sizes and digests of a model's files: what the registry records and a server checks."""
-    return sha256_json([[entry.path, entry.size, entry.sha256] for entry in file_entries(folder)])
 
 
 def version_by_alias(model: str, alias: str) -> Version | None:
@@ -96,7 +92,7 @@ def version_files(version: Version) -> Iterator[Path]:
     """The model's files of a version, for the time of the `with` block, their digest checked.
 
     Raises:
-        BadInput: They are missing, or were changed since they were registered.
+        BadInput: They, or the code that travels with them, are missing or were changed since they were registered.
         EnvironmentFault: MLflow is down.
     """
     mlflow = mlflow_module()
@@ -105,20 +101,9 @@ def version_files(version: Version) -> Iterator[Path]:
         root = Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=target))
         folder = root / str(mlflow.models.Model.load(root).flavors["python_function"]["data"])
         check_digest(folder, version.digest, uri)
+        if CODE_DIGEST in version.tags:
+            check_code(root / "code", version.tags[CODE_DIGEST])
         yield folder
-
-
-def check_digest(folder: Path, digest: str, where: str) -> None:
-    """Compare a model's files with the digest that was registered for them.
-
-    Raises:
-        BadInput: They differ, or there are none.
-    """
-    if not folder.is_dir() or model_digest(folder) != digest:
-        raise BadInput(
-            f"{where}: the model's files differ from the registered digest {digest[:12] or '(none)'}; "
-            "do not use it: restore the files from a copy, or point the alias to another version"
-        )
 
 
 def _registered_version(model: str, choose: Callable[[dict[str, Any]], Any]) -> Version | None:

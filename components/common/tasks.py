@@ -5,10 +5,12 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from components.common.bundles import Bundle
 from components.common.errors import BadInput
+
+if TYPE_CHECKING:  # a registered model carries this module, and no store
+    from components.common.bundles import Bundle
 
 
 @dataclass(frozen=True)
@@ -59,15 +61,19 @@ class Task:
         return {"task": asdict(self)}
 
 
-def task_of(bundle: Bundle) -> Task:
+def task_of(bundle: "Bundle") -> Task:
     """The task that a dataset (or a model) carries.
 
     Raises:
-        BadInput: It carries none.
+        BadInput: It carries none, or one of a newer Sluice.
     """
     body = bundle.manifest.details.get("task")
     if not isinstance(body, Mapping):
         raise BadInput(f"{bundle.uri} carries no task (label and features); use a dataset made by prepare or sample")
     lists = ("classes", "key", "numeric", "categorical", "slices")
-    fields: dict[str, Any] = {k: tuple(v) if k in lists else v for k, v in body.items()}
-    return Task(**fields)
+    values: dict[str, Any] = {k: tuple(v) if k in lists else v for k, v in body.items()}
+    try:
+        return Task(**values)
+    except TypeError as error:  # a field that this version does not know, or that it cannot do without
+        words = str(error).removeprefix("Task.__init__() ")
+        raise BadInput(f"{bundle.uri} carries a task of another Sluice ({words}); run prepare again") from None

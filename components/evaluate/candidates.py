@@ -11,12 +11,12 @@ import pandas as pd
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from components.common.errors import BadInput
-from components.common.models import Predictor, load_model
+from components.common.models import Predictor, Threshold, load_model, read_threshold
 from components.common.tasks import Task
 from components.evaluate.metrics import Floats, Integers, Predictions
 
 TRAINING = "training.json"
-VALIDATION, TEST = "validation", "test"
+TRAIN, VALIDATION, TEST = "train", "validation", "test"
 
 
 @dataclass(frozen=True)
@@ -94,21 +94,6 @@ def score(model: Predictor, frame: pd.DataFrame, task: Task, name: str) -> Float
         return np.asarray(model.predict_proba(frame), np.float64)
 
 
-def best_threshold(labels: Integers, scores: Floats) -> float:
-    """The score from which calling a row positive gives the greatest F1; the higher one of equals.
-
-    Args:
-        labels: 0 or 1, shape (rows,).
-        scores: Shape (rows,).
-    """
-    order = np.argsort(-scores, kind="stable")
-    ordered = scores[order]
-    last = np.flatnonzero(np.r_[ordered[1:] != ordered[:-1], True])
-    hits = labels[order].cumsum()[last]
-    f1 = 2 * hits / (last + 1 + labels.sum())
-    return float(ordered[last[int(f1.argmax())]])
-
-
 def predict_all(
     folder: Path, candidates: list[Candidate], frames: Mapping[str, pd.DataFrame], task: Task
 ) -> dict[str, dict[str, Floats]]:
@@ -128,8 +113,11 @@ def predict_all(
     return found
 
 
-def with_threshold(labels: Integers, scores: Floats, threshold: float | None = None) -> Predictions:
-    """Predictions whose threshold is the best on these rows, or the one given; several classes need none."""
-    if scores.shape[1] == 2 and threshold is None:
-        threshold = best_threshold(labels, scores[:, 1])
-    return Predictions(labels, scores, 0.5 if threshold is None else threshold)
+def thresholds_of(folder: Path, candidates: list[Candidate]) -> dict[str, Threshold | None]:
+    """Where each candidate's positive class begins, by name, as the model's own files say."""
+    return {candidate.name: read_threshold(folder / candidate.name) for candidate in candidates}
+
+
+def predictions(labels: Integers, scores: Floats, threshold: Threshold | None) -> Predictions:
+    """Predictions with the model's threshold; one without calls the more probable class."""
+    return Predictions(labels, scores, threshold.value if threshold else 0.5)

@@ -3,16 +3,18 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from components.common.datasets import read_dataset
 from components.common.errors import BadInput
-from components.common.models import load_model
+from components.common.models import Threshold, load_model, read_threshold
 from components.common.provenance import find_bundle
 from components.common.registry import CHAMPION, version_by_alias, version_files
 from components.common.steps import default_store
 from components.common.tasks import Task
-from components.evaluate.candidates import TEST, score
+from components.evaluate.candidates import TEST, TRAIN, VALIDATION, score
 from components.evaluate.metrics import Floats
 
 Scores = Mapping[str, Floats]
@@ -29,14 +31,22 @@ class Champion:
         digest: Its model digest.
         scores: Its probabilities by table, or empty when it cannot judge these rows.
         problem: Why it cannot, or empty.
-        seen: The share of the test rows that it learned from, or None where its training rows are not in the store.
+        unseen: Which test rows it did not learn from, shape (rows,); None where the rows that it learned from are not
+            in the store, so that nobody can tell.
+        threshold: Where its positive class begins.
     """
 
     version: str
     digest: str
     scores: Scores
     problem: str
-    seen: float | None = None
+    unseen: NDArray[np.bool_] | None = None
+    threshold: Threshold | None = None
+
+    @property
+    def seen(self) -> float | None:
+        """The share of the test rows that it learned from, or None where nobody can tell."""
+        return None if self.unseen is None else float(1 - self.unseen.mean())
 
 
 def present_champion(task: Task, frames: Mapping[str, pd.DataFrame], known: Mapping[str, Scores]) -> Champion | None:
@@ -57,27 +67,30 @@ def present_champion(task: Task, frames: Mapping[str, pd.DataFrame], known: Mapp
     version = version_by_alias(task.name, CHAMPION)
     if version is None:
         return None
-    seen = _share_seen(version.tags.get("sluice.splits", ""), task, frames[TEST])
-    if version.digest in known:
-        return Champion(version.version, version.digest, known[version.digest], "", seen)
+    unseen = _unseen(version.tags.get("sluice.splits", ""), task, frames[TEST])
     with version_files(version) as folder:
+        threshold = read_threshold(folder)
+        if version.digest in known:
+            return Champion(version.version, version.digest, known[version.digest], "", unseen, threshold)
         model = load_model(folder)
         try:
             scores = {table: score(model, frame, task, NAME) for table, frame in frames.items()}
         except (BadInput, KeyError) as error:  # it was trained on other features or classes
-            return Champion(version.version, version.digest, {}, str(error), seen)
-    return Champion(version.version, version.digest, scores, "", seen)
+            return Champion(version.version, version.digest, {}, str(error), unseen, threshold)
+    return Champion(version.version, version.digest, scores, "", unseen, threshold)
 
 
-def _share_seen(splits: str, task: Task, test: pd.DataFrame) -> float | None:
-    """The share of test rows, by key, among the training rows of an earlier split: a comparison on them flatters."""
+def _unseen(splits: str, task: Task, test: pd.DataFrame) -> NDArray[np.bool_] | None:
+    """Which test rows, by key, are not among those that an earlier split gave to learn from and to stop by."""
     keys = list(task.key)
     try:
         address = find_bundle(default_store(), splits).uri
     except BadInput:
         return None
     with read_dataset(address) as (_, tables):
-        if not set(keys) <= set(tables["train"].columns):
+        parts = [tables[name] for name in (TRAIN, VALIDATION) if name in tables]
+        if not parts or not all(set(keys) <= set(part.columns) for part in parts):
             return None
-        learned = tables["train"].select(keys).distinct().to_pandas()
-    return float(pd.MultiIndex.from_frame(test[keys]).isin(pd.MultiIndex.from_frame(learned)).mean())
+        learned = pd.concat([part.select(keys).distinct().to_pandas() for part in parts])
+    known = pd.MultiIndex.from_frame(test[keys]).isin(pd.MultiIndex.from_frame(learned))
+    return np.asarray(~known, bool)

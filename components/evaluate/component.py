@@ -14,9 +14,11 @@ def evaluate(
     metrics: Output[Metrics],
     classification: Output[ClassificationMetrics],
     page: Output[HTML],
-    max_calibration_error: float = 0.1,
+    max_calibration_error: float = 0.25,
     slice_tolerance: float = 0.02,
     min_slice_rows: int = 200,
+    least_effect: float = 0.001,
+    min_effective_rows: int = 100,
     resamples: int = 1000,
     seed: int = 2013,
 ) -> None:
@@ -29,22 +31,27 @@ def evaluate(
         metrics: The winner's metrics on the test rows.
         classification: The winner's ROC curve and confusion matrix.
         page: The same for people.
-        max_calibration_error: The greatest expected calibration error that passes the gate.
-        slice_tolerance: By how much the log loss may exceed the best baseline's in a slice, in nats.
-        min_slice_rows: Slices with fewer rows are shown but not judged.
+        max_calibration_error: The greatest calibration error that passes the gate, as a share of the base rate.
+        slice_tolerance: By how much the log loss may exceed a rival's in a slice, in nats.
+        min_slice_rows: Slices with fewer rows are not judged.
+        least_effect: By how much the log loss must be less than a rival's to matter, in nats.
+        min_effective_rows: With fewer rows, counted as if independent, nothing is decided.
         resamples: Bootstrap resamples behind each interval.
         seed: Decides the resamples.
     """
     from pathlib import Path
 
     from components.common.steps import log_metrics, step
+    from components.common.tracked_results import log_evaluation
     from components.evaluate.curves import confusion, roc_points
     from components.evaluate.judging import run
     from components.evaluate.settings import Gate, Settings
 
     with step("evaluate"):
-        settings = Settings(Gate(max_calibration_error, slice_tolerance, min_slice_rows), resamples, seed)
+        gate = Gate(max_calibration_error, slice_tolerance, min_slice_rows, least_effect, min_effective_rows)
+        settings = Settings(gate, resamples, seed)
         found = run(splits, models, settings, evaluation=Path(evaluation.path), page=Path(page.path))
+        log_evaluation(Path(evaluation.path), splits)
         log_metrics(metrics, found.winner_metrics())
         if found.binary:
             classification.log_roc_curve(*roc_points(found))

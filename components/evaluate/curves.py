@@ -3,6 +3,7 @@
 import numpy as np
 from sklearn.metrics import confusion_matrix, roc_curve
 
+from components.evaluate.designs import Design
 from components.evaluate.evaluation import Evaluation
 from components.evaluate.metrics import Predictions
 
@@ -11,23 +12,25 @@ _MOST_POINTS = 200
 
 def roc_points(evaluation: Evaluation) -> tuple[list[float], list[float], list[float]]:
     """The winner's ROC curve: false positive rates, true positive rates and thresholds, at most 200 points."""
-    return thinned_roc(evaluation.test[evaluation.winner])
+    return thinned_roc(evaluation.test[evaluation.winner], evaluation.design)
 
 
-def thinned_roc(model: Predictions) -> tuple[list[float], list[float], list[float]]:
+def thinned_roc(model: Predictions, design: Design) -> tuple[list[float], list[float], list[float]]:
     """A model's ROC curve from (0, 0) to (1, 1), evenly thinned; the first threshold is 1, where it would be infinite.
 
     Args:
         model: Predictions of two classes.
+        design: The rows' weights.
     """
-    false_positives, true_positives, thresholds = roc_curve(model.labels, model.confidence)
+    curve = roc_curve(model.labels, model.confidence, sample_weight=design.weights if design.weighted else None)
+    false_positives, true_positives, thresholds = curve
     kept = np.unique(np.linspace(0, len(thresholds) - 1, _MOST_POINTS).round().astype(int))
     finite = np.minimum(thresholds[kept], 1.0)
     return false_positives[kept].tolist(), true_positives[kept].tolist(), finite.tolist()
 
 
 def confusion(evaluation: Evaluation) -> list[list[int]]:
-    """Rows by truth, columns by decision, of the winner on the test rows."""
+    """Test rows by truth, and by the class that the winner calls; not weighted."""
     model = evaluation.test[evaluation.winner]
     matrix = confusion_matrix(model.labels, model.predicted, labels=range(len(evaluation.task.classes)))
     return [[int(count) for count in row] for row in matrix]

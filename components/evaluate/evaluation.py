@@ -6,19 +6,23 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from components.common.populations import Population
 from components.common.tasks import Task
 from components.evaluate.bootstrap import LEVEL, Estimate, Resamples
-from components.evaluate.calibration import Bin
+from components.evaluate.calibration import Calibration
 from components.evaluate.candidates import Candidate
 from components.evaluate.champion import NAME, Champion
+from components.evaluate.designs import Design
+from components.evaluate.evidence import Evidence
 from components.evaluate.gate import Check, Decision
 from components.evaluate.metrics import Predictions
 from components.evaluate.selection import Selection
+from components.evaluate.settings import Settings
 from components.evaluate.simpson import Reversal
 from components.evaluate.simpson_models import ModelReversal
 from components.evaluate.slices import Slice
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 @dataclass(frozen=True)
@@ -28,15 +32,20 @@ class Evaluation:
     Attributes:
         task: What is learned.
         ids: The ids of the split dataset and of the models bundle.
-        seed: Of the bootstrap.
-        resamples: Of the bootstrap.
+        settings: What the caller decided.
+        look: Which look at these test rows it is.
+        population: Which rows the numbers speak of.
+        design: The test rows' weights and clusters.
+        evidence: How much the test rows tell.
         candidates: Simplest first, baselines among them.
         selection: How the winner was chosen.
         digest: The winner's model digest.
         test: Every candidate's predictions of the test rows, and the champion's.
         intervals: Their metrics.
         validation: The candidates' metrics on the validation rows.
-        calibration: The winner's reliability curve on the test rows.
+        unseen: The winner's and the champion's metrics on the test rows that the champion did not learn from.
+        thresholds: How each model's threshold was chosen, in words, by name.
+        calibration: The winner's, on the test rows.
         slices: The test rows by group.
         months: The winner month by month on the validation and test rows; empty without timestamps.
         reversals: Simpson's paradox in the data, over all rows of the three tables.
@@ -49,15 +58,20 @@ class Evaluation:
 
     task: Task
     ids: dict[str, str]
-    seed: int
-    resamples: int
+    settings: Settings
+    look: int
+    population: Population
+    design: Design
+    evidence: Evidence
     candidates: list[Candidate]
     selection: Selection
     digest: str
     test: dict[str, Predictions]
     intervals: Resamples
     validation: Resamples
-    calibration: list[Bin]
+    unseen: Resamples | None
+    thresholds: dict[str, str]
+    calibration: Calibration
     slices: list[Slice]
     months: list[Slice]
     reversals: list[Reversal]
@@ -89,12 +103,28 @@ class Evaluation:
             "task": asdict(self.task),
             "datasets": self.ids,
             "rows": len(self.test[self.winner].labels),
-            "bootstrap": {"resamples": self.resamples, "seed": self.seed, "level": LEVEL},
+            "population": {
+                **asdict(self.population),
+                "weighted": self.design.weighted,
+                "text": self.population.words(weighted=self.design.weighted),
+                "effective_rows": self.evidence.effective_rows,
+            },
+            "evidence": asdict(self.evidence),
+            "bootstrap": {
+                "resamples": self.settings.resamples,
+                "seed": self.settings.seed,
+                "level": LEVEL,
+                "cluster": self.design.name,
+                "clusters": self.design.count,
+                "block": self.design.block,
+            },
+            "gate": asdict(self.settings.gate),
+            "look": self.look,
             "candidates": [self._row(candidate) for candidate in self.candidates],
-            "selection": {"rule": "one standard error", **asdict(self.selection)},
+            "selection": {"rule": "one standard error, paired", **asdict(self.selection)},
             "winner": self.winner,
             "winner_digest": self.digest,
-            "calibration": [asdict(entry) for entry in self.calibration],
+            "calibration": asdict(self.calibration),
             "slices": [asdict(entry) for entry in self.slices],
             "months": [asdict(entry) for entry in self.months],
             "simpson": {
@@ -102,7 +132,7 @@ class Evaluation:
                 "models": [asdict(entry) for entry in self.model_reversals],
             },
             "champion": self._champion_row(),
-            "checks": [asdict(check) for check in self.checks],
+            "checks": [check.to_json() for check in self.checks],
             "decision": self.decision,
             "reason": self.reason,
         }
@@ -113,6 +143,7 @@ class Evaluation:
             **asdict(candidate),
             "validation_log_loss": loss.to_json(),
             "threshold": self.test[candidate.name].threshold if self.binary else None,
+            "threshold_rule": self.thresholds.get(candidate.name, ""),
             "metrics": _json_estimates(self.intervals.estimates(candidate.name)),
         }
 
@@ -123,11 +154,11 @@ class Evaluation:
         row["seen"] = self.champion.seen
         if self.champion.problem:
             return row | {"problem": self.champion.problem}
-        if NAME not in self.test:  # it is the winner
+        if self.unseen is None:  # it is the winner, or nothing can be compared
             return row
-        gaps = {m: self.intervals.difference(self.winner, NAME, m) for m in self.intervals.values[NAME]}
+        gaps = {m: self.unseen.difference(self.winner, NAME, m) for m in self.unseen.metrics(NAME)}
         return row | {
-            "metrics": _json_estimates(self.intervals.estimates(NAME)),
+            "metrics": _json_estimates(self.unseen.estimates(NAME)),
             "differences": _json_estimates(gaps),
         }
 

@@ -9,6 +9,7 @@ from matplotlib.ticker import PercentFormatter
 from components.common.plots import FONT_SIZE, INK, MUTED, PAPER, SERIES, figure_svg, legend, new_figure
 from components.evaluate.bootstrap import Estimate
 from components.evaluate.calibration import Bin
+from components.evaluate.champion import NAME
 from components.evaluate.curves import thinned_roc
 from components.evaluate.evaluation import Evaluation
 from components.evaluate.slices import Slice
@@ -16,6 +17,8 @@ from components.evaluate.wording import TITLES, estimate_text
 
 _ROW = 0.34  # inches a line of a forest plot takes
 _MARKERS = ("o", "s", "D")
+MOST_DRAWN = 30
+"""Groups that a figure of slices holds; the table beside it has all."""
 
 
 def forest(evaluation: Evaluation, metric: str) -> Markup:
@@ -40,7 +43,7 @@ def roc(evaluation: Evaluation) -> Markup:
     axes.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle=":")
     dashes = ("-", "--", "-.")
     for place, name in enumerate(_compared(evaluation)):
-        false_positives, true_positives, _ = thinned_roc(evaluation.test[name])
+        false_positives, true_positives, _ = thinned_roc(evaluation.test[name], evaluation.design)
         axes.plot(false_positives, true_positives, color=SERIES[place], linestyle=dashes[place], label=name)
     axes.set(xlabel="false positive rate", ylabel="true positive rate", xlim=(0, 1), ylim=(0, 1.01))
     legend(axes, where="lower right")
@@ -66,8 +69,8 @@ def reliability_figure(bins: Sequence[Bin], wanted: str) -> Markup:
 
 
 def slice_figure(found: Sequence[Slice], winner: str, rival: str, metric: str) -> Markup:
-    """The winner and a rival in each group that can be judged, the most frequent group at the top."""
-    judged = [entry for entry in found if entry.judged and entry.metrics[winner][metric].value is not None]
+    """The winner and a rival in the largest groups that can be judged, the most frequent group at the top."""
+    judged = [entry for entry in found if entry.judged and entry.metrics[winner][metric].value is not None][:MOST_DRAWN]
     figure, axes = new_figure(1.1 + _ROW * len(judged))
     for place, (name, colour, marker) in enumerate(((winner, SERIES[0], "o"), (rival, MUTED, "s"))):
         for row, entry in enumerate(judged):
@@ -101,7 +104,7 @@ def month_figure(months: Sequence[Slice], metric: str) -> Markup:
 
 
 def _compared(evaluation: Evaluation) -> list[str]:
-    names = [evaluation.winner, evaluation.selection.best_baseline, "champion"]
+    names = [evaluation.winner, evaluation.selection.best_baseline, NAME]
     return [name for name in names if name in evaluation.test]
 
 

@@ -6,11 +6,23 @@ import pandas as pd
 
 from components.common.bundles import local_copy, open_bundle
 from components.common.datasets import read_dataset
+from components.common.models import Threshold
+from components.common.populations import Population, population_of
 from components.common.registry import model_digest
 from components.common.steps import progress
 from components.common.tasks import Task, task_of
-from components.evaluate.candidates import TEST, VALIDATION, Candidate, labels_of, predict_all, read_candidates
-from components.evaluate.metrics import Floats, Integers
+from components.evaluate.candidates import (
+    TEST,
+    VALIDATION,
+    Candidate,
+    labels_of,
+    predict_all,
+    predictions,
+    read_candidates,
+    thresholds_of,
+)
+from components.evaluate.designs import Design, design_of
+from components.evaluate.metrics import Floats, Integers, Predictions
 
 
 @dataclass(frozen=True)
@@ -25,7 +37,11 @@ class Inputs:
         frames: The validation and test rows by table.
         labels: Their class codes by table.
         scores: The candidates' probabilities by table and name, shape (rows, classes).
-        every: Label and slice columns of all rows, the training rows among them.
+        thresholds: Where each candidate's positive class begins, by name.
+        designs: The rows' weights and clusters by table.
+        population: What the rows were sampled from.
+        every: All rows, the training rows among them: label, slice columns, and what `every_design` was read from.
+        every_design: Their weights and clusters.
     """
 
     task: Task
@@ -35,7 +51,16 @@ class Inputs:
     frames: dict[str, pd.DataFrame]
     labels: dict[str, Integers]
     scores: dict[str, dict[str, Floats]]
+    thresholds: dict[str, Threshold | None]
+    designs: dict[str, Design]
+    population: Population
     every: pd.DataFrame
+    every_design: Design
+
+    def predictions(self, table: str) -> dict[str, Predictions]:
+        """What every candidate says of a table's rows."""
+        labels = self.labels[table]
+        return {name: predictions(labels, scores, self.thresholds[name]) for name, scores in self.scores[table].items()}
 
     def scores_by_digest(self) -> dict[str, dict[str, Floats]]:
         """The candidates' scores by model digest and table."""
@@ -59,7 +84,9 @@ def read_inputs(splits: str, models: str) -> Inputs:
     with read_dataset(splits) as (dataset, tables):
         task = task_of(dataset)
         frames = {name: tables[name].to_pandas() for name in (VALIDATION, TEST)}
-        columns = list(dict.fromkeys([task.label, *task.slices]))
+        designed = [name for name in (task.cluster, task.time, task.weight) if name]
+        columns = list(dict.fromkeys([task.label, *task.slices, *designed]))
+        population = population_of(dataset)
         every = pd.concat([table.select(columns).to_pandas() for table in tables.values()], ignore_index=True)
     labels = {name: labels_of(frame, task, name) for name, frame in frames.items()}
     bundle = open_bundle(models, "model")
@@ -68,5 +95,20 @@ def read_inputs(splits: str, models: str) -> Inputs:
         progress(f"judging {len(candidates)} models on {len(frames[TEST]):,} test rows")
         scores = predict_all(folder, candidates, frames, task)
         digests = {candidate.name: model_digest(folder / candidate.name) for candidate in candidates}
+        thresholds = thresholds_of(folder, candidates)
+    designs = {name: design_of(frame, task) for name, frame in frames.items()}
     ids = {"splits": dataset.id, "models": bundle.id}
-    return Inputs(task, ids, candidates, digests, frames, labels, scores, every)
+    return Inputs(
+        task=task,
+        ids=ids,
+        candidates=candidates,
+        digests=digests,
+        frames=frames,
+        labels=labels,
+        scores=scores,
+        thresholds=thresholds,
+        designs=designs,
+        population=population,
+        every=every,
+        every_design=design_of(every, task),
+    )

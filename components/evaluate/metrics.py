@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
-Weights = NDArray[np.float32]  # counts: whole numbers, which single precision keeps exactly up to 16 million
+Weights = NDArray[np.float32] | NDArray[np.float64]
+"""Single precision where rows weigh alike: counts are whole numbers, which it keeps exactly up to 16 million."""
 
 CALIBRATION_BINS = 10
 _EPSILON = float(np.finfo(np.float64).eps)
@@ -25,7 +26,7 @@ class Predictions:
     Attributes:
         labels: The class codes, shape (rows,).
         probabilities: Shape (rows, classes); each row sums to 1.
-        threshold: With two classes, the score from which a row counts as positive.
+        threshold: With two classes, the score from which a row is called positive.
     """
 
     labels: Integers
@@ -44,9 +45,14 @@ class Predictions:
 
     @cached_property
     def predicted(self) -> Integers:
-        """The class decided for, shape (rows,): by the threshold, or the most probable of several."""
+        """The class called, shape (rows,): by the threshold, or the most probable of several."""
         if self.binary:
             return np.asarray(self.confidence >= self.threshold, np.int64)
+        return self.most_probable
+
+    @cached_property
+    def most_probable(self) -> Integers:
+        """The most probable class, the first of equals, shape (rows,): what accuracy judges."""
         return np.asarray(self.probabilities.argmax(axis=1), np.int64)
 
     @cached_property
@@ -68,7 +74,7 @@ class Predictions:
     @cached_property
     def confirmed(self) -> Floats:
         """Whether that came true, 0 or 1, shape (rows,)."""
-        hit = self.labels == 1 if self.binary else self.labels == self.probabilities.argmax(axis=1)
+        hit = self.labels == 1 if self.binary else self.labels == self.most_probable
         return np.asarray(hit, np.float64)
 
     @cached_property
@@ -81,12 +87,19 @@ class Predictions:
         """Every metric under every weighting.
 
         Args:
-            weights: Shape (rows, weightings), whole numbers; all ones gives the plain metrics.
+            weights: Shape (rows, weightings), at least 0; all ones gives the plain metrics.
 
         Returns:
-            By name, shape (weightings,): `log_loss`, `brier`, `accuracy`, `f1` (macro over several classes), `ece`,
-            `roc_auc` (macro, one against the rest), and with two classes `average_precision`. What is undefined,
-            such as an area where a class has no weight, is NaN.
+            By name, shape (weightings,):
+
+            - `log_loss` and `brier`; `accuracy` of the most probable class;
+            - `precision`, `recall` and `f1` of the class called by the threshold (over several classes, the macro
+              averages of the most probable one);
+            - `squared_calibration_error`, see `calibration`, and `bias`, the share that came true less the mean
+              probability: below 0 the model promises too much;
+            - `roc_auc` (macro, one against the rest) and, with two classes, `average_precision`.
+
+            What is undefined, such as an area where a class has no weight, is NaN.
         """
         found = self._means(weights)
         ranked = [ranking(self.labels == k, self.probabilities[:, k], weights) for k in self.targets]
@@ -101,13 +114,16 @@ class Predictions:
         sums = self._columns.T @ weights
         count = len(self.targets)
         hits, said, true = (sums[3 + i * count : 3 + (i + 1) * count] for i in range(3))
-        f1 = np.divide(2 * hits, said + true, out=np.zeros_like(hits), where=said + true > 0)
+        gaps, inside = np.split(sums[3 + 3 * count :], 2)
         return {
             "log_loss": sums[0] / total,
             "brier": sums[1] / total,
             "accuracy": sums[2] / total,
-            "f1": f1.mean(axis=0),
-            "ece": np.abs(sums[3 + 3 * count :]).sum(axis=0) / total,
+            "precision": _share(hits, said).mean(axis=0),
+            "recall": _share(hits, true).mean(axis=0),
+            "f1": _share(2 * hits, said + true).mean(axis=0),
+            "squared_calibration_error": _share(gaps**2, inside).sum(axis=0) / total,
+            "bias": gaps.sum(axis=0) / total,
         }
 
     @cached_property
@@ -118,9 +134,24 @@ class Predictions:
         brier = errors[:, 1] if self.binary else errors.sum(axis=1)
         said = self.predicted[:, None] == np.array(self.targets)
         wanted = self.labels[:, None] == np.array(self.targets)
-        residuals = (self.confirmed - self.confidence)[:, None] * (self.bins[:, None] == np.arange(CALIBRATION_BINS))
-        correct = self.predicted == self.labels
-        return np.column_stack([self.log_losses, brier, correct, said & wanted, said, wanted, residuals]).astype(float)
+        correct = self.most_probable == self.labels
+        parts = [self.log_losses, brier, correct, said & wanted, said, wanted, self.residuals, self.inside]
+        return np.column_stack(parts).astype(float)
+
+    @cached_property
+    def inside(self) -> NDArray[np.bool_]:
+        """Which bin of confidence each row is in, shape (rows, CALIBRATION_BINS)."""
+        return np.asarray(self.bins[:, None] == np.arange(CALIBRATION_BINS))
+
+    @cached_property
+    def residuals(self) -> Floats:
+        """What came true less what was promised, in the row's bin, else 0; shape (rows, CALIBRATION_BINS)."""
+        return np.asarray((self.confirmed - self.confidence)[:, None] * self.inside)
+
+
+def _share(part: Floats, whole: Floats) -> Floats:
+    """A quotient, 0 where there is nothing to divide by."""
+    return np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)
 
 
 def ranking(positive: NDArray[np.bool_], scores: Floats, weights: Weights) -> tuple[Floats, Floats]:
@@ -148,7 +179,7 @@ def ranking(positive: NDArray[np.bool_], scores: Floats, weights: Weights) -> tu
     misses_to = misses[np.searchsorted(down_scores, up_scores, side="right")]
     hits_to = hits[np.searchsorted(up_scores, up_scores, side="right")]
     total, other = hits[-1].astype(np.float64), misses[-1].astype(np.float64)
-    precision = hits_to / np.maximum(hits_to + misses_to, 1)
+    precision = _share(hits_to, hits_to + misses_to)
     with np.errstate(invalid="ignore", divide="ignore"):
         lost = np.einsum("ij,ij->j", drawn, misses_above + misses_to, dtype=np.float64) / 2
         auc = 1 - lost / (total * other)

@@ -20,7 +20,15 @@ from components.evaluate.curves import confusion
 from components.evaluate.evaluation import Evaluation
 from components.evaluate.simpson_page import simpson_section
 from components.evaluate.slices_page import months_section, slices_section
-from components.evaluate.wording import TITLES, estimate_cell, estimate_text, headline_metrics, known_metrics
+from components.evaluate.wording import (
+    TITLES,
+    estimate_cell,
+    estimate_text,
+    headline_metrics,
+    intervals_text,
+    known_metrics,
+    rules,
+)
 
 
 def render(evaluation: Evaluation) -> str:
@@ -37,19 +45,21 @@ def render(evaluation: Evaluation) -> str:
 
 def gate_section(evaluation: Evaluation) -> Section:
     """What the gate asked and saw."""
-    tone = {"promote": "good", "refuse": "bad", "unchanged": "plain"}[evaluation.decision]
+    tone = {"promote": "good", "refuse": "bad", "undecided": "warn", "unchanged": "plain"}[evaluation.decision]
+    tones = {"passed": "good", "failed": "bad", "undecided": "warn", "not judged": "plain"}
     rows: list[list[Cell]] = [
-        [check.name, badge_html("passed", "good") if check.passed else badge_html("failed", "bad"), check.message]
+        [check.name, badge_html(check.status, tones[check.status]), check.message]  # type: ignore[arg-type]
         for check in evaluation.checks
     ]
     parts = [
         note_html(evaluation.reason, tone),  # type: ignore[arg-type]
+        text_html(evaluation.population.words(weighted=evaluation.design.weighted)),
         table_html(["Check", "Result", "What was seen"], rows, "lll"),
     ]
     champion = evaluation.champion
-    if champion and NAME in evaluation.test:
-        gaps = {m: evaluation.intervals.difference(evaluation.winner, NAME, m) for m in known_metrics(evaluation)}
-        theirs, ours = evaluation.intervals.estimates(NAME), evaluation.intervals.estimates(evaluation.winner)
+    if champion and evaluation.unseen:
+        gaps = {m: evaluation.unseen.difference(evaluation.winner, NAME, m) for m in known_metrics(evaluation)}
+        theirs, ours = evaluation.unseen.estimates(NAME), evaluation.unseen.estimates(evaluation.winner)
         compared: list[list[Cell]] = [
             [TITLES[m], estimate_cell(ours[m]), estimate_cell(theirs[m]), estimate_cell(gap, signed=True)]
             for m, gap in gaps.items()
@@ -72,20 +82,25 @@ def candidates_section(evaluation: Evaluation) -> Section:
         rows.append([named, f"{loss:.3f}", *(estimate_cell(estimates[m]) for m in metrics)])
     headers = ["Candidate", "Validation log loss", *(TITLES[m] for m in metrics)]
     place = [candidate.name for candidate in evaluation.candidates].index(chosen.winner)
+    excess = chosen.excess[chosen.winner]
     text = (
-        "Chosen on the validation rows by the one-standard-error rule, the simplest candidate within one standard "
-        f"error ({chosen.standard_error:.4f}) of the least log loss, so up to {chosen.limit:.4f}: {chosen.winner}. "
-        f"The least log loss there is {'its own' if chosen.best == chosen.winner else f'that of {chosen.best}'}."
+        "Chosen on the validation rows by the one-standard-error rule: the simplest candidate whose log loss exceeds "
+        "the least by no more than one standard error of that very difference. "
+    ) + (
+        f"The least is that of {chosen.best}; {chosen.winner} exceeds it by {excess.value or 0:.4f}, "
+        f"standard error {excess.error or 0:.4f}."
+        if chosen.best != chosen.winner
+        else f"The least is that of {chosen.best}, and no simpler candidate comes so near."
     )
     rows_count = len(evaluation.test[evaluation.winner].labels)
-    caption = f"On {rows_count:,} test rows, with 95 % intervals from {evaluation.resamples:,} bootstrap resamples"
+    caption = f"On {rows_count:,} test rows, with {intervals_text(evaluation)}"
     drawn = [figure_html(figures.forest(evaluation, metric)) for metric in headline_metrics(evaluation)]
     if evaluation.binary:
         drawn.append(figure_html(figures.roc(evaluation), "ROC curves on the test rows."))
     matrix = confusion_table(evaluation)
     beside, below = ([matrix], []) if evaluation.binary else ([], [matrix])
     table = table_html(headers, rows, caption=caption, emphasis=place)
-    parts = [text_html(text), figures_html([*drawn, *beside]), *below, table]
+    parts = [text_html(text), figures_html([*drawn, *beside]), *below, table, text_html(rules(evaluation))]
     return Section("candidates", "Candidates", Markup("").join(parts))
 
 
@@ -95,26 +110,32 @@ def confusion_table(evaluation: Evaluation) -> Markup:
     rows: list[list[Cell]] = [[name, *row] for name, row in zip(classes, confusion(evaluation), strict=True)]
     caption = "Confusion matrix of the winner: truth by row, decision by column"
     if model.binary:
-        caption += f" (from {model.threshold:.3f} on, chosen on the validation rows)"
+        caption += f" (from {model.threshold:.3f} on: {evaluation.thresholds.get(evaluation.winner, 'by default')})"
     return table_html(["Truth", *classes], rows, caption=caption)
 
 
 def calibration_section(evaluation: Evaluation) -> Section:
     """How far the winner's probabilities can be taken at their word."""
-    error = evaluation.intervals.estimate(evaluation.winner, "ece")
+    found = evaluation.calibration
     binary = evaluation.binary
     wanted = f"probability of {evaluation.task.classes[1]!r}" if binary else "probability of the class decided for"
-    bins = evaluation.calibration
+    bins = found.bins
     rows: list[list[Cell]] = [
         [b.rows, f"{b.predicted:.1%}", f"{b.observed:.1%}", f"{b.low:.1%} to {b.high:.1%}"] for b in bins
     ]
     text = (
         "Rows are sorted by the predicted probability and cut into bins of about equal size. Points on the dotted "
-        "line are calibrated; below it the model promises too much. Bars are 95 % Wilson intervals."
+        "line are calibrated; below it the model promises too much. Bars are 95 % intervals (Wilson) that count no "
+        "more rows than are independent. The calibration error is the root mean square of the gaps without what noise "
+        "adds to it; the test asks how often a perfect model would show such gaps."
     )
     table = table_html(["Rows", "Predicted", "Observed", "95 % interval"], rows, "rrrr")
     parts = [
-        note_html(f"Expected calibration error of {evaluation.winner}: {estimate_text(error)}."),
+        note_html(
+            f"The probabilities of {evaluation.winner} are off by {found.gap:.4f} on average, {found.relative:.0%} of "
+            f"the base rate {found.base:.2%}; calibration error {estimate_text(found.error)}, bias "
+            f"{estimate_text(found.bias)}; p {found.p_value:.2g}: {found.words}."
+        ),
         text_html(text),
         figures_html([figure_html(figures.reliability_figure(bins, wanted)), table]),
     ]

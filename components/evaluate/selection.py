@@ -1,9 +1,13 @@
-"""Choosing the winner on the validation rows by the one-standard-error rule (Breiman et al. 1984)."""
+"""Choosing the winner on the validation rows by the one-standard-error rule (Breiman et al. 1984), in pairs.
+
+The models judge the same rows, so what tells two of them apart is the standard error of their difference, not that of
+either: it is a third as large and less.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from components.evaluate.bootstrap import Resamples
+from components.evaluate.bootstrap import Estimate, Resamples
 from components.evaluate.candidates import Candidate
 
 METRIC = "log_loss"
@@ -14,17 +18,16 @@ class Selection:
     """How the winner was chosen.
 
     Attributes:
-        winner: The simplest candidate whose log loss is within one standard error of the best.
+        winner: The simplest candidate whose log loss exceeds the best one's by at most one standard error of that
+            difference.
         best: The candidate with the least log loss.
-        standard_error: The bootstrap standard error of the best one's log loss, in nats.
-        limit: The greatest log loss that still counts as as good as the best, in nats.
+        excess: Each candidate's log loss less the best one's, in nats, paired.
         best_baseline: The baseline with the least log loss.
     """
 
     winner: str
     best: str
-    standard_error: float
-    limit: float
+    excess: dict[str, Estimate]
     best_baseline: str
 
 
@@ -38,12 +41,14 @@ def select(candidates: Sequence[Candidate], validation: Resamples) -> Selection:
     losses = {c.name: float(validation.values[c.name][METRIC][0]) for c in candidates}
     contenders = [c.name for c in candidates if not c.baseline]
     best = min(contenders, key=losses.__getitem__)
-    error = validation.standard_error(best, METRIC)
-    limit = losses[best] + error
+    excess = {name: validation.difference(name, best, METRIC) for name in contenders}
     return Selection(
-        winner=next(name for name in contenders if losses[name] <= limit),
+        winner=next(name for name in contenders if name == best or _as_good(excess[name])),
         best=best,
-        standard_error=error,
-        limit=limit,
+        excess=excess,
         best_baseline=min((c.name for c in candidates if c.baseline), key=losses.__getitem__),
     )
+
+
+def _as_good(excess: Estimate) -> bool:
+    return excess.value is not None and excess.error is not None and excess.value <= excess.error

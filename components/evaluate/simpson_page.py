@@ -6,6 +6,7 @@ from components.common.pages import Cell, Section, badge_html, heading_html, not
 from components.evaluate.evaluation import Evaluation
 from components.evaluate.simpson import Reversal, Stratum
 from components.evaluate.simpson_models import ModelReversal
+from components.evaluate.wording import estimate_cell
 
 _MOST = 8
 
@@ -14,7 +15,7 @@ def simpson_section(evaluation: Evaluation) -> Section:
     """Both checks, in words and tables."""
     parts = [
         text_html(
-            "Simpson's paradox: an order that holds over all rows and turns round inside every group. "
+            "Simpson's paradox: an order that holds over all rows and turns round within the groups. "
             "Whoever compares groups by their overall rates would then draw the wrong conclusion."
         ),
         heading_html("In the data"),
@@ -28,33 +29,34 @@ def simpson_section(evaluation: Evaluation) -> Section:
 def _data(evaluation: Evaluation) -> list[Markup]:
     found = evaluation.reversals
     if not found:
-        return [note_html("No two groups change their order inside every group of another slice column.", "good")]
+        return [note_html("No two groups change their order within the groups of another slice column.", "good")]
     positive = evaluation.task.classes[1]
     real = [reversal for reversal in found if reversal.beyond_noise]
     first = found[0]
+    turned = sum(stratum.gap < 0 for stratum in first.strata)
     story = (
         f"Over all rows, {first.column} {first.groups[0]} is {positive!r} more often than {first.groups[1]} "
-        f"({_rates(first.overall)}), yet in every {first.by} that has rows enough it is so less often: "
-        + "; ".join(f"{stratum.group} {_rates(stratum)}" for stratum in first.strata)
-        + "."
+        f"({_rates(first.overall)}), yet within {first.by} it is so less often, by {-first.pooled:.1%} on average "
+        f"(in {turned} of {len(first.strata)} groups)."
     )
     count = f"Pairs of groups that change their order: {len(found)}; beyond what chance explains: {len(real)}."
     rows: list[list[Cell]] = [_row(reversal) for reversal in found[:_MOST]]
-    headers = ["Column", "Groups", "Overall", "Inside", "By group", "Beyond chance"]
+    headers = ["Column", "Groups", "Overall", "Inside", "Pooled difference", "By group", "Beyond chance"]
     caption = f"The shares of {positive!r} rows in the first and the second group"
     if len(found) > _MOST:
         caption += f"; the first {_MOST} of {len(found)}"
     return [
         note_html(f"{count} {story}", "warn" if real else "plain"),
-        table_html(headers, rows, "llllll", caption=caption),
+        table_html(headers, rows, "llllrll", caption=caption),
     ]
 
 
 def _row(reversal: Reversal) -> list[Cell]:
     inside = "; ".join(f"{stratum.group}: {_rates(stratum)}" for stratum in reversal.strata)
     word = badge_html("yes", "warn") if reversal.beyond_noise else badge_html("no")
+    told = Markup("{} p {:.2g}").format(word, reversal.p_value)
     groups = " / ".join(reversal.groups)
-    return [reversal.column, groups, _rates(reversal.overall), reversal.by, inside, word]
+    return [reversal.column, groups, _rates(reversal.overall), reversal.by, f"{reversal.pooled:+.1%}", inside, told]
 
 
 def _models(evaluation: Evaluation) -> list[Markup]:
@@ -67,19 +69,21 @@ def _models(evaluation: Evaluation) -> list[Markup]:
         return [text, note_html("No slice has rows enough to compare models in.", "plain")]
     turned = [reversal for reversal in found if reversal.reversed]
     verdict = (
-        note_html(f"The order of models turns round in every slice of {', '.join(r.column for r in turned)}.", "bad")
+        note_html(f"The order of models turns round within the slices of {', '.join(r.column for r in turned)}.", "bad")
         if turned
-        else note_html("The order of models does not turn round in every slice of any column.", "good")
+        else note_html("The order of models does not turn round within the slices of any column.", "good")
     )
-    headers = ["Slice column", "Rival", "Overall", "Slices with the other sign", "Turned round"]
-    return [verdict, text, table_html(headers, [_model_row(reversal) for reversal in found], "llrll")]
+    headers = ["Slice column", "Rival", "Overall", "Within slices", "Slices with the other sign", "Turned round"]
+    return [verdict, text, table_html(headers, [_model_row(reversal) for reversal in found], "llrrll")]
 
 
 def _model_row(reversal: ModelReversal) -> list[Cell]:
-    other = [f"{group} {value:+.3f}" for group, value in reversal.slices.items() if value * reversal.overall < 0]
+    overall = reversal.overall.value or 0.0
+    other = [f"{group} {value:+.3f}" for group, value in reversal.slices.items() if value * overall < 0]
     shown = f"{len(other)} of {len(reversal.slices)}" + (f": {', '.join(other[:6])}" if other else "")
     word = badge_html("yes", "bad") if reversal.reversed else badge_html("no")
-    return [reversal.column, reversal.rival, f"{reversal.overall:+.3f}", shown, word]
+    gaps = [estimate_cell(reversal.overall, signed=True), estimate_cell(reversal.pooled, signed=True)]
+    return [reversal.column, reversal.rival, *gaps, shown, word]
 
 
 def _rates(stratum: Stratum) -> str:

@@ -7,13 +7,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from components.evaluate.bootstrap import Estimate, bootstrap
-from components.evaluate.metrics import Integers, Predictions
+from components.evaluate.bootstrap import Estimate, Resamples, bootstrap
+from components.evaluate.designs import Design
+from components.evaluate.evidence import LEAST_CLASS_ROWS, LEAST_UNITS
+from components.evaluate.metrics import Predictions
 
 SHOWN = ("log_loss", "brier", "roc_auc", "accuracy")
 MISSING = "(missing)"
-_MOST_GROUPS = 30
-_LEAST_CLASS_ROWS = 10
 
 
 @dataclass(frozen=True)
@@ -25,9 +25,10 @@ class Slice:
         group: Its value.
         rows: How many.
         base_rate: The share of the positive class, or None with several classes.
-        judged: Whether there are rows enough, of either class, to judge by.
-        metrics: By model and metric.
+        judged: Whether there are rows enough, of either class and of enough clusters, to judge by.
+        metrics: By model and metric; empty where the group cannot be judged.
         differences: The winner's metrics less the rival's, paired, by rival and metric.
+        units: How many independent draws stand behind the differences, by rival.
     """
 
     column: str
@@ -37,19 +38,63 @@ class Slice:
     judged: bool
     metrics: dict[str, dict[str, Estimate]]
     differences: dict[str, dict[str, Estimate]]
+    units: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Models on the same rows.
+
+    Attributes:
+        models: Predictions by name.
+        design: The rows' weights and clusters.
+        limits: For a model that may be judged on some of the rows only, by name, which; shape (rows,).
+    """
+
+    models: Mapping[str, Predictions]
+    design: Design
+    limits: Mapping[str, NDArray[np.bool_]]
+
+    @property
+    def everywhere(self) -> dict[str, Predictions]:
+        """The models that may be judged on all rows."""
+        return {name: model for name, model in self.models.items() if name not in self.limits}
+
+    def subset(self, inside: NDArray[np.bool_]) -> "Judged":
+        """The same on some of the rows; inside: shape (rows,)."""
+        models = {
+            name: Predictions(model.labels[inside], model.probabilities[inside], model.threshold)
+            for name, model in self.models.items()
+        }
+        return Judged(models, self.design.subset(inside), {name: limit[inside] for name, limit in self.limits.items()})
+
+    def parts(self) -> dict[str, "Judged"]:
+        """For each model with a limit, it and the unlimited ones on its rows."""
+        return {
+            name: Judged({**self.everywhere, name: self.models[name]}, self.design, {}).subset(limit)
+            for name, limit in self.limits.items()
+        }
+
+    def enough(self, model: str, least_rows: int) -> bool:
+        """Whether the rows, and the clusters that they are of, are enough to judge by."""
+        labels = self.models[model].labels
+        classes = self.models[model].classes
+        rarest = int(np.bincount(labels, minlength=2).min()) if classes == 2 and len(labels) else LEAST_CLASS_ROWS
+        return len(labels) >= least_rows and rarest >= LEAST_CLASS_ROWS and self.design.units >= LEAST_UNITS
 
 
 def groups_of(values: pd.Series) -> list[tuple[str, NDArray[np.bool_]]]:
-    """The groups of a column with their rows, the most frequent first, at most `_MOST_GROUPS`; missing is a group."""
-    words = values.astype("string").fillna(MISSING)
-    counts = sorted(words.value_counts().items(), key=lambda item: (-int(item[1]), str(item[0])))
-    return [(str(word), (words == word).to_numpy(bool)) for word, _ in counts[:_MOST_GROUPS]]
+    """All groups of a column with their rows, the most frequent first; missing is a group."""
+    codes, words = pd.factorize(values.astype("string").fillna(MISSING), sort=True)
+    counts = np.bincount(codes, minlength=len(words))
+    order = sorted(range(len(words)), key=lambda place: (-counts[place], str(words[place])))
+    return [(str(words[place]), np.asarray(codes == place)) for place in order]
 
 
 def slices(
     frame: pd.DataFrame,
     columns: Iterable[str],
-    models: Mapping[str, Predictions],
+    judged: Judged,
     winner: str,
     *,
     resamples: int,
@@ -61,53 +106,52 @@ def slices(
     Args:
         frame: The rows.
         columns: The slice columns.
-        models: Predictions of those rows by the winner and its rivals.
+        judged: The winner and its rivals on those rows.
         winner: Its name.
         resamples: For the intervals.
         seed: For the intervals.
-        least_rows: A smaller group is shown, but marked as too small to judge.
+        least_rows: A smaller group is named, but not judged.
     """
     return [
-        judge(column, group, _subset(models, inside), winner, resamples, seed, least_rows)
+        judge(column, group, judged.subset(inside), winner, resamples, seed, least_rows)
         for column in columns
         for group, inside in groups_of(frame[column])
     ]
 
 
-def judge(
-    column: str,
-    group: str,
-    models: Mapping[str, Predictions],
-    winner: str,
-    resamples: int,
-    seed: int,
-    least_rows: int,
-) -> Slice:
-    """Judge one group; see `slices`."""
-    labels = models[winner].labels
-    drawn = bootstrap(models, resamples, seed)
-    rivals = [name for name in models if name != winner]
-    return Slice(
-        column=column,
-        group=group,
-        rows=len(labels),
-        base_rate=float(labels.mean()) if models[winner].binary else None,
-        judged=len(labels) >= least_rows and _least_class(labels, models[winner].classes) >= _LEAST_CLASS_ROWS,
-        metrics={name: {metric: drawn.estimate(name, metric) for metric in SHOWN} for name in models},
-        differences={rival: {metric: drawn.difference(winner, rival, metric) for metric in SHOWN} for rival in rivals},
-    )
+def judge(column: str, group: str, judged: Judged, winner: str, resamples: int, seed: int, least_rows: int) -> Slice:
+    """Judge one group; see `slices`. A rival that has no rows enough there is left out of it."""
+    own = judged.models[winner]
+    base_rate = float(np.average(own.labels, weights=judged.design.weights)) if own.binary else None
+    if not judged.enough(winner, least_rows):
+        return Slice(column, group, len(own.labels), base_rate, False, {}, {}, {})
+    drawn = bootstrap(judged.everywhere, resamples, seed, judged.design)
+    differences = {name: _gaps(drawn, winner, name) for name in judged.everywhere if name != winner}
+    units = dict.fromkeys(differences, judged.design.units)
+    metrics = {name: {metric: drawn.estimate(name, metric) for metric in SHOWN} for name in judged.everywhere}
+    for name, part in judged.parts().items():
+        if part.enough(winner, least_rows):
+            drawn = bootstrap(part.everywhere, resamples, seed, part.design)
+            metrics[name] = {metric: drawn.estimate(name, metric) for metric in SHOWN}
+            differences[name] = _gaps(drawn, winner, name)
+            units[name] = part.design.units
+    return Slice(column, group, len(own.labels), base_rate, True, metrics, differences, units)
+
+
+def _gaps(drawn: Resamples, winner: str, rival: str) -> dict[str, Estimate]:
+    return {metric: drawn.difference(winner, rival, metric) for metric in SHOWN}
 
 
 def by_month(
-    table: str, frame: pd.DataFrame, time: str, winner: Predictions, *, resamples: int, seed: int, least_rows: int
+    table: str, times: pd.Series, winner: Predictions, design: Design, *, resamples: int, seed: int, least_rows: int
 ) -> list[Slice]:
     """Judge the winner month by month: a metric that moves with time is drift.
 
     Args:
         table: The rows' table: becomes the slices' `column`.
-        frame: The rows.
-        time: Their timestamp column.
+        times: The rows' local days.
         winner: The winner's predictions of them.
+        design: Their weights and clusters.
         resamples: For the intervals.
         seed: For the intervals.
         least_rows: As in `slices`.
@@ -115,9 +159,10 @@ def by_month(
     Returns:
         In order of time.
     """
+    every = Judged({"winner": winner}, design, {})
     return [
-        judge(table, month, _subset({"winner": winner}, inside), "winner", resamples, seed, least_rows)
-        for month, inside in _months(frame[time])
+        judge(table, month, every.subset(inside), "winner", resamples, seed, least_rows)
+        for month, inside in _months(times)
     ]
 
 
@@ -125,15 +170,3 @@ def _months(times: pd.Series) -> Iterator[tuple[str, NDArray[np.bool_]]]:
     words = times.dt.strftime("%Y-%m")
     for month in sorted(words.dropna().unique()):
         yield str(month), (words == month).to_numpy(bool)
-
-
-def _subset(models: Mapping[str, Predictions], inside: NDArray[np.bool_]) -> dict[str, Predictions]:
-    return {
-        name: Predictions(model.labels[inside], model.probabilities[inside], model.threshold)
-        for name, model in models.items()
-    }
-
-
-def _least_class(labels: Integers, classes: int) -> int:
-    """Rows of the rarer class; with several classes, no limit of their own."""
-    return int(np.bincount(labels, minlength=2).min()) if classes == 2 else _LEAST_CLASS_ROWS

@@ -13,9 +13,10 @@ from components.common.engines import duckdb_engine
 from components.common.errors import BadInput
 from components.common.steps import default_store, producer, progress
 from components.common.tasks import Task
-from components.prepare.gate import Feature, check_features, check_lag
+from components.prepare.gate import Feature, Gate, gate_of
 from components.prepare.masks import mask
-from components.prepare.recipes import LEFT_OUT, Recipe, check_needs, choose_features, recipe_named
+from components.prepare.recipes import LEFT_OUT, Recipe, build, check_needs, choose_features, recipe_named
+from components.prepare.row_checks import check_keys, count_classes
 from components.prepare.summaries import summarize
 
 
@@ -41,20 +42,22 @@ def run(uri: str, *, recipe: str, features: Sequence[str], summary: Path) -> Bun
             contract = _contract_of(parent)
             check_needs(chosen, recipe, tables)
             masked, counts = mask(tables, contract)
-            wide = chosen.build(masked)
+            wide = build(chosen, recipe, masked, engine)
             names = choose_features(chosen, wide, features)
-            passed = check_features(wide, names, contract)
+            gate = gate_of(wide, tables, contract, chosen.time)
+            passed = _pass(gate, chosen, names)
             progress(f"{len(passed)} features passed the leakage gate")
-            task = task_from(chosen, wide, names)
+            task = task_from(chosen, wide, names, gate.timezone())
             built = wide.cache()
-            check_lag(built, passed, chosen.time)
-            rows = _rows(chosen, built, task)
+            check_keys(built, task)
+            rows = _rows(built, task)
             details = task.details() | {
                 "recipe": recipe,
                 "features": [_feature_body(feature) for feature in passed],
                 "left_out": _left_out(built),
+                "heuristic_left_out": chosen.heuristic if chosen.heuristic not in names else None,
                 "masked": counts,
-                "classes": _check_rows(rows, task),
+                "classes": count_classes(rows, task),
             }
             bundle = write_dataset(
                 default_store(),
@@ -69,7 +72,7 @@ def run(uri: str, *, recipe: str, features: Sequence[str], summary: Path) -> Bun
     return bundle
 
 
-def task_from(recipe: Recipe, table: ibis.Table, features: Sequence[str]) -> Task:
+def task_from(recipe: Recipe, table: ibis.Table, features: Sequence[str], timezone: str) -> Task:
     """The learning task of a recipe with these features; numbers and strings are told apart by the table's types."""
     strings = [name for name in features if table[name].type().is_string()]
     return Task(
@@ -81,9 +84,19 @@ def task_from(recipe: Recipe, table: ibis.Table, features: Sequence[str]) -> Tas
         numeric=tuple(name for name in features if name not in strings),
         categorical=tuple(strings),
         time=recipe.time,
+        timezone=timezone,
+        cluster=recipe.cluster,
         slices=recipe.slices,
         heuristic=recipe.heuristic if recipe.heuristic in features else None,
     )
+
+
+def _pass(gate: Gate, recipe: Recipe, names: Sequence[str]) -> list[Feature]:
+    gate.rows(LEFT_OUT)
+    gate.identity((*recipe.key, recipe.time))
+    passed = [gate.feature(name) for name in names]
+    gate.label(recipe.label)
+    return passed
 
 
 def _contract_of(parent: Bundle) -> Contract:
@@ -92,35 +105,13 @@ def _contract_of(parent: Bundle) -> Contract:
     return contract_from_body(parent.manifest.details["contract"], f"the contract of {parent.uri}")
 
 
-def _rows(recipe: Recipe, built: ibis.Table, task: Task) -> ibis.Table:
+def _rows(built: ibis.Table, task: Task) -> ibis.Table:
+    """The rows that are learned from. Those without a label are left out here, by this step, and counted."""
     kept = built.filter(built[LEFT_OUT].isnull())
     booleans = {name: kept[name].cast("int64") for name in task.numeric if kept[name].type().is_boolean()}
-    names = dict.fromkeys((*task.key, recipe.time, *task.slices, *task.features, task.label))
+    cluster = (task.cluster,) if task.cluster else ()
+    names = dict.fromkeys((*task.key, task.time, *task.slices, *cluster, *task.features, task.label))
     return kept.mutate(**booleans).select(*names)
-
-
-def _check_rows(rows: ibis.Table, task: Task) -> dict[str, int]:
-    """Count the rows of each class, after checking that the key identifies them.
-
-    Raises:
-        BadInput: The key repeats or is missing, or a class has no row.
-    """
-    for name in task.key:
-        if rows.filter(rows[name].isnull()).count().execute():
-            raise BadInput(f"key column {name!r} is null in some rows, or breaks its contract; mend the lake's table")
-    keys = rows.group_by(*task.key).having(rows.count() > 1).agg().limit(1).to_pyarrow().to_pylist()
-    if keys:
-        shown = ", ".join(f"{name}={value}" for name, value in keys[0].items())
-        raise BadInput(f"several rows have the key {shown}; remove the duplicates from the lake's tables")
-    found = rows.group_by(task.label).agg(n=rows.count()).to_pyarrow().to_pylist()
-    counts = {row[task.label]: int(row["n"]) for row in found}
-    for code, name in enumerate(task.classes):
-        if not counts.get(code):
-            raise BadInput(
-                f"label {task.label!r} has no row of class {name!r} among {sum(counts.values())} rows: "
-                "there is nothing to tell apart; use data that holds both"
-            )
-    return {name: counts[code] for code, name in enumerate(task.classes)}
 
 
 def _left_out(built: ibis.Table) -> dict[str, int]:
@@ -130,4 +121,4 @@ def _left_out(built: ibis.Table) -> dict[str, int]:
 
 def _feature_body(feature: Feature) -> dict[str, object]:
     body: dict[str, object] = {"name": feature.name, "sources": list(feature.sources)}
-    return body | {"availability": feature.availability.name.lower(), "observed_at": feature.observed_at}
+    return body | {"availability": feature.availability.name.lower(), "lag_hours": feature.lag_hours}

@@ -3,6 +3,7 @@
 import difflib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import ibis
 
@@ -23,12 +24,13 @@ class Recipe:
         task: Names the registered model.
         question: The question in words.
         label: The column with the class code.
-        classes: The classes' names by code.
+        classes: The classes' names by code; at least two.
         key: Columns that identify a row.
         time: The time of prediction.
         slices: Columns that evaluation looks at by group.
-        heuristic: The feature that a person would judge by alone.
+        heuristic: The feature that a person would judge by alone, or None.
         features: The features by default.
+        cluster: The column whose equal values mark rows that depend on each other; None for the days of `time`.
     """
 
     build: Callable[[Mapping[str, ibis.Table]], ibis.Table]
@@ -40,8 +42,9 @@ class Recipe:
     key: tuple[str, ...]
     time: str
     slices: tuple[str, ...]
-    heuristic: str
+    heuristic: str | None
     features: tuple[str, ...]
+    cluster: str | None = None
 
 
 RECIPES = {
@@ -93,6 +96,58 @@ def choose_features(recipe: Recipe, table: ibis.Table, chosen: Sequence[str]) ->
                 f"parameter features: {name!r} is {kind}; models take numbers and strings, choose another column"
             )
     return tuple(chosen) or recipe.features
+
+
+def build(recipe: Recipe, name: str, tables: Mapping[str, ibis.Table], engine: Any) -> ibis.Table:  # noqa: ANN401 - see engines
+    """Run a recipe, and check what it says of its own table.
+
+    Args:
+        recipe: The recipe.
+        name: Its name, for errors.
+        tables: What it may read.
+        engine: The Ibis backend that holds them.
+
+    Raises:
+        BadInput: The recipe changed the engine's tables, has fewer than two classes, or names a column that its table
+            lacks.
+    """
+    before = _catalog(engine)
+    table = recipe.build(tables)
+    changed = sorted(before.items() ^ _catalog(engine).items())
+    if changed:
+        raise BadInput(
+            f"recipe {name!r} made or changed the engine's table {changed[0][0]!r}, which cannot be traced; "
+            "write it as one expression over the tables given"
+        )
+    if len(recipe.classes) < 2 or len(set(recipe.classes)) < len(recipe.classes):
+        raise BadInput(f"recipe {name!r} names the classes {list(recipe.classes)}; name two or more, all different")
+    named = {"label": [recipe.label], "key": recipe.key, "time": [recipe.time], "slices": recipe.slices}
+    named |= {"features": recipe.features, "left-out reason": [LEFT_OUT]}
+    named |= {"cluster": [recipe.cluster] if recipe.cluster else []}
+    named |= {"heuristic": [recipe.heuristic] if recipe.heuristic else []}
+    for role, columns in named.items():
+        for column in columns:
+            if column not in table.columns:
+                raise BadInput(
+                    f"recipe {name!r}: its {role} {column!r} is no column of its table{_near(column, table)}"
+                )
+    return table
+
+
+def _near(column: str, table: ibis.Table) -> str:
+    near = difflib.get_close_matches(column, table.columns, n=3)
+    return f"; did you mean {', '.join(near)}?" if near else f"; it has {', '.join(sorted(table.columns))}"
+
+
+def _catalog(engine: Any) -> dict[str, str]:  # noqa: ANN401 - see engines
+    """The engine's tables and views, each with what defines it."""
+    rows = engine.con.execute(
+        "SELECT database_name || '.' || schema_name || '.' || table_name, table_oid || ':' || estimated_size "
+        "FROM duckdb_tables() UNION ALL "
+        "SELECT database_name || '.' || schema_name || '.' || view_name, view_oid || ':' || sql "
+        "FROM duckdb_views() WHERE NOT internal"
+    ).fetchall()
+    return {str(name): str(stated) for name, stated in rows}
 
 
 def check_needs(recipe: Recipe, name: str, tables: Mapping[str, ibis.Table]) -> None:

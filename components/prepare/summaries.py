@@ -6,6 +6,11 @@ from components.common.bundles import Bundle
 from components.common.tasks import Task
 from components.prepare.gate import Feature
 
+_LEFT_OUT = (
+    "Rows are left out by this step alone, for what is known only afterwards: the model speaks of events like those "
+    "that stayed."
+)
+
 
 def summarize(task: Task, bundle: Bundle, features: Sequence[Feature]) -> str:
     """Tell what was prepared: rows, classes, what was left out or masked, and where each feature comes from."""
@@ -14,21 +19,21 @@ def summarize(task: Task, bundle: Bundle, features: Sequence[Feature]) -> str:
     lines = [f"# {task.question}", "", f"{rows:,} rows, dataset `{bundle.id[:12]}`.", "", "| class | rows | share |"]
     lines += ["| --- | ---: | ---: |"]
     lines += [f"| {name} | {n:,} | {n / rows:.1%} |" for name in task.classes for n in [details["classes"][name]]]
-    lines += [
-        "",
-        _listed("Left out", details["left_out"]),
-        "",
-        _listed("Set to null by the contract", details["masked"]),
-    ]
-    lines += [
-        "",
-        "Every feature passed the leakage gate.",
-        "",
-        "| feature | known when | rests on |",
-        "| --- | --- | --- |",
-    ]
-    lines += [f"| {f.name} | {f.availability.name.lower()} | {', '.join(f.sources)} |" for f in features]
+    lines += ["", _listed("Left out", details["left_out"])]
+    if details["left_out"]:
+        lines += ["", _LEFT_OUT]
+    if details["heuristic_left_out"]:
+        lines += ["", f"The models are judged without the baseline by {details['heuristic_left_out']!r}: not chosen."]
+    lines += ["", _listed("Set to null by the contract", details["masked"])]
+    lines += ["", "Every feature passed the leakage gate, and so did which rows there are.", ""]
+    lines += ["| feature | known when | rows older by | rests on |", "| --- | --- | ---: | --- |"]
+    lines += [_row(feature) for feature in features]
     return "\n".join(lines) + "\n"
+
+
+def _row(feature: Feature) -> str:
+    older = "" if feature.lag_hours is None else f"{feature.lag_hours:g} h"
+    return f"| {feature.name} | {feature.availability.name.lower()} | {older} | {', '.join(feature.sources)} |"
 
 
 def _listed(title: str, counts: dict[str, int]) -> str:

@@ -6,21 +6,29 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from components.common.bundles import Bundle
+from components.common.model_inputs import CategoryInput, ModelInputs, NumberInput, read_inputs
+from components.common.models import read_threshold
 from components.common.provenance import origin
 from components.common.steps import producer
 from components.common.tasks import Task
+from components.register.signature import input_kinds
 from components.register.verdict import Verdict
 
-_HEADLINES = ("log_loss", "roc_auc", "accuracy", "f1", "ece")
+_HEADLINES = ("log_loss", "roc_auc", "accuracy", "precision", "recall", "f1", "calibration_error")
+_FEW = 6
 
 
-def model_card(task: Task, verdict: Verdict, lineage: list[Bundle]) -> str:
+def model_card(task: Task, verdict: Verdict, lineage: list[Bundle], files: Path) -> str:
     """The card as Markdown.
 
     Args:
         task: What is learned.
         verdict: What evaluation found.
         lineage: The datasets behind it, sources first.
+        files: The folder of the winner's files.
+
+    Raises:
+        BadInput: The folder holds no model.
     """
     known = verdict.winner_row["metrics"]
     return (
@@ -30,6 +38,9 @@ def model_card(task: Task, verdict: Verdict, lineage: list[Bundle]) -> str:
             task=task,
             binary=len(task.classes) == 2,
             features=task.features,
+            threshold=read_threshold(files),
+            takes=_takes(task, read_inputs(files)),
+            population=verdict.body.get("population"),
             winner=verdict.winner_row,
             digest=verdict.body["winner_digest"],
             decision=verdict.body["decision"],
@@ -45,6 +56,30 @@ def model_card(task: Task, verdict: Verdict, lineage: list[Bundle]) -> str:
             evaluation=verdict.digest,
         )
     )
+
+
+def _takes(task: Task, inputs: ModelInputs | None) -> list[dict[str, str]]:
+    """One row of the table an input column: what it holds, what training saw, and what it may be computed from."""
+    seen = {entry.name: entry for entry in inputs.entries} if inputs else {}
+    raw = inputs.row_wise.features if inputs and inputs.row_wise else {}
+    rows = []
+    for name in task.features:
+        entry = seen.get(name)
+        missing = f"{entry.missing / max(inputs.rows, 1):.1%}" if inputs and entry else ""
+        computed = ", ".join(f"`{column}`" for column in raw.get(name, ()) if column != name)
+        kind = input_kinds(task, inputs)[name]
+        rows.append({"name": name, "kind": kind, "seen": _seen(entry), "missing": missing, "raw": computed})
+    return rows
+
+
+def _seen(entry: NumberInput | CategoryInput | None) -> str:
+    if isinstance(entry, CategoryInput):
+        few = ", ".join(f"`{value}`" for value in entry.values[:_FEW])
+        others = len(entry.values) + len(entry.rare) - len(entry.values[:_FEW])
+        return few + (f" and {others:,}{'' if entry.listed else ' or'} more" if others else "")
+    if entry is None or entry.least is None or entry.greatest is None:
+        return "" if entry is None else "no value"
+    return f"{entry.least:g} to {entry.greatest:g}{', whole numbers' if entry.whole else ''}"
 
 
 def _dataset(bundle: Bundle) -> tuple[str, str, str]:

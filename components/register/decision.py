@@ -9,7 +9,12 @@ from components.common.stores import Store
 from components.register.logging_model import set_alias
 from components.register.verdict import Verdict
 
-_DECISIONS: dict[str, Decision] = {"promote": "promoted", "refuse": "refused", "unchanged": "unchanged"}
+_DECISIONS: dict[str, Decision] = {
+    "promote": "promoted",
+    "refuse": "refused",
+    "undecided": "undecided",
+    "unchanged": "unchanged",
+}
 _STALE = "The champion changed while this evaluation was made; run the pipeline again to compare with the new one."
 
 
@@ -33,9 +38,7 @@ def decide(
         decision = "unchanged"
     elif (champion.digest if champion else "") != verdict.champion_digest:
         decision = "refused"
-        reason = (
-            "The champion changed while this evaluation was made; run the pipeline again to compare with the new one."
-        )
+        reason = _STALE
     if decision != "unchanged":
         set_alias(version, CHALLENGER)
     last = next(reversed(promotions(store, version.model)), None)

@@ -4,8 +4,7 @@ The files go first, into a run; the version follows in one call with all its tag
 files that no version points to, and nothing in the registry.
 """
 
-import importlib.metadata
-import warnings
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,14 +13,17 @@ from typing import Any
 import pandas as pd
 
 from components.common.mlflow_access import mlflow_module, tracking_faults
-from components.common.models import load_model
-from components.common.registry import DIGEST, Version, version_by_number
+from components.common.model_digests import CODE_DIGEST, DIGEST, code_digest
+from components.common.model_inputs import read_inputs
+from components.common.models import load_model, read_threshold
+from components.common.registry import Version, version_by_number
 from components.common.tasks import Task
+from components.register.model_code import model_code
+from components.register.signature import input_kinds, requirements, signature
 
-LOADER = "components.common.pyfunc_loader"
-_BASIC = ("mlflow", "numpy", "pandas", "pyyaml")
-_BY_SUFFIX = {".skops": ("scikit-learn", "skops"), ".safetensors": ("torch", "safetensors")}
+INPUT_KINDS = "sluice.inputs"
 _EXAMPLE_ROWS = 3
+_LONGEST = 2000  # letters; MLflow keeps 5,000 of a description
 
 
 @dataclass(frozen=True)
@@ -32,9 +34,9 @@ class Registration:
         task: Its name is the registered model's.
         folder: The model's files.
         digest: Their model digest.
-        rows: Some rows of the features, for signature and example.
+        rows: Some rows of the features, as the dataset holds them, for the example.
         tags: The version's tags.
-        description: One sentence.
+        description: One sentence; what the model takes is added.
     """
 
     task: Task
@@ -53,20 +55,10 @@ def add_version(wanted: Registration) -> Version:
         BadInput: The files are no model of ours.
     """
     mlflow = mlflow_module()
-    rows = features(wanted.rows, wanted.task)
-    model = load_model(wanted.folder)
-    answers = pd.DataFrame(model.predict_proba(rows), columns=list(model.classes))
-    with tracking_faults(), warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # on integers that may be missing: ours are floats already
-        logged = mlflow.pyfunc.log_model(
-            name=wanted.task.name,
-            loader_module=LOADER,
-            data_path=str(wanted.folder),
-            pip_requirements=requirements(wanted.folder),
-            signature=mlflow.models.infer_signature(rows, answers),
-            input_example=rows.head(_EXAMPLE_ROWS),
-            metadata={DIGEST: wanted.digest},
-        )
+    with tempfile.TemporaryDirectory(prefix="sluice-") as name, tracking_faults():
+        package = packaged(wanted, Path(name))
+        tags = {key: value for key, value in package["metadata"].items() if key != INPUT_KINDS}
+        logged = mlflow.pyfunc.log_model(name=wanted.task.name, **package)
         client = mlflow.MlflowClient()
         _ensure_model(client, mlflow, wanted.task)
         created = client.create_model_version(
@@ -74,12 +66,43 @@ def add_version(wanted: Registration) -> Version:
             logged.model_uri,
             run_id=mlflow.active_run().info.run_id,
             model_id=logged.model_id,
-            tags={**wanted.tags, DIGEST: wanted.digest},
-            description=wanted.description,
+            tags={**wanted.tags, **tags},
+            description=f"{wanted.description}\n\n{_takes(package['metadata'][INPUT_KINDS])}",
         )
     version = version_by_number(wanted.task.name, str(created.version))
     assert version, "MLflow has just created it"  # noqa: S101 - a fact about the library, not about input
     return version
+
+
+def packaged(wanted: Registration, scratch: Path) -> dict[str, Any]:
+    """What MLflow shall keep, as the arguments of its `log_model` and `save_model`.
+
+    Args:
+        wanted: What is registered.
+        scratch: A folder for the code that travels, which has to stay until MLflow has copied it.
+
+    Raises:
+        BadInput: The files are no model of ours.
+    """
+    load_model(wanted.folder)
+    code, inputs = model_code(), read_inputs(wanted.folder)
+    place = code.write(scratch)
+    digests = {DIGEST: wanted.digest, CODE_DIGEST: code_digest(scratch)}
+    return {
+        "loader_module": code.loader,
+        "data_path": str(wanted.folder),
+        "code_paths": [str(place)],
+        "pip_requirements": requirements(wanted.folder, wanted.task, inputs),
+        "signature": signature(wanted.task, inputs),
+        "input_example": wanted.rows[list(wanted.task.features)].head(_EXAMPLE_ROWS).reset_index(drop=True),
+        "metadata": {**digests, **threshold_tags(wanted.folder), INPUT_KINDS: input_kinds(wanted.task, inputs)},
+    }
+
+
+def _takes(kinds: Mapping[str, str]) -> str:
+    """The columns that a model takes in a sentence, as long as a description may be; the signature has them all."""
+    shown = ", ".join(f"`{name}` ({kind})" for name, kind in kinds.items())
+    return f"Takes {shown if len(shown) <= _LONGEST else shown[:_LONGEST].rpartition(',')[0] + ' and more'}."
 
 
 def set_alias(version: Version, alias: str) -> None:
@@ -93,20 +116,14 @@ def set_alias(version: Version, alias: str) -> None:
         client.set_registered_model_alias(version.model, alias, version.version)
 
 
-def features(rows: pd.DataFrame, task: Task) -> pd.DataFrame:
-    """The feature columns in the models' order; numbers as floats, because any of them may be missing."""
-    return rows[list(task.features)].astype(dict.fromkeys(task.numeric, "float64")).reset_index(drop=True)
+def threshold_tags(folder: Path) -> dict[str, str]:
+    """Where the positive class begins, and by which rule, as tags; none for a model that carries no threshold.
 
-
-def requirements(folder: Path) -> list[str]:
-    """The packages that the model's files need, pinned to what is installed; nothing is looked up anywhere.
-
-    Sluice itself is left out: its code comes with the image that serves the model.
+    Raises:
+        BadInput: The folder holds no model.
     """
-    names = list(_BASIC)
-    for path in sorted(folder.rglob("*")):
-        names += [name for name in _BY_SUFFIX.get(path.suffix, ()) if name not in names]
-    return [f"{name}=={importlib.metadata.version(name)}" for name in names]
+    threshold = read_threshold(folder)
+    return {"sluice.threshold": repr(threshold.value), "sluice.threshold_rule": threshold.rule} if threshold else {}
 
 
 def log_numbers(parameters: Mapping[str, Any], metrics: Mapping[str, Mapping[str, float | None]]) -> None:

@@ -5,7 +5,7 @@ The next run finds the version by its digest and goes on from there.
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import pandas as pd
 from components.common.bundles import Bundle, local_copy, open_bundle
 from components.common.datasets import read_dataset
 from components.common.mlflow_access import tracking_uri
+from components.common.models import Threshold, read_threshold
 from components.common.promotions import Promotion, promotions
 from components.common.provenance import ancestry
 from components.common.registry import (
@@ -32,7 +33,7 @@ from components.register.decision import dataset_ids, decide
 from components.register.logging_model import Registration, add_version, log_numbers, log_text
 from components.register.verdict import Verdict, read_verdict
 
-_SIGNATURE_ROWS = 1000
+_EXAMPLE_ROWS = 100
 
 
 @dataclass(frozen=True)
@@ -79,19 +80,22 @@ def register(splits: str, models: str, evaluation: Path) -> Registered:
     store = default_store()
     lineage = ancestry(store, data.id)
     promotions(store, task.name)  # a broken chain must show before anything is registered
-    card = model_card(task, verdict, lineage)
-    champion = version_by_alias(task.name, CHAMPION)
-    version = version_by_digest(task.name, str(verdict.body["winner_digest"]))
-    if version is None:
-        version = _new_version(task, verdict, data, bundle, lineage, card)
-        progress(f"registered {task.name} version {version.version}")
+    with local_copy(bundle) as folder:
+        files, digest = folder / verdict.winner, str(verdict.body["winner_digest"])
+        check_digest(files, digest, f"{bundle.uri}/{verdict.winner}")
+        card, threshold = model_card(task, verdict, lineage, files), read_threshold(files)
+        champion = version_by_alias(task.name, CHAMPION)
+        version = version_by_digest(task.name, digest)
+        if version is None:
+            version = _new_version(task, verdict, data, bundle, lineage, card, files)
+            progress(f"registered {task.name} version {version.version}")
     record = decide(store, verdict, version, champion, lineage)
     version = version_by_number(task.name, version.version) or version
-    return Registered(version, record, card, _result(task, verdict, version, record, lineage))
+    return Registered(version, record, card, _result(task, verdict, version, record, lineage, threshold))
 
 
 def _new_version(
-    task: Task, verdict: Verdict, data: Bundle, bundle: Bundle, lineage: list[Bundle], card: str
+    task: Task, verdict: Verdict, data: Bundle, bundle: Bundle, lineage: list[Bundle], card: str, files: Path
 ) -> Version:
     made, row = producer("register", {}), verdict.winner_row
     tags = {
@@ -101,27 +105,36 @@ def _new_version(
         "sluice.datasets": json.dumps(dataset_ids(lineage)),
         "sluice.evaluation": verdict.digest,
         "sluice.commit": made.commit,
+        **({"sluice.changes": made.changes} if made.changes else {}),
         "sluice.environment": made.environment,
         "sluice.pipeline": made.pipeline,
         "sluice.run": made.run,
     }
-    with local_copy(bundle) as folder, tracked_run("register"):
-        files, digest = folder / verdict.winner, str(verdict.body["winner_digest"])
-        check_digest(files, digest, f"{bundle.uri}/{verdict.winner}")
+    digest, reason = str(verdict.body["winner_digest"]), str(verdict.body["reason"])
+    with tracked_run("register"):
         log_dataset(data, "training")
         log_numbers(row["parameters"], row["metrics"])
         rows = _some_rows(data)
         log_text(card, "model-card.md")
-        return add_version(Registration(task, files, digest, rows, tags, str(verdict.body["reason"])))
+        return add_version(Registration(task, files, digest, rows, tags, reason))
 
 
-def _result(task: Task, verdict: Verdict, version: Version, record: Promotion, lineage: list[Bundle]) -> dict[str, Any]:
+def _result(
+    task: Task,
+    verdict: Verdict,
+    version: Version,
+    record: Promotion,
+    lineage: list[Bundle],
+    threshold: Threshold | None,
+) -> dict[str, Any]:
     return {
         "task": task.name,
         "question": task.question,
         "pipeline": producer("register", {}).pipeline,
         "candidates": verdict.table(),
         "winner": verdict.winner,
+        "threshold": asdict(threshold) if threshold else None,
+        "population": verdict.body.get("population"),
         "decision": record.decision,
         "reason": record.reason,
         "checks": verdict.body["checks"],
@@ -139,5 +152,5 @@ def _result(task: Task, verdict: Verdict, version: Version, record: Promotion, l
 
 def _some_rows(data: Bundle) -> pd.DataFrame:
     with read_dataset(data.uri) as (_, tables):
-        rows: pd.DataFrame = tables["train"].limit(_SIGNATURE_ROWS).to_pandas()
+        rows: pd.DataFrame = tables["train"].limit(_EXAMPLE_ROWS).to_pandas()
         return rows

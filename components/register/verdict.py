@@ -9,7 +9,7 @@ from components.common.bundles import Bundle
 from components.common.digests import sha256_json
 from components.common.errors import BadInput
 
-_SCHEMA = 1
+_SCHEMAS = (1, 2)
 
 
 @dataclass(frozen=True)
@@ -62,8 +62,9 @@ def read_verdict(path: Path, splits: Bundle, models: Bundle) -> Verdict:
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BadInput(f"{path} is no evaluation ({error!r}); run evaluate again") from None
-    if schema != _SCHEMA or missing:
-        raise BadInput(f"{path} is an evaluation of schema {schema}, not {_SCHEMA}; run evaluate again")
+    if schema not in _SCHEMAS or missing:
+        known = " or ".join(map(str, _SCHEMAS))
+        raise BadInput(f"{path} is an evaluation of schema {schema}, not {known}; run evaluate again")
     for name, bundle in (("splits", splits), ("models", models)):
         if judged[name] != bundle.id:
             raise BadInput(

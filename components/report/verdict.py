@@ -11,12 +11,13 @@ _TITLES = {
     "roc_auc": "ROC AUC",
     "accuracy": "Accuracy",
     "f1": "F1",
-    "ece": "Calibration error",
+    "calibration_error": "Calibration error",
 }
-_TONES: dict[str, Tone] = {"promoted": "good", "refused": "bad", "unchanged": "plain"}
+_TONES: dict[str, Tone] = {"promoted": "good", "refused": "bad", "undecided": "warn", "unchanged": "plain"}
 _WORDS = {
     "promoted": "Promoted to champion.",
     "refused": "Registered, not promoted.",
+    "undecided": "Registered; the test rows cannot tell.",
     "unchanged": "Nothing new to promote.",
 }
 
@@ -47,10 +48,14 @@ def _table(body: dict[str, Any]) -> Markup:
     rows: list[list[Cell]] = []
     for row in body["candidates"]:
         word = badge_html("baseline") if row["baseline"] else Markup("")
-        rows.append([Markup("{} {}").format(row["name"], word), *(estimate_html(**row["metrics"][m]) for m in known)])
+        rows.append([Markup("{} {}").format(row["name"], word), *(_estimate(row["metrics"][m]) for m in known)])
     place = [row["name"] for row in body["candidates"]].index(body["winner"])
     caption = "Candidates against baselines on the test rows, with 95 % bootstrap intervals"
     return table_html(["Model", *(_TITLES[m] for m in known)], rows, caption=caption, emphasis=place)
+
+
+def _estimate(estimate: dict[str, float | None]) -> Markup:
+    return estimate_html(estimate["value"], estimate["low"], estimate["high"])
 
 
 def _short(estimate: dict[str, float | None]) -> str | None:

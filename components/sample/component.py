@@ -21,7 +21,7 @@ def sample(
 
     Args:
         prepared: The address of rows with a learning task.
-        sampled: The rows drawn, with the sampling design.
+        sampled: The rows drawn, with their weights and the sampling design.
         summary: The design, stratum by stratum.
         fraction: The part of the rows to draw, above 0 and at most 1.
         rows: How many rows to draw; 0 to go by the fraction.

@@ -15,16 +15,41 @@ from typing import Any
 import ibis
 import pandas as pd
 
+from components.common.column_names import free_name
 from components.common.errors import BadInput
 from components.common.hashing import order_bound, with_row_order
 
-ORDER = "_row_order"
-QUOTA = "_quota"
-BOUND = "_bound"
-RANK = "_rank"
-SIDE = "_of_stratum"
+PURPOSE = "sample"
 SIGMAS = 6
 MOST_STRATA = 10_000
+
+
+@dataclass(frozen=True)
+class _Names:
+    """Columns added while drawing, none of which the table has: place in the order, quota, bound, 1/p, rank."""
+
+    order: str
+    quota: str
+    bound: str
+    inverse: str
+    rank: str
+
+    @classmethod
+    def beside(cls, columns: Sequence[str]) -> "_Names":
+        return cls(*(free_name(wanted, columns) for wanted in ("_order", "_quota", "_bound", "_inverse", "_rank")))
+
+
+@dataclass(frozen=True)
+class Weighting:
+    """How the sample's rows get their weights.
+
+    Attributes:
+        column: The name of the weight column.
+        earlier: What the rows weigh already: the column that the table has, or one number for all.
+    """
+
+    column: str
+    earlier: str | Fraction = Fraction(1)
 
 
 @dataclass(frozen=True)
@@ -46,6 +71,11 @@ class Stratum:
         """The inclusion probability of each of its rows."""
         return self.sampled / self.rows
 
+    @property
+    def share(self) -> Fraction:
+        """The inclusion probability, exactly."""
+        return Fraction(self.sampled, self.rows)
+
 
 def count_strata(table: ibis.Table, strata: Sequence[str]) -> list[tuple[tuple[Any, ...], int]]:
     """The strata with their numbers of rows, in the order of their values, missing ones last.
@@ -61,11 +91,12 @@ def count_strata(table: ibis.Table, strata: Sequence[str]) -> list[tuple[tuple[A
             raise BadInput(f"parameter strata: column {name!r} is {kind}; use strings, integers or booleans")
     if not strata:
         return [((), int(table.count().execute()))]
-    counted = table.group_by(*strata).agg(**{QUOTA: lambda t: t.count()})
+    size = free_name("_rows", table.columns)
+    counted = table.group_by(*strata).agg(**{size: lambda t: t.count()})
     found = counted.limit(MOST_STRATA + 1).to_pyarrow().to_pylist()
     if len(found) > MOST_STRATA:
         raise BadInput(f"parameter strata={list(strata)} makes more than {MOST_STRATA} strata; use coarser columns")
-    groups = [(tuple(row[name] for name in strata), int(row[QUOTA])) for row in found]
+    groups = [(tuple(row[name] for name in strata), int(row[size])) for row in found]
     return sorted(groups, key=lambda group: [(value is None, value or 0) for value in group[0]])
 
 
@@ -75,6 +106,9 @@ def draw(
     strata: Sequence[str],
     plan: Sequence[Stratum],
     seed: int,
+    *,
+    purpose: str = PURPOSE,
+    weighting: Weighting | None = None,
     sigmas: int = SIGMAS,
 ) -> ibis.Table:
     """Draw the sample that a plan asks for.
@@ -85,63 +119,87 @@ def draw(
         strata: The stratum columns, in the order of the plan's values; none for a simple random sample.
         plan: Every stratum of the table with the rows to draw.
         seed: Any integer.
+        purpose: Names the order: a sample of a sample with the same seed needs another than the first.
+        weighting: Adds each row's weight, one over its inclusion probability times what it weighed before; None for no
+            such column.
         sigmas: Slack above the expected bound, in standard deviations. It changes the speed only.
 
     Returns:
-        The sampled rows with the table's columns, ordered by key.
+        The sampled rows with the table's columns (the weight last where it is new), ordered by key.
 
     Raises:
         BadInput: Two rows share a key, or one misses it, so that no order is defined.
     """
     if all(stratum.sampled == stratum.rows for stratum in plan):
-        return table.order_by(*key)
-    ordered = with_row_order(table, key, seed, ORDER)
+        return _weighted(table, table.columns, ibis.literal(1.0), weighting).order_by(*key)
+    names = _Names.beside([*table.columns, *([weighting.column] if weighting else [])])
+    ordered = with_row_order(table, key, seed, names.order, purpose)
     # A row without a key has no order; put first, it is among the candidates, where `_check_key` sees it.
-    ordered = ordered.mutate(**{ORDER: ordered[ORDER].fill_null(order_bound(ordered[ORDER], Fraction(0)))})
-    bounds = [None if s.sampled == s.rows else _bound(ordered, s, sigmas) for s in plan]
-    candidates = _below(ordered, strata, plan, bounds)
+    order = ordered[names.order]
+    ordered = ordered.mutate(**{names.order: order.fill_null(order_bound(order, Fraction(0)))})
+    bounds = [None if s.sampled == s.rows else _bound(ordered[names.order], s, sigmas) for s in plan]
+    candidates = _below(ordered, names, strata, plan, bounds)
     short = _short(candidates, strata, plan)
     if short:
         bounds = [None if i in short else bound for i, bound in enumerate(bounds)]
-        candidates = _below(ordered, strata, plan, bounds)
+        candidates = _below(ordered, names, strata, plan, bounds)
     _check_key(candidates, key)
-    place = ibis.row_number().over(group_by=list(strata), order_by=[ORDER, *key])
-    ranked = candidates.mutate(**{RANK: place})
-    return ranked.filter(ranked[RANK] < ranked[QUOTA]).select(table.columns).order_by(*key)
+    place = ibis.row_number().over(group_by=list(strata), order_by=[names.order, *key])
+    ranked = candidates.mutate(**{names.rank: place})
+    drawn = ranked.filter(ranked[names.rank] < ranked[names.quota])
+    return _weighted(drawn, table.columns, drawn[names.inverse], weighting).order_by(*key)
 
 
-def _bound(ordered: ibis.Table, stratum: Stratum, sigmas: int) -> int | str | None:
+def _weighted(rows: ibis.Table, columns: Sequence[str], inverse: ibis.Value, weighting: Weighting | None) -> ibis.Table:
+    """The rows with these columns, and with their weights where they are asked for."""
+    if weighting is None:
+        return rows.select(*columns)
+    earlier = weighting.earlier
+    weight = inverse * (rows[earlier] if isinstance(earlier, str) else float(earlier))
+    return rows.mutate(**{weighting.column: weight}).select(*dict.fromkeys((*columns, weighting.column)))
+
+
+def _bound(order: ibis.Column, stratum: Stratum, sigmas: int) -> int | str | None:
     """Where the stratum's last sampled row is expected in the order, with slack; None where every row may be needed."""
     slack = sigmas * isqrt(stratum.sampled) + sigmas**2
     share = Fraction(stratum.sampled + slack, stratum.rows)
-    return order_bound(ordered[ORDER], share) if 0 <= share < 1 else None
+    return order_bound(order, share) if 0 <= share < 1 else None
 
 
 def _below(
     ordered: ibis.Table,
+    names: _Names,
     strata: Sequence[str],
     plan: Sequence[Stratum],
     bounds: Sequence[int | str | None],
 ) -> ibis.Table:
     """The rows below their stratum's bound, held by the engine, each with its stratum's quota."""
-    limits = _limits(ordered, strata, plan, bounds)
+    limits, sides = _limits(ordered, names, strata, plan, bounds)
     # Ibis gives Spark a table held in memory when it runs a query, but forgets to when it caches one.
     ordered.get_backend().to_pyarrow(limits.limit(0))
     if strata:
-        ordered = ordered.inner_join(limits, [ordered[name].identical_to(limits[f"{name}{SIDE}"]) for name in strata])
+        of_stratum = [ordered[name].identical_to(limits[side]) for name, side in zip(strata, sides, strict=True)]
+        ordered = ordered.inner_join(limits, of_stratum)
     else:
         ordered = ordered.cross_join(limits)
-    return ordered.filter(ordered[BOUND].isnull() | (ordered[ORDER] < ordered[BOUND])).cache()
+    return ordered.filter(ordered[names.bound].isnull() | (ordered[names.order] < ordered[names.bound])).cache()
 
 
 def _limits(
-    ordered: ibis.Table, strata: Sequence[str], plan: Sequence[Stratum], bounds: Sequence[int | str | None]
-) -> ibis.Table:
-    names = [*(f"{name}{SIDE}" for name in strata), QUOTA, BOUND]
-    kinds = [*(ordered[name].type() for name in strata), "int64", ordered[ORDER].type()]
-    rows = [[*stratum.values, stratum.sampled, bound] for stratum, bound in zip(plan, bounds, strict=True)]
+    ordered: ibis.Table,
+    names: _Names,
+    strata: Sequence[str],
+    plan: Sequence[Stratum],
+    bounds: Sequence[int | str | None],
+) -> tuple[ibis.Table, list[str]]:
+    """Every stratum with quota, bound and one over its inclusion probability; and its stratum columns' names."""
+    sides = [free_name(f"_stratum_{place}", ordered.columns) for place, _ in enumerate(strata)]
+    kinds = [*(ordered[name].type() for name in strata), "int64", ordered[names.order].type(), "float64"]
+    rows = [[*s.values, s.sampled, bound, s.rows / s.sampled] for s, bound in zip(plan, bounds, strict=True)]
+    columns = [*sides, names.quota, names.bound, names.inverse]
     # `object` keeps a missing integer from turning the column into floats.
-    return ibis.memtable(pd.DataFrame(rows, columns=names, dtype=object), schema=dict(zip(names, kinds, strict=True)))
+    frame = pd.DataFrame(rows, columns=columns, dtype=object)
+    return ibis.memtable(frame, schema=dict(zip(columns, kinds, strict=True))), sides
 
 
 def _short(candidates: ibis.Table, strata: Sequence[str], plan: Sequence[Stratum]) -> set[int]:

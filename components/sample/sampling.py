@@ -2,19 +2,24 @@
 
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import ibis
 
 from components.common.bundles import Bundle
+from components.common.column_names import free_name
 from components.common.datasets import labelled_rows, read_dataset, write_dataset
 from components.common.engines import duckdb_engine
 from components.common.errors import BadInput
+from components.common.populations import Population, population_of
 from components.common.steps import default_store, producer, progress
-from components.common.tasks import task_of
+from components.common.tasks import Task, task_of
 from components.sample.allocation import allocate, check_allocation
-from components.sample.drawing import Stratum, count_strata, draw
+from components.sample.drawing import PURPOSE, Stratum, Weighting, count_strata, draw
+from components.sample.summaries import summarize
 
 
 def run(
@@ -32,7 +37,8 @@ def run(
         summary: Where to write the account in Markdown.
 
     Returns:
-        A dataset with the table `rows`, ordered by key. Its design has every stratum's inclusion probability.
+        A dataset with the table `rows`, ordered by key. Its design has every stratum's inclusion probability; unless
+        they are all equal, its rows have a weight, and its task names that column.
 
     Raises:
         BadInput: A parameter is out of range or names a missing column, or keys repeat.
@@ -43,18 +49,23 @@ def run(
         engine = duckdb_engine(Path(scratch))
         with read_dataset(uri, engine) as (parent, tables):
             task = task_of(parent)
+            before = population_of(parent)
             labelled = labelled_rows(uri, tables)
             plan = plan_sample(labelled, strata, fraction, rows, allocation)
+            weighting = weigh(labelled, task, before, plan)
+            after = replace(before, drawn=sum(stratum.sampled for stratum in plan), draws=before.draws + 1)
+            weighted = replace(task, weight=weighting.column if weighting else None)
             parameters = {"fraction": fraction, "rows": rows, "strata": list(strata), "allocation": allocation}
+            drawn = draw(labelled, task.key, strata, plan, seed, purpose=purpose(after.draws), weighting=weighting)
             bundle = write_dataset(
                 default_store(),
-                {"rows": draw(labelled, task.key, strata, plan, seed)},
+                {"rows": drawn},
                 producer("sample", parameters | {"seed": seed}),
                 parents=(parent.id,),
-                design=_design(plan, task.key, strata, allocation, seed),
-                details=parent.manifest.details,
+                design=_design(plan, weighted, strata, allocation, seed, after),
+                details={**parent.manifest.details, **weighted.details(), **after.details()},
             )
-    summary.write_text(_summarize(bundle), encoding="utf-8")
+    summary.write_text(summarize(bundle), encoding="utf-8")
     progress(f"{bundle.rows:,} of {parent.rows:,} rows in {len(plan)} strata")
     return bundle
 
@@ -86,32 +97,53 @@ def plan_sample(table: ibis.Table, strata: Sequence[str], fraction: float, rows:
     return [Stratum(values, size, n) for (values, size), n in zip(groups, drawn, strict=True)]
 
 
+def purpose(draws: int) -> str:
+    """The name of the row order of the sample that makes so many draws in a row.
+
+    A sample of a sample needs an order of its own: in the first one's, its rows are the first of their strata.
+    """
+    return PURPOSE if draws == 1 else f"{PURPOSE} {draws}"
+
+
+def weigh(table: ibis.Table, task: Task, before: Population, plan: Sequence[Stratum]) -> Weighting | None:
+    """How the drawn rows are weighted: by one over the product of their inclusion probabilities (Horvitz & Thompson).
+
+    Args:
+        table: What is sampled.
+        task: Its task; it names the weights that the rows have from an earlier draw.
+        before: The population that the table's rows stand for.
+        plan: Every stratum with the rows to draw.
+
+    Returns:
+        None where all rows weigh the same, so that they need no weight: each stands for rows / drawn of the whole.
+
+    Raises:
+        BadInput: The rows miss the weights of the earlier draw.
+    """
+    if task.weight is not None:
+        if task.weight not in table.columns:
+            raise BadInput(f"the rows have no weight column {task.weight!r}, which their task names; run sample again")
+        return Weighting(task.weight, task.weight)
+    if len({stratum.share for stratum in plan}) == 1:
+        return None
+    return Weighting(free_name("weight", table.columns), Fraction(before.rows, before.drawn))
+
+
 def _design(
-    plan: Sequence[Stratum], key: Sequence[str], strata: Sequence[str], allocation: str, seed: int
+    plan: Sequence[Stratum], task: Task, strata: Sequence[str], allocation: str, seed: int, after: Population
 ) -> dict[str, Any]:
     return {
         "strategy": "stratified" if strata else "simple",
         "seed": seed,
-        "key": list(key),
+        "key": list(task.key),
         "strata": list(strata),
         "allocation": allocation,
         "rows": sum(stratum.rows for stratum in plan),
-        "sampled": sum(stratum.sampled for stratum in plan),
+        "sampled": after.drawn,
+        "draw": after.draws,
+        "population": {"dataset": after.dataset, "rows": after.rows},
+        "weight": task.weight,
         "groups": [
             {"values": list(s.values), "rows": s.rows, "sampled": s.sampled, "probability": s.probability} for s in plan
         ],
     }
-
-
-def _summarize(bundle: Bundle) -> str:
-    design = bundle.manifest.design
-    lines = [f"# {design['sampled']:,} of {design['rows']:,} rows", ""]
-    lines += [f"{design['strategy'].capitalize()} random sample, seed {design['seed']}, dataset `{bundle.id[:12]}`."]
-    if design["strata"]:
-        lines += [f"Allocation {design['allocation']}; every stratum keeps at least one row.", ""]
-        lines += [f"| {' | '.join(design['strata'])} | rows | drawn | probability |"]
-        lines += ["| --- " * len(design["strata"]) + "| ---: | ---: | ---: |"]
-        for group in design["groups"]:
-            values = " | ".join("missing" if value is None else str(value) for value in group["values"])
-            lines += [f"| {values} | {group['rows']:,} | {group['sampled']:,} | {group['probability']:.4f} |"]
-    return "\n".join(lines) + "\n"

@@ -2,19 +2,18 @@
 
 from bisect import bisect_left
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from fractions import Fraction
 from itertools import accumulate
 
 import ibis
 
+from components.common.column_names import free_name
 from components.common.errors import BadInput
 from components.common.hashing import with_row_order
+from components.split.local_days import before, check_time, rows_by_day, stamps, zone_named
 
 PARTS = ("train", "validation", "test")
-PART = "_part"
-ORDER = "_row_order"
-DAY_SECONDS = 86_400
+PURPOSE = "split"
 
 
 def check_shares(shares: Sequence[float]) -> tuple[Fraction, ...]:
@@ -34,38 +33,44 @@ def check_shares(shares: Sequence[float]) -> tuple[Fraction, ...]:
     return tuple(exact)
 
 
-def by_time(table: ibis.Table, time: str, shares: Sequence[Fraction]) -> tuple[ibis.Table, list[str]]:
-    """Cut the rows at midnights UTC, so that the parts follow each other in time.
+def by_time(
+    table: ibis.Table, time: str, zone: str, shares: Sequence[Fraction], part: str
+) -> tuple[ibis.Table, list[str]]:
+    """Cut the rows at local midnights, so that the parts follow each other in time and share no day.
 
     Each cut is the midnight that comes nearest to the share wanted and leaves each part a day at least.
 
     Args:
         table: Rows.
-        time: Their timestamp column.
+        time: Their column with timestamps (without a zone they are UTC) or dates.
+        zone: Whose midnights, e.g. `America/New_York`; days on which clocks change have 23 or 25 hours there.
         shares: Of train, validation and test.
+        part: The new column, with the name of each row's part.
 
     Returns:
-        The table with the column PART, and the two cuts, ISO 8601: the first moment of validation, and of test.
+        The table with the new column, and the two cuts, ISO 8601 with the zone's offset: the first moment of
+        validation, and of test.
 
     Raises:
-        BadInput: A row has no time, or the rows span less than three days.
+        BadInput: A row has no time, the column is no time, the zone is unknown, or the rows span less than three days.
     """
-    day = (table[time].epoch_seconds() / DAY_SECONDS).floor().cast("int64")
-    counted = table.group_by(day=day).agg(n=table.count()).order_by("day").to_pyarrow().to_pylist()
-    if any(row["day"] is None for row in counted):
-        raise BadInput(f"column {time!r} is missing in some rows; a split by time needs it in all")
+    place = zone_named(zone)
+    check_time(table, time)
+    counted = rows_by_day(table, time, place)
     if len(counted) < len(PARTS):
         raise BadInput(
             f"the rows lie on {len(counted)} days of {time!r}, too few for a split by time; use strategy 'stratified'"
         )
-    cuts = [counted[i]["day"] for i in _cuts([row["n"] for row in counted], shares)]
-    part = ibis.cases((day < cuts[0], PARTS[0]), (day < cuts[1], PARTS[1]), else_=PARTS[2])
-    stamps = [datetime.fromtimestamp(cut * DAY_SECONDS, UTC).isoformat() for cut in cuts]
-    return table.mutate(**{PART: part}), stamps
+    days = [counted[i][0] for i in _cuts([rows for _, rows in counted], shares)]
+    below = [before(table, time, day, place) for day in days]
+    value = ibis.cases((below[0], PARTS[0]), (below[1], PARTS[1]), else_=PARTS[2])
+    return table.mutate(**{part: value}), stamps(days, place)
 
 
-def at_random(table: ibis.Table, key: Sequence[str], label: str, shares: Sequence[Fraction], seed: int) -> ibis.Table:
-    """Divide the rows of each class by their place in the seeded random order.
+def at_random(
+    table: ibis.Table, key: Sequence[str], label: str, shares: Sequence[Fraction], seed: int, part: str
+) -> ibis.Table:
+    """Divide the rows of each class by their place in a seeded random order of their own.
 
     Args:
         table: Rows.
@@ -73,19 +78,20 @@ def at_random(table: ibis.Table, key: Sequence[str], label: str, shares: Sequenc
         label: The class; each is divided for itself, to the nearest row.
         shares: Of train, validation and test.
         seed: Any integer.
+        part: The new column, with the name of each row's part.
 
     Returns:
-        The table with the column PART.
+        The table with the new column.
     """
-    ordered = with_row_order(table, key, seed, ORDER)
-    group = ibis.window(group_by=label)
-    rank = ibis.row_number().over(ibis.window(group_by=label, order_by=[ORDER, *key]))
-    places = ordered.mutate(_rank=rank, _rows=ordered.count().over(group))
+    order, rank, size = (free_name(wanted, [*table.columns, part]) for wanted in ("_order", "_rank", "_rows"))
+    ordered = with_row_order(table, key, seed, order, PURPOSE)
+    place = ibis.row_number().over(ibis.window(group_by=label, order_by=[order, *key]))
+    places = ordered.mutate(**{rank: place, size: ordered.count().over(ibis.window(group_by=label))})
     # The middle of a row's place, (rank + 1/2) / rows, against the cumulative share: in integers, without rounding.
-    middle = 2 * places["_rank"] + 1
-    below = [middle * share.denominator < places["_rows"] * (2 * share.numerator) for share in accumulate(shares[:-1])]
-    part = ibis.cases((below[0], PARTS[0]), (below[1], PARTS[1]), else_=PARTS[2])
-    return places.mutate(**{PART: part}).drop(ORDER, "_rank", "_rows")
+    middle = 2 * places[rank] + 1
+    below = [middle * share.denominator < places[size] * (2 * share.numerator) for share in accumulate(shares[:-1])]
+    value = ibis.cases((below[0], PARTS[0]), (below[1], PARTS[1]), else_=PARTS[2])
+    return places.mutate(**{part: value}).drop(order, rank, size)
 
 
 def _cuts(counts: Sequence[int], shares: Sequence[Fraction]) -> list[int]:

@@ -1,19 +1,25 @@
 """The step split: rows to train on, to validate on and to test on, with the design on record."""
 
+import math
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import ibis
 
 from components.common.bundles import Bundle
+from components.common.column_names import free_name
 from components.common.datasets import labelled_rows, read_dataset, write_dataset
 from components.common.engines import duckdb_engine
 from components.common.errors import BadInput
+from components.common.populations import population_of
 from components.common.steps import default_store, producer, progress
 from components.common.tasks import Task, task_of
-from components.split.partition import PART, PARTS, at_random, by_time, check_shares
+from components.split.overlap import find_overlap
+from components.split.partition import PARTS, at_random, by_time, check_shares
+from components.split.summaries import summarize
 
 STRATEGIES = ("time", "stratified")
 
@@ -32,7 +38,7 @@ def run(uri: str, *, strategy: str, shares: Sequence[float], seed: int, summary:
         A dataset with the tables train, validation and test, each ordered by key.
 
     Raises:
-        BadInput: A parameter is wrong, or a part would lack a class.
+        BadInput: A parameter is wrong, a part would lack a class, or most test rows would be copies of training rows.
     """
     exact = check_shares(shares)
     if strategy not in STRATEGIES:
@@ -41,66 +47,84 @@ def run(uri: str, *, strategy: str, shares: Sequence[float], seed: int, summary:
         engine = duckdb_engine(Path(scratch))
         with read_dataset(uri, engine) as (parent, tables):
             task = task_of(parent)
+            population_of(parent)  # refuses a sample whose rows have no weights
             labelled = labelled_rows(uri, tables)
-            if strategy == "time" and not task.time:
-                raise BadInput("parameter strategy='time': the rows have no time; use strategy 'stratified'")
-            boundaries: list[str] = []
-            if strategy == "time" and task.time:
-                assigned, boundaries = by_time(labelled, task.time, exact)
-            else:
-                assigned = at_random(labelled, task.key, task.label, exact, seed)
+            part = free_name("_part", labelled.columns)
+            assigned, way = _assign(labelled, task, strategy, exact, seed, part)
             assigned = assigned.cache()
-            parts = _describe(assigned, task)
-            design: dict[str, Any] = {"strategy": strategy, "shares": [float(share) for share in exact], "parts": parts}
-            design |= {"boundaries": boundaries} if boundaries else {"seed": seed, "strata": [task.label]}
+            parts = _describe(assigned, task, part)
+            overlap = find_overlap(assigned, task, part) if strategy == "stratified" else None
             bundle = write_dataset(
                 default_store(),
-                {p: assigned.filter(assigned[PART] == p).drop(PART).order_by(*task.key) for p in PARTS},
+                {p: assigned.filter(assigned[part] == p).drop(part).order_by(*task.key) for p in PARTS},
                 producer("split", {"strategy": strategy, "shares": list(shares), "seed": seed}),
                 parents=(parent.id,),
-                design=design,
-                details=parent.manifest.details,
+                design={"strategy": strategy, "shares": [float(share) for share in exact], "parts": parts, **way},
+                details={**parent.manifest.details, **(overlap.details() if overlap else {})},
             )
-    summary.write_text(_summarize(bundle, task), encoding="utf-8")
-    progress(", ".join(f"{part} {body['rows']:,}" for part, body in parts.items()) + " rows")
+    summary.write_text(summarize(bundle, task), encoding="utf-8")
+    progress(", ".join(f"{name} {body['rows']:,}" for name, body in parts.items()) + " rows")
+    for warning in overlap.warnings if overlap else ():
+        progress(f"warning: {warning}")
     return bundle
 
 
-def _describe(assigned: ibis.Table, task: Task) -> dict[str, dict[str, Any]]:
-    """Rows, share and label shares of each part.
+def _assign(
+    rows: ibis.Table, task: Task, strategy: str, shares: Sequence[Fraction], seed: int, part: str
+) -> tuple[ibis.Table, dict[str, Any]]:
+    """The rows with their part, and how it was decided, for the design.
+
+    Raises:
+        BadInput: The rows have no time to go by, or one that cannot be cut.
+    """
+    if strategy == "stratified":
+        return at_random(rows, task.key, task.label, shares, seed, part), {"seed": seed, "strata": [task.label]}
+    if not task.time:
+        raise BadInput("parameter strategy='time': the rows have no time; use strategy 'stratified'")
+    assigned, boundaries = by_time(rows, task.time, task.timezone, shares, part)
+    return assigned, {"boundaries": boundaries, "timezone": task.timezone}
+
+
+def _describe(assigned: ibis.Table, task: Task, part: str) -> dict[str, dict[str, Any]]:
+    """Rows, share and label shares of each part, those of the population too where rows weigh differently.
 
     Raises:
         BadInput: A part lacks a class.
     """
-    counted = assigned.group_by(PART, task.label).agg(n=assigned.count()).to_pyarrow().to_pylist()
-    found = {(row[PART], row[task.label]): int(row["n"]) for row in counted}
-    total = sum(found.values())
+    counts, weights = _count(assigned, task, part)
+    total = sum(counts.values())
     parts: dict[str, dict[str, Any]] = {}
-    for part in PARTS:
-        counts = {name: found.get((part, code), 0) for code, name in enumerate(task.classes)}
-        for name, n in counts.items():
+    for name in PARTS:
+        label = {value: counts.get((name, code), 0) for code, value in enumerate(task.classes)}
+        for value, n in label.items():
             if not n:
                 raise BadInput(
-                    f"part {part!r} would hold no row of class {name!r} of label {task.label!r}; "
+                    f"part {name!r} would hold no row of class {value!r} of label {task.label!r}; "
                     "use more rows, other shares, or strategy 'stratified'"
                 )
-        rows = sum(counts.values())
-        parts[part] = {"rows": rows, "share": rows / total, "label": {name: n / rows for name, n in counts.items()}}
+        rows = sum(label.values())
+        parts[name] = {"rows": rows, "share": rows / total, "label": {value: n / rows for value, n in label.items()}}
+        if task.weight is not None:
+            weighed = {value: weights[name, code] for code, value in enumerate(task.classes)}
+            parts[name]["weighted_label"] = {value: w / math.fsum(weighed.values()) for value, w in weighed.items()}
     return parts
 
 
-def _summarize(bundle: Bundle, task: Task) -> str:
-    design = bundle.manifest.design
-    way = (
-        f"Cut at {' and '.join(design['boundaries'])}"
-        if "boundaries" in design
-        else f"At random, seed {design['seed']}"
-    )
-    lines = [f"# {bundle.rows:,} rows in three parts", "", f"{way}; dataset `{bundle.id[:12]}`.", ""]
-    lines += [f"| part | rows | share | {' | '.join(task.classes)} |"]
-    lines += ["| --- | ---: | ---: |" + " ---: |" * len(task.classes)]
-    for name in PARTS:
-        part = design["parts"][name]
-        shares = " | ".join(f"{part['label'][value]:.1%}" for value in task.classes)
-        lines += [f"| {name} | {part['rows']:,} | {part['share']:.1%} | {shares} |"]
-    return "\n".join(lines) + "\n"
+def _count(assigned: ibis.Table, task: Task, part: str) -> tuple[dict[tuple[str, int], int], Mapping[Any, float]]:
+    """Rows, and the sum of their weights, by part and class code.
+
+    Raises:
+        BadInput: The rows miss the weight column that their task names.
+    """
+    if task.weight is not None and task.weight not in assigned.columns:
+        raise BadInput(f"the rows have no weight column {task.weight!r}, which their task names; run sample again")
+    count = free_name("_n", assigned.columns)
+    # By weight, of which a sample has few: `fsum` then adds exactly, and the order of rows and threads does not matter.
+    groups = [part, task.label, *([task.weight] if task.weight else [])]
+    rows: dict[tuple[str, int], int] = {}
+    terms: dict[tuple[str, int], list[float]] = {}
+    for row in assigned.group_by(*groups).agg(**{count: lambda t: t.count()}).to_pyarrow().to_pylist():
+        place = (row[part], row[task.label])
+        rows[place] = rows.get(place, 0) + int(row[count])
+        terms.setdefault(place, []).append(row[count] * (row[task.weight] if task.weight else 1.0))
+    return rows, {place: math.fsum(found) for place, found in terms.items()}

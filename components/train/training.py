@@ -11,6 +11,8 @@ from typing import Any
 
 from components.common.bundles import Bundle, publish
 from components.common.errors import BadInput
+from components.common.learned_inputs import learn_inputs, row_wise_features
+from components.common.model_inputs import write_inputs
 from components.common.models import save_model
 from components.common.steps import default_store, producer, progress
 from components.train.catalogue import Candidate, choose
@@ -87,8 +89,11 @@ def _train(candidates: list[Candidate], parts: Parts, settings: Settings) -> tup
 def _publish(trained: list[Trained], left_out: list[str], parts: Parts, settings: Settings, source: Bundle) -> Bundle:
     with tempfile.TemporaryDirectory(prefix="sluice-") as name:
         folder = Path(name)
+        row_wise = row_wise_features(default_store(), source, parts.task)
+        inputs = learn_inputs(parts.train.rows, parts.task, row_wise)
         for entry in trained:
             save_model(folder / entry.candidate.name, entry.fitted.model, parts.task, entry.threshold)
+            write_inputs(folder / entry.candidate.name, inputs)
         record = training_record(trained, left_out, settings)
         (folder / TRAINING).write_text(json.dumps(record, indent=1, sort_keys=True, allow_nan=False))
         details = {

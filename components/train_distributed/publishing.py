@@ -7,6 +7,8 @@ from pathlib import Path
 
 from components.common.bundles import Bundle, publish
 from components.common.errors import SluiceError
+from components.common.learned_inputs import learn_inputs, row_wise_features
+from components.common.model_inputs import write_inputs
 from components.common.models import save_model
 from components.common.steps import producer, progress, read_message
 from components.common.stores import Store
@@ -42,8 +44,11 @@ def publish_models(store: Store, job: Job, source: Bundle, parts: Parts, fitted:
     trained.append(with_threshold(network_for(parts.task), fitted, parts))
     with tempfile.TemporaryDirectory(prefix="sluice-") as name:
         folder = Path(name)
+        row_wise = row_wise_features(store, source, parts.task)
+        inputs = learn_inputs(parts.train.rows, parts.task, row_wise)
         for entry in trained:
             save_model(folder / entry.candidate.name, entry.fitted.model, parts.task, entry.threshold)
+            write_inputs(folder / entry.candidate.name, inputs)
         record = {"candidates": [candidate_record(entry, "epochs") for entry in trained], "seed": job.learning.seed}
         (folder / TRAINING).write_text(json.dumps(record, indent=1, sort_keys=True, allow_nan=False))
         details = {

@@ -1,4 +1,4 @@
-"""The checks: schema, missing values, ranges, allowed values, repeated keys, freshness, references."""
+"""The checks: schema, missing values, ranges, allowed values, repeated keys, freshness, references, availability."""
 
 from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime, time
@@ -9,6 +9,7 @@ import ibis
 from components.common.contracts import Contract, TableContract
 from components.common.errors import BadInput
 from components.validate.findings import Finding, Severity, count_of
+from components.validate.hindsight import contradictions, too_late
 from components.validate.profiles import Profile, breaks, fits
 
 _DAY = 86_400.0  # seconds
@@ -52,6 +53,8 @@ def check(
         found += _repeated(name, table, stated, counted)
         found += _age(name, stated, counted, as_of)
         found += _references(name, tables, stated, counted)
+        found += too_late(name, table, stated, counted)
+    found += contradictions(tables, contract, profiles)
     return sorted(found, key=lambda finding: finding.severity)
 
 

@@ -13,7 +13,8 @@ class Finding:
     Attributes:
         table: The table.
         column: The column, or the key's columns joined by a comma.
-        check: `schema`, `nulls`, `range`, `values`, `duplicates`, `freshness` or `references`.
+        check: `schema`, `nulls`, `range`, `values`, `duplicates`, `freshness`, `references`, `known_after` or
+            `availability`.
         severity: `error` closes the gate; `warning` is within the contract's tolerance, or worth knowing.
         rows: Rows concerned.
         share: The same as a share of the table's rows, 0 to 1.

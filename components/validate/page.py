@@ -6,7 +6,7 @@ from datetime import date
 import ibis
 from markupsafe import Markup
 
-from components.common.contracts import Contract, TableContract
+from components.common.contracts import Column, Contract, TableContract
 from components.common.pages import (
     Section,
     badge_html,
@@ -94,7 +94,7 @@ def _table(table: ibis.Table, name: str, stated: TableContract, counted: Profile
     for column, found in counted.columns.items():
         said = stated.columns[column]
         broken = f"{found.broken:,}" if said.range or said.values or found.broken else None
-        known, missing = said.availability.name.lower(), f"{found.nulls / counted.rows:.1%}" if found.nulls else None
+        known, missing = _known(said), f"{found.nulls / counted.rows:.1%}" if found.nulls else None
         ends = [_shown(found.least), _shown(found.greatest)]
         cells = [column, said.type, known, missing, cells_of.get(column), *ends, broken]
         rows.append([*cells, said.unit or None, said.description])
@@ -102,6 +102,11 @@ def _table(table: ibis.Table, name: str, stated: TableContract, counted: Profile
     age = f", newest {newest:%Y-%m-%d %H:%M}" if newest and as_of else ""
     title = f"{name}: {counted.rows:,} rows, {len(rows)} columns{age}"
     return details_html(title, table_html(_HEADERS, rows, "lllrlrrrll"))
+
+
+def _known(said: Column) -> str:
+    wait = "" if said.known_after_hours is None else f", {said.known_after_hours:g} h after"
+    return f"{said.availability.name.lower()}{wait}"
 
 
 def _shown(value: object) -> str | None:

@@ -7,11 +7,18 @@ from rich.console import Console
 from rich.markup import escape
 from rich.tree import Tree
 
+from components.common.code_state import short_commit
 from components.common.promotions import Promotion
 from components.common.provenance import Origin, Source
 from sluice.lineage import Lineage
 
-_SIGNS = {"promoted": "[green]✓ promoted[/]", "refused": "[red]✗ refused[/]", "unchanged": "[yellow]= unchanged[/]"}
+_SIGNS = {
+    "promoted": "[green]✓ promoted[/]",
+    "refused": "[red]✗ refused[/]",
+    "undecided": "[yellow]? undecided[/]",
+    "unchanged": "[yellow]= unchanged[/]",
+}
+_CHECKS = {"passed": "[green]✓[/]", "failed": "[red]✗[/]", "undecided": "[yellow]?[/]", "not judged": "[dim]–[/]"}
 _MOST_GROUPS = 6
 
 
@@ -37,6 +44,7 @@ def show(lineage: Lineage, console: Console) -> None:
     code = tree.add("Code and run")
     for name, value in (
         ("commit", model.commit),
+        ("changes", model.changes),
         ("environment", model.environment),
         ("pipeline run", "/".join(filter(None, (model.pipeline, model.run)))),
         ("MLflow run", model.mlflow_run),
@@ -56,8 +64,8 @@ def _decisions(tree: Tree, records: Iterable[Promotion]) -> None:
         node = tree.add(f"{_SIGNS[record.decision]} {record.when} [dim]{escape(by)}[/]")
         node.add(escape(record.reason))
         for check in record.evidence.get("checks", ()):
-            sign = "[green]✓[/]" if check["passed"] else "[red]✗[/]"
-            node.add(f"{sign} {escape(check['name'])}: {escape(check['message'])}")
+            status = check.get("status") or ("passed" if check["passed"] else "failed")
+            node.add(f"{_CHECKS[status]} {escape(check['name'])}: {escape(check['message'])}")
 
 
 def _origin(tree: Tree, entry: Origin) -> None:
@@ -70,7 +78,8 @@ def _origin(tree: Tree, entry: Origin) -> None:
         _line(node, table, _files(sources))
     _line(node, "parameters", _pairs(entry.parameters))
     _line(node, "design", _pairs(_short(entry.design)))
-    _line(node, "made", " ".join(filter(None, (entry.created, entry.run, f"commit {entry.commit[:12]}"))))
+    code = f"commit {short_commit(entry.commit)}" + (f" changes {entry.changes[:12]}" if entry.changes else "")
+    _line(node, "made", " ".join(filter(None, (entry.created, entry.run, code))))
 
 
 def _files(sources: list[Source]) -> str:

@@ -14,7 +14,7 @@ from sluice.local_run import RunResult
 
 SHOWN_METRICS = {"log_loss": "log loss ↓", "roc_auc": "ROC AUC ↑", "accuracy": "accuracy ↑"}
 MOST_METRICS = 2  # with their intervals, that is what a terminal of 80 columns holds
-_DECISIONS = {"promoted": "green", "unchanged": "cyan", "refused": "yellow"}
+_DECISIONS = {"promoted": "green", "unchanged": "cyan", "refused": "yellow", "undecided": "yellow"}
 
 
 def body(result: RunResult) -> dict[str, Any]:

@@ -108,13 +108,35 @@ def test_the_plugin_has_what_kfp_s_mlflow_plugin_reads_in_drivers() -> None:
     assert "MLFLOW_TRACKING_PASSWORD" not in {each["name"] for each in agent_container("hermetic")["env"]}
 
 
+def changes(objects: tuple[Manifest, ...]) -> list[str]:
+    """The expressions of the policy that changes KFP's workflows as they are made."""
+    policies = [item for item in objects if item["kind"] == "MutatingAdmissionPolicy"]
+    for policy in policies:
+        assert policy["spec"]["failurePolicy"] == "Ignore", "without the policy drivers are pods, and runs go on"
+        selected = policy["spec"]["matchConstraints"]["namespaceSelector"]["matchLabels"]
+        assert selected == {"kubernetes.io/metadata.name": "sluice"}
+    return [each["jsonPatch"]["expression"] for policy in policies for each in policy["spec"]["mutations"]]
+
+
 def test_drivers_stay_pods_unless_asked() -> None:
-    assert not [item for item in manifests() if "Admission" in item["kind"]]
-    for item in case("agent"):
-        if item["kind"] == "MutatingAdmissionPolicy":
-            assert item["spec"]["failurePolicy"] == "Ignore", "without the policy drivers are pods, and runs go on"
-            selected = item["spec"]["matchConstraints"]["namespaceSelector"]["matchLabels"]
-            assert selected == {"kubernetes.io/metadata.name": "sluice"}
+    assert not [each for each in changes(manifests()) if '"plugin"' in each]
+    assert not [item for item in manifests(settings=("steps.retries=0",)) if "Admission" in item["kind"]]
+    assert [each for each in changes(case("agent")) if '"plugin"' in each]
+
+
+def test_a_step_is_run_again_for_a_service_that_is_away_and_for_nothing_else() -> None:
+    """Argo's expression, as Go's and Python's regular expressions both read it; on kind it is seen to work."""
+    for name in ("agent", "kind", "hermetic"):
+        (change,) = [each for each in changes(case(name)) if "/retryStrategy" in each]
+        pattern = re.search(r"lastRetry\.message matches '([^']+)'", change)
+        assert pattern
+        lost = "failed to publish results to ML Metadata: rpc error: code = Unavailable desc = connection error"
+        assert re.search(pattern[1], f"Error (exit code 1): {lost}")
+        for other in ("Error (exit code 1)", "OOMKilled (exit code 137)", "rpc error: code = InvalidArgument desc = x"):
+            assert not re.search(pattern[1], other)
+        assert '"limit": dyn("4")' in change
+    # or Argo never sees the launcher's words
+    assert controller_config(manifests())["mainContainer"]["terminationMessagePolicy"] == "FallbackToLogsOnError"
 
 
 def test_agents_find_the_tokens_that_argo_mounts() -> None:

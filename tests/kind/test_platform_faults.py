@@ -3,9 +3,11 @@
 Every outage is made by Kubernetes own means: a Deployment scaled to nothing, a node restarted, the release uninstalled.
 """
 
+import json
 import subprocess
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -61,16 +63,31 @@ def kept(store: Store, mlflow_client: Any, cluster: Cluster) -> dict[str, Any]:
     }
 
 
-def test_a_run_outlives_its_agent_and_an_object_store_that_is_down_for_a_minute(cluster: Cluster) -> None:
+def last_a_minute(cluster: Cluster) -> None:
+    end = time.monotonic() + OUTAGE_SECONDS
+    cluster.until(lambda: time.monotonic() >= end, OUTAGE_SECONDS + 10, "the outage to have lasted a minute")
+
+
+def test_a_run_outlives_its_agent_and_a_minute_without_object_store_and_without_database(cluster: Cluster) -> None:
+    """And whoever follows it sees it succeed, though the way to the object store led to a pod that is gone."""
     run = cluster.submit("lake_to_model", QUICK, options=("--fresh",))
-    begun(cluster, run)
-    agents = ("pods", "--selector", f"pipeline/runid={run},workflows.argoproj.io/component=agent")
-    assert "deleted" in cluster.kubectl("delete", *agents, "--wait=false")
-    with outage(cluster, "minio"):
-        end = time.monotonic() + OUTAGE_SECONDS
-        cluster.until(lambda: time.monotonic() >= end, OUTAGE_SECONDS + 10, "the outage to have lasted a minute")
-        assert cluster.state(run) == "RUNNING", cluster.tasks(run)
-    assert cluster.wait(run, RUN_SECONDS) == "SUCCEEDED", cluster.tasks(run)
+    other = cluster.submit("lake_to_model", QUICK, options=("--fresh",))
+    with ThreadPoolExecutor(1) as pool:
+        followed = pool.submit(cluster.sluice, "follow", run, "lake_to_model", check=False, timeout=RUN_SECONDS)
+        begun(cluster, run)
+        agents = ("pods", "--selector", f"pipeline/runid={run},workflows.argoproj.io/component=agent")
+        assert "deleted" in cluster.kubectl("delete", *agents, "--wait=false")
+        with outage(cluster, "minio"):
+            cluster.sluice("cancel", other)  # takes KFP alone
+            last_a_minute(cluster)
+            assert cluster.state(run) == "RUNNING", cluster.tasks(run)
+        with outage(cluster, "mysql"):
+            last_a_minute(cluster)
+        cluster.until(lambda: answers(cluster), BACK_SECONDS, "KFP's API to answer")
+        assert cluster.wait(run, RUN_SECONDS) == "SUCCEEDED", cluster.tasks(run)
+        done = followed.result(RUN_SECONDS)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert cluster.wait(other, RUN_SECONDS) == "CANCELED"
 
 
 def test_without_mlflow_a_run_ends_with_the_reason_and_registers_nothing(
@@ -96,6 +113,12 @@ def test_without_postgresql_mlflow_is_not_ready_and_comes_back_with_its_data(
     before = kept(store, mlflow_client, cluster)
     with outage(cluster, "postgresql"):
         cluster.until(lambda: "mlflow 0/1" in cluster.unready(), 90, "MLflow to say that it cannot serve")
+        doctor = cluster.sluice("doctor", "--cluster", "--json", check=False)
+        assert doctor.returncode == 1
+        found = [(each["name"], each["level"], each["message"]) for each in json.loads(doctor.stdout)]
+        levels = {name: level for name, level, _ in found}
+        assert (levels["kfp"], levels["s3"], levels["mlflow"]) == ("ok", "ok", "error"), found
+        assert [message for name, _, message in found if name == "workloads" and "Deployment postgresql" in message]
     assert kept(store, mlflow_client, cluster) == before
 
 

@@ -6,8 +6,11 @@ import subprocess
 from typing import Any
 
 import pytest
+from kfp import dsl
 
+from components.common.steps import code_commit
 from components.common.stores import Store
+from sluice.cluster.step_environment import use_stores
 from tests.kind.cluster import Cluster
 from tests.sluice_command import QUICK
 
@@ -111,10 +114,64 @@ def test_a_failing_step_ends_failed_with_its_reason(cluster: Cluster, lake: str)
     assert any("2020-01-01" in message for message in said), f"KFP's pages show none of it: {said}"
 
 
-def test_the_whole_dag_in_one_pod_gives_the_same_artifacts(cluster: Cluster, again: dict[str, Any]) -> None:
+def test_the_whole_dag_in_one_pod_gives_the_same_artifacts(
+    cluster: Cluster, again: dict[str, Any], mlflow_client: Any
+) -> None:
     fused = json.loads(cluster.sluice("submit", "lake_to_model", "--fused", "--json", *QUICK).stdout)
     assert fused["result"]["datasets"] == again["result"]["datasets"]
     assert fused["result"]["candidates"] == again["result"]["candidates"]
     pods = cluster.kubectl("get", "pods", "-l", f"pipeline/runid={fused['run']}", "-o", "name").split()
     executors = [pod for pod in pods if "impl" in pod]
     assert len(executors) == 1, pods
+    experiments = [e.experiment_id for e in mlflow_client.search_experiments()]
+    found = mlflow_client.search_runs(experiments, filter_string=f"tags.`sluice.run` = '{fused['run']}'")
+    (parent,) = [run for run in found if "mlflow.parentRunId" not in run.data.tags]
+    assert "lake_to_model" in parent.info.run_name
+    assert parent.data.tags["sluice.commit"] == code_commit().removesuffix("+dirty")
+
+
+def own_pipeline(image: str) -> Any:
+    """A pipeline of a user who knows KFP and this chart's guide: two steps on one of our images."""
+
+    @dsl.component(base_image=image, packages_to_install=["pandas"])
+    def reach_the_stores(note: dsl.Output[dsl.Dataset]) -> str:
+        import os
+        from pathlib import Path
+
+        import mlflow
+
+        from components.common.steps import default_store
+
+        Path(note.path).write_text("by way of KFP")
+        default_store().put_bytes(f"own/{os.environ['SLUICE_RUN']}", b"by way of the store")
+        mlflow.set_experiment("own")
+        with mlflow.start_run(run_name=os.environ["SLUICE_RUN"]) as run:
+            mlflow.log_metric("one", 1.0)
+        Path(os.environ["HOME"], "cache").write_text("HOME can be written to")
+        return str(run.info.run_id)
+
+    @dsl.component(base_image=image, packages_to_install=["kfp==99.0"])
+    def compiled_by_a_newer_sdk() -> None:
+        pass
+
+    @dsl.pipeline(name="own")
+    def own() -> None:
+        use_stores(reach_the_stores())
+        compiled_by_a_newer_sdk()
+
+    return own
+
+
+def test_a_plain_component_of_kfp_runs_on_our_image_and_reaches_the_stores(
+    cluster: Cluster, store: Store, mlflow_client: Any
+) -> None:
+    run = str(cluster.kfp.create_run_from_pipeline_func(own_pipeline(cluster.step_image())).run_id)
+    assert cluster.wait(run, 300) == "FAILED"
+    assert cluster.tasks(run)["reach-the-stores"] == "SUCCEEDED", cluster.run_logs(run)
+    assert store.get_bytes(f"own/{run}") == b"by way of the store"
+    experiment = mlflow_client.get_experiment_by_name("own").experiment_id
+    names = [each.info.run_name for each in mlflow_client.search_runs([experiment])]
+    assert run in names
+    nodes = json.loads(cluster.kubectl("get", "workflows", "-l", f"pipeline/runid={run}", "-o", "json"))
+    said = [node.get("message", "") for node in nodes["items"][0]["status"]["nodes"].values()]
+    assert any("this image has kfp" in text and "install_kfp_package=False" in text for text in said), said

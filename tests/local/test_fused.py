@@ -12,6 +12,7 @@ import pytest
 from tests.sluice_command import Sluice
 
 SECONDS = 400
+COMMIT = "c0ffee" * 6 + "abcd"
 
 
 def launch(folder: Path, lake: Path, **parameters: Any) -> subprocess.CompletedProcess[str]:
@@ -25,6 +26,7 @@ def launch(folder: Path, lake: Path, **parameters: Any) -> subprocess.CompletedP
     pod = {
         "SLUICE_HOME": str(folder / "home"),
         "SLUICE_RUN": "4f1c0de0-run",
+        "SLUICE_COMMIT": COMMIT,  # of the image, which has no checkout
         "SLUICE_TERMINATION_LOG": str(folder / "termination-log"),
     }
     command = [sys.executable, "-m", "sluice.cluster.fused_step", "digits_to_model", json.dumps(asked)]
@@ -58,7 +60,9 @@ def test_fused_or_not_the_artifacts_are_the_same(plain: tuple[Sluice, dict[str, 
     assert (kept / "report.html").read_bytes() == (tmp_path / "report").read_bytes()
     assert json.loads((kept / "result.json").read_text()) == fused
     traced = Sluice(tmp_path / "home")("lineage", "digits", "--json")
-    assert json.loads(traced.stdout)["model"]["run"] == "4f1c0de0-run"
+    told = json.loads(traced.stdout)
+    assert told["model"]["run"] == "4f1c0de0-run"
+    assert told["model"]["commit"] == COMMIT
 
 
 def test_a_failing_step_leaves_its_own_line_and_code(plain: tuple[Sluice, dict[str, Any]], tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from components.common.engines import duckdb_engine
-from components.sample.drawing import draw
+from components.sample.drawing import Weighting, draw
 from components.sample.sampling import plan_sample
 
 pytestmark = pytest.mark.spark
@@ -86,11 +86,11 @@ def test_spark_draws_the_rows_that_duckdb_draws(spark: Any, parquet: Path, key: 
     for engine in (duckdb_engine(), spark):
         table = engine.read_parquet(str(parquet))
         plan = plan_sample(table, ["stratum", "level"], 0.1, 0, "proportional")
-        sample = draw(table, key, ["stratum", "level"], plan, seed=7)
-        drawn.append((plan, sample.select("id", "stratum", "level").to_pyarrow().to_pylist()))
+        sample = draw(table, key, ["stratum", "level"], plan, seed=7, weighting=Weighting("weight"))
+        drawn.append((plan, sample.select("id", "stratum", "level", "weight").to_pyarrow().to_pylist()))
     (plan, rows), (spark_plan, spark_rows) = drawn
     assert spark_plan == plan
-    assert spark_rows == rows, "same rows in the same order"
+    assert spark_rows == rows, "same rows in the same order, and the same weights to the bit"
     assert len(rows) == ROWS // 10
 
 

@@ -14,7 +14,9 @@ import pyarrow as pa
 from components.common.baselines import Baseline
 from components.common.bundles import Bundle, publish
 from components.common.datasets import write_dataset
-from components.common.models import save_model
+from components.common.learned_inputs import learn_inputs
+from components.common.model_inputs import write_inputs
+from components.common.models import Threshold, save_model
 from components.common.steps import default_store, producer
 from components.common.tasks import Task
 
@@ -99,13 +101,22 @@ USELESS = {"carrier": rule("carrier", {"A": 0.3, "B": 0.3, "C": 0.31})}
 
 
 def models(
-    data: Bundle, folder: Path, candidates: Mapping[str, Baseline] = GOOD, bar: Baseline | None = None
+    data: Bundle,
+    folder: Path,
+    candidates: Mapping[str, Baseline] = GOOD,
+    bar: Baseline | None = None,
+    threshold: Threshold | None = None,
 ) -> Bundle:
-    """A models bundle: the zero rule as the baseline, then the candidates, simplest first."""
+    """A models bundle: the zero rule as the baseline, then the candidates, simplest first.
+
+    With a threshold they are as `train` leaves them; without one they are like models of earlier releases.
+    """
     every = {"zero-rule": bar or zero_rule(), **candidates}
     entries = []
     for rank, (name, model) in enumerate(every.items()):
-        save_model(folder / name, model, model.task)
+        save_model(folder / name, model, model.task, threshold)
+        if threshold:
+            write_inputs(folder / name, learn_inputs(frame(500, 3), model.task))
         entries.append(
             {
                 "name": name,

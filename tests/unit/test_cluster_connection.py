@@ -1,6 +1,8 @@
 """The way to a cluster: what is inside it, and what a person is told who cannot reach it."""
 
 import base64
+import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,7 @@ import pytest
 from components.common.errors import BadInput, EnvironmentFault
 from sluice.cluster.access import Kubernetes, Target
 from sluice.cluster.connection import connected, environment, inside
-from sluice.cluster.forwarding import Forward
+from sluice.cluster.forwarding import Forward, forwarded
 from tests.unit.api_server import Server
 
 pytestmark = pytest.mark.usefixtures("no_cluster")
@@ -95,6 +97,69 @@ def test_what_steps_know_is_read_and_never_shown(
         assert cluster.variables["MLFLOW_TRACKING_URI"] == "https://mlflow.example"
         assert cluster.images["SLUICE_TORCH_IMAGE"] == "mirror/torch:1"
         assert "hidden-key" not in repr(cluster)
+
+
+# Listens for a pod as kubectl does: hangs up on every caller as long as the file `dead` is there, else answers.
+KUBECTL = """#!{python}
+import pathlib, socket, sys
+local = int(sys.argv[-1].partition(":")[0] or 0)
+dead = pathlib.Path(sys.argv[0]).with_name("dead")
+gone = dead.exists()
+with socket.create_server(("127.0.0.1", local)) as server:
+    print(f"Forwarding from 127.0.0.1:{{server.getsockname()[1]}} -> 9000", flush=True)
+    while True:
+        caller, _ = server.accept()
+        print("Handling connection for 9000" + " " * 4000, flush=True)
+        with caller:
+            gone = gone or dead.exists()  # for good: this is another pod's way
+            if not gone:
+                caller.recv(100)
+                caller.sendall(b"HTTP/1.0 200 OK\\r\\n\\r\\n")
+"""
+
+
+@pytest.fixture
+def pod(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file whose presence says that the pod behind the forwarded port is gone."""
+    kubectl = tmp_path / "kubectl"
+    kubectl.write_text(KUBECTL.format(python=sys.executable))
+    kubectl.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    return tmp_path / "dead"
+
+
+def test_a_port_that_listens_for_a_pod_that_is_gone_is_opened_again(pod: Path) -> None:
+    with forwarded(Target(), "minio-service", 9000) as forward:
+        first, process = forward.local, forward._process
+        forward.mend()
+        assert forward._process is process, "what stands is left alone"
+        pod.touch()
+        threading.Timer(0.3, pod.unlink).start()
+        forward.mend()
+        assert forward.local == first, "whoever has the address keeps it"
+        assert forward._process is not process
+        assert forward._answers()
+
+
+def test_a_pod_that_does_not_come_back_is_told_in_time(pod: Path) -> None:
+    with forwarded(Target(), "minio-service", 9000) as forward:
+        pod.touch()
+        with pytest.raises(EnvironmentFault, match="nothing answers at Service minio-service in namespace sluice"):
+            forward.mend(0)
+
+
+def test_what_kubectl_says_of_each_connection_is_read(pod: Path) -> None:
+    """Unread, 64 KiB of it stop it for good."""
+    with forwarded(Target(), "minio-service", 9000) as forward:
+        assert all(forward._answers() for _ in range(20))
+
+
+def test_who_needs_kfp_alone_asks_for_nothing_else(kubeconfig: Path, server: Server, pod: Path) -> None:
+    """`sluice cancel` works while the stores are down, and for who may not read what steps know."""
+    with connected(Target(), ()) as cluster:
+        assert cluster.kfp.startswith("http://127.0.0.1:")
+        assert list(cluster._forwards) == ["SLUICE_KFP"]
+    assert not server.asked
 
 
 def test_a_missing_kubectl_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

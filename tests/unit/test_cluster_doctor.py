@@ -1,5 +1,9 @@
 """What `sluice doctor --cluster` says of pods that do not run."""
 
+import base64
+import gzip
+import json
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -8,16 +12,25 @@ import pytest
 
 from sluice.cluster.access import Target
 from sluice.cluster.doctor import examine, trouble
+from sluice.cluster.step_environment import CONFIG_KEYS, SECRET_KEYS
+from tests.unit.api_server import Server
 
 
 def pod(
-    phase: str = "Running", waiting: tuple[str, str] | None = None, reason: str = "", **conditions: tuple[str, str]
+    phase: str = "Running",
+    waiting: tuple[str, str] | None = None,
+    reason: str = "",
+    owner: str = "ReplicaSet",
+    deleted: str | None = None,
+    **conditions: tuple[str, str],
 ) -> Any:
     state = SimpleNamespace(waiting=SimpleNamespace(reason=waiting[0], message=waiting[1]) if waiting else None)
     container = SimpleNamespace(name="main", image="sluice/platform:0.1.0", state=state)
     told = [SimpleNamespace(type=t, status=s, message=m, reason=reason) for t, (s, m) in conditions.items()]
     status = SimpleNamespace(phase=phase, init_container_statuses=None, container_statuses=[container], conditions=told)
-    return SimpleNamespace(metadata=SimpleNamespace(name="ml-pipeline-0"), status=status)
+    owners = [SimpleNamespace(kind=owner)]
+    metadata = SimpleNamespace(name="ml-pipeline-0", owner_references=owners, deletion_timestamp=deleted)
+    return SimpleNamespace(metadata=metadata, status=status)
 
 
 @pytest.mark.parametrize(
@@ -31,6 +44,14 @@ def pod(
         (pod("Running", Ready=("False", "containers with unready status")), "is not Ready (containers with unready"),
         (pod("Running", reason="PodCompleted", Ready=("False", "")), ""),
         (pod("Pending", ("ContainerCreating", "")), ""),
+        # of a run, of a TrainJob: they start and end, and are never asked for anything
+        (pod("Pending", owner="Workflow", Ready=("False", "containers with unready status: [wait main]")), ""),
+        (pod("Running", owner="Workflow", Ready=("False", "containers with unready status: [main]")), ""),
+        (pod("Running", owner="Job", Ready=("False", "containers with unready status: [node]")), ""),
+        (pod("Pending", ("ErrImagePull", ""), owner="Workflow"), "cannot be pulled (ErrImagePull)"),
+        (pod("Pending", owner="Job", PodScheduled=("False", "0/2 nodes: no GPU")), "finds no node (0/2 nodes"),
+        # being replaced
+        (pod("Running", deleted="2026-11-21T10:00:00Z", Ready=("False", "containers with unready status")), ""),
     ],
 )
 def test_a_pods_trouble_is_one_line(found: Any, named: str) -> None:
@@ -58,6 +79,119 @@ def test_a_kind_that_make_built_counts_and_such_a_kubectl_does_not(
         (tools / program).touch(mode=0o755)
     assert told("kind") == f"ok: {tools / 'kind'}"
     assert told("kubectl") == "error: not on the PATH; install it"
+
+
+PLACE = "/api/v1/namespaces/sluice"
+KUBECTL = """#!{python}
+# Forwards to what the test serves; no Service is named minio-service.
+import socket, sys
+if "service/minio-service" in sys.argv:
+    sys.exit('Error from server (NotFound): services "minio-service" not found')
+with socket.create_server(("127.0.0.1", 0)) as server:
+    print(f"Forwarding from 127.0.0.1:{{server.getsockname()[1]}} -> 1", flush=True)
+    while True:
+        caller, _ = server.accept()
+        body = b'{{"tag_name": "2.17.0", "registered_models": []}}'
+        with caller:
+            caller.recv(9000)
+            head = b"HTTP/1.0 200 OK\\r\\ncontent-type: application/json\\r\\ncontent-length: %d\\r\\n\\r\\n"
+            caller.sendall(head % len(body) + body)
+"""
+
+
+def workload(name: str, replicas: int, **conditions: str) -> dict[str, Any]:
+    told = [{"type": kind, "status": "True", "message": message} for kind, message in conditions.items()]
+    container = {"name": "a", "image": "a"}
+    template = {"spec": {"containers": [container]}}
+    return {
+        "metadata": {"name": name},
+        "spec": {"replicas": replicas, "selector": {"matchLabels": {"a": "b"}}, "template": template},
+        "status": {"conditions": told},
+    }
+
+
+def helm_keeps(*names: str) -> dict[str, Any]:
+    """The Secret of a release whose manifest has these Deployments."""
+    objects = [{"kind": "ConfigMap", "metadata": {"name": "sluice-steps"}}]
+    objects += [{"kind": "Deployment", "metadata": {"name": name}} for name in names]
+    release = json.dumps({"manifest": "\n---\n".join(map(json.dumps, objects))}).encode()
+    return {"data": {"release": base64.b64encode(base64.b64encode(gzip.compress(release))).decode()}}
+
+
+@pytest.fixture
+def release(kubeconfig: Path, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Server:
+    """A cluster with a release of two Deployments, seen by an API server of our own."""
+    kubectl = tmp_path / "kubectl"
+    kubectl.write_text(KUBECTL.format(python=sys.executable))
+    kubectl.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    config = dict.fromkeys(CONFIG_KEYS, "1")
+    config |= {"AWS_ENDPOINT_URL": "http://minio-service:9000", "MLFLOW_TRACKING_URI": "http://mlflow:5000"}
+    build = dict.fromkeys(("buildDate", "compiler", "gitCommit", "gitTreeState", "goVersion", "major"), "1")
+    server.answers |= {
+        "/version/": (200, build | {"minor": "35", "platform": "a", "gitVersion": "v1.35.4"}),
+        f"{PLACE}/configmaps/sluice-steps": (200, {"data": config}),
+        f"{PLACE}/secrets/sluice-steps": (200, {"data": dict.fromkeys(SECRET_KEYS, "YQ==")}),
+        f"{PLACE}/secrets": (200, {"items": [helm_keeps("mlflow", "workflow-controller")]}),
+        f"{PLACE}/pods": (200, {"items": []}),
+        "/apis/apps/v1/namespaces/sluice/statefulsets": (200, {"items": []}),
+    }
+    deployments(server, workload("mlflow", 1), workload("workflow-controller", 1))
+    return server
+
+
+def deployments(server: Server, *items: dict[str, Any]) -> None:
+    server.answers["/apis/apps/v1/namespaces/sluice/deployments"] = (200, {"items": list(items)})
+
+
+def said(name: str) -> list[str]:
+    return [f"{found.level}: {found.message}" for found in examine(Target()) if found.name == name]
+
+
+def test_a_deployment_that_is_gone_or_has_no_pods_is_named(release: Server) -> None:
+    assert said("workloads") == ["ok: 2 Deployments and StatefulSets: all that Helm installed"]
+    deployments(release, workload("mlflow", 0))
+    assert said("workloads") == [
+        "error: Deployment mlflow is scaled to 0; `kubectl scale deployment mlflow --replicas=1 --namespace sluice`",
+        "error: Deployment workflow-controller is missing; `helm upgrade` with the release's values makes it again",
+    ]
+    deployments(release, workload("mlflow", 1, ReplicaFailure="exceeded quota"), workload("workflow-controller", 1))
+    (line,) = said("workloads")
+    assert "Deployment mlflow gets no pods (exceeded quota)" in line
+
+
+@pytest.mark.parametrize("answer", [(403, {"message": "forbidden"}), (200, {"items": [{"data": {"release": "%%"}}]})])
+def test_where_helm_s_list_cannot_be_read_that_is_said(release: Server, answer: tuple[int, Any]) -> None:
+    release.answers[f"{PLACE}/secrets"] = answer
+    assert said("workloads") == [
+        "ok: 2 Deployments and StatefulSets: Helm's own list cannot be read; one may be missing"
+    ]
+    deployments(release)
+    assert said("workloads") == ["error: namespace sluice has no Deployment of Sluice"]
+
+
+def test_one_broken_part_hides_no_other_and_doctor_does_not_send_to_itself(release: Server) -> None:
+    release.answers[f"{PLACE}/pods"] = (403, {"message": "forbidden"})
+    found = list(examine(Target()))
+    levels = {each.name: each.level for each in found if each.name not in ("docker", "kind", "kubectl", "crds")}
+    assert levels == {
+        "cluster": "ok",
+        "settings": "ok",
+        "workloads": "ok",
+        "pods": "error",
+        "kfp": "ok",
+        "s3": "error",
+        "mlflow": "ok",
+    }
+    (store,) = [each.message for each in found if each.name == "s3"]
+    assert "no way to Service minio-service" in store
+    assert not [each for each in found if "doctor" in each.message]
+
+
+def test_without_its_settings_kfp_is_still_asked(release: Server) -> None:
+    del release.answers[f"{PLACE}/configmaps/sluice-steps"]
+    levels = {each.name: each.level for each in examine(Target())}
+    assert (levels["settings"], levels["kfp"], levels["s3"]) == ("error", "ok", "error")
 
 
 def test_without_a_cluster_the_rest_is_not_looked_at(no_cluster: None) -> None:

@@ -5,14 +5,15 @@ from typing import Any
 import pytest
 import yaml
 from google.protobuf import json_format
+from kfp import dsl
 from kfp.kubernetes import kubernetes_executor_config_pb2 as kubernetes
 from kfp.pipeline_spec import pipeline_spec_pb2 as kfp
 
-from components.common.images import TABULAR, TORCH, TORCH_IMAGE, step_images
+from components.common.images import TABULAR, TABULAR_IMAGE, TORCH, TORCH_IMAGE, step_images
 from sluice.catalog import Pipeline, find_pipeline, pipeline_names
 from sluice.cluster.executors import complete_executor
 from sluice.cluster.spec import compile_for_cluster
-from sluice.cluster.step_environment import CONFIG_KEYS, NAME, SECRET_KEYS, platform_config
+from sluice.cluster.step_environment import CONFIG_KEYS, NAME, SECRET_KEYS, platform_config, use_stores
 
 
 @pytest.fixture(params=pipeline_names())
@@ -106,6 +107,28 @@ def test_what_a_pipeline_itself_asks_for_is_kept() -> None:
     assert config["nodeSelector"] == {"labels": {"gpu": "yes"}}
     assert config["imagePullPolicy"] == "Always"
     assert config["secretAsEnv"]
+
+
+def test_a_step_of_one_s_own_gets_the_stores_as_ours_do() -> None:
+    @dsl.component(base_image=TABULAR_IMAGE)
+    def step() -> None:
+        pass
+
+    @dsl.pipeline
+    def mine() -> None:
+        use_stores(step())
+
+    platform = json_format.MessageToDict(mine.platform_spec)
+    (own,) = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"].values()
+    ours = platform_config({})
+    for key in ("secretAsEnv", "configMapAsEnv", "fieldPathAsEnv"):
+        assert sorted_entries(own[key]) == sorted_entries(ours[key])
+
+
+def sorted_entries(listed: list[dict[str, Any]]) -> list[str]:
+    """KFP's helpers write some fields twice and the variables in an order of their own."""
+    found = [sorted(map(str, each.get("keyToEnv", []))) or [str(each)] for each in listed]
+    return sorted(entry for entries in found for entry in entries)
 
 
 def test_a_misspelt_setting_is_found_here_and_not_by_a_server() -> None:

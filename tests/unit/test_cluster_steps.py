@@ -48,6 +48,17 @@ def node(phase: str, **more: Any) -> dict[str, Any]:
             REASON,
         ),
         ({"a-driver": node("Failed", message="no MLMD")}, "failed", 7.0, "no MLMD"),
+        (  # the first of many tries: what stands for all of them began with it, and knows less
+            {
+                "a-driver": node("Succeeded"),
+                "a": node("Running"),
+                "a.executor": node("Running", type="Retry"),
+                "a.executor(0)": node("Pending", type="Pod", message="ErrImagePull"),
+            },
+            "starting",
+            None,
+            "ErrImagePull",
+        ),
         (  # a second try of the same pod is under way: nothing is decided yet
             {
                 "a-driver": node("Succeeded"),

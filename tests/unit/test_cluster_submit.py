@@ -8,13 +8,15 @@ from typing import Any
 
 import pytest
 from rich.console import Console
+from urllib3 import Retry
 
 from components.common.errors import BadInput, EnvironmentFault
 from components.common.images import step_images
+from components.common.run_results import read_result
 from components.common.stores import open_store
 from sluice.catalog import find_pipeline
 from sluice.cluster.access import Kubernetes, Target
-from sluice.cluster.connection import Cluster
+from sluice.cluster.connection import KFP, OBJECT_STORE, Cluster
 from sluice.cluster.spec import compile_for_cluster
 from sluice.cluster.submit import Order, finish, start
 from tests.unit.api_server import Server
@@ -116,6 +118,74 @@ def test_a_run_that_succeeds_is_told_step_by_step_and_its_result_fetched(
     assert "✓ train" in shown.getvalue()
 
 
+class PortThatComesBack:
+    """The way to the object store, which leads to a pod that is gone until it is mended often enough."""
+
+    def __init__(self, store: Path) -> None:
+        self.store, self.mended = store, 0
+
+    def mend(self, seconds: float) -> None:
+        self.mended += 1
+        if self.mended == 1:
+            raise EnvironmentFault("no way to Service minio-service")
+        if self.mended == 3:
+            publish_result(self.store, b'{"decision": "promoted"}')
+
+
+def publish_result(folder: Path, result: bytes) -> None:
+    store = open_store(str(folder))
+    store.put_bytes(f"runs/{RUN}/result.json", result)
+    store.put_bytes(f"runs/{RUN}/report.html", b"<html>")
+
+
+def lately(folder: Path) -> Any:
+    """`read_result` of a store that answers only once it has the result."""
+
+    def read(store: Any, run: str) -> dict[str, Any]:
+        if not (folder / f"runs/{run}/result.json").exists():
+            raise EnvironmentFault("the store does not answer")
+        return read_result(store, run)
+
+    return read
+
+
+def test_a_result_is_fetched_once_the_object_store_s_pod_was_replaced(
+    cluster: Cluster, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    monkeypatch.setattr("sluice.cluster.waiting.PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr("sluice.cluster.submit.read_result", lately(tmp_path / "store"))
+    ended(server, "SUCCEEDED")
+    way: Any = PortThatComesBack(tmp_path / "store")
+    reached = replace(cluster, _forwards={OBJECT_STORE: way})
+    assert follow(reached, io.StringIO()).result == {"decision": "promoted"}
+    assert way.mended == 3
+    assert capsys.readouterr().out == "", "standard output may be JSON"
+
+
+def test_a_result_that_stays_out_of_reach_names_the_command_that_fetches_it(
+    cluster: Cluster, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sluice.cluster.submit.FETCH_SECONDS", 0.0)
+    monkeypatch.setattr("sluice.cluster.submit.read_result", lately(tmp_path / "store"))
+    ended(server, "SUCCEEDED")
+    with pytest.raises(EnvironmentFault, match=rf"run {RUN} succeeded.*`sluice follow {RUN} digits_to_model`"):
+        follow(cluster, io.StringIO())
+
+
+def test_kfp_that_is_away_for_a_while_ends_nothing(
+    cluster: Cluster, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor does a way to it that cannot be opened again at once."""
+    monkeypatch.setattr("sluice.cluster.following.PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr("sluice.cluster.kfp_api._retries", lambda: Retry(0))
+    ended(server, "SUCCEEDED")
+    server.before[f"{API}/runs/{RUN}"] = [FAULT] * 4
+    publish_result(tmp_path / "store", b"{}")
+    way: Any = PortThatComesBack(tmp_path / "elsewhere")
+    follow(replace(cluster, _forwards={KFP: way}), io.StringIO())
+    assert way.mended == 4
+
+
 def test_a_failed_run_ends_with_the_steps_own_line(cluster: Cluster, server: Server) -> None:
     begun = node("Succeeded")
     ended(
@@ -131,6 +201,12 @@ def test_a_failed_run_ends_with_the_steps_own_line(cluster: Cluster, server: Ser
     ("state", "message", "error", "named"),
     [
         ("FAILED", "main: OOMKilled (exit code 137)", EnvironmentFault, "step split: main: OOMKilled"),
+        (  # of the end of a log the last line
+            "FAILED",
+            "main: Error (exit code 1): Traceback (most recent call last):\n  File x\nKeyError: 'a'\n",
+            EnvironmentFault,
+            r"step split: main: Error \(exit code 1\): Traceback .* … KeyError: 'a'; its pod",
+        ),
         ("CANCELED", "", BadInput, f"run {RUN} was cancelled"),
     ],
 )

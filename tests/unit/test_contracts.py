@@ -19,10 +19,14 @@ tables:
     source: {csv: "sales/*.csv"}
     key: [id]
     freshness: {column: at, max_age_days: 2}
+    timezone: Europe/Vienna
     columns:
       id: {type: int64, range: [1, 1000], tolerance: 0.01, unit: number, description: The sale.}
       item: {type: string, nullable: true, values: [pen, ink], references: items.item}
-      at: {type: timestamp, availability: observed}
+      at: {type: timestamp}
+      paid: {type: bool, availability: arrived, known_after_hours: 12}
+      rain: {type: float64, availability: observed}
+      back: {type: bool, availability: arrived}
   items:
     source: {sql: "sqlite:///shop.db", table: items}
     columns:
@@ -44,8 +48,19 @@ def test_a_contract_says_what_its_text_says() -> None:
     assert (sales.columns["id"].range, sales.columns["id"].tolerance) == ((1.0, 1000.0), 0.01)
     assert (sales.columns["item"].values, sales.columns["item"].references) == (("pen", "ink"), "items.item")
     assert (sales.columns["id"].nullable, sales.columns["item"].nullable) == (False, True)
-    assert contract.availability("sales", "at") is Availability.OBSERVED
+    assert (sales.timezone, contract.tables["items"].timezone) == ("Europe/Vienna", "UTC")
+    assert contract.availability("sales", "rain") is Availability.OBSERVED
     assert contract.availability("sales", "id") is Availability.SCHEDULED
+
+
+def test_when_a_column_is_known_after_its_rows_time() -> None:
+    contract = parse_contract(TEXT, "contract.yaml")
+    lags = {name: column.lag_hours for name, column in contract.tables["sales"].columns.items()}
+    assert lags == {"id": 0, "item": 0, "at": 0, "paid": 12, "rain": 1, "back": None}
+    assert (contract.tables["sales"].clock, contract.tables["items"].clock) == ("at", None)
+    for word, value in (("nullable", True), ("availability", "observed")):
+        changed = contract_from_body(_changed(f"tables/sales/columns/at/{word}", value), "contract.yaml")
+        assert changed.tables["sales"].clock is None, "a clock is planned, and never missing"
 
 
 def test_what_a_manifest_remembers_is_the_contract() -> None:
@@ -97,6 +112,16 @@ def _changed(path: str, value: Any) -> dict[str, Any]:
         ("tables/sales/columns/id/tolerance", 2, "tolerance 2 is no share"),
         ("tables/sales/columns/id/tolerance", float("nan"), "tolerance nan is no number"),
         ("tables/sales/columns/id/availability", "later", "availability 'later' is unknown; use one of scheduled"),
+        ("tables/sales/columns/paid/known_after_hours", -1, "known_after_hours says how long after"),
+        ("tables/sales/columns/paid/known_after_hours", "soon", "known_after_hours 'soon' is no number"),
+        ("tables/sales/columns/id/known_after_hours", 5, "beside availability observed, departed or arrived"),
+        (
+            "tables/sales/timezone",
+            "Europe/Wien",
+            "timezone 'Europe/Wien' is unknown; write a name of the IANA database",
+        ),
+        ("tables/sales/timezone", "../etc", "timezone '../etc' is unknown"),
+        ("tables/sales/timezone", ["UTC"], "is unknown; write a name of the IANA database"),
         ("tables/sales/columns/id/colour", "red", "unknown colour"),
         ("tables/sales/columns/item/references", "nothing.item", "references 'nothing.item' is no table.column"),
         ("tables/sales/columns/item/references", "items", "references 'items' is no table.column"),

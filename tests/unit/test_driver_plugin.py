@@ -12,6 +12,7 @@ from urllib.error import HTTPError
 
 import pytest
 
+from sluice.cluster import driver_plugin
 from sluice.cluster.driver_plugin import METHOD, Drivers, Refused, Server, environment, failure, run_driver
 
 # Writes each of its arguments "FILE=TEXT" to its file, as KFP's driver writes its outputs.
@@ -22,6 +23,7 @@ for each in "$@"; do
         wait=*) while [ ! -e "${each#wait=}" ]; do sleep 0.05; done ;;
         env=*) printenv "${each#env=}" > value ;;
         count=*) echo x >> "${each#count=}" ;;
+        until=*) [ "$(wc -l < "${each#until=}")" -ge 3 ] || { echo "$1" >&2; exit 1; } ;;
         /*) echo "text of $(basename "$each")" > "$each" ;;
     esac
 done
@@ -137,6 +139,55 @@ def test_only_some_drivers_run_at_once(program: str, tmp_path: Path) -> None:
         go.touch()
         answers = list(pool.map(lambda task: drivers.answer(task, seconds=30), tasks))
     assert [answer["node"]["phase"] for answer in answers] == ["Succeeded"] * 3
+
+
+FATAL = "F1121 22:45:01.123456       1 main.go:79] "
+AWAY = "KFP driver: driver.Container(x) failed: failed to list tasks: rpc error: code = Internal desc = bad connection"
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(driver_plugin, "PAUSES_SECONDS", (0.01,))
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize(
+    "why",
+    [
+        AWAY,
+        "KFP driver: rpc error: code = Unavailable desc = connection error",
+        "KFP driver: rpc error: code = Aborted desc = the database at mysql:3306 is away",
+        "KFP driver: dial tcp 10.96.0.7:8887: connect: connection refused",
+        "KFP driver: " + "x" * 600 + " rpc error: code = Unavailable desc = the reason stands far behind",
+    ],
+)
+def test_a_driver_whose_service_is_away_runs_again_until_it_is_back(program: str, tmp_path: Path, why: str) -> None:
+    count = tmp_path / "count"
+    node = Drivers(program).answer(template(FATAL + why, f"count={count}", f"until={count}", value="x"), 30)["node"]
+    assert node["phase"] == "Succeeded", node
+    assert count.read_text(encoding="utf-8") == "x\n" * 3
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize(
+    "said",
+    [
+        FATAL + "KFP driver: parameter year: a number is wanted",
+        FATAL + "KFP driver: rpc error: code = InvalidArgument desc = no such type",
+        f"I1121 1 container.go:9] Created execution: id:7\n{FATAL}{AWAY}",  # a second one would stand beside it in MLMD
+        f"W1121 1 client.go:9] rpc error: code = Unavailable\n{FATAL}KFP driver: no such task",  # it got over that
+    ],
+)
+def test_a_driver_that_failed_for_good_or_has_recorded_runs_once(program: str, tmp_path: Path, said: str) -> None:
+    count = tmp_path / "count"
+    node = Drivers(program).answer(template(said, f"count={count}", f"until={count}"), 30)["node"]
+    assert node["phase"] == "Failed"
+    assert count.read_text(encoding="utf-8") == "x\n"
+
+
+def test_a_service_that_stays_away_ends_the_node_with_how_long_it_was_tried(program: str) -> None:
+    node = Drivers(program, retry_seconds=0.5).answer(template("--task", FATAL + AWAY, "fail=1"), 30)["node"]
+    assert node == {"phase": "Failed", "message": f"KFP's driver failed: {AWAY} (tries: 1, within 0 s)"}
 
 
 def test_another_plugin_s_template_is_left_to_it(program: str) -> None:

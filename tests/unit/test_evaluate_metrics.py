@@ -11,6 +11,7 @@ from hypothesis.extra.numpy import arrays
 from sklearn import metrics as reference
 
 from components.evaluate.bootstrap import bootstrap, resample_weights
+from components.evaluate.designs import independent
 from components.evaluate.metrics import Predictions
 
 
@@ -32,18 +33,22 @@ def sklearns(predictions: Predictions, weights: np.ndarray) -> dict[str, float]:
             "average_precision": reference.average_precision_score(labels, positive, sample_weight=weights),
             "log_loss": reference.log_loss(labels, scores, labels=classes, sample_weight=weights),
             "brier": reference.brier_score_loss(labels, positive, sample_weight=weights),
-            "accuracy": reference.accuracy_score(labels, said, sample_weight=weights),
+            "accuracy": reference.accuracy_score(labels, scores.argmax(axis=1), sample_weight=weights),
+            "precision": reference.precision_score(labels, said, sample_weight=weights, zero_division=0),
+            "recall": reference.recall_score(labels, said, sample_weight=weights, zero_division=0),
             "f1": reference.f1_score(labels, said, sample_weight=weights, zero_division=0),
         }
     said = scores.argmax(axis=1)
     areas = [reference.roc_auc_score(labels == k, scores[:, k], sample_weight=weights) for k in classes]
-    f1 = reference.f1_score(labels, said, average="macro", labels=classes, sample_weight=weights, zero_division=0)
+    macro = {"average": "macro", "labels": classes, "sample_weight": weights, "zero_division": 0}
     return {
         "roc_auc": float(np.mean(areas)),
         "log_loss": reference.log_loss(labels, scores, labels=classes, sample_weight=weights),
         "brier": float(np.average(((scores - np.eye(len(classes))[labels]) ** 2).sum(axis=1), weights=weights)),
         "accuracy": reference.accuracy_score(labels, said, sample_weight=weights),
-        "f1": f1,
+        "precision": reference.precision_score(labels, said, **macro),
+        "recall": reference.recall_score(labels, said, **macro),
+        "f1": reference.f1_score(labels, said, **macro),
     }
 
 
@@ -71,13 +76,15 @@ def test_every_metric_equals_scikit_learns_under_any_weights(
             assert found[name][column] == pytest.approx(value, rel=1e-5, abs=1e-6), name
 
 
-def test_the_calibration_error_is_the_weighted_gap_of_quantile_bins() -> None:
+def test_the_calibration_error_is_the_weighted_square_of_the_gaps_of_quantile_bins() -> None:
     predictions = random_predictions(3, 500, 2, 12)
     score, hit = predictions.probabilities[:, 1], predictions.labels
     edges = np.quantile(score, np.linspace(0, 1, 11)[1:-1])
     bins = np.digitize(score, edges)
-    expected = sum((bins == b).mean() * abs(score[bins == b].mean() - hit[bins == b].mean()) for b in range(10))
-    assert predictions.metrics(np.ones((500, 1), np.float32))["ece"][0] == pytest.approx(expected)
+    expected = sum((bins == b).mean() * (score[bins == b].mean() - hit[bins == b].mean()) ** 2 for b in range(10))
+    found = predictions.metrics(np.ones((500, 1), np.float32))
+    assert found["squared_calibration_error"][0] == pytest.approx(expected)
+    assert found["bias"][0] == pytest.approx(hit.mean() - score.mean())
 
 
 def test_one_class_only_leaves_the_area_undefined() -> None:
@@ -89,14 +96,14 @@ def test_one_class_only_leaves_the_area_undefined() -> None:
 
 
 def test_draws_have_the_size_of_the_sample_and_depend_on_the_seed_alone() -> None:
-    first, *blocks = resample_weights(50, 30, seed=7)
+    first, *blocks = resample_weights(independent(50), 30, seed=7)
     assert (first == 1).all()
     drawn = np.hstack(blocks)
     assert drawn.shape == (50, 30)
     assert (drawn.sum(axis=0) == 50).all()
     assert (drawn.sum(axis=1) > 0).all(), "every row has its chance"
-    assert (np.hstack(list(resample_weights(50, 30, seed=7))[1:]) == drawn).all()
-    assert (np.hstack(list(resample_weights(50, 30, seed=8))[1:]) != drawn).any()
+    assert (np.hstack(list(resample_weights(independent(50), 30, seed=7))[1:]) == drawn).all()
+    assert (np.hstack(list(resample_weights(independent(50), 30, seed=8))[1:]) != drawn).any()
 
 
 def test_the_interval_of_a_mean_agrees_with_the_normal_one() -> None:

@@ -1,19 +1,14 @@
 """Choosing, calibration, slices, Simpson's paradox and the gate, on cases whose answer is known."""
 
-import math
-
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.metrics import f1_score
 
-from components.evaluate.bootstrap import Estimate, Resamples, bootstrap
+from components.evaluate.bootstrap import Resamples, bootstrap
 from components.evaluate.calibration import reliability, wilson
-from components.evaluate.candidates import Candidate, best_threshold
-from components.evaluate.champion import Champion
-from components.evaluate.gate import check_baselines, check_calibration, check_champion, check_slices, decide
+from components.evaluate.candidates import Candidate
 from components.evaluate.metrics import Predictions
 from components.evaluate.selection import select
 from components.evaluate.settings import Gate
@@ -40,19 +35,18 @@ def test_the_simplest_within_one_standard_error_wins() -> None:
     every = [candidate("zero", 0, baseline=True), candidate("line", 1), candidate("trees", 2), candidate("net", 3)]
     chosen = select(every, known)
     assert (chosen.winner, chosen.best, chosen.best_baseline) == ("line", "net", "zero")
-    assert chosen.standard_error == pytest.approx(math.sqrt(2) * 0.01)
-    far = resamples({**{n: list(v["log_loss"]) for n, v in known.values.items()}, "line": [0.55, 0.5, 0.6]})
-    assert select(every, far).winner == "trees"
+    assert chosen.excess["line"].error == pytest.approx(np.std([0.5 - 0.489, 0.51 - 0.509], ddof=1))
+    assert chosen.excess["net"].value == 0
 
 
-@given(st.lists(st.tuples(st.booleans(), st.sampled_from([0.1, 0.2, 0.5, 0.7])), min_size=4, max_size=30))
-def test_no_threshold_has_a_greater_f1(pairs: list[tuple[bool, float]]) -> None:
-    labels = np.array([int(label) for label, _ in pairs])
-    scores = np.array([score for _, score in pairs])
-    if labels.sum() == 0:
-        return
-    chosen = f1_score(labels, scores >= best_threshold(labels, scores), zero_division=0)
-    assert chosen == pytest.approx(max(f1_score(labels, scores >= t, zero_division=0) for t in np.unique(scores)))
+def test_a_simpler_model_that_is_worse_beyond_doubt_does_not_win_by_the_noise_that_both_share() -> None:
+    """The models' own standard errors are 0.02; what tells them apart is known to 0.0005."""
+    noise = np.random.default_rng(1).normal(0, 0.02, 200)
+    line = 0.503 + noise + np.random.default_rng(2).normal(0, 0.0005, 200)
+    known = resamples({"zero": [0.7] * 201, "line": [0.503, *line], "net": [0.5, *(0.5 + noise)]})
+    every = [candidate("zero", 0, baseline=True), candidate("line", 1), candidate("net", 3)]
+    assert known.standard_error("net", "log_loss") > 0.015
+    assert select(every, known).winner == "net"
 
 
 def test_a_reliability_curve_counts_every_row_and_finds_the_truth() -> None:
@@ -116,18 +110,21 @@ def test_no_reversal_is_reported_where_a_stratum_agrees_or_is_too_small() -> Non
 
 def test_the_order_of_models_can_turn_round_in_every_slice() -> None:
     """A model that only knows the slice ranks well overall and not at all inside."""
-    labels = np.array([0, 0, 0, 1] * 50 + [0, 1, 1, 1] * 50)
-    inside = np.tile([0.4, 0.5, 0.6, 0.65], 100)
-    of_slice = np.repeat([0.2, 0.8], 200)
+    generator = np.random.default_rng(1)
+    side = np.repeat([0, 1], 400)
+    labels = (generator.random(800) < np.array([0.1, 0.9])[side]).astype(int)
+    inside = 1 / (1 + np.exp(-labels - generator.normal(size=800)))
+    of_slice = np.array([0.2, 0.8])[side] + 1e-3 * generator.random(800)
     models = {n: Predictions(labels, np.column_stack([1 - s, s])) for n, s in (("win", of_slice), ("rival", inside))}
-    overall = bootstrap(models, 20, seed=1)
+    overall = bootstrap(models, 100, seed=1)
     found = []
-    for group, part in (("left", slice(0, 200)), ("right", slice(200, 400))):
+    for group, part in (("left", slice(0, 400)), ("right", slice(400, 800))):
         sliced = {n: Predictions(m.labels[part], m.probabilities[part]) for n, m in models.items()}
-        gap = bootstrap(sliced, 20, seed=1).difference("win", "rival", "roc_auc")
-        found.append(Slice("side", group, 200, 0.5, True, {}, {"rival": {"roc_auc": gap}}))
+        gap = bootstrap(sliced, 100, seed=1).difference("win", "rival", "roc_auc")
+        found.append(Slice("side", group, 200, 0.5, True, {}, {"rival": {"roc_auc": gap}}, {"rival": 200}))
     (reversal,) = model_reversals(found, overall, "win")
-    assert reversal.reversed == (overall.difference("win", "rival", "roc_auc").value > 0)
+    assert reversal.reversed
+    assert reversal.overall.low > 0 > reversal.pooled.high
     assert all(value < 0 for value in reversal.slices.values())
 
 
@@ -137,58 +134,10 @@ def test_groups_hold_every_row_once_and_missing_is_a_group() -> None:
     assert {name: int(rows.sum()) for name, rows in groups.items()} == {"a": 2, MISSING: 2, "b": 1}
 
 
-def gap(value: float, low: float, high: float) -> dict[str, dict[str, Estimate]]:
-    return {"zero": {"log_loss": Estimate(value, low, high)}}
-
-
-def test_the_gate_asks_each_of_its_questions() -> None:
-    losses = resamples(
-        {"win": [0.5, *[0.5] * 40], "zero": [0.6, *[0.6] * 40], "champion": [0.52, *np.linspace(0.45, 0.6, 40)]}
-    )
-    assert check_baselines(losses, "win", ["zero"]).passed
-    assert not check_baselines(losses, "zero", ["win"]).passed
-    assert check_calibration(Estimate(0.04, 0.03, 0.06), GATE).passed
-    assert not check_calibration(Estimate(0.051, 0.03, 0.06), GATE).passed
-    here = Champion("3", "digest", {}, "")
-    assert not check_champion(losses, "win", here, "other").passed
-    assert check_champion(losses, "win", here, "digest").passed
-    assert check_champion(losses, "win", None, "other").passed
-    other = Champion("3", "digest", {}, "column x is missing")
-    assert "column x" in check_champion(losses, "win", other, "other").message
-
-
-@pytest.mark.parametrize(
-    ("judged", "gaps", "passed"),
-    [
-        (True, (0.05, 0.02, 0.08), False),
-        (True, (0.05, -0.01, 0.11), True),
-        (True, (0.005, 0.001, 0.009), True),
-        (False, (0.5, 0.4, 0.6), True),
-    ],
-)
-def test_a_slice_counts_as_harmed_beyond_tolerance_and_noise_only(
-    judged: bool, gaps: tuple[float, float, float], passed: bool
-) -> None:
-    entry = Slice("carrier", "UA", 500, 0.2, judged, {}, gap(*gaps))
-    check = check_slices([entry], "zero", GATE)
-    assert check.passed is passed
-    assert passed or "carrier UA" in check.message
-
-
-def test_what_follows_from_the_checks() -> None:
-    good, bad = check_calibration(Estimate(0, 0, 0), GATE), check_calibration(Estimate(1, 1, 1), GATE)
-    assert decide("win", [good], None, "d")[0] == "promote"
-    decision, reason = decide("win", [good, bad, bad], None, "d")
-    assert decision == "refuse"
-    assert "above the limit" in reason
-    assert "also failed: calibration" in reason
-    assert decide("win", [bad], Champion("2", "d", {}, ""), "d")[0] == "unchanged"
-
-
 def test_the_interval_of_a_calibrated_models_error_holds_its_value() -> None:
     generator = np.random.default_rng(1)
     score = generator.random(5000)
     labels = (generator.random(5000) < score).astype(int)
     found = bootstrap({"m": Predictions(labels, np.column_stack([1 - score, score]))}, 200, seed=1)
-    error = found.estimate("m", "ece")
+    error = found.estimate("m", "calibration_error")
     assert error.low <= error.value <= error.high

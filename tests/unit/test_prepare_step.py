@@ -33,6 +33,7 @@ def frames() -> Frames:
             "origin": origin,
             "time_hour": START + timedelta(hours=h - 2),
             "temp": 30.0 + h,
+            "pressure": 1000.0 + h,
             "wind_speed": 5.0 + 1000 * (h == 9),
         }
         for h in range(HOURS)
@@ -108,7 +109,10 @@ def test_rows_labels_and_features_are_right() -> None:
     assert rows.day_of_week.tolist() == [4] * 34 + [5] * 26, "a Friday from 7:00, then a Saturday"
     assert set(rows.duration) == {195}, "10:30 to 10:45 three time zones further west"
     assert rows.departures_in_hour.tolist() == [1, 2] * HOURS, "flights that never arrive were scheduled too"
-    assert rows.plane_age.fillna(-1).tolist() == [-1, 10] * HOURS
+    assert rows.rain_3h.isna().all(), "no rain was recorded, which is not no rain"
+    assert rows.pressure_change_3h.iloc[4:-2].tolist() == [3.0] * 54, "a millibar an hour"
+    assert rows.pressure_change_3h.isna().sum() == 6, "the records begin two hours before, and end two hours before"
+    assert rows.origin_late_2d.isna().all(), "nothing is two days old"
     assert "dep_delay" not in rows
 
 
@@ -121,7 +125,8 @@ def test_the_task_and_the_account(own_home: Path) -> None:
         ("on time", "late"),
         "time_hour",
     )
-    assert task.categorical == ("carrier", "origin", "dest", "manufacturer")
+    assert task.categorical == ("carrier", "origin", "dest")
+    assert (task.timezone, task.cluster, task.weight) == ("America/New_York", None, None)
     assert task.features == (*task.numeric, *task.categorical)
     assert sorted(task.features) == sorted(FEATURES)
     details = bundle.manifest.details
@@ -148,8 +153,8 @@ def test_the_same_input_gives_the_same_id(monkeypatch: pytest.MonkeyPatch, tmp_p
 
 
 def test_features_can_be_chosen() -> None:
-    task: Task = task_of(prepare(publish(frames()), ("tailnum", "distance")))
-    assert (task.numeric, task.categorical, task.heuristic) == (("distance",), ("tailnum",), None)
+    task: Task = task_of(prepare(publish(frames()), ("dest", "distance")))
+    assert (task.numeric, task.categorical, task.heuristic) == (("distance",), ("dest",), None)
 
 
 @pytest.mark.parametrize(
@@ -161,6 +166,8 @@ def test_features_can_be_chosen() -> None:
         ),
         (("air_time",), "'air_time' rests on flights.air_time, which is known only after the event has ended"),
         (("arr_delay",), "availability arrived"),
+        (("tailnum",), "'tailnum' rests on flights.tailnum, which is known only after the event has begun"),
+        (("seats",), "'seats' rests on flights.tailnum"),
         (("left_out",), "'left_out' is no column"),
         (("late",), "'late' is the label"),
         (("distnce",), "did you mean distance"),

@@ -6,11 +6,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import mlflow
+import pandas as pd
 import pytest
 
 from components.common.baselines import Baseline
 from components.common.bundles import Bundle
 from components.common.errors import BadInput, EnvironmentFault
+from components.common.models import Threshold
 from components.common.promotions import promotions
 from components.common.registry import CHALLENGER, CHAMPION, Version, version_by_alias, version_files, versions
 from components.common.steps import default_store
@@ -32,10 +34,10 @@ class Pipeline:
     folder: Path
     runs: int = 0
 
-    def evaluated(self, candidates: Mapping[str, Baseline]) -> tuple[Bundle, Path]:
+    def evaluated(self, candidates: Mapping[str, Baseline], threshold: Threshold | None = None) -> tuple[Bundle, Path]:
         self.runs += 1
         place = self.folder / str(self.runs)
-        models = small_world.models(self.data, place / "models", candidates)
+        models = small_world.models(self.data, place / "models", candidates, threshold=threshold)
         evaluate(self.data.uri, models.uri, SETTINGS, evaluation=place / "e.json", page=place / "e.html")
         return models, place / "e.json"
 
@@ -81,10 +83,53 @@ def test_a_version_says_where_it_came_from(pipeline: Pipeline) -> None:
     assert version.digest in card
 
 
+def test_the_threshold_and_what_a_model_takes_travel_with_it(pipeline: Pipeline) -> None:
+    threshold = Threshold(0.4, "greatest F1 on the validation rows")
+    done = pipeline.register(*pipeline.evaluated(small_world.GOOD, threshold))
+    assert done.result["threshold"] == {"value": 0.4, "rule": threshold.rule}
+    assert done.version.tags["sluice.threshold"] == "0.4"
+    assert done.version.tags["sluice.threshold_rule"] == threshold.rule
+    assert "a row is called `late` from 0.4 on, the greatest F1 on the validation rows" in done.card
+    assert "| `weather` | string | `sun`, `rain`, `storm` | 0.0% |" in done.card
+    assert "Takes `noise` (number), `weather` (string), `carrier` (string)." in str(
+        mlflow.MlflowClient().get_model_version("late", "1").description
+    )
+    served = mlflow.pyfunc.load_model("models:/late@champion")
+    rows = small_world.frame(20, 5)
+    answer = served.predict(rows.assign(weather=rows["weather"].astype("category")), params={"decision": True})
+    assert answer["decision"].tolist() == ["on time" if sky == "sun" else "late" for sky in rows["weather"]]
+
+
+def test_the_card_says_which_population_its_numbers_speak_of(pipeline: Pipeline) -> None:
+    models, evaluation = pipeline.evaluated(small_world.GOOD)
+    text = "The numbers speak of the 9,000 rows of dataset abc; 600 of them were drawn."
+    population = {"rows": 9000, "effective_rows": 431.4, "weighted": True, "dataset": "abc", "text": text}
+    evaluation.write_text(json.dumps({**json.loads(evaluation.read_text()), "schema": 2, "population": population}))
+    done = pipeline.register(models, evaluation)
+    assert f"{text} That is worth 431 independent rows." in done.card
+    assert done.result["population"] == population
+
+
+def test_changed_code_of_the_champion_is_noticed(pipeline: Pipeline, tracked_home: Path) -> None:
+    version = pipeline(small_world.GOOD).version
+    path = next((tracked_home / "mlartifacts").rglob("tree_checks.py"))
+    path.write_text(path.read_text() + "\n")
+    with pytest.raises(BadInput, match="the code differs from the registered digest"), version_files(version):
+        pass
+
+
+def test_own_test_rows_are_taken_as_they_are(pipeline: Pipeline) -> None:
+    pipeline(small_world.GOOD)
+    rows = pd.read_parquet(Path(pipeline.data.uri) / "test")
+    answer = mlflow.pyfunc.load_model("models:/late@champion").predict(rows)
+    assert answer["late"].tolist() == rows["weather"].map(small_world.RATES).tolist()
+
+
 def test_nothing_that_mlflow_keeps_is_a_pickle(pipeline: Pipeline, tracked_home: Path) -> None:
     pipeline(small_world.GOOD)
     kept = [path for path in (tracked_home / "mlartifacts").rglob("*") if path.is_file()]
-    assert {path.suffix for path in kept} <= {"", ".json", ".yaml", ".txt", ".md"}
+    assert {path.suffix for path in kept} <= {"", ".json", ".yaml", ".txt", ".md", ".py"}
+    assert {path.parents[1].name for path in kept if path.suffix == ".py"} == {"code"}
     requirements = next(path for path in kept if path.name == "requirements.txt").read_text().split()
     assert all("==" in line for line in requirements)
 
@@ -183,7 +228,7 @@ def test_changed_files_of_the_champion_are_noticed(pipeline: Pipeline, tracked_h
     path.write_text(json.dumps(body))
     with pytest.raises(BadInput, match="differ from the registered digest"), version_files(version):
         pass
-    with pytest.raises(BadInput, match="differ from the registered digest"):
+    with pytest.raises(mlflow.MlflowException, match="differ from the registered digest"):
         mlflow.pyfunc.load_model("models:/late@champion")
     with pytest.raises(BadInput, match="differ from the registered digest"):
         pipeline(small_world.WORSE)

@@ -14,7 +14,7 @@ from components.common.engines import duckdb_engine
 from components.common.errors import BadInput
 from components.common.hashing import with_row_order
 from components.sample import drawing
-from components.sample.drawing import Stratum, draw
+from components.sample.drawing import PURPOSE, Stratum, draw
 from components.sample.sampling import plan_sample
 
 ENGINE = duckdb_engine(threads=1)
@@ -29,7 +29,9 @@ def make(strata: list[str | None], name: str = "t", *, text: bool = False) -> ib
 
 def definition(table: ibis.Table, plan: list[Stratum], seed: int) -> list[dict[str, Any]]:
     """Rank every row, in plain Python."""
-    rows = sorted(with_row_order(table, ["id"], seed, "order").to_pyarrow().to_pylist(), key=lambda row: row["order"])
+    rows = sorted(
+        with_row_order(table, ["id"], seed, "order", PURPOSE).to_pyarrow().to_pylist(), key=lambda row: row["order"]
+    )
     taken = [row for s in plan for row in [r for r in rows if (r["stratum"],) == s.values][: s.sampled]]
     return [{k: v for k, v in row.items() if k != "order"} for row in sorted(taken, key=lambda row: row["id"])]
 
@@ -49,7 +51,7 @@ def test_the_short_way_draws_what_the_definition_says(
 ) -> None:
     table = make(mixed.choices(["a", "b", "c", None], [6, 2, 1, 1], k=count), text=text)
     plan = plan_sample(table, ["stratum"], fraction, 0, allocation)
-    drawn = draw(table, ["id"], ["stratum"], plan, seed, sigmas)
+    drawn = draw(table, ["id"], ["stratum"], plan, seed, sigmas=sigmas)
     assert drawn.columns == table.columns
     assert drawn.to_pyarrow().to_pylist() == definition(table, plan, seed)
 
@@ -91,7 +93,7 @@ def test_a_key_that_repeats_or_is_missing_is_refused(change: dict[str, Any], nam
     table = ENGINE.create_table("broken", ibis.memtable(frame, schema=make(["a"]).schema()), overwrite=True, temp=True)
     plan = plan_sample(table, [], 0.99, 0, "proportional")
     with pytest.raises(BadInput, match=named):
-        draw(table, ["id"], [], plan, 1, sigmas)
+        draw(table, ["id"], [], plan, 1, sigmas=sigmas)
 
 
 def test_every_row_is_drawn_as_often_as_the_design_says() -> None:

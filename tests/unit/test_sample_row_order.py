@@ -28,9 +28,11 @@ SEQUENCES = {
 }
 
 
-def orders(seed: int, **columns: Any) -> npt.NDArray[Any]:
+def orders(seed: int, *, purpose: str = "sample", **columns: Any) -> npt.NDArray[Any]:
     table = ibis.memtable(pd.DataFrame(columns))
-    return with_row_order(table, list(columns), seed, "order").order.to_pyarrow().to_numpy(zero_copy_only=False)
+    return (
+        with_row_order(table, list(columns), seed, "order", purpose).order.to_pyarrow().to_numpy(zero_copy_only=False)
+    )
 
 
 def uniform(order: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
@@ -47,6 +49,8 @@ def test_the_order_of_regular_keys_looks_random(keys: npt.NDArray[np.int64], see
         "unrelated to the neighbour": stats.pearsonr(place[:-1], place[1:]).pvalue,
         "unrelated to the next day": stats.pearsonr(place[:-24], place[24:]).pvalue,
         "unrelated to the next seed": cells(place, other),
+        "unrelated to another purpose": cells(place, uniform(orders(seed, purpose="split", id=keys))),
+        "unrelated to the next draw": cells(place, uniform(orders(seed, purpose="sample 2", id=keys))),
         "pairs even": cells(place[:-1], place[1:]),
         "drawn evenly along the keys": dispersion(place < 0.02),
     }
@@ -82,29 +86,39 @@ def test_different_integers_never_tie(keys: list[int], seed: int) -> None:
     assert len(set(found.tolist())) == len(keys)
 
 
+def feistel(values: list[int], purpose: str, seed: int) -> int:
+    """The definition in plain Python: six rounds for each column of the key."""
+    high = low = 0
+    for position, value in enumerate(values):
+        high, low = high ^ (value >> 32 & 0xFFFFFFFF), low ^ (value & 0xFFFFFFFF)
+        for turn, factor in enumerate((0x7FEB352D, 0x5851F42D, 0x4C957F2D, 0x6A09E667, 0x27D4EB2F, 0x45D9F3B)):
+            digest = hashlib.sha256(f"sluice row order {purpose} {seed} {position} {turn}".encode()).digest()
+            mixed = (low ^ int.from_bytes(digest[:4], "big")) * factor >> 16
+            high, low = low, high ^ (mixed & 0xFFFFFFFF)
+    return (high << 32 | low) - 2**63
+
+
 def test_the_order_never_changes() -> None:
     """Samples drawn by an older Sluice must be drawn again by a newer one: these numbers are for ever."""
-    keys = np.array([0, 1, -1, 2**63 - 1, -(2**63)])
-    assert orders(0, id=keys).tolist() == [
-        -1989578294568086235,
-        4863414765347690597,
-        5398023369656345433,
-        -8705750564624518683,
-        -6575238516554786692,
+    keys = [0, 1, -1, 2**63 - 1, -(2**63)]
+    numbers = [
+        8541313025259363031,
+        -8452750698598834674,
+        -1937748242821758727,
+        2943039110190305186,
+        1121183199882010832,
     ]
-    assert orders(-7, id=keys, part=keys[::-1]).tolist() == [
-        961057975858001513,
-        -8224293479131333732,
-        8095264519041416358,
-        -4866218711600341241,
-        9045650615122287274,
-    ]
+    assert orders(0, id=np.array(keys)).tolist() == numbers == [feistel([key], "sample", 0) for key in keys]
+    pairs = [[key, other] for key, other in zip(keys, keys[::-1], strict=True)]
+    found = orders(-7, purpose="split", id=np.array(keys), part=np.array(keys[::-1])).tolist()
+    assert found == [feistel(pair, "split", -7) for pair in pairs]
+    assert found[0] == 3894286517292351260
 
 
 def test_text_keys_are_ordered_by_md5() -> None:
     moments = np.array(["2013-01-01T05:00:00.000001", "1969-12-31T23:59:59"], dtype="datetime64[us]")
     found = orders(3, name=["é", "b"], moment=moments, number=[1, -2])
-    texts = [f"3\x1fé\x1f{1_357_016_400_000_001}\x1f1", f"3\x1fb\x1f{-1_000_000}\x1f-2"]
+    texts = [f"sample\x1f3\x1fé\x1f{1_357_016_400_000_001}\x1f1", f"sample\x1f3\x1fb\x1f{-1_000_000}\x1f-2"]
     assert found.tolist() == [hashlib.md5(text.encode()).hexdigest() for text in texts]
 
 
@@ -112,7 +126,7 @@ def test_text_keys_are_ordered_by_md5() -> None:
 @given(share=st.fractions(0, Fraction(99, 100)))
 def test_the_bound_leaves_that_share_below(share: Fraction) -> None:
     for column in (pd.Series(np.arange(500)), pd.Series([f"k{i}" for i in range(500)])):
-        table = with_row_order(ibis.memtable(pd.DataFrame({"id": column})), ["id"], 1, "order")
+        table = with_row_order(ibis.memtable(pd.DataFrame({"id": column})), ["id"], 1, "order", "sample")
         below = (table.order < order_bound(table.order, share)).mean().execute()
         assert abs(below - float(share)) < 0.1
 
@@ -122,7 +136,7 @@ def test_a_row_without_a_key_has_no_order() -> None:
         pd.DataFrame({"id": [1, None], "name": ["a", None]}, dtype=object), schema={"id": "int64", "name": "string"}
     )
     for key in (["id"], ["name"], ["id", "name"]):
-        assert with_row_order(table, key, 1, "order").order.isnull().to_pyarrow().to_pylist() == [False, True]
+        assert with_row_order(table, key, 1, "order", "sample").order.isnull().to_pyarrow().to_pylist() == [False, True]
 
 
 def test_a_key_that_gives_no_order_is_refused() -> None:

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from components.common.engines import duckdb_engine
 from components.common.errors import BadInput
-from components.split.partition import PART, PARTS, at_random, by_time, check_shares
+from components.split.partition import PARTS, at_random, by_time, check_shares
 
 ENGINE = duckdb_engine(threads=1)
+PART = "_part"
 SHARES = check_shares([0.7, 0.15, 0.15])
 START = datetime(2013, 1, 1, tzinfo=UTC)
 ANY_SHARES = st.tuples(st.integers(1, 90), st.integers(1, 90)).map(
@@ -51,7 +52,7 @@ def test_shares_are_checked() -> None:
 )
 def test_parts_by_time_never_overlap(days: list[int], shares: tuple[Fraction, ...], zone: str) -> None:
     times: list[datetime | None] = [START + timedelta(days=day, hours=i % 24) for i, day in enumerate(days)]
-    assigned, cuts = by_time(make(times, zone=zone), "time", shares)
+    assigned, cuts = by_time(make(times, zone=zone), "time", "UTC", shares, PART)
     rows = assigned.to_pyarrow().to_pandas()
     assert len(rows) == len(days)
     spans = [rows[rows[PART] == part].time.dt.floor("D") for part in PARTS]
@@ -64,29 +65,35 @@ def test_parts_by_time_never_overlap(days: list[int], shares: tuple[Fraction, ..
 
 def test_cuts_are_the_midnights_nearest_to_the_shares() -> None:
     hours = [START + timedelta(hours=h) for h in range(24 * 20)]
-    assigned, cuts = by_time(make([*hours]), "time", SHARES)
+    assigned, cuts = by_time(make([*hours]), "time", "UTC", SHARES, PART)
     assert cuts == ["2013-01-15T00:00:00+00:00", "2013-01-18T00:00:00+00:00"]
     assert assigned.group_by(PART).agg(n=assigned.count()).order_by("n").n.to_pyarrow().to_pylist() == [72, 72, 336]
 
 
 def test_one_crowded_day_leaves_the_others_to_the_other_parts() -> None:
     times: list[datetime | None] = [START] * 97 + [START + timedelta(days=d) for d in (1, 2, 3)]
-    assert by_time(make(times), "time", SHARES)[1] == ["2013-01-02T00:00:00+00:00", "2013-01-03T00:00:00+00:00"]
+    assert by_time(make(times), "time", "UTC", SHARES, PART)[1] == [
+        "2013-01-02T00:00:00+00:00",
+        "2013-01-03T00:00:00+00:00",
+    ]
     times = [START - timedelta(days=d) for d in (1, 2, 3)] + [START] * 97
-    assert by_time(make(times), "time", SHARES)[1] == ["2012-12-31T00:00:00+00:00", "2013-01-01T00:00:00+00:00"]
+    assert by_time(make(times), "time", "UTC", SHARES, PART)[1] == [
+        "2012-12-31T00:00:00+00:00",
+        "2013-01-01T00:00:00+00:00",
+    ]
 
 
 def test_times_that_cannot_be_cut_are_refused() -> None:
     with pytest.raises(BadInput, match=r"lie on 2 days of 'time', too few for a split by time; use .*'stratified'"):
-        by_time(make([START, START + timedelta(days=1)]), "time", SHARES)
+        by_time(make([START, START + timedelta(days=1)]), "time", "UTC", SHARES, PART)
     with pytest.raises(BadInput, match="column 'time' is missing in some rows"):
-        by_time(make([START, None, START + timedelta(days=1)]), "time", SHARES)
+        by_time(make([START, None, START + timedelta(days=1)]), "time", "UTC", SHARES, PART)
 
 
 @settings(max_examples=30)
 @given(labels=st.lists(st.sampled_from([0, 0, 0, 1, 2]), min_size=1, max_size=200), shares=ANY_SHARES)
 def test_random_parts_keep_each_class_to_the_nearest_row(labels: list[int], shares: tuple[Fraction, ...]) -> None:
-    rows = at_random(make(labels=labels), ["id"], "label", shares, 1).to_pyarrow().to_pandas()
+    rows = at_random(make(labels=labels), ["id"], "label", shares, 1, PART).to_pyarrow().to_pandas()
     assert sorted(rows.id) == list(range(len(labels)))
     for label, group in rows.groupby("label"):
         counts = [int((group[PART] == part).sum()) for part in PARTS]
@@ -100,9 +107,9 @@ def test_random_parts_follow_the_seed_and_not_the_order_of_rows() -> None:
     first, again, other = (
         t.order_by("id")[PART].to_pyarrow().to_pylist()
         for t in (
-            at_random(table, ["id"], "label", SHARES, 1),
-            at_random(table.order_by(ibis.desc("id")), ["id"], "label", SHARES, 1),
-            at_random(table, ["id"], "label", SHARES, 2),
+            at_random(table, ["id"], "label", SHARES, 1, PART),
+            at_random(table.order_by(ibis.desc("id")), ["id"], "label", SHARES, 1, PART),
+            at_random(table, ["id"], "label", SHARES, 2, PART),
         )
     )
     assert first == again

@@ -1,5 +1,6 @@
 """The step split on rows and on images: three tables, the design, and what is refused."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -131,3 +132,42 @@ def test_a_dataset_without_rows_is_refused() -> None:
     source = publish(pd.DataFrame({"id": [1], "late": [0]}), TASK, table="other")
     with pytest.raises(BadInput, match="has no table 'rows'; it has other"):
         split(source, "stratified")
+
+
+def test_a_task_of_another_sluice_is_refused() -> None:
+    made = duckdb_engine().create_table("made", ibis.memtable(pd.DataFrame({"id": [1]})))
+    for change, named in (({"colour": "red"}, "colour"), ({"label": None}, "label")):
+        task = TASK.details()["task"] | change
+        task = {name: value for name, value in task.items() if value is not None or name != "label"}
+        source = write_dataset(default_store(), {"rows": made}, producer("prepare", change), details={"task": task})
+        with pytest.raises(BadInput, match=f"a task of another Sluice .*'{named}'.*run prepare again"):
+            split(source, "stratified")
+
+
+def test_weighted_rows_keep_their_weights_and_show_the_shares_of_the_population() -> None:
+    weights = [3.5 if i % 4 else 1.0 + i % 8 / 8 for i in range(ROWS)]
+    frame = pd.DataFrame({"id": range(ROWS), "w": weights, "late": [int(i % 4 == 0) for i in range(ROWS)]})
+    task = replace(TASK, numeric=(), time=None, weight="w")
+    bundle = split(publish(frame, task, w="float64"), "stratified")
+    with read_dataset(bundle.uri) as (_, tables):
+        test = tables["test"].to_pyarrow().to_pandas()
+    assert (test.w == frame.w[test.id].to_numpy()).all()
+    part = bundle.manifest.design["parts"]["test"]
+    assert part["label"]["late"] == 0.25
+    assert part["weighted_label"]["late"] == pytest.approx(test.w[test.late == 1].sum() / test.w.sum(), rel=1e-12)
+    text = (home() / "summary.md").read_text()
+    assert "| part | rows | share | on time | late | on time, weighted | late, weighted |" in text
+    with pytest.raises(BadInput, match="no weight column 'w', which their task names; run sample again"):
+        split(publish(frame.drop(columns="w"), task), "stratified")
+
+
+def test_the_day_is_that_of_the_tasks_zone() -> None:
+    times = [START + timedelta(hours=i) for i in range(24 * 20)]
+    frame = pd.DataFrame({"id": range(480), "time": times, "late": [i % 2 for i in range(480)]})
+    task = replace(TASK, numeric=(), timezone="America/New_York")
+    bundle = split(publish(frame, task, time="timestamp('UTC')"), "time")
+    assert bundle.manifest.design["boundaries"] == ["2013-01-15T00:00:00-05:00", "2013-01-18T00:00:00-05:00"]
+    assert "midnights of America/New_York" in (home() / "summary.md").read_text()
+    texts = publish(frame.assign(time=[str(time) for time in times]), task, time="string")
+    with pytest.raises(BadInput, match="time column 'time' is string"):
+        split(texts, "time")

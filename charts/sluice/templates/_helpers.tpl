@@ -319,6 +319,17 @@ Nothing where it is not exposed; else networkPolicy.entryPoints, and where those
 {{ first $served | default "" }}
 {{- end }}
 
+{{/* Whether the workflows that KFP makes are changed as they are made. */}}
+{{- define "sluice.workflowPolicy" -}}
+{{- $wanted := or (include "sluice.driverInAgent" .) (gt (int .Values.steps.retries) 0) -}}
+{{- if and .Values.kfp.enabled $wanted (include "sluice.mutatingPolicyVersion" .) }}true{{ end -}}
+{{- end }}
+
+{{/* Argo's expression for a pod that ended with a service's outage: gRPC's codes, as KFP's programs write them. */}}
+{{- define "sluice.serviceAway" -}}
+lastRetry.message matches 'rpc error: code = (Unavailable|Internal|Unknown|Aborted|DeadlineExceeded|ResourceExhausted)' && not (lastRetry.message contains 'Created execution: ')
+{{- end }}
+
 {{/* Where pods' logs go in KFP's bucket: KFP 2.17's pages find a run's namespace by this form. */}}
 {{- define "sluice.logKey" -}}
 {{ `private-artifacts/{{workflow.namespace}}/{{workflow.name}}/{{workflow.creationTimestamp.Y}}/{{workflow.creationTimestamp.m}}/{{workflow.creationTimestamp.d}}/{{pod.name}}` }}

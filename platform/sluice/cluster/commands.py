@@ -68,20 +68,22 @@ def follow(
     context: Context = None,
 ) -> None:
     """Follow a run that was submitted before, and show its result."""
-    from sluice.cluster.connection import connected
+    from sluice.cluster.connection import OBJECT_STORE, connected
 
-    with connected(Target(namespace, context)) as cluster:
+    with connected(Target(namespace, context), (OBJECT_STORE,)) as cluster:
         _to_the_end(cluster, catalog.find_pipeline(pipeline), run, fused=fused, as_json=as_json, hours=hours)
 
 
 def cancel(run: RunId, namespace: Namespace = NAMESPACE, context: Context = None) -> None:
     """End a run on a cluster, and its pods."""
+    from sluice.cluster import run_tracking
     from sluice.cluster.connection import connected
     from sluice.cluster.kfp_api import KfpApi
 
-    with connected(Target(namespace, context)) as cluster:
+    with connected(Target(namespace, context), ()) as cluster:
         KfpApi(cluster.kfp).cancel(run)
-    console().print(f"run {run} is being cancelled", highlight=False)
+        console().print(f"run {run} is being cancelled", highlight=False)
+        run_tracking.settle(cluster, run, "cancelled")
 
 
 def connect(

@@ -6,7 +6,7 @@ who may use them, and Services inside the cluster are reached through forwarded 
 """
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
@@ -14,13 +14,15 @@ from urllib.parse import urlsplit
 
 from components.common.images import TABULAR, TORCH, step_images
 from components.common.s3_connection import ENDPOINTS
+from components.common.settings import web_address
 from sluice.cluster.access import Kubernetes, Target
-from sluice.cluster.forwarding import Forward, forwarded
+from sluice.cluster.forwarding import MEND_SECONDS, Forward, forwarded
 from sluice.cluster.step_environment import NAME
 
 KFP = "SLUICE_KFP"
 KFP_SERVICE, KFP_PORT = "ml-pipeline", 8888
-ADDRESSES = (ENDPOINTS[1], "MLFLOW_TRACKING_URI")
+OBJECT_STORE, TRACKING = ENDPOINTS[1], "MLFLOW_TRACKING_URI"
+ADDRESSES = (OBJECT_STORE, TRACKING)
 # With these MLflow would answer with addresses that only pods can reach.
 PODS_ONLY = ("MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD", "MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD")
 IMAGE_SETTINGS = (TABULAR, TORCH, "SLUICE_IMAGES", "SLUICE_IMAGE_TAG")
@@ -41,51 +43,61 @@ class Cluster:
     variables: Mapping[str, str] = field(repr=False)
     images: Mapping[str, str]
     kubernetes: Kubernetes | None
-    _forwards: tuple[Forward, ...] = field(default=(), repr=False)
+    _forwards: Mapping[str, Forward] = field(default_factory=dict, repr=False)
 
     @property
     def place(self) -> str:
         """Where it is, for people."""
         return str(self.kubernetes.target) if self.kubernetes else self.kfp
 
-    def mend(self) -> None:
-        """Open again what a restarted pod has closed.
+    def mend(self, name: str, seconds: float = MEND_SECONDS) -> None:
+        """Open a way again that a restarted pod has closed; nothing to do where none is forwarded.
+
+        Args:
+            name: The variable of its address: SLUICE_KFP, AWS_ENDPOINT_URL, MLFLOW_TRACKING_URI.
+            seconds: The longest to try; 0 tries once.
 
         Raises:
             EnvironmentFault: It did not come to stand in time.
         """
-        for forward in self._forwards:
-            forward.mend()
+        if name in self._forwards:
+            self._forwards[name].mend(seconds)
 
 
 @contextmanager
-def connected(target: Target) -> Iterator[Cluster]:
+def connected(target: Target, needs: Collection[str] = ADDRESSES, *, kfp: bool = True) -> Iterator[Cluster]:
     """A connection for the time of the `with` block.
 
+    Args:
+        target: Where.
+        needs: The stores that are wanted beside KFP, by the variables of their addresses. With none, neither a store
+            nor what the release keeps for its steps is asked for.
+        kfp: Whether KFP is wanted; its address is empty where it is not.
+
     Raises:
-        BadInput: There is no kubeconfig, no such context, or no release of Sluice in the namespace.
+        BadInput: SLUICE_KFP is no address; there is no kubeconfig, no such context, or no release of Sluice in the
+            namespace.
         EnvironmentFault: The cluster does not answer, denies access, or kubectl is missing.
     """
-    given = os.environ.get(KFP)
+    given = web_address(KFP)
     if given and not target.context:
-        yield Cluster(given.rstrip("/"), {}, step_images(os.environ), None)
+        yield Cluster(given, {}, step_images(os.environ), None)
         return
     kubernetes = Kubernetes(target)
-    config, secret = kubernetes.settings(NAME)
+    config, secret = kubernetes.settings(NAME) if needs else ({}, {})
     with ExitStack() as stack:
-        forwards = [stack.enter_context(forwarded(target, KFP_SERVICE, KFP_PORT))]
-        kfp = f"http://127.0.0.1:{forwards[0].local}"
-        for name in ADDRESSES:
-            service = inside(config.get(name, ""), target.namespace)
-            if service:
-                place = replace(target, namespace=service.namespace)
-                forwards.append(stack.enter_context(forwarded(place, service.name, service.port)))
-                scheme = urlsplit(config[name]).scheme
-                config[name] = f"{scheme}://127.0.0.1:{forwards[-1].local}"
+        forwards = {KFP: stack.enter_context(forwarded(target, KFP_SERVICE, KFP_PORT))} if kfp else {}
+        for name in needs:
+            place = inside(config.get(name, ""), target.namespace)
+            if place:
+                there = replace(target, namespace=place.namespace)
+                forwards[name] = stack.enter_context(forwarded(there, place.name, place.port))
+                config[name] = f"{urlsplit(config[name]).scheme}://127.0.0.1:{forwards[name].local}"
+        url = f"http://127.0.0.1:{forwards[KFP].local}" if kfp else ""
         own = {name: os.environ[name] for name in IMAGE_SETTINGS if os.environ.get(name)}
         images = step_images(config | own)
-        variables = {**config, **secret, **images, **dict.fromkeys(PODS_ONLY, "false"), KFP: kfp}
-        yield Cluster(kfp, variables, images, kubernetes, tuple(forwards))
+        variables = {**config, **secret, **images, **dict.fromkeys(PODS_ONLY, "false"), KFP: url}
+        yield Cluster(url, variables, images, kubernetes, forwards)
 
 
 @contextmanager

@@ -3,18 +3,16 @@
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from components.common.errors import SluiceError
-from components.common.stores import plain_address
 from sluice.cluster.access import TIMEOUT, Kubernetes, Target
-from sluice.cluster.buckets import require_answer
-from sluice.cluster.connection import connected, environment
-from sluice.cluster.kfp_api import KfpApi
+from sluice.cluster.services import services
 from sluice.cluster.step_environment import CONFIG_KEYS, NAME, SECRET_KEYS
 from sluice.cluster.workflow_steps import NO_IMAGE
+from sluice.cluster.workloads import workloads
 from sluice.doctor import Finding
 
 CRDS = ("workflows.argoproj.io", "scheduledworkflows.kubeflow.org")
@@ -24,20 +22,31 @@ ABSENT = 404
 
 
 def examine(target: Target) -> Iterator[Finding]:
-    """Look at the tools of this machine, then at the cluster; what hangs on a failed finding is not looked at."""
+    """Look at the tools of this machine, then at the cluster, each part for itself: one that is broken hides no other.
+
+    Only where there is no cluster, or it does not answer, nothing of it is looked at.
+    """
     yield from (_docker(), _kind(), _kubectl())
     try:
         kubernetes = Kubernetes(target)
-        with kubernetes.answers(f"namespace {target.namespace}"):
-            kubernetes.core.list_namespaced_pod(target.namespace, limit=1, _request_timeout=TIMEOUT)
+        version = _version(kubernetes)
     except SluiceError as error:
         yield Finding("cluster", "error", str(error))
         return
-    yield Finding("cluster", "ok", f"{kubernetes.client.configuration.host} answers")
+    yield Finding("cluster", "ok", f"{kubernetes.client.configuration.host} answers, Kubernetes {version}")
     yield from _safely("crds", lambda: _crds(kubernetes))
     yield from _safely("settings", lambda: iter([_settings(kubernetes)]))
+    yield from _safely("workloads", lambda: workloads(kubernetes))
     yield from _safely("pods", lambda: _pods(kubernetes))
-    yield from _safely("services", lambda: _services(target))
+    yield from services(target)
+
+
+def _version(kubernetes: Kubernetes) -> str:
+    """The cluster's, which it tells everybody."""
+    from kubernetes import client
+
+    with kubernetes.answers("version"):
+        return str(client.VersionApi(kubernetes.client).get_code(_request_timeout=TIMEOUT).git_version)
 
 
 def _docker() -> Finding:
@@ -127,13 +136,17 @@ def _pods(kubernetes: Kubernetes) -> Iterator[Finding]:
         yield Finding("pods", "error", said)
     if not troubles:
         running = sum(pod.status.phase == "Running" for pod in pods)
-        yield Finding("pods", "ok" if running else "warning", f"{running} run, all of them Ready")
+        yield Finding("pods", "ok" if running else "warning", f"{running} run, nothing is wrong with any of them")
 
 
 def trouble(pod: Any) -> str:  # noqa: ANN401 - a V1Pod
-    """What is wrong with a pod, with the way out; empty when nothing is. A pod that ended is no trouble."""
+    """What is wrong with a pod, with the way out; empty when nothing is.
+
+    A pod that ended or is ending is no trouble, nor is one of a run, a Job or a TrainJob that is not Ready: it starts,
+    works and ends, and nobody calls it.
+    """
     name, status = pod.metadata.name, pod.status
-    if status.phase in ("Succeeded", "Failed"):
+    if status.phase in ("Succeeded", "Failed") or getattr(pod.metadata, "deletion_timestamp", None):
         return ""
     for container in [*(status.init_container_statuses or []), *(status.container_statuses or [])]:
         waiting = container.state.waiting if container.state else None
@@ -147,35 +160,14 @@ def trouble(pod: Any) -> str:  # noqa: ANN401 - a V1Pod
         if condition.type == "PodScheduled" and condition.status == "False":
             return f"pod {name} finds no node ({condition.message}); give the cluster room, or lower the requests"
         ending = condition.reason == "PodCompleted"  # its phase follows
-        if condition.type == "Ready" and condition.status == "False" and not ending:
+        if condition.type == "Ready" and condition.status == "False" and _serves(pod) and not ending:
             return (
                 f"pod {name} is not Ready ({condition.message or condition.reason}); see `kubectl describe pod {name}`"
             )
     return ""
 
 
-def _services(target: Target) -> Iterator[Finding]:
-    with connected(target) as cluster:
-        yield Finding("kfp", "ok", f"version {KfpApi(cluster.kfp).version()} answers")
-        with environment(cluster.variables):
-            yield from _safely("s3", lambda: iter([_object_store()]))
-            yield from _safely("mlflow", lambda: iter([_tracking(cluster.variables)]))
-
-
-def _object_store() -> Finding:
-    from components.common.steps import default_store
-
-    require_answer()
-    store = default_store()
-    store.exists("doctor")
-    return Finding("s3", "ok", f"{plain_address(store.uri)} answers")
-
-
-def _tracking(variables: Mapping[str, str]) -> Finding:
-    from components.common.mlflow_access import URI, mlflow_module, tracking_faults
-
-    if not (variables.get(URI) or os.environ.get(URI)):
-        return Finding("mlflow", "warning", f"{NAME} names no tracking server: nothing is registered for good there")
-    with tracking_faults():
-        count = len(mlflow_module().MlflowClient().search_registered_models())
-    return Finding("mlflow", "ok", f"answers, {count} registered models")
+def _serves(pod: Any) -> bool:  # noqa: ANN401 - a V1Pod
+    """Whether a pod is to stay: what a Deployment or the like keeps up."""
+    owners = getattr(pod.metadata, "owner_references", None) or []
+    return all(owner.kind in ("ReplicaSet", "StatefulSet", "DaemonSet") for owner in owners)

@@ -36,6 +36,17 @@ DEADLINE_SECONDS = 600.0
 AT_ONCE = 4
 MAX_BODY_BYTES = 16 << 20
 MESSAGE_CHARACTERS = 500
+# A database, MLMD or KFP's API that restarts takes a minute or two; the driver itself asks MLMD again for one second.
+RETRY_SECONDS = 240.0
+PAUSES_SECONDS = (1.0, 2.0, 4.0, 8.0, 15.0)  # the last one again and again
+# What a service says that is away or in trouble: codes of gRPC, and words of Go's network library.
+AWAY = re.compile(
+    r"code = (?:Unavailable|Internal|Unknown|Aborted|DeadlineExceeded|ResourceExhausted|Canceled)\b"
+    r"|connection (?:refused|reset)|i/o timeout|no such host|server misbehaving|TLS handshake timeout"
+    r"|no route to host|network is unreachable|unexpected EOF|broken pipe"
+)
+# From here on a second try would make a second execution of the task in MLMD, which its followers refuse.
+RECORDED = "Created execution: "
 # glog's fatal line: F1121 22:45:01.123456       1 main.go:79] what went wrong
 FATAL = re.compile(r"^F\d{4} \S+ +\d+ [^\]]+\] (?P<said>.+)$", re.MULTILINE)
 
@@ -44,16 +55,21 @@ class Refused(Exception):
     """One line that says what a template lacks, or why its driver failed."""
 
 
+class Away(Refused):
+    """The driver failed for a service that was away, before it had recorded anything: it may be tried again."""
+
+
 class Drivers:
     """The drivers of this pod's workflow, at most `at_once` at a time.
 
     Args:
         program: KFP's driver.
         at_once: How many run; the others wait.
+        retry_seconds: How long a driver is tried again while a service that it needs is away.
     """
 
-    def __init__(self, program: str, at_once: int = AT_ONCE) -> None:
-        self._program = program
+    def __init__(self, program: str, at_once: int = AT_ONCE, retry_seconds: float = RETRY_SECONDS) -> None:
+        self._program, self._retry_seconds = program, retry_seconds
         self._pool = ThreadPoolExecutor(at_once, NAME)
         self._lock = threading.Lock()
         self._nodes: dict[str, Future[dict[str, Any]]] = {}
@@ -86,7 +102,7 @@ class Drivers:
         started = time.monotonic()
         node: dict[str, Any]
         try:
-            node = {"phase": "Succeeded", "outputs": {"parameters": run_driver(self._program, template)}}
+            node = {"phase": "Succeeded", "outputs": {"parameters": self._patiently(template)}}
         except Refused as error:
             node = {"phase": "Failed", "message": str(error)}
         except Exception as error:  # noqa: BLE001 - whatever it is, the node ends and says so
@@ -94,6 +110,24 @@ class Drivers:
         said = node.get("message") or node["phase"]
         say(f"{template.get('name', '')}: {said} after {time.monotonic() - started:.1f} s")
         return node
+
+    def _patiently(self, template: dict[str, Any]) -> list[dict[str, str]]:
+        """`run_driver`, again while a service is away.
+
+        Raises:
+            Refused: It fails for another reason, or the service stays away.
+        """
+        begin, tries = time.monotonic(), 0
+        while True:
+            try:
+                return run_driver(self._program, template)
+            except Away as error:
+                pause = PAUSES_SECONDS[min(tries, len(PAUSES_SECONDS) - 1)]
+                waited, tries = time.monotonic() - begin, tries + 1
+                if waited + pause > self._retry_seconds:
+                    raise Refused(f"{error} (tries: {tries}, within {waited:.0f} s)") from None
+                say(f"{template.get('name', '')}: {error}; once more in {pause:.0f} s")
+                time.sleep(pause)
 
 
 def run_driver(program: str, template: dict[str, Any]) -> list[dict[str, str]]:
@@ -107,7 +141,9 @@ def run_driver(program: str, template: dict[str, Any]) -> list[dict[str, str]]:
         Argo's output parameters: name and value.
 
     Raises:
-        Refused: The driver fails, takes more than ten minutes, or writes no file for an output without a default.
+        Away: The driver fails, and may be tried again.
+        Refused: The driver fails otherwise, takes more than ten minutes, or writes no file for an output that has no
+            default.
     """
     given = template["plugin"][NAME]
     with tempfile.TemporaryDirectory(prefix="driver-") as folder:
@@ -134,7 +170,9 @@ def run_driver(program: str, template: dict[str, Any]) -> list[dict[str, str]]:
             raise Refused(f"{PROGRAM} names {program}, which is not in this image") from None
         sys.stderr.write(done.stderr)
         if done.returncode:
-            raise Refused(failure(done.stderr, done.returncode))
+            why = last_words(done.stderr)
+            kind = Away if AWAY.search(why) and RECORDED not in done.stderr else Refused
+            raise kind(failure(done.stderr, done.returncode))
         declared = template.get("outputs", {}).get("parameters", [])
         return [{"name": each["name"], "value": output_value(each, Path(folder))} for each in declared]
 
@@ -180,9 +218,14 @@ def output_value(parameter: dict[str, Any], folder: Path) -> str:
 
 def failure(said: str, code: int) -> str:
     """Why a driver failed, in one line: what it called fatal, else its last words."""
+    return f"KFP's driver failed: {(last_words(said) or f'exit code {code}')[:MESSAGE_CHARACTERS]}"
+
+
+def last_words(said: str) -> str:
+    """The last line that a driver called fatal, else its last one; empty where it said nothing."""
     fatal = [match["said"] for match in FATAL.finditer(said)]
-    lines = fatal or [line for line in said.splitlines() if line.strip()] or [f"exit code {code}"]
-    return f"KFP's driver failed: {' '.join(lines[-1].split())[:MESSAGE_CHARACTERS]}"
+    lines = fatal or [line for line in said.splitlines() if line.strip()]
+    return " ".join(lines[-1].split()) if lines else ""
 
 
 class Handler(BaseHTTPRequestHandler):

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 
 from rich.console import Console
 from rich.live import Live
@@ -10,15 +11,16 @@ from rich.spinner import Spinner
 
 from components.common import steps as step_words
 from components.common.errors import BadInput, EnvironmentFault, SluiceError
-from sluice.cluster.connection import Cluster
+from sluice.cluster.connection import KFP, Cluster
 from sluice.cluster.kfp_api import KfpApi, Run
 from sluice.cluster.pod_logs import PodLogs
 from sluice.cluster.workflow_steps import Step, steps_of
 from sluice.progress import PLAIN_NOTE_SECONDS, StepTimes
 
 PAUSE_SECONDS = 1.0
-LOST_SECONDS = 90.0  # how long the server may be away before it is given up
+LOST_SECONDS = 300.0  # how long the server may be away, its database's restart included, before it is given up
 STUCK_SECONDS = 180.0  # how long a pod may lack its image before the run is given up
+FIRST_CHARACTERS = 80
 ASK_PODS_SECONDS = 10.0  # how often its pods are asked why no step of it runs
 
 
@@ -86,7 +88,8 @@ class Follower:
         except EnvironmentFault:
             if time.monotonic() - self._answered > LOST_SECONDS:
                 raise
-            self._cluster.mend()
+            with suppress(EnvironmentFault):  # the next look tries again
+                self._cluster.mend(KFP, 0)
             return None
         self._answered = time.monotonic()
         found = steps_of(run.manifest, self._names)
@@ -148,13 +151,19 @@ class Follower:
             if said:
                 return said
         if failed:
-            said_by = failed[0].message or "failed without a word"
+            said_by = _one_line(failed[0].message) or "failed without a word"
             return EnvironmentFault(f"step {failed[0].name}: {said_by}; its pod's log says more, in KFP or by kubectl")
         return EnvironmentFault(f"run {self._id} {run.state.lower()}: {run.error or 'KFP does not say why'}")
 
     def _say(self, text: str) -> None:
         if not self._quiet:
             self._console.print(text, highlight=False, soft_wrap=True)
+
+
+def _one_line(message: str) -> str:
+    """How a pod ended, and the last of its last words, which may be the end of its log."""
+    lines = [line.strip() for line in message.splitlines() if line.strip()]
+    return lines[0] if len(lines) == 1 else " … ".join((lines[0][:FIRST_CHARACTERS], lines[-1])) if lines else ""
 
 
 def _unusual(message: str) -> str:

@@ -5,6 +5,7 @@ import select
 import shutil
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,10 @@ from sluice.cluster.access import Target
 
 START_SECONDS = 20.0
 STOP_SECONDS = 5.0
+MEND_SECONDS = 120.0  # a pod that takes another's place pulls its image and starts first
+ANSWER_SECONDS = 5.0
+PAUSE_SECONDS = 1.0
+LOOK = "look with `sluice doctor --cluster`"
 _READY = re.compile(r"Forwarding from 127\.0\.0\.1:(?P<port>\d+)")
 
 
@@ -51,14 +56,32 @@ class Forward:
             self.close()
             raise EnvironmentFault(
                 f"no way to Service {self.service} in {self.target} within {START_SECONDS:.0f} s: "
-                f"{said.strip() or 'kubectl port-forward said nothing'}; look with `sluice doctor --cluster`"
+                f"{said.strip() or 'kubectl port-forward said nothing'}; {LOOK}"
             )
         self.local = int(found["port"])
+        threading.Thread(target=_drain, args=(self._process,), daemon=True).start()
 
-    def mend(self) -> None:
-        """Open it again where it is gone: it ends with the pod that it led to."""
-        if self._process is None or self._process.poll() is not None or not self._listens():
-            self.open()
+    def mend(self, seconds: float = MEND_SECONDS) -> None:
+        """Open it again, until something answers behind it: kubectl goes on to listen for a pod that is gone.
+
+        Args:
+            seconds: The longest to try; 0 tries once.
+
+        Raises:
+            EnvironmentFault: Nothing answered in time.
+        """
+        deadline = time.monotonic() + seconds
+        while not (self._stands() and self._answers()):
+            try:
+                self.open()
+                if self._answers():
+                    return
+                fault = EnvironmentFault(f"nothing answers at Service {self.service} in {self.target}; {LOOK}")
+            except EnvironmentFault as error:
+                fault = error
+            if time.monotonic() >= deadline:
+                raise fault
+            time.sleep(PAUSE_SECONDS)
 
     def close(self) -> None:
         """End it."""
@@ -70,9 +93,7 @@ class Forward:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait(STOP_SECONDS)
-        if self._process.stdout:
-            self._process.stdout.close()
-        self._process = None
+        self._process = None  # whoever reads its output comes to the end of it and closes it
 
     def _command(self) -> list[str]:
         program = shutil.which("kubectl")
@@ -92,10 +113,25 @@ class Forward:
         ready, _, _ = select.select([stream], [], [], max(0.0, deadline - time.monotonic()))
         return stream.readline() if ready else ""
 
-    def _listens(self) -> bool:
-        with socket.socket() as probe:
-            probe.settimeout(1.0)
-            return probe.connect_ex(("127.0.0.1", self.local)) == 0
+    def _stands(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def _answers(self) -> bool:
+        """Whether a server sends anything: all that we forward to speak HTTP, or TLS, whose alert is an answer too."""
+        try:
+            with socket.create_connection(("127.0.0.1", self.local), ANSWER_SECONDS) as probe:
+                probe.sendall(b"GET / HTTP/1.0\r\n\r\n")
+                return bool(probe.recv(1))
+        except OSError:
+            return False
+
+
+def _drain(process: subprocess.Popen[str]) -> None:
+    """Read what kubectl says of each connection: once the pipe were full it would stand still."""
+    if process.stdout:
+        with process.stdout as stream:
+            for _ in stream:
+                pass
 
 
 @contextmanager

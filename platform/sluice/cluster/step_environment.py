@@ -1,11 +1,14 @@
 """How a step's pod learns where the stores are: from a Secret and a ConfigMap of the release, never from the spec."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from components.common import steps
 from components.common.s3_connection import ENDPOINTS, KEYS, REGIONS
 from components.common.s3_retries import TRIES_VARIABLE
+
+if TYPE_CHECKING:
+    from kfp import dsl
 
 NAME = "sluice-steps"  # of the Secret and of the ConfigMap
 SECRET_KEYS = (*KEYS, "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
@@ -18,6 +21,26 @@ MLFLOW = (
 )
 CONFIG_KEYS = (steps.STORE, TRIES_VARIABLE, ENDPOINTS[1], REGIONS[0], *MLFLOW)
 RUN_LABEL = "metadata.labels['pipeline/runid']"  # KFP sets it on every pod of a run, of a recurring one too
+
+
+def use_stores(task: "dsl.PipelineTask") -> "dsl.PipelineTask":
+    """Give a step of a pipeline of your own the release's object store and MLflow, as Sluice's steps have them.
+
+    Its code finds the variables that boto3, MLflow and `components.common.steps.default_store` read, and its run's id
+    in SLUICE_RUN. Neither an address nor a key stands in the compiled pipeline.
+
+    Args:
+        task: Of a component, called inside a pipeline.
+
+    Returns:
+        The same task.
+    """
+    from kfp import kubernetes
+
+    kubernetes.use_config_map_as_env(task, NAME, {key: key for key in CONFIG_KEYS})
+    kubernetes.use_secret_as_env(task, NAME, {key: key for key in SECRET_KEYS})
+    kubernetes.use_field_path_as_env(task, steps.RUN, RUN_LABEL)
+    return task
 
 
 def platform_config(present: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,9 @@
 
 import copy
 import os
+import sys
 from collections.abc import Mapping
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,17 +13,20 @@ from typing import Any
 from rich.console import Console
 
 from components.common import steps
+from components.common.errors import EnvironmentFault, SluiceError
 from components.common.run_results import REPORT, read_result, results_key
 from components.common.stores import Store, plain_address
 from sluice.catalog import Pipeline
-from sluice.cluster.connection import Cluster, environment
+from sluice.cluster import run_tracking
+from sluice.cluster.connection import OBJECT_STORE, Cluster, environment
 from sluice.cluster.following import Follower
 from sluice.cluster.kfp_api import KfpApi
 from sluice.cluster.spec import ClusterSpec, compile_for_cluster
+from sluice.cluster.waiting import wait_for
 from sluice.cluster.workflow_steps import task_order
 from sluice.local_run import RunResult
 
-DAY_SECONDS = 24 * 3600.0
+FETCH_SECONDS = 300.0
 
 
 @dataclass(frozen=True)
@@ -57,7 +62,9 @@ def start(cluster: Cluster, order: Order) -> str:
     name = order.name or f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{spec.name}-{os.urandom(2).hex()}"
     experiment = api.experiment(order.experiment or order.pipeline.name)
     uploaded = None if order.fresh else _uploaded(api, spec)
-    return api.create_run(name, experiment, uploaded or documents(spec, fresh=order.fresh), order.arguments)
+    run = api.create_run(name, experiment, uploaded or documents(spec, fresh=order.fresh), order.arguments)
+    run_tracking.announce(cluster, order.pipeline, run, name, order.arguments)
+    return run
 
 
 def finish(
@@ -81,13 +88,18 @@ def finish(
     began = datetime.now(UTC)
     spec = compile_for_cluster(pipeline, cluster.images, fused=fused)
     follower = Follower(cluster, run, task_order(spec.pipeline), console, quiet=quiet)
-    follower.to_the_end(seconds)
-    cluster.mend()
-    with environment(cluster.variables):
-        store = steps.default_store()
-        result, report = read_result(store, run), _fetch_report(store, run)
+    try:
+        follower.to_the_end(seconds)
+    except SluiceError as error:
+        run_tracking.settle(cluster, run, str(error))
+        raise
+    try:
+        with redirect_stdout(sys.stderr):  # where progress goes, standard output may be JSON
+            result, report, place = wait_for("the object store", FETCH_SECONDS, lambda: _fetch(cluster, run))
+    except EnvironmentFault as error:
+        words = f"sluice follow {run} {pipeline.name}{' --fused' if fused else ''}"
+        raise EnvironmentFault(f"run {run} succeeded, and its result cannot be fetched: {error}; `{words}`") from None
     taken = (datetime.now(UTC) - began).total_seconds()
-    place = plain_address(f"{store.uri}/{results_key(run, REPORT)}")
     return RunResult(run, result, report, None, taken, follower.times, place)
 
 
@@ -104,6 +116,18 @@ def _uploaded(api: KfpApi, spec: ClusterSpec) -> tuple[str, str] | None:
     pipeline = api.pipeline(spec.name)
     version = api.versions(pipeline).get(spec.version) if pipeline else None
     return (pipeline, version) if pipeline and version else None
+
+
+def _fetch(cluster: Cluster, run: str) -> tuple[dict[str, Any], Path, str]:
+    """A run's result, its report as a file of this machine, and the report's address."""
+    cluster.mend(OBJECT_STORE)
+    with environment(cluster.variables):
+        store = steps.default_store()
+        return (
+            read_result(store, run),
+            _fetch_report(store, run),
+            plain_address(f"{store.uri}/{results_key(run, REPORT)}"),
+        )
 
 
 def _fetch_report(store: Store, run: str) -> Path:

@@ -66,7 +66,7 @@ def _step(name: str, nodes: Mapping[str, Mapping[str, Any]], place: str) -> Step
     driver, group = nodes.get(f"{place}-driver", {}), nodes.get(place, {})
     inside = [node for path, node in nodes.items() if path.startswith(f"{place}.")]
     executors = [node for node in inside if _EXECUTOR.search(str(node["name"]))]
-    executor = max(executors, key=lambda node: str(node.get("startedAt") or ""), default={})
+    executor = max(executors, key=_latest, default={})
     broken = next((node for node in (driver, *inside, group) if node.get("phase") in _ENDED_BADLY), None)
     if broken is not None and (group.get("phase") in _ENDED_BADLY or broken is driver):
         told = next((node for node in (executor, driver, group) if node.get("message")), broken)
@@ -79,6 +79,11 @@ def _step(name: str, nodes: Mapping[str, Mapping[str, Any]], place: str) -> Step
     if (driver or group) and group.get("phase") not in _LEFT_OUT:
         return Step(name, "starting", None, str(executor.get("message") or driver.get("message") or ""))
     return Step(name, "waiting")
+
+
+def _latest(node: Mapping[str, Any]) -> tuple[str, bool]:
+    """The order of tries: where they are repeated, a node of no pod stands for all and begins with the first."""
+    return str(node.get("startedAt") or ""), node.get("type") != "Retry"
 
 
 def _seconds(first: Mapping[str, Any], last: Mapping[str, Any]) -> float | None:

@@ -2,7 +2,8 @@
 """The gRPC server of ML Metadata, with the official server's flags, on the C++ library of the Python package.
 
 Requests and answers pass through as bytes: the library decodes them itself. There is one connection to the database,
-since the library's calls are not safe to run at once on one; when the database goes away, the next call connects anew.
+since the library's calls are not safe to run at once on one. When the database goes away, calls wait for it: KFP's
+clients ask again for a second at most, and a step that could not say how it ended has failed.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ LOST = (
     "mysql_real_connect failed",
 )
 CONNECT_SECONDS = 120
+HOLD_SECONDS = 180  # how long a call waits for a database that is away
 GRACE_SECONDS = 5
 
 Call = Callable[[Any, bytes], "tuple[bytes, bytes, int]"]
@@ -63,7 +65,28 @@ class Store:
                 print(f"waiting for the database at {self._place}: {first_line(error)}", flush=True)
                 time.sleep(1)
 
-    def call(self, function: Call, request: bytes) -> tuple[bytes, str, grpc.StatusCode | None]:
+    def call(
+        self, function: Call, request: bytes, active: Callable[[], bool], seconds: float = HOLD_SECONDS
+    ) -> tuple[bytes, str, grpc.StatusCode | None]:
+        """Return the answer, or a message and its status; while the database is away, wait for it.
+
+        Args:
+            function: One of the library's.
+            request: Its message, serialized.
+            active: Whether the client still waits.
+            seconds: The longest to wait.
+        """
+        deadline, told = time.monotonic() + seconds, False
+        while True:
+            answer, text, status = self._try(function, request)
+            if status is not grpc.StatusCode.ABORTED or not active() or time.monotonic() > deadline:
+                return answer, text, status
+            if not told:
+                print(f"waiting for the database at {self._place}: {text}", flush=True)
+                told = True
+            time.sleep(1)
+
+    def _try(self, function: Call, request: bytes) -> tuple[bytes, str, grpc.StatusCode | None]:
         """Return the answer, or a message and its status.
 
         A lost connection ends the call as ABORTED, as a transaction that others have undone: clients try those again.
@@ -95,7 +118,7 @@ def handler(store: Store, function: Call) -> grpc.RpcMethodHandler:
     """Return the gRPC handler of one of the library's functions."""
 
     def serve(request: bytes, context: grpc.ServicerContext) -> bytes:
-        answer, message, status = store.call(function, request)
+        answer, message, status = store.call(function, request, context.is_active)
         if status is not None:
             context.abort(status, message)
         return answer

@@ -1,0 +1,117 @@
+"""Learning what a model takes from its training rows, and finding the query that computed its features."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from components.common.bundles import Bundle
+from components.common.columns import number_column, text_column
+from components.common.errors import BadInput
+from components.common.features import LEAST_COUNT
+from components.common.model_inputs import CategoryInput, ModelInputs, NumberInput, RowWise, rare_digest
+from components.common.provenance import ancestry
+from components.common.row_features import closed_duckdb, create_table
+from components.common.stores import Store
+from components.common.tasks import Task
+
+MOST_VALUES = 10_000
+"""Beyond so many categories of one feature, the model's files no longer list those seen."""
+_TAIL = 0.001
+
+
+def learn_inputs(rows: pd.DataFrame, task: Task, row_wise: RowWise | None = None) -> ModelInputs:
+    """What training saw.
+
+    Args:
+        rows: The training rows, with the task's feature columns.
+        task: Names the features.
+        row_wise: How features follow from raw columns.
+
+    Raises:
+        BadInput: A feature column is missing or does not hold numbers where it should.
+    """
+    return ModelInputs(
+        rows=len(rows),
+        numbers=tuple(_number(rows, name) for name in task.numeric),
+        categories=tuple(_category(rows, name) for name in task.categorical),
+        row_wise=row_wise,
+    )
+
+
+def row_wise_features(store: Store, dataset: Bundle, task: Task) -> RowWise | None:
+    """How a dataset's features follow from raw columns of their own rows, as `prepare` has recorded it.
+
+    Args:
+        store: Where the datasets are that it was made from.
+        dataset: What is learned from.
+        task: Names the features; only those are kept.
+
+    Returns:
+        None where no step recorded it, no feature follows from its own row, or the record is no longer in the store.
+    """
+    try:
+        lineage = ancestry(store, dataset.id)
+    except BadInput:  # a model can be learned without it
+        return None
+    for bundle in reversed(lineage):
+        details = bundle.manifest.details
+        if details.get("row_wise"):
+            return _row_wise(details["row_wise"], details.get("features", []), task)
+    return None
+
+
+def _row_wise(body: Mapping[str, Any], features: list[Mapping[str, Any]], task: Task) -> RowWise | None:
+    table, columns = str(body["table"]), {str(name): _duckdb_type(str(kind)) for name, kind in body["columns"].items()}
+    sources = {str(entry["name"]): [str(source) for source in entry["sources"]] for entry in features}
+    prefix = f"{table}."
+    made: dict[str, tuple[str, ...]] = {}
+    for name in _result_columns(str(body["sql"]), table, columns):
+        raw = [source.removeprefix(prefix) for source in sources.get(name, []) if source.startswith(prefix)]
+        if name in task.features:
+            made[name] = tuple(raw) or tuple(columns)
+    return RowWise(table, columns, str(body["sql"]), made) if made else None
+
+
+def _result_columns(sql: str, table: str, columns: Mapping[str, str]) -> list[str]:
+    """What a query over one table yields, asked of DuckDB with an empty table."""
+    with closed_duckdb() as engine:
+        create_table(engine, table, columns)
+        return [str(row[0]) for row in engine.execute(f"DESCRIBE {sql}").fetchall()]
+
+
+def _duckdb_type(kind: str) -> str:
+    """A type in DuckDB's words, whether it is told in those or in Ibis's."""
+    import ibis
+    from ibis.backends.sql.datatypes import DuckDBType
+
+    try:
+        return str(DuckDBType.to_string(ibis.dtype(kind)))
+    except Exception:  # noqa: BLE001 - Ibis has no one error for a word that it does not know
+        return kind
+
+
+def _number(rows: pd.DataFrame, name: str) -> NumberInput:
+    values = number_column(rows, name)
+    known = values[~np.isnan(values)]
+    missing = len(values) - len(known)
+    if not len(known):
+        return NumberInput(name, missing, None, None, None, None, whole=False)
+    low, high = np.quantile(known, [_TAIL, 1 - _TAIL])
+    whole = bool((known == np.rint(known)).all())
+    return NumberInput(name, missing, float(known.min()), float(known.max()), float(low), float(high), whole)
+
+
+def _category(rows: pd.DataFrame, name: str) -> CategoryInput:
+    column = text_column(rows, name)
+    counts = column.value_counts()
+    ordered = sorted(((str(value), int(count)) for value, count in counts.items()), key=lambda e: (-e[1], e[0]))
+    kept = ordered[:MOST_VALUES]
+    return CategoryInput(
+        name=name,
+        missing=int(column.isna().sum()),
+        values=tuple(value for value, count in kept if count >= LEAST_COUNT),
+        rare=tuple(sorted(rare_digest(name, value) for value, count in kept if count < LEAST_COUNT)),
+        listed=len(kept) == len(ordered),
+    )

@@ -1,0 +1,54 @@
+"""Whether a release's KFP, object store and MLflow answer, each for itself, for `sluice doctor --cluster`."""
+
+import os
+from collections.abc import Iterator
+
+from components.common.errors import SluiceError
+from components.common.stores import plain_address
+from sluice.cluster.access import Target
+from sluice.cluster.buckets import require_answer
+from sluice.cluster.connection import OBJECT_STORE, TRACKING, Cluster, connected, environment
+from sluice.cluster.forwarding import LOOK
+from sluice.cluster.kfp_api import KfpApi
+from sluice.cluster.step_environment import NAME
+from sluice.doctor import Finding
+
+# A server that is ill is to be told, not waited for: MLflow's client would try for minutes.
+IMPATIENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
+
+
+def services(target: Target) -> Iterator[Finding]:
+    """Ask each of them; a way that leads nowhere is told of that one alone."""
+    for name, needs, look in (
+        ("kfp", (), _kfp),
+        ("s3", (OBJECT_STORE,), _object_store),
+        ("mlflow", (TRACKING,), _mlflow),
+    ):
+        try:
+            with connected(target, needs, kfp=not needs) as cluster, environment({**cluster.variables, **IMPATIENT}):
+                yield look(cluster)
+        except SluiceError as error:
+            yield Finding(name, "error", str(error).removesuffix(f"; {LOOK}"))  # that is what looks here
+
+
+def _kfp(cluster: Cluster) -> Finding:
+    return Finding("kfp", "ok", f"version {KfpApi(cluster.kfp).version()} answers")
+
+
+def _object_store(_: Cluster) -> Finding:
+    from components.common.steps import default_store
+
+    require_answer()
+    store = default_store()
+    store.exists("doctor")
+    return Finding("s3", "ok", f"{plain_address(store.uri)} answers")
+
+
+def _mlflow(_: Cluster) -> Finding:
+    from components.common.mlflow_access import URI, mlflow_module, tracking_faults
+
+    if not os.environ.get(URI):
+        return Finding("mlflow", "warning", f"{NAME} names no tracking server: nothing is registered for good there")
+    with tracking_faults():
+        count = len(mlflow_module().MlflowClient().search_registered_models())
+    return Finding("mlflow", "ok", f"answers, {count} registered models")
