@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from components.register.verdict import Verdict
 from sluice.local_run import RunResult
 from sluice.progress import StepTimes
 from sluice.summary import show
@@ -36,6 +37,11 @@ def test_a_cut_candidate_is_marked_in_the_table_and_says_how_to_repeat_it(key: s
     row = next(line.rstrip() for line in lines if line.startswith(name))
     assert row.endswith("winner, cut" if key == "gradient" else "cut")
     assert f"• {name}: {CUT}" in " ".join(" ".join(lines).split())
+
+
+def test_the_words_reach_the_terminal_from_the_evaluation() -> None:
+    rows = [{"name": "trees", "baseline": False, "metrics": {}, "cut": CUT, "rank": 4}]
+    assert Verdict({"candidates": rows}).table() == [{"name": "trees", "baseline": False, "metrics": {}, "cut": CUT}]
 
 
 def test_a_whole_candidate_is_not() -> None:

@@ -108,6 +108,30 @@ def test_trees_are_those_of_scikit_learn_with_these_weights() -> None:
     )
 
 
+def test_trees_without_weights_are_those_of_scikit_learn_to_the_last_bit() -> None:
+    """Weights of 1 would give others: scikit-learn takes another way with them."""
+    parts = table_parts()
+    found = fitted(parts, "gradient-boosted-trees", max_rounds=1, seed=5)
+    settings = found.model.estimator.get_params() | {"max_iter": 20}
+    matrix = found.model.inputs.matrix(parts.train.rows)
+    matrix[:, np.isnan(matrix).all(axis=0)] = 0.0
+    direct = HistGradientBoostingClassifier(**settings).fit(matrix, parts.train.labels)
+    rows = found.model.inputs.matrix(parts.validation.rows)
+    np.testing.assert_array_equal(found.model.predict_proba(parts.validation.rows), direct.predict_proba(rows))
+
+
+@pytest.mark.parametrize("name", TABLE_NAMES)
+def test_equal_weights_are_as_none(name: str) -> None:
+    parts = table_parts()
+    train = replace(parts.train, weights=np.ones(len(parts.train.labels)))
+    validation = replace(parts.validation, weights=np.ones(len(parts.validation.labels)))
+    equal = fitted(replace(parts, train=train, validation=validation, sample=train), name, max_rounds=3)
+    none = fitted(parts, name, max_rounds=3)
+    rows = parts.validation.rows
+    assert np.abs(equal.model.predict_proba(rows) - none.model.predict_proba(rows)).max() < 0.05
+    assert equal.kept.validation_log_loss == pytest.approx(none.kept.validation_log_loss, abs=0.005)
+
+
 def test_logistic_regression_is_that_of_scikit_learn_with_these_weights() -> None:
     parts = weighed_parts()
     found = fitted(parts, "logistic-regression", max_rounds=60, patience=60)
