@@ -59,11 +59,11 @@ def row_wise_features(store: Store, dataset: Bundle, task: Task) -> RowWise | No
     for bundle in reversed(lineage):
         details = bundle.manifest.details
         if details.get("row_wise"):
-            return _row_wise(details["row_wise"], details.get("features", []), task)
+            return _row_wise(details["row_wise"], task)
     return None
 
 
-def _row_wise(body: Mapping[str, Any], features: list[Mapping[str, Any]], task: Task) -> RowWise | None:
+def _row_wise(body: Mapping[str, Any], task: Task) -> RowWise | None:
     import duckdb
 
     table, sql = str(body["table"]), str(body["sql"])
@@ -72,14 +72,21 @@ def _row_wise(body: Mapping[str, Any], features: list[Mapping[str, Any]], task: 
     except duckdb.Error as error:
         progress(f"a server of this model cannot compute its features from raw columns: {error}")
         return None
-    sources = {str(entry["name"]): [str(source) for source in entry["sources"]] for entry in features}
-    prefix = f"{table}."
-    made: dict[str, tuple[str, ...]] = {}
-    for name in results:
-        raw = [source.removeprefix(prefix) for source in sources.get(name, []) if source.startswith(prefix)]
-        if name in task.features:
-            made[name] = tuple(raw) or tuple(columns)
+    used = _columns_used(sql)
+    made = {name: tuple(used.get(name, columns)) for name in results if name in task.features}
     return RowWise(table, columns, sql, made) if made else None
+
+
+def _columns_used(sql: str) -> dict[str, list[str]]:
+    """The raw columns in the formula of each result of a query over one table; empty where it is no plain SELECT."""
+    import sqlglot
+    from sqlglot import expressions
+
+    query = sqlglot.parse_one(sql, dialect="duckdb")
+    if not isinstance(query, expressions.Select) or query.find(expressions.Subquery, expressions.CTE):
+        return {}
+    found = {each.alias_or_name: each.find_all(expressions.Column) for each in query.selects}
+    return {name: sorted({column.name for column in columns}) for name, columns in found.items()}
 
 
 def _columns(sql: str, table: str, kinds: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:

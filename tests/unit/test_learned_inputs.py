@@ -27,13 +27,8 @@ TASK = Task(
     categorical=("zone",),
 )
 SQL = 'SELECT "hour", "time" // 100 * 60 + "time" % 100 AS arrival_minute, upper("zone") AS "zone" FROM "my flights"'
-BODY = {"table": "my flights", "columns": {"hour": "int64", "time": "int32", "zone": "string"}, "sql": SQL}
-FEATURES = [
-    {"name": "hour", "sources": ["my flights.hour"]},
-    {"name": "arrival_minute", "sources": ["my flights.time"]},
-    {"name": "seats", "sources": ["planes.seats", "my flights.tailnum"]},
-    {"name": "zone", "sources": ["my flights.zone"]},
-]
+COLUMNS = {"hour": "int64", "time": "!int32", "zone": "string"}
+BODY = {"table": "my flights", "features": ["arrival_minute", "hour", "zone"], "columns": COLUMNS, "sql": SQL}
 
 
 def prepared(details: dict[str, object]) -> Bundle:
@@ -47,7 +42,7 @@ def prepared(details: dict[str, object]) -> Bundle:
 
 
 def test_it_is_found_behind_sample_and_split(tracked_home: Path) -> None:
-    found = row_wise_features(default_store(), prepared({"row_wise": BODY, "features": FEATURES}), TASK)
+    found = row_wise_features(default_store(), prepared({"row_wise": BODY}), TASK)
     assert found is not None
     assert found.columns == {"hour": "BIGINT", "time": "INTEGER", "zone": "VARCHAR"}
     assert found.features == {"hour": ("hour",), "arrival_minute": ("time",), "zone": ("zone",)}
