@@ -12,7 +12,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from components.common.errors import TrackingFault
-from components.common.steps import home
+from components.common.mlflow_settings import check_mlflow_settings, unknown_run
+from components.common.steps import home, make_home
 
 URI = "MLFLOW_TRACKING_URI"
 _DEFAULTS = {
@@ -42,8 +43,10 @@ def mlflow_module() -> Any:  # noqa: ANN401 - MLflow, imported late
     """MLflow, made quiet and pointed at `tracking_uri()`; it neither reads pickles nor reports its use.
 
     Raises:
+        BadInput: A variable of MLflow's is wrong.
         TrackingFault: The local database cannot be made.
     """
+    check_mlflow_settings()
     for name, value in _DEFAULTS.items():
         os.environ.setdefault(name, value)
     for name in ("alembic", "mlflow"):
@@ -59,7 +62,7 @@ def mlflow_module() -> Any:  # noqa: ANN401 - MLflow, imported late
         if not given:  # MLflow sets the variable too; left there, it would pass for the user's wish
             os.environ.pop(URI, None)
     with tracking_faults():
-        home().mkdir(parents=True, exist_ok=True)
+        make_home()
     return mlflow
 
 
@@ -68,6 +71,7 @@ def tracking_faults() -> Iterator[None]:
     """Turn MLflow's and its transports' failures into ours, naming the server.
 
     Raises:
+        BadInput: MLFLOW_RUN_ID names no run.
         TrackingFault: The server is down (after MLflow's own bounded retries) or denies access; its database failed.
     """
     import sqlalchemy.exc
@@ -80,6 +84,8 @@ def tracking_faults() -> Iterator[None]:
         where = without_password(tracking_uri())
         if code in ("PERMISSION_DENIED", "UNAUTHENTICATED", "CUSTOMER_UNAUTHORIZED"):
             raise TrackingFault(f"MLflow at {where} denies access; check the user and password") from error
+        if refused := unknown_run(error):
+            raise refused from None
         if isinstance(error, MlflowException) and code not in ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE"):
             raise
         reason = without_password(_innermost(error))

@@ -16,11 +16,9 @@ from typing import Any
 
 from components.common.errors import BadInput
 from components.common.mlflow_access import tracking_uri, without_password
-from components.common.steps import COMMIT, ENVIRONMENT, PIPELINE, RUN, code_commit, environment_digest, home
+from components.common.mlflow_settings import EXPERIMENT_ID, EXPERIMENT_NAME, RUN_ID
+from components.common.steps import ENVIRONMENT, PIPELINE, RUN, code_changes, code_commit, environment_digest, home
 
-EXPERIMENT_ID = "MLFLOW_EXPERIMENT_ID"
-EXPERIMENT_NAME = "MLFLOW_EXPERIMENT_NAME"
-RUN_ID = "MLFLOW_RUN_ID"
 PIPELINE_RUN = "SLUICE_MLFLOW_RUN"
 RUN_NAME = "SLUICE_RUN_NAME"
 ERROR_TAG, PARENT_TAG, RUN_TAG, KFP_TAG = "sluice.error", "mlflow.parentRunId", "sluice.run", "kfp.pipeline_run_id"
@@ -109,9 +107,11 @@ def quoted(text: str) -> str:
 def run_tags() -> dict[str, str]:
     """Where a run comes from: code, packages, pipeline, pipeline run."""
     tags = {
-        "sluice.commit": os.environ.get(COMMIT) or code_commit(),
+        "sluice.commit": code_commit(),
         "sluice.environment": os.environ.get(ENVIRONMENT) or environment_digest(),
     }
+    if changes := code_changes():
+        tags["sluice.changes"] = changes
     place = {"sluice.pipeline": PIPELINE, RUN_TAG: RUN}
     return tags | {key: os.environ[name] for key, name in place.items() if os.environ.get(name)}
 

@@ -10,7 +10,6 @@ import json
 import os
 import re
 import signal
-import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,7 +17,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn
 
+from components.common.code_state import code_state
 from components.common.errors import BadInput, EnvironmentFault, Killed, SluiceError, TrackingFault
+from components.common.files import check_folder, faults
 from components.common.lifeline import Stopped, stoppable, watch
 from components.common.manifests import Producer
 from components.common.stores import GUARDED_S3, Store, open_store
@@ -28,22 +29,54 @@ STORE = "SLUICE_STORE"
 PIPELINE = "SLUICE_PIPELINE"
 RUN = "SLUICE_RUN"
 COMMIT = "SLUICE_COMMIT"
+CHANGES = "SLUICE_CHANGES"
 ENVIRONMENT = "SLUICE_ENVIRONMENT"
 IMAGE = "SLUICE_IMAGE"
 TERMINATION_LOG = "SLUICE_TERMINATION_LOG"
 PROGRESS = "[sluice] "
 _SIGNALLED = 128  # what shells add to a signal's number
+_MORE_MEMORY = "raise SLUICE_ENGINE_MEMORY, or unset it; in a pod also raise the step's limit"
 _FAILURE = re.compile(r"step (?P<step>[\w-]+) failed with exit code (?P<code>\d+): (?P<message>.+)")
 
 
 def home() -> Path:
-    """The folder of everything that Sluice keeps on this machine: SLUICE_HOME, else `.sluice` here."""
-    return Path(os.environ.get(HOME) or ".sluice").absolute()
+    """The folder of everything that Sluice keeps on this machine: SLUICE_HOME, else `.sluice` here.
+
+    Raises:
+        BadInput: A file stands in its place.
+    """
+    return check_folder(HOME, Path(os.environ.get(HOME) or ".sluice").absolute())
+
+
+def make_home() -> Path:
+    """The home, made where it is not there yet.
+
+    Raises:
+        BadInput: A file stands in its place.
+        EnvironmentFault: The disk is full, read-only or denies access.
+    """
+    place = home()
+    with faults(f"{HOME}={str(place)!r}"):
+        place.mkdir(parents=True, exist_ok=True)
+    return place
 
 
 def default_store() -> Store:
-    """The store that steps publish to: SLUICE_STORE, else the folder `store` in the home."""
-    return open_store(os.environ.get(STORE) or str(home() / "store"))
+    """The store that steps publish to: SLUICE_STORE, else the folder `store` in the home.
+
+    Raises:
+        BadInput: SLUICE_STORE, SLUICE_STORE_TRIES or a variable of S3 is wrong.
+    """
+    given = os.environ.get(STORE)
+    if not given:
+        return open_store(str(home() / "store"))
+    try:
+        store = open_store(given)
+    except BadInput as error:
+        raise BadInput(f"{STORE}: {error}") from None
+    if local := store.local_path("any"):
+        check_folder(STORE, local.parent)
+    return store
 
 
 def open_lake(address: str) -> Store:
@@ -84,27 +117,28 @@ def producer(step_name: str, parameters: Mapping[str, Any]) -> Producer:
         parameters=dict(parameters),
         pipeline=os.environ.get(PIPELINE, ""),
         run=os.environ.get(RUN, ""),
-        commit=os.environ.get(COMMIT) or code_commit(),
+        commit=code_commit(),
+        changes=code_changes(),
         environment=os.environ.get(ENVIRONMENT) or environment_digest(),
         image=os.environ.get(IMAGE, ""),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
 
 
-@functools.cache
 def code_commit() -> str:
-    """The git commit of the code that runs, `+dirty` when files differ from it; `unknown` outside a checkout."""
-    root = Path(__file__).parents[2]
-    try:
-        commit = _git(root, "rev-parse", "HEAD")
-        return f"{commit}+dirty" if _git(root, "status", "--porcelain") else commit
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
+    """SLUICE_COMMIT, else the git commit of the code that runs, `+dirty` when the packages' files differ from it.
+
+    `unknown` outside a checkout.
+    """
+    return os.environ.get(COMMIT) or code_state().commit
 
 
-def _git(root: Path, *arguments: str) -> str:
-    command = ["git", "-C", str(root), *arguments]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()  # noqa: S603 - fixed words
+def code_changes() -> str:
+    """SHA-256 of what differs from `code_commit()`; empty where nothing does, or where an image holds the code.
+
+    The store keeps it under `components.common.code_state.changes_key`.
+    """
+    return os.environ.get(CHANGES, "") if os.environ.get(COMMIT) else code_state().digest
 
 
 @functools.cache
@@ -140,6 +174,8 @@ def step(name: str) -> Iterator[None]:
             place = error.filename or "the disk"
             _terminate(name, EnvironmentFault(f"{place}: no space left; free some, or point SLUICE_HOME elsewhere"))
         except Exception as error:
+            if _out_of_engine_memory(error):
+                _terminate(name, EnvironmentFault(f"DuckDB is out of memory; {_MORE_MEMORY}"))
             _tell_tracking(name, error)
             raise
 
@@ -150,6 +186,12 @@ def _await_store() -> None:
         default_store().exists("runs")
 
 
+def _out_of_engine_memory(error: Exception) -> bool:
+    """Whether it is DuckDB's; a step that has not imported it cannot have raised it."""
+    duckdb = sys.modules.get("duckdb")
+    return duckdb is not None and isinstance(error, duckdb.OutOfMemoryException)
+
+
 def leave_message(step_name: str, error: SluiceError) -> None:
     """Write a failure's one line where a pod's last words go, or to SLUICE_TERMINATION_LOG.
 
@@ -157,8 +199,12 @@ def leave_message(step_name: str, error: SluiceError) -> None:
     and Kubernetes and ends with 1 whatever the step ended with: so the line names the step's own exit code.
     """
     target = Path(os.environ.get(TERMINATION_LOG) or "/dev/termination-log")
-    if TERMINATION_LOG in os.environ or target.exists():
+    if not (os.environ.get(TERMINATION_LOG) or target.exists()):
+        return
+    try:
         target.write_text(f"step {step_name} failed with exit code {error.exit_code}: {error}")
+    except OSError as fault:  # the error itself stands in the log already, and counts more
+        progress(f"{TERMINATION_LOG}={str(target)!r} cannot be written ({fault.strerror}); name a file in a folder")
 
 
 def read_message(text: str) -> SluiceError | None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from components.common.code_state import short_commit
 from components.common.errors import BadInput
 from components.common.pages import (
     Section,
@@ -120,7 +121,14 @@ def parameters_section(origins: Sequence[Origin]) -> Section:
         for name, value in entry.parameters.items()
     ]
     made = [
-        (e.step, code_html(e.id[:12]), code_html(e.commit[:12]), code_html(e.environment[:12]), e.run, e.created)
+        (
+            e.step,
+            code_html(e.id[:12]),
+            code_html(short_commit(e.commit)),
+            code_html(e.environment[:12]),
+            e.run,
+            e.created,
+        )
         for e in origins
     ]
     headers = ["Step", "Id", "Commit", "Packages", "First made by run", "At"]

@@ -5,7 +5,6 @@ are content addresses; what the key cannot see, the code and the installed packa
 """
 
 import contextlib
-import hashlib
 import json
 import os
 import shutil
@@ -18,17 +17,18 @@ from typing import Any
 
 from rich.console import Console
 
-import components
-import pipelines
 from components.common import steps
+from components.common.code_state import changes_key, code_state, keep_changes
 from components.common.errors import SluiceError
 from components.common.lifeline import Lifeline, stoppable
-from components.common.pipeline_runs import PIPELINE_RUN, RUN_ID, RUN_NAME, run_name
+from components.common.mlflow_settings import RUN_ID
+from components.common.pipeline_runs import PIPELINE_RUN, RUN_NAME, run_name
 from components.common.tracked_results import keep_report
 from components.common.tracking import pipeline_run
 from sluice import abandoned_runs
 from sluice.catalog import Pipeline
 from sluice.progress import StepTimes, captured
+from sluice.step_code import code_digest
 
 
 @dataclass(frozen=True)
@@ -86,6 +86,7 @@ def run_pipeline(
     log, failure = folder / "run.log", folder / "failure"
     with _environment(_variables(pipeline, run, failure)), _tracked(pipeline, name, arguments, folder) as tracked:
         with _explained(log, failure), captured(log, console, quiet=quiet) as output:
+            print(_code_line())  # noqa: T201 - the log's first line
             outputs = _execute(pipeline, arguments, folder, reuse=reuse)
         report = _keep_report(outputs["report"].path, run)
         keep_report(tracked, report, Path(outputs["result"].path))
@@ -123,14 +124,28 @@ def _variables(pipeline: Pipeline, run: str, failure: Path) -> dict[str, str]:
         steps.STORE: steps.default_store().uri,
         steps.PIPELINE: pipeline.name,
         steps.RUN: run,
-        steps.COMMIT: os.environ.get(steps.COMMIT) or steps.code_commit(),  # a pod's image says it, and has no checkout
-        steps.ENVIRONMENT: steps.environment_digest(),
+        steps.COMMIT: steps.code_commit(),
+        steps.CHANGES: _kept_changes(),
+        steps.ENVIRONMENT: os.environ.get(steps.ENVIRONMENT) or steps.environment_digest(),
         steps.TERMINATION_LOG: str(failure),
         # Idle threads of BLAS and OpenMP spin: on a busy machine they cost more than they compute here.
         "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"),
         "OPENBLAS_NUM_THREADS": os.environ.get("OPENBLAS_NUM_THREADS", "1"),
         "PYTHONSAFEPATH": "1",  # a folder `components` where the command is typed must not shadow ours
     }
+
+
+def _kept_changes() -> str:
+    """The digest of what differs from the commit, once the store keeps it."""
+    if os.environ.get(steps.COMMIT):
+        return steps.code_changes()
+    return keep_changes(steps.default_store(), code_state())
+
+
+def _code_line() -> str:
+    changes = steps.code_changes()
+    kept = f", with the changes in {steps.default_store().uri}/{changes_key(changes)}" if changes else ""
+    return f"Code: commit {steps.code_commit()}{kept}; environment {os.environ[steps.ENVIRONMENT]}"
 
 
 def _execute(pipeline: Pipeline, arguments: Mapping[str, Any], folder: Path, *, reuse: bool) -> dict[str, Any]:
@@ -143,20 +158,10 @@ def _execute(pipeline: Pipeline, arguments: Mapping[str, Any], folder: Path, *, 
         pipeline_root=str(folder),
         workspace_root=workspace,
         enable_caching=reuse,
-        cache_root=str(steps.home() / "cache" / _code_digest()),
+        cache_root=str(steps.home() / "cache" / code_digest()),
     )
     outputs: dict[str, Any] = pipeline.component(**arguments).outputs
     return outputs
-
-
-def _code_digest() -> str:
-    """SHA-256 over the source of the steps and pipelines, and the environment they run in."""
-    digest = hashlib.sha256(steps.environment_digest().encode())
-    for package in (components, pipelines):
-        folder = Path(package.__path__[0])
-        for path in sorted(p for p in folder.rglob("*") if p.is_file() and p.suffix != ".pyc"):
-            digest.update(path.relative_to(folder.parent).as_posix().encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()
 
 
 @contextlib.contextmanager
