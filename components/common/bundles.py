@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from components.common.code_state import code_state, keep_changes
 from components.common.digests import sha256_file
 from components.common.errors import BadInput
 from components.common.files import STAGING, faults
@@ -93,6 +94,8 @@ def publish(
     prefix = bundle_key(kind, manifest.id)
     if store.exists(f"{prefix}/{MANIFEST}"):
         return open_bundle(f"{store.uri}/{prefix}")
+    if producer.changes and producer.changes == code_state().digest:
+        keep_changes(store, code_state())
     for entry in manifest.files:
         store.put_file(f"{prefix}/{entry.path}", folder / entry.path, move=move)
     store.put_if_absent(f"{prefix}/{MANIFEST}", manifest.to_json())

@@ -8,7 +8,10 @@ import secrets
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import ibis
+
+from components.common.errors import BadInput
 
 MEMORY_LIMIT = "SLUICE_ENGINE_MEMORY"
 
@@ -22,6 +25,9 @@ def duckdb_engine(scratch: Path | None = None, *, memory: str | None = None, thr
         scratch: Folder for spilled blocks.
         memory: A size such as `512MB`; by default the variable SLUICE_ENGINE_MEMORY, else DuckDB's own choice.
         threads: By default one a core.
+
+    Raises:
+        BadInput: The memory limit is no size, or too small to start with.
     """
     settings: dict[str, Any] = {
         "autoinstall_known_extensions": False,
@@ -35,9 +41,18 @@ def duckdb_engine(scratch: Path | None = None, *, memory: str | None = None, thr
         settings["threads"] = threads
     if scratch:
         settings["temp_directory"] = str(scratch)
-    engine = ibis.duckdb.connect(**settings)
+    try:
+        engine = ibis.duckdb.connect(**settings)
+    except duckdb.Error as error:
+        if not limit:
+            raise
+        raise BadInput(f"{MEMORY_LIMIT}={limit!r}: {_reason(error)}; give a size such as 512MB, or unset it") from None
     engine.raw_sql("SET enable_progress_bar = false; SET TimeZone = 'UTC'")
     return engine
+
+
+def _reason(error: duckdb.Error) -> str:
+    return str(error).split("\n", 1)[0].partition("Error: ")[2]
 
 
 def arrow_batches(table: ibis.Table, rows: int) -> Any:  # noqa: ANN401 - pyarrow has no stubs

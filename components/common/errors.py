@@ -32,3 +32,15 @@ class EnvironmentFault(SluiceError):
 
 class TrackingFault(EnvironmentFault):
     """MLflow failed or denies access, after its own bounded retries."""
+
+
+class Killed(SluiceError):
+    """The run or the step was told to end, by a person or by Kubernetes.
+
+    Attributes:
+        exit_code: 128 and the signal's number, as shells count.
+    """
+
+    def __init__(self, message: str, signal: int = 15) -> None:
+        super().__init__(message)
+        self.exit_code = 128 + signal

@@ -67,6 +67,22 @@ def faults(place: str) -> Iterator[None]:
         raise _in_words(error, place) from None
 
 
+def check_folder(name: str, place: Path) -> Path:
+    """See that a folder can stand at the place that a setting names.
+
+    Args:
+        name: The setting, for the message.
+        place: The folder, which need not be there yet.
+
+    Raises:
+        BadInput: A file is there, or where a folder above it should be.
+    """
+    there = next((each for each in (place, *place.parents) if os.path.lexists(each)), place)
+    if os.path.lexists(there) and not there.is_dir():
+        raise BadInput(f"{name}={str(place)!r}: {there} is no folder; move it away, or name another place")
+    return place
+
+
 def _in_words(error: OSError, place: str) -> SluiceError:
     if isinstance(error, FileNotFoundError):
         return BadInput(f"{place} is not there; check the address")

@@ -54,6 +54,7 @@ class Producer:
         pipeline: The pipeline's name, or empty when a step ran by itself.
         run: The pipeline run's id.
         commit: The git commit of the code, with `+dirty` when files differed from it.
+        changes: SHA-256 of the patch that makes the code from the commit, kept in the store; empty where none differed.
         environment: SHA-256 of the installed packages and their versions.
         image: The container image, or empty outside a container.
         created: UTC time, ISO 8601.
@@ -64,6 +65,7 @@ class Producer:
     pipeline: str = ""
     run: str = ""
     commit: str = ""
+    changes: str = ""
     environment: str = ""
     image: str = ""
     created: str = ""

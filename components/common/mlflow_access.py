@@ -12,7 +12,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from components.common.errors import TrackingFault
-from components.common.steps import home
+from components.common.mlflow_settings import check_mlflow_settings, unknown_run
+from components.common.steps import home, make_home
 
 URI = "MLFLOW_TRACKING_URI"
 _DEFAULTS = {
@@ -42,8 +43,10 @@ def mlflow_module() -> Any:  # noqa: ANN401 - MLflow, imported late
     """MLflow, made quiet and pointed at `tracking_uri()`; it neither reads pickles nor reports its use.
 
     Raises:
+        BadInput: A variable of MLflow's is wrong.
         TrackingFault: The local database cannot be made.
     """
+    check_mlflow_settings()
     for name, value in _DEFAULTS.items():
         os.environ.setdefault(name, value)
     for name in ("alembic", "mlflow"):
@@ -59,7 +62,7 @@ def mlflow_module() -> Any:  # noqa: ANN401 - MLflow, imported late
         if not given:  # MLflow sets the variable too; left there, it would pass for the user's wish
             os.environ.pop(URI, None)
     with tracking_faults():
-        home().mkdir(parents=True, exist_ok=True)
+        make_home()
     return mlflow
 
 
@@ -68,6 +71,7 @@ def tracking_faults() -> Iterator[None]:
     """Turn MLflow's and its transports' failures into ours, naming the server.
 
     Raises:
+        BadInput: MLFLOW_RUN_ID names no run.
         TrackingFault: The server is down (after MLflow's own bounded retries) or denies access; its database failed.
     """
     import sqlalchemy.exc
@@ -77,12 +81,14 @@ def tracking_faults() -> Iterator[None]:
         yield
     except (MlflowException, sqlalchemy.exc.SQLAlchemyError, OSError) as error:  # those of requests are OSErrors
         code = getattr(error, "error_code", "")
-        where = _without_password(tracking_uri())
+        where = without_password(tracking_uri())
         if code in ("PERMISSION_DENIED", "UNAUTHENTICATED", "CUSTOMER_UNAUTHORIZED"):
             raise TrackingFault(f"MLflow at {where} denies access; check the user and password") from error
+        if refused := unknown_run(error):
+            raise refused from None
         if isinstance(error, MlflowException) and code not in ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE"):
             raise
-        reason = _without_password(_innermost(error))
+        reason = without_password(_innermost(error))
         raise TrackingFault(f"MLflow at {where} failed: {reason}; check that it runs, or unset {URI}") from error
 
 
@@ -93,5 +99,6 @@ def _innermost(error: BaseException) -> str:
     return str(error).split("\n", 1)[0][:200]
 
 
-def _without_password(text: str) -> str:
+def without_password(text: str) -> str:
+    """A text whose addresses have lost their user and password."""
     return re.sub(r"//[^@/\s]+@", "//", text)

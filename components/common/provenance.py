@@ -44,12 +44,13 @@ class Origin:
         parameters: The step's parameters.
         design: For a sample or a split, its design: strata with probabilities, parts, boundaries.
         sources: For the first step, what it read from the lake.
-        commit: Of the code.
+        commit: Of the code, with `+dirty` when files differed from it.
         environment: Digest of the installed packages.
         image: The container's, or empty.
         pipeline: The pipeline's name, or empty.
         run: The pipeline run that made it first; a later one may have used it again.
         created: UTC, ISO 8601.
+        changes: SHA-256 of the patch with what differed from the commit, or empty.
     """
 
     step: str
@@ -66,6 +67,7 @@ class Origin:
     pipeline: str
     run: str
     created: str
+    changes: str = ""
 
 
 def find_bundle(store: Store, bundle_id: str) -> Bundle:
@@ -114,6 +116,7 @@ def origin(bundle: Bundle) -> Origin:
         design=manifest.design,
         sources=() if manifest.parents else _sources(bundle),
         commit=made.commit,
+        changes=made.changes,
         environment=made.environment,
         image=made.image,
         pipeline=made.pipeline,

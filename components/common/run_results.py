@@ -8,6 +8,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+from components.common.errors import BadInput
+from components.common.keys import check_key
 from components.common.steps import RUN
 from components.common.stores import Store
 
@@ -26,11 +28,16 @@ def publish_results(store: Store, report: Path, result: Path) -> str | None:
         The report's address, or None.
 
     Raises:
+        BadInput: SLUICE_RUN is no name of a folder.
         EnvironmentFault: The store failed.
     """
     run = os.environ.get(RUN)
     if not run:
         return None
+    try:
+        check_key(results_key(run, REPORT))
+    except BadInput as error:
+        raise BadInput(f"{RUN}={run!r}: {error}") from None
     store.put_file(results_key(run, RESULT), result)
     store.put_file(results_key(run, REPORT), report)
     return f"{store.uri}/{results_key(run, REPORT)}"

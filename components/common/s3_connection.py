@@ -19,7 +19,8 @@ from urllib3 import BaseHTTPResponse
 
 from components.common.digests import sha256_bytes
 from components.common.errors import BadInput
-from components.common.s3_retries import RETRIES, TIMEOUT, TRANSIENT, Pool
+from components.common.s3_retries import TIMEOUT, TRANSIENT, Pool, retries
+from components.common.settings import header_text
 
 ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
 REGIONS = ("AWS_REGION", "AWS_DEFAULT_REGION")
@@ -48,17 +49,17 @@ class Connection:
         """Read the AWS variables.
 
         Raises:
-            BadInput: The credentials are missing, or the endpoint is no http or https URL.
+            BadInput: A variable is missing or malformed; SLUICE_STORE_TRIES is.
         """
         missing = [name for name in KEYS if not os.environ.get(name)]
         if missing:
             raise BadInput(f"S3 wants credentials: set {' and '.join(missing)}")
-        access_key, secret_key = (os.environ[name] for name in KEYS)
-        credentials = Credentials(access_key, secret_key, os.environ.get("AWS_SESSION_TOKEN") or None)
-        region = next((os.environ[name] for name in REGIONS if os.environ.get(name)), "us-east-1")
+        access_key, secret_key = map(header_text, KEYS)
+        credentials = Credentials(access_key, secret_key, header_text("AWS_SESSION_TOKEN") or None)
+        region = next(filter(None, map(header_text, REGIONS)), "us-east-1")
         endpoint = _endpoint(region)
         trust = ssl.create_default_context() if endpoint.startswith("https:") else None
-        http = Pool(timeout=TIMEOUT, retries=RETRIES, maxsize=10, ssl_context=trust)
+        http = Pool(timeout=TIMEOUT, retries=retries(), maxsize=10, ssl_context=trust)
         return cls(endpoint, region, credentials, http)
 
     def client(self) -> Minio:
@@ -113,8 +114,8 @@ class Connection:
             content_sha256=digest,
             date=now,
         )
-        retries = RETRIES.new(status_forcelist=TRANSIENT | {CONFLICT})
-        return self.http.urlopen("PUT", url.geturl(), body=data, headers=signed, retries=retries)
+        again = retries(TRANSIENT | {CONFLICT})
+        return self.http.urlopen("PUT", url.geturl(), body=data, headers=signed, retries=again)
 
 
 def _endpoint(region: str) -> str:

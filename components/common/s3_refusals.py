@@ -12,7 +12,7 @@ from urllib3.exceptions import HTTPError, MaxRetryError, SSLError
 
 from components.common.errors import BadInput, EnvironmentFault, SluiceError
 from components.common.s3_connection import ENDPOINTS, KEYS, REGIONS
-from components.common.s3_retries import TRIES, reason
+from components.common.s3_retries import reason, tries
 
 WRONG_KEYS = frozenset(
     {"ExpiredToken", "InvalidAccessKeyId", "InvalidToken", "InvalidTokenId", "SignatureDoesNotMatch"}
@@ -92,5 +92,5 @@ def _unreachable(error: HTTPError, place: Place) -> EnvironmentFault:
             f"{place}: TLS failed ({reason(error)}); if its authority is your own, name its file in SSL_CERT_FILE"
         )
     return EnvironmentFault(
-        f"{place}: no answer in {TRIES} tries ({reason(error)}); check that it runs, and {ENDPOINTS[1]}"
+        f"{place}: no answer in {tries()} tries ({reason(error)}); check that it runs, and {ENDPOINTS[1]}"
     )

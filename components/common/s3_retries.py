@@ -1,27 +1,30 @@
 """How often a request to S3 that failed is tried again, and what the person who waits is told."""
 
 import logging
-import os
 import ssl
 from typing import Any, Self
 
 from urllib3 import BaseHTTPResponse, PoolManager, Retry, Timeout
 from urllib3.exceptions import HTTPError, MaxRetryError, SSLError
 
-from components.common.errors import BadInput
+from components.common.settings import whole_number
 from components.common.steps import progress
 
 TRIES_VARIABLE = "SLUICE_STORE_TRIES"
 
 
-def _tries() -> int:
-    given = os.environ.get(TRIES_VARIABLE) or "4"
-    if not given.isdecimal() or not int(given):
-        raise BadInput(f"{TRIES_VARIABLE}={given!r}: give a whole number of tries, 1 or more")
-    return int(given)
+MOST_TRIES = 100
 
 
-TRIES = _tries()
+def tries() -> int:
+    """How often a request is tried: SLUICE_STORE_TRIES, else 4.
+
+    Raises:
+        BadInput: The variable holds no whole number from 1 to 100.
+    """
+    return whole_number(TRIES_VARIABLE, 4, 1, MOST_TRIES)
+
+
 TIMEOUT = Timeout(connect=5, read=10)  # seconds; with 4 tries a server that hangs is given up after 4 x 10 s and 6 s
 TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
 
@@ -50,17 +53,26 @@ class Retries(Retry):
         super().sleep(response)
 
 
-RETRIES = Retries(
-    total=TRIES - 1,
-    redirect=0,
-    raise_on_redirect=False,
-    allowed_methods=None,
-    status_forcelist=TRANSIENT,
-    raise_on_status=False,
-    respect_retry_after_header=False,  # a server may ask for hours
-    backoff_factor=1,
-    backoff_jitter=0.5,
-)
+def retries(status: frozenset[int] = TRANSIENT) -> Retries:
+    """The retries of one request, as many as SLUICE_STORE_TRIES says.
+
+    Args:
+        status: The HTTP statuses that another try may mend.
+
+    Raises:
+        BadInput: SLUICE_STORE_TRIES is wrong.
+    """
+    return Retries(
+        total=tries() - 1,
+        redirect=0,
+        raise_on_redirect=False,
+        allowed_methods=None,
+        status_forcelist=status,
+        raise_on_status=False,
+        respect_retry_after_header=False,  # a server may ask for hours
+        backoff_factor=1,
+        backoff_jitter=0.5,
+    )
 
 
 def _not_ours(record: logging.LogRecord) -> bool:
@@ -82,7 +94,7 @@ class Pool(PoolManager):
     def urlopen(self, method: str, url: str, redirect: bool = True, **options: Any) -> BaseHTTPResponse:  # type: ignore[override]  # noqa: ANN401 - as PoolManager does
         """See `urllib3.PoolManager.urlopen`."""
         if self.given_up:
-            options["retries"] = RETRIES.new(total=0)
+            options["retries"] = retries().new(total=0)
         try:
             response = super().urlopen(method, url, redirect, **options)
         except HTTPError:

@@ -9,15 +9,18 @@ import hashlib
 import json
 import os
 import re
-import subprocess
+import signal
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-from components.common.errors import BadInput, EnvironmentFault, SluiceError, TrackingFault
+from components.common.code_state import code_state
+from components.common.errors import BadInput, EnvironmentFault, Killed, SluiceError, TrackingFault
+from components.common.files import check_folder, faults
+from components.common.lifeline import Stopped, stoppable, watch
 from components.common.manifests import Producer
 from components.common.stores import GUARDED_S3, Store, open_store
 
@@ -26,21 +29,54 @@ STORE = "SLUICE_STORE"
 PIPELINE = "SLUICE_PIPELINE"
 RUN = "SLUICE_RUN"
 COMMIT = "SLUICE_COMMIT"
+CHANGES = "SLUICE_CHANGES"
 ENVIRONMENT = "SLUICE_ENVIRONMENT"
 IMAGE = "SLUICE_IMAGE"
 TERMINATION_LOG = "SLUICE_TERMINATION_LOG"
 PROGRESS = "[sluice] "
+_SIGNALLED = 128  # what shells add to a signal's number
+_MORE_MEMORY = "raise SLUICE_ENGINE_MEMORY, or unset it; in a pod also raise the step's limit"
 _FAILURE = re.compile(r"step (?P<step>[\w-]+) failed with exit code (?P<code>\d+): (?P<message>.+)")
 
 
 def home() -> Path:
-    """The folder of everything that Sluice keeps on this machine: SLUICE_HOME, else `.sluice` here."""
-    return Path(os.environ.get(HOME) or ".sluice").absolute()
+    """The folder of everything that Sluice keeps on this machine: SLUICE_HOME, else `.sluice` here.
+
+    Raises:
+        BadInput: A file stands in its place.
+    """
+    return check_folder(HOME, Path(os.environ.get(HOME) or ".sluice").absolute())
+
+
+def make_home() -> Path:
+    """The home, made where it is not there yet.
+
+    Raises:
+        BadInput: A file stands in its place.
+        EnvironmentFault: The disk is full, read-only or denies access.
+    """
+    place = home()
+    with faults(f"{HOME}={str(place)!r}"):
+        place.mkdir(parents=True, exist_ok=True)
+    return place
 
 
 def default_store() -> Store:
-    """The store that steps publish to: SLUICE_STORE, else the folder `store` in the home."""
-    return open_store(os.environ.get(STORE) or str(home() / "store"))
+    """The store that steps publish to: SLUICE_STORE, else the folder `store` in the home.
+
+    Raises:
+        BadInput: SLUICE_STORE, SLUICE_STORE_TRIES or a variable of S3 is wrong.
+    """
+    given = os.environ.get(STORE)
+    if not given:
+        return open_store(str(home() / "store"))
+    try:
+        store = open_store(given)
+    except BadInput as error:
+        raise BadInput(f"{STORE}: {error}") from None
+    if local := store.local_path("any"):
+        check_folder(STORE, local.parent)
+    return store
 
 
 def open_lake(address: str) -> Store:
@@ -81,27 +117,28 @@ def producer(step_name: str, parameters: Mapping[str, Any]) -> Producer:
         parameters=dict(parameters),
         pipeline=os.environ.get(PIPELINE, ""),
         run=os.environ.get(RUN, ""),
-        commit=os.environ.get(COMMIT) or code_commit(),
+        commit=code_commit(),
+        changes=code_changes(),
         environment=os.environ.get(ENVIRONMENT) or environment_digest(),
         image=os.environ.get(IMAGE, ""),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
 
 
-@functools.cache
 def code_commit() -> str:
-    """The git commit of the code that runs, `+dirty` when files differ from it; `unknown` outside a checkout."""
-    root = Path(__file__).parents[2]
-    try:
-        commit = _git(root, "rev-parse", "HEAD")
-        return f"{commit}+dirty" if _git(root, "status", "--porcelain") else commit
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
+    """SLUICE_COMMIT, else the git commit of the code that runs, `+dirty` when the packages' files differ from it.
+
+    `unknown` outside a checkout.
+    """
+    return os.environ.get(COMMIT) or code_state().commit
 
 
-def _git(root: Path, *arguments: str) -> str:
-    command = ["git", "-C", str(root), *arguments]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()  # noqa: S603 - fixed words
+def code_changes() -> str:
+    """SHA-256 of what differs from `code_commit()`; empty where nothing does, or where an image holds the code.
+
+    The store keeps it under `components.common.code_state.changes_key`.
+    """
+    return os.environ.get(CHANGES, "") if os.environ.get(COMMIT) else code_state().digest
 
 
 @functools.cache
@@ -117,28 +154,42 @@ def environment_digest() -> str:
 def step(name: str) -> Iterator[None]:
     """Run a step's body; turn a failure that Sluice understands into one line and the right exit code.
 
-    The line goes to the log and to the termination message (a pod's, or the file SLUICE_TERMINATION_LOG).
-    Any other exception passes through with its traceback: it is a defect of ours.
+    The line goes to the log, to the termination message (a pod's, or the file SLUICE_TERMINATION_LOG) and to MLflow.
+    Any other exception passes through with its traceback: it is a defect of ours. A step ends with its run, and when
+    Kubernetes or a person ends it by a signal, it closes what is open first.
     """
-    try:
-        yield
-        _await_store()
-    except SluiceError as error:
-        _terminate(name, error)
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+    watch()
+    with stoppable():
+        try:
+            yield
+            _await_store()
+        except SluiceError as error:
+            _terminate(name, error)
+        except (Stopped, KeyboardInterrupt) as error:
+            _end_killed(name, error)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                _tell_tracking(name, error)
+                raise
+            place = error.filename or "the disk"
+            _terminate(name, EnvironmentFault(f"{place}: no space left; free some, or point SLUICE_HOME elsewhere"))
+        except Exception as error:
+            if _out_of_engine_memory(error):
+                _terminate(name, EnvironmentFault(f"DuckDB is out of memory; {_MORE_MEMORY}"))
+            _tell_tracking(name, error)
             raise
-        place = error.filename or "the disk"
-        _terminate(name, EnvironmentFault(f"{place}: no space left; free some, or point SLUICE_HOME elsewhere"))
-    except Exception:
-        _tell_tracking()
-        raise
 
 
 def _await_store() -> None:
     """In a pod of KFP, wait for a store that is down: the launcher uploads a step's pages next, and tries but once."""
     if os.environ.get(STORE, "").startswith(f"{GUARDED_S3}://"):
         default_store().exists("runs")
+
+
+def _out_of_engine_memory(error: Exception) -> bool:
+    """Whether it is DuckDB's; a step that has not imported it cannot have raised it."""
+    duckdb = sys.modules.get("duckdb")
+    return duckdb is not None and isinstance(error, duckdb.OutOfMemoryException)
 
 
 def leave_message(step_name: str, error: SluiceError) -> None:
@@ -148,8 +199,12 @@ def leave_message(step_name: str, error: SluiceError) -> None:
     and Kubernetes and ends with 1 whatever the step ended with: so the line names the step's own exit code.
     """
     target = Path(os.environ.get(TERMINATION_LOG) or "/dev/termination-log")
-    if TERMINATION_LOG in os.environ or target.exists():
+    if not (os.environ.get(TERMINATION_LOG) or target.exists()):
+        return
+    try:
         target.write_text(f"step {step_name} failed with exit code {error.exit_code}: {error}")
+    except OSError as fault:  # the error itself stands in the log already, and counts more
+        progress(f"{TERMINATION_LOG}={str(target)!r} cannot be written ({fault.strerror}); name a file in a folder")
 
 
 def read_message(text: str) -> SluiceError | None:
@@ -157,18 +212,27 @@ def read_message(text: str) -> SluiceError | None:
     found = _FAILURE.search(text)
     if not found:
         return None
-    kind = BadInput if int(found["code"]) == BadInput.exit_code else EnvironmentFault
-    return kind(f"step {found['step']}: {found['message']}")
+    code, message = int(found["code"]), f"step {found['step']}: {found['message']}"
+    if code > _SIGNALLED:
+        return Killed(message, code - _SIGNALLED)
+    return BadInput(message) if code == BadInput.exit_code else EnvironmentFault(message)
 
 
-def _terminate(name: str, error: SluiceError) -> None:
+def _terminate(name: str, error: SluiceError) -> NoReturn:
     print(f"{PROGRESS}error: {error}", flush=True)  # noqa: T201 - a step's standard output is its log
     leave_message(name, error)
-    _tell_tracking(patient=not isinstance(error, TrackingFault))
+    _tell_tracking(name, error, patient=not isinstance(error, TrackingFault))
     raise SystemExit(error.exit_code)
 
 
-def _tell_tracking(*, patient: bool = True) -> None:
+def _end_killed(name: str, error: Stopped | KeyboardInterrupt) -> NoReturn:
+    ended = Killed(str(error), error.number) if isinstance(error, Stopped) else Killed("ended by SIGINT", signal.SIGINT)
+    leave_message(name, ended)
+    _tell_tracking(name, ended)
+    raise SystemExit(ended.exit_code)
+
+
+def _tell_tracking(name: str, error: BaseException, *, patient: bool = True) -> None:
     from components.common.tracking import fail_pipeline_run  # it stands above this module
 
-    fail_pipeline_run(patient=patient)
+    fail_pipeline_run(name, error, patient=patient)

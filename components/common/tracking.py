@@ -1,42 +1,45 @@
 """Tracking with MLflow: runs and what they read, on a server or on SQLite beside the store.
 
-The variables MLFLOW_TRACKING_URI, MLFLOW_EXPERIMENT_ID, MLFLOW_EXPERIMENT_NAME and MLFLOW_RUN_ID are honoured: KFP's
-MLflow plugin sets them in pods. Without them everything lands in SQLite in the home, in an experiment named after the
-pipeline.
-
-All steps of one pipeline run share one MLflow run. On a laptop `sluice run` opens it and hands it on in MLFLOW_RUN_ID.
-In pods without that variable nobody stands above the steps: whichever tracks first opens the run, the others find it by
-its tag `sluice.run`, a step that fails ends it as FAILED, the last step as FINISHED.
+The variables MLFLOW_TRACKING_URI, MLFLOW_EXPERIMENT_ID, MLFLOW_EXPERIMENT_NAME and MLFLOW_RUN_ID are honoured. Without
+them everything lands in SQLite in the home, in an experiment named after the pipeline. Who opens a pipeline run's
+MLflow run says `pipeline_runs`. A step writes into it, and opens a run under it for each candidate; it never renames
+it, and ends it only where nobody stands above the steps: FINISHED by the last one, FAILED by one that fails, KILLED by
+one that is told to end.
 """
 
 import logging
 import os
-import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from typing import Any
 
 from components.common.bundles import Bundle
-from components.common.errors import BadInput
-from components.common.mlflow_access import URI, mlflow_module, tracking_faults, tracking_uri
-from components.common.steps import COMMIT, ENVIRONMENT, PIPELINE, RUN, code_commit, environment_digest, home
-from components.common.stores import plain_address
-
-EXPERIMENT_ID = "MLFLOW_EXPERIMENT_ID"
-EXPERIMENT_NAME = "MLFLOW_EXPERIMENT_NAME"
-RUN_ID = "MLFLOW_RUN_ID"
-_PLACE = {"pipeline": PIPELINE, "run": RUN}
-_DIGEST_CHARACTERS = 36  # MLflow keeps no more of a dataset's digest
+from components.common.errors import Killed, SluiceError
+from components.common.lifeline import Stopped, run_was_killed
+from components.common.mlflow_access import URI, mlflow_module, tracking_faults
+from components.common.mlflow_settings import RUN_ID
+from components.common.pipeline_runs import (
+    ERROR_TAG,
+    PIPELINE_RUN,
+    close_run,
+    error_line,
+    experiment_id,
+    find_or_open,
+    log_parameters,
+    open_child,
+    pipeline_run_id,
+    run_tags,
+)
+from components.common.steps import RUN
+from components.common.tracked_datasets import dataset_inputs
 
 
 @contextmanager
-def tracked_run(name: str, *, whole: bool = False) -> Iterator[str]:
-    """A run for the time of the `with` block; MLFLOW_RUN_ID, or the run that a pipeline's pods share, is continued.
+def tracked_run(name: str) -> Iterator[str]:
+    """A step's run for the time of the `with` block: the pipeline run's, or that which KFP made for the step.
 
     Args:
-        name: The run's name: the step's, or the pipeline run's.
-        whole: The block is the whole pipeline run, not one of its steps: it opens the run and ends it.
+        name: Names the run where the step runs alone, outside of a pipeline.
 
     Yields:
         The run's id, 32 hex characters.
@@ -47,27 +50,64 @@ def tracked_run(name: str, *, whole: bool = False) -> Iterator[str]:
     """
     mlflow = mlflow_module()
     with tracking_faults():
-        if shared := not whole and _in_shared_run():
-            run = mlflow.start_run(run_id=_pipeline_run(mlflow), tags=_tags())
+        given = os.environ.get(RUN_ID) or pipeline_run_id(mlflow)
+        if given:  # without a name: MLflow would rename it
+            run = mlflow.start_run(run_id=given, tags=run_tags())
         else:
-            experiment = None if os.environ.get(RUN_ID) else experiment_id(mlflow)
-            run = mlflow.start_run(experiment_id=experiment, run_name=name, tags=_tags())
-    with _ending(mlflow, "RUNNING" if shared else "FINISHED"):
+            run = mlflow.start_run(experiment_id=experiment_id(mlflow), run_name=name, tags=run_tags())
+    with _ending(mlflow, "RUNNING" if given else "FINISHED"):
         yield str(run.info.run_id)
 
 
 @contextmanager
-def child_run(name: str) -> Iterator[str]:
-    """A run inside the present `tracked_run`, e.g. one candidate's.
+def pipeline_run(name: str, parameters: Mapping[str, Any]) -> Iterator[str]:
+    """The MLflow run of the whole pipeline run, for the time of the `with` block: for whoever stands above the steps.
+
+    Args:
+        name: The run's name, where nobody has opened and named it yet.
+        parameters: The pipeline's.
+
+    Yields:
+        The run's id. A run that breaks ends as FAILED, one that is told to end as KILLED, and `sluice.error` says why.
+
+    Raises:
+        EnvironmentFault: MLflow is down or denies access.
+        BadInput: MLFLOW_EXPERIMENT_ID names no experiment.
+    """
+    mlflow = mlflow_module()
+    client = mlflow.MlflowClient()
+    with tracking_faults():
+        run = str(os.environ.get(RUN_ID) or find_or_open(mlflow, name))
+        client.update_run(run, status="RUNNING")  # it may be continued
+        log_parameters(client, run, parameters)
+    try:
+        yield run
+    except BaseException as error:
+        with _unhindered():
+            close_run(client, run, _status(error), told(error))
+        raise
+    with tracking_faults():
+        client.set_terminated(run, "FINISHED")
+
+
+@contextmanager
+def child_run(name: str, tags: Mapping[str, str] | None = None) -> Iterator[str]:
+    """A run under the present `tracked_run` and in its experiment, e.g. one candidate's.
+
+    Args:
+        name: Its name.
+        tags: Its own; those of the pipeline run are added.
 
     Yields:
         The run's id.
     """
     mlflow = mlflow_module()
     with tracking_faults():
-        run = mlflow.start_run(run_name=name, nested=True)
+        # By itself MLflow's nested run would be the one of MLFLOW_RUN_ID, or stand in the experiment `Default`.
+        child = open_child(mlflow.MlflowClient(), mlflow.active_run(), name, tags or {})
+        mlflow.start_run(run_id=child, nested=True)
     with _ending(mlflow, "FINISHED"):
-        yield str(run.info.run_id)
+        yield child
 
 
 def finish_pipeline_run() -> None:
@@ -79,114 +119,98 @@ def finish_pipeline_run() -> None:
     if _in_shared_run():
         mlflow = mlflow_module()
         with tracking_faults():
-            mlflow.MlflowClient().set_terminated(_pipeline_run(mlflow), "FINISHED")
+            mlflow.MlflowClient().set_terminated(pipeline_run_id(mlflow), "FINISHED")
 
 
-def fail_pipeline_run(*, patient: bool = True) -> None:
-    """End the shared run as FAILED, as far as that can be done: the step's own error says more than one from here.
+def fail_pipeline_run(step: str, error: BaseException, *, patient: bool = True) -> None:
+    """Tell MLflow why the step ended, and end the run, as far as that can be done: the step's own error says more.
+
+    Nothing to do where `sluice run` stands above the step, unless that was killed: then nobody else can tell.
 
     Args:
+        step: The step's name.
+        error: `Killed` ends the run as KILLED, any other as FAILED.
         patient: Try as long as MLflow's settings say; without it only once, for a server that was just given up.
     """
-    if not (_in_shared_run() and os.environ.get(URI)):
+    inside = bool(os.environ.get(RUN) or os.environ.get(RUN_ID))
+    above = bool(os.environ.get(PIPELINE_RUN))
+    if not inside or (not run_was_killed() if above else not os.environ.get(URI)):
         return
     if not patient:
         os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "0"  # the process ends after this
-    try:
-        mlflow = mlflow_module()
-        mlflow.MlflowClient().set_terminated(_pipeline_run(mlflow), "FAILED")
-    except Exception:  # whatever it is
-        logging.getLogger(__name__).debug("the run could not be marked as failed", exc_info=True)
+    with _unhindered():
+        _end_as_failed(f"step {step}: {told(error)}", _status(error))
 
 
-def log_dataset(bundle: Bundle, context: str) -> None:
-    """Tell the present run what it read: the dataset's name, digest and address, without its rows.
+def log_dataset(bundle: Bundle, context: str, run: str = "") -> None:
+    """Tell a run what it read: the dataset's name, digest, address, schema and number of rows, without its rows.
 
     Args:
         bundle: The dataset.
-        context: What for, e.g. `training`.
+        context: What for: `training`, which reads the validation rows too, or `evaluation`.
+        run: The run's id; by default the present run.
     """
     mlflow = mlflow_module()
-    from mlflow.data.filesystem_dataset_source import FileSystemDatasetSource
-    from mlflow.data.meta_dataset import MetaDataset
-
-    address = plain_address(bundle.uri)
-    with warnings.catch_warnings():  # MLflow registers its source for local folders twice and warns of its own doing
-        warnings.simplefilter("ignore", UserWarning)
-        source = mlflow.data.dataset_source_registry.resolve_dataset_source(address, [FileSystemDatasetSource])
-    dataset = MetaDataset(source, name=bundle.manifest.producer.step, digest=bundle.id[:_DIGEST_CHARACTERS])
+    entries = dataset_inputs(bundle, context, mlflow)
     with tracking_faults():
-        mlflow.log_input(dataset, context=context)
-        mlflow.set_tag(f"sluice.dataset.{context}", bundle.id)
+        client, target = mlflow.MlflowClient(), run or mlflow.active_run().info.run_id
+        client.log_inputs(target, datasets=entries)
+        client.set_tag(target, f"sluice.dataset.{context}", bundle.id)
 
 
-def experiment_id(mlflow: Any) -> str:  # noqa: ANN401 - MLflow, imported late
-    """The experiment that new runs belong to, made where it is not there yet."""
-    client = mlflow.MlflowClient()
-    given = os.environ.get(EXPERIMENT_ID)
-    if given:
-        try:
-            return str(client.get_experiment(given).experiment_id)
-        except mlflow.MlflowException as error:
-            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-                raise
-            raise BadInput(f"{EXPERIMENT_ID}={given!r}: MLflow has no such experiment; correct or unset it") from None
-    name = os.environ.get(EXPERIMENT_NAME) or os.environ.get(PIPELINE) or "sluice"
-    found = client.get_experiment_by_name(name)
-    if found is None:
-        artifacts = None if tracking_uri().startswith("http") else (home() / "mlartifacts").as_uri()
-        try:
-            return str(client.create_experiment(name, artifact_location=artifacts))
-        except mlflow.MlflowException as error:  # another process made it first
-            if error.error_code != "RESOURCE_ALREADY_EXISTS":
-                raise
-            found = client.get_experiment_by_name(name)
-    return str(found.experiment_id)
+def told(error: BaseException) -> str:
+    """An error in words; one that Sluice does not understand with its type, which is half of what it says."""
+    if isinstance(error, KeyboardInterrupt):
+        return "ended by SIGINT"
+    return str(error) if isinstance(error, SluiceError | Stopped) else f"{type(error).__name__}: {error}"
 
 
-def _tags() -> dict[str, str]:
-    tags = {
-        "sluice.commit": os.environ.get(COMMIT) or code_commit(),
-        "sluice.environment": os.environ.get(ENVIRONMENT) or environment_digest(),
-    }
-    return tags | {f"sluice.{key}": os.environ[name] for key, name in _PLACE.items() if os.environ.get(name)}
+def _end_as_failed(reason: str, status: str) -> None:
+    mlflow = mlflow_module()
+    client, whole = mlflow.MlflowClient(), pipeline_run_id(mlflow)
+    task = os.environ.get(RUN_ID)
+    if task and task != whole:  # both are KFP's, which ends them itself
+        for run in (task, whole):
+            client.set_tag(run, ERROR_TAG, error_line(reason))
+    elif whole:
+        close_run(client, whole, status, reason)
 
 
 def _in_shared_run() -> bool:
-    return bool(os.environ.get(RUN)) and not os.environ.get(RUN_ID)
-
-
-def _pipeline_run(mlflow: Any) -> str:  # noqa: ANN401 - MLflow, imported late
-    """The MLflow run of SLUICE_RUN; of two opened at the same moment the first counts, the other is removed."""
-    client, experiment = mlflow.MlflowClient(), experiment_id(mlflow)
-    found = _runs_of(client, experiment)
-    if found:
-        return found[0]
-    now, run = datetime.now(UTC), os.environ[RUN]
-    name = "-".join(filter(None, (f"{now:%Y%m%d-%H%M%S}", os.environ.get(PIPELINE), run[:4])))
-    made = str(client.create_run(experiment, tags=_tags(), run_name=name).info.run_id)
-    first = _runs_of(client, experiment)[0]
-    if first != made:
-        client.delete_run(made)
-    return first
-
-
-def _runs_of(client: Any, experiment: str) -> list[str]:  # noqa: ANN401 - MLflow, imported late
-    text = os.environ[RUN].replace("'", "")  # MLflow's filters know no escape
-    found = client.search_runs([experiment], f"tags.`sluice.run` = '{text}'")
-    return [str(run.info.run_id) for run in sorted(found, key=lambda run: (run.info.start_time, run.info.run_id))]
+    return bool(os.environ.get(RUN)) and not os.environ.get(RUN_ID) and not os.environ.get(PIPELINE_RUN)
 
 
 @contextmanager
 def _ending(mlflow: Any, status: str) -> Iterator[None]:  # noqa: ANN401 - MLflow, imported late
-    """End the run when the block ends, as failed when it raised; a failure to say so never hides the first one."""
+    """End the present run with the block, as failed or killed where that raised, unless others end it (`RUNNING`)."""
     try:
         yield
-    except BaseException:
-        try:
-            mlflow.end_run("FAILED")
-        except Exception:  # whatever it is, the block's own error says more
-            logging.getLogger(__name__).debug("the run could not be ended", exc_info=True)
+    except BaseException as error:
+        with _unhindered():
+            _end(mlflow, status if status == "RUNNING" else _status(error))
         raise
     with tracking_faults():
+        _end(mlflow, status)
+
+
+def _end(mlflow: Any, status: str) -> None:  # noqa: ANN401 - MLflow, imported late
+    """End the present run; MLflow forgets MLFLOW_RUN_ID then, which the step still needs."""
+    given = os.environ.get(RUN_ID)
+    try:
         mlflow.end_run(status)
+    finally:
+        if given:
+            os.environ[RUN_ID] = given
+
+
+def _status(error: BaseException) -> str:
+    return "KILLED" if isinstance(error, Killed | Stopped | KeyboardInterrupt) else "FAILED"
+
+
+@contextmanager
+def _unhindered() -> Iterator[None]:
+    """Where an error is on its way: a failure to tell of it never hides it."""
+    try:
+        yield
+    except Exception:  # whatever it is, the first error says more
+        logging.getLogger(__name__).debug("MLflow could not be told", exc_info=True)

@@ -38,6 +38,7 @@ def evaluate(
     from pathlib import Path
 
     from components.common.steps import log_metrics, step
+    from components.common.tracked_results import log_evaluation
     from components.evaluate.curves import confusion, roc_points
     from components.evaluate.judging import run
     from components.evaluate.settings import Gate, Settings
@@ -45,6 +46,7 @@ def evaluate(
     with step("evaluate"):
         settings = Settings(Gate(max_calibration_error, slice_tolerance, min_slice_rows), resamples, seed)
         found = run(splits, models, settings, evaluation=Path(evaluation.path), page=Path(page.path))
+        log_evaluation(Path(evaluation.path), splits)
         log_metrics(metrics, found.winner_metrics())
         if found.binary:
             classification.log_roc_curve(*roc_points(found))

@@ -101,6 +101,7 @@ def _new_version(
         "sluice.datasets": json.dumps(dataset_ids(lineage)),
         "sluice.evaluation": verdict.digest,
         "sluice.commit": made.commit,
+        **({"sluice.changes": made.changes} if made.changes else {}),
         "sluice.environment": made.environment,
         "sluice.pipeline": made.pipeline,
         "sluice.run": made.run,

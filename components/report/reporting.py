@@ -7,6 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from components.common.code_state import short_commit
 from components.common.errors import BadInput
 from components.common.pages import (
     Section,
@@ -21,6 +22,7 @@ from components.common.pages import (
 from components.common.provenance import Origin, ancestry, origin
 from components.common.run_results import publish_results
 from components.common.steps import default_store, progress
+from components.common.tracked_results import log_report
 from components.common.tracking import finish_pipeline_run
 from components.report.graph import lineage_svg
 from components.report.verdict import verdict_section
@@ -46,6 +48,7 @@ def run(pages: Sequence[Path], result: Path, report: Path) -> None:
     report.parent.mkdir(parents=True, exist_ok=True)
     report.write_text(render_page(_title(body), unique(sections), subtitle))
     publish_results(default_store(), report, result)
+    log_report(report, result)
     finish_pipeline_run()
     progress(f"the report has {len(sections)} sections")
 
@@ -118,7 +121,14 @@ def parameters_section(origins: Sequence[Origin]) -> Section:
         for name, value in entry.parameters.items()
     ]
     made = [
-        (e.step, code_html(e.id[:12]), code_html(e.commit[:12]), code_html(e.environment[:12]), e.run, e.created)
+        (
+            e.step,
+            code_html(e.id[:12]),
+            code_html(short_commit(e.commit)),
+            code_html(e.environment[:12]),
+            e.run,
+            e.created,
+        )
         for e in origins
     ]
     headers = ["Step", "Id", "Commit", "Packages", "First made by run", "At"]

@@ -1,10 +1,12 @@
-"""What MLflow is told: a run of the step with one run inside it for each candidate."""
+"""What MLflow is told: the step's parameters, and under the pipeline run a run for each candidate."""
 
 import time
 from typing import Any
 
 from components.common.bundles import Bundle
 from components.common.mlflow_access import mlflow_module, tracking_faults
+from components.common.pipeline_runs import log_parameters
+from components.common.tracked_results import CANDIDATE_TAG
 from components.common.tracking import child_run, log_dataset, tracked_run
 from components.train.records import Trained
 from components.train.rounds import Fitted
@@ -16,7 +18,7 @@ def track(step: str, trained: list[Trained], parameters: dict[str, Any], source:
     """Log the candidates: parameters, tags, and both losses by round, in as few requests as MLflow allows.
 
     Args:
-        step: The name of the run that holds the candidates' runs.
+        step: Its name stands before the step's parameters, and names the run of a step that runs alone.
         trained: The candidates.
         parameters: The step's own.
         source: What they learned from.
@@ -28,9 +30,12 @@ def track(step: str, trained: list[Trained], parameters: dict[str, Any], source:
     client = mlflow_module().MlflowClient()
     with tracked_run(step) as run:
         log_dataset(source, "training")
-        _log(client, run, [], parameters, {"sluice.models": models.id})
+        own = {f"{step}.{name}": value for name, value in parameters.items()}
+        with tracking_faults():
+            log_parameters(client, run, own)
+        _log(client, run, [], {}, {"sluice.models": models.id})
         for entry in trained:
-            with child_run(entry.candidate.name) as child:
+            with child_run(entry.candidate.name, {CANDIDATE_TAG: entry.candidate.name}) as child:
                 fitted = entry.fitted
                 tags = {
                     "sluice.family": fitted.model.family,

@@ -11,6 +11,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from components.common.errors import EnvironmentFault
+from components.common.settings import choice
 from components.train.networks import choose_device
 from components.train_distributed.settings import DEVICE
 
@@ -73,10 +74,10 @@ def joined() -> Iterator[Group]:
 
     Raises:
         PeerLost: The others cannot be reached, or were lost on the way.
-        BadInput: CUDA is wanted and not there.
+        BadInput: CUDA is wanted and not there, or SLUICE_DEVICE is none.
     """
     rank, size, local = (int(os.environ.get(name, default)) for name, default in _PLACE)
-    device = choose_device(os.environ.get(DEVICE) or "auto")
+    device = choose_device(choice(DEVICE, ("auto", "cpu", "cuda"), "auto"))
     if device.type == "cuda":
         device = torch.device("cuda", local)
         torch.cuda.set_device(device)

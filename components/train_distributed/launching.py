@@ -6,12 +6,14 @@ from dataclasses import asdict, dataclass
 from components.common.bundles import Bundle, open_bundle
 from components.common.s3_connection import ENDPOINTS, REGIONS
 from components.common.steps import (
+    CHANGES,
     COMMIT,
     ENVIRONMENT,
     IMAGE,
     PIPELINE,
     RUN,
     STORE,
+    code_changes,
     code_commit,
     default_store,
     environment_digest,
@@ -75,7 +77,7 @@ def run(splits: str, learning: Learning, running: Running) -> Result:
 def provenance() -> dict[str, str]:
     """The variables by which the workers record the same pipeline, run and code as the step, and use its store."""
     kept = {name: os.environ[name] for name in (PIPELINE, RUN, IMAGE, *ENDPOINTS, *REGIONS) if os.environ.get(name)}
-    own = {COMMIT: os.environ.get(COMMIT) or code_commit()}
+    own = {COMMIT: code_commit(), **({CHANGES: code_changes()} if code_changes() else {})}
     own |= {ENVIRONMENT: os.environ.get(ENVIRONMENT) or environment_digest()}
     return {**kept, **own, STORE: default_store().uri}
 

@@ -17,6 +17,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 IMAGES = {"tabular": "python-tabular", "torch": "python-torch", "platform": "platform", "kfp-driver": "kfp-driver"}
+CODE = ("components", "pipelines", "platform/sluice", "pyproject.toml")  # what the image's commit speaks of
 OWN_STAGE = ("kfp-driver",)  # the others share the Dockerfile's last one
 CONTENT = ("pyproject.toml", "README.md", "LICENSE", "requirements", "components", "pipelines", "platform/sluice")
 DIGEST_CHARACTERS = 12
@@ -99,13 +100,15 @@ def build(image: str, reference: str, base: str, torch: str, kfp_driver: str) ->
         ImageError: The build fails; Docker's own output stands above it.
     """
     commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, check=False, capture_output=True, text=True)
+    status = ["git", "status", "--porcelain", "--", *CODE, ":(exclude,glob)**/README.md"]
+    changed = subprocess.run(status, cwd=ROOT, check=False, capture_output=True, text=True).stdout.strip()
     arguments = {
         "IMAGE": image,
         "BASE_IMAGE": base,
         "TORCH": torch,
         "KFP_DRIVER": kfp_driver,
         "VERSION": version(),
-        "COMMIT": commit.stdout.strip() or "unknown",
+        "COMMIT": (commit.stdout.strip() or "unknown") + ("+dirty" if changed else ""),
     }
     settings = [part for key, value in arguments.items() for part in ("--build-arg", f"{key}={value}")]
     target = ["--target", image] if image in OWN_STAGE else []

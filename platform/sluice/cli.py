@@ -181,7 +181,10 @@ add_commands(app)
 
 def main() -> None:
     """Run the command; errors that Sluice understands end in one line on standard error."""
+    from sluice.abandoned_runs import close_abandoned
+
     try:
+        close_abandoned()
         app()
     except SluiceError as error:
         Console(stderr=True).print(f"[red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)

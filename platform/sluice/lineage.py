@@ -10,6 +10,7 @@ from typing import Any
 
 from rich.console import Console
 
+from components.common.code_state import changes_key
 from components.common.errors import BadInput
 from components.common.promotions import Promotion, promotions
 from components.common.provenance import Origin, ancestry, origin
@@ -38,7 +39,8 @@ class ModelFacts:
         registered: UTC, ISO 8601.
         mlflow_run: The MLflow run that holds it.
         evaluation: The digest of the evaluation that it was registered on.
-        commit: Of the code that registered it.
+        commit: Of the code that registered it, with `+dirty` when files differed from it.
+        changes: Where the patch with what differed is kept, or empty.
         environment: Digest of the packages that were installed then.
         pipeline: The pipeline's name, or empty.
         run: The pipeline run, or empty.
@@ -53,6 +55,7 @@ class ModelFacts:
     mlflow_run: str
     evaluation: str
     commit: str
+    changes: str
     environment: str
     pipeline: str
     run: str
@@ -101,7 +104,7 @@ def lineage(reference: str, store: Store | None = None) -> Lineage:
     records = promotions(store, version.model)
     promoted = [record for record in records if record.decision == "promoted"]
     return Lineage(
-        model=_facts(version),
+        model=_facts(version, store),
         origins=tuple(origin(bundle) for bundle in ancestry(store, models)),
         decisions=tuple(record for record in records if record.version == version.version),
         replaced=next((r.replaced for r in reversed(promoted) if r.version == version.version), None),
@@ -136,7 +139,7 @@ def find_version(reference: str) -> Version:
     raise BadInput(f"{reference!r} is not registered; known: {', '.join(filter(None, (aliases, numbers)))}")
 
 
-def _facts(version: Version) -> ModelFacts:
+def _facts(version: Version, store: Store) -> ModelFacts:
     tags = version.tags
     return ModelFacts(
         name=version.model,
@@ -148,6 +151,7 @@ def _facts(version: Version) -> ModelFacts:
         mlflow_run=version.run,
         evaluation=tags.get("sluice.evaluation", ""),
         commit=tags.get("sluice.commit", ""),
+        changes=f"{store.uri}/{changes_key(tags['sluice.changes'])}" if tags.get("sluice.changes") else "",
         environment=tags.get("sluice.environment", ""),
         pipeline=tags.get("sluice.pipeline", ""),
         run=tags.get("sluice.run", ""),

@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.tree import Tree
 
+from components.common.code_state import short_commit
 from components.common.promotions import Promotion
 from components.common.provenance import Origin, Source
 from sluice.lineage import Lineage
@@ -37,6 +38,7 @@ def show(lineage: Lineage, console: Console) -> None:
     code = tree.add("Code and run")
     for name, value in (
         ("commit", model.commit),
+        ("changes", model.changes),
         ("environment", model.environment),
         ("pipeline run", "/".join(filter(None, (model.pipeline, model.run)))),
         ("MLflow run", model.mlflow_run),
@@ -70,7 +72,8 @@ def _origin(tree: Tree, entry: Origin) -> None:
         _line(node, table, _files(sources))
     _line(node, "parameters", _pairs(entry.parameters))
     _line(node, "design", _pairs(_short(entry.design)))
-    _line(node, "made", " ".join(filter(None, (entry.created, entry.run, f"commit {entry.commit[:12]}"))))
+    code = f"commit {short_commit(entry.commit)}" + (f" changes {entry.changes[:12]}" if entry.changes else "")
+    _line(node, "made", " ".join(filter(None, (entry.created, entry.run, code))))
 
 
 def _files(sources: list[Source]) -> str:

@@ -5,7 +5,6 @@ are content addresses; what the key cannot see, the code and the installed packa
 """
 
 import contextlib
-import hashlib
 import json
 import os
 import shutil
@@ -18,13 +17,18 @@ from typing import Any
 
 from rich.console import Console
 
-import components
-import pipelines
 from components.common import steps
+from components.common.code_state import changes_key, code_state, keep_changes
 from components.common.errors import SluiceError
-from components.common.tracking import tracked_run
+from components.common.lifeline import Lifeline, stoppable
+from components.common.mlflow_settings import RUN_ID
+from components.common.pipeline_runs import PIPELINE_RUN, RUN_NAME, run_name
+from components.common.tracked_results import keep_report
+from components.common.tracking import pipeline_run
+from sluice import abandoned_runs
 from sluice.catalog import Pipeline
 from sluice.progress import StepTimes, captured
+from sluice.step_code import code_digest
 
 
 @dataclass(frozen=True)
@@ -75,23 +79,42 @@ def run_pipeline(
         SluiceError: A step broke; the message names the log.
     """
     started = datetime.now(UTC)
-    name = f"{started:%Y%m%d-%H%M%S}-{pipeline.name}-{run[:4] or os.urandom(2).hex()}"
+    name = run_name(pipeline.name, run or os.urandom(2).hex())
     run = run or name
     folder = steps.home() / "runs" / run
     folder.mkdir(parents=True, exist_ok=True)
     log, failure = folder / "run.log", folder / "failure"
-    with (
-        _environment(_variables(pipeline, run, failure)),
-        tracked_run(name, whole=True) as tracking_run,
-        _environment({"MLFLOW_RUN_ID": tracking_run}),
-        _explained(log, failure),
-        captured(log, console, quiet=quiet) as output,
-    ):
-        outputs = _execute(pipeline, arguments, folder, reuse=reuse)
-    report = _keep_report(outputs["report"].path, run)
+    with _environment(_variables(pipeline, run, failure)), _tracked(pipeline, name, arguments, folder) as tracked:
+        with _explained(log, failure), captured(log, console, quiet=quiet) as output:
+            print(_code_line())  # noqa: T201 - the log's first line
+            outputs = _execute(pipeline, arguments, folder, reuse=reuse)
+        report = _keep_report(outputs["report"].path, run)
+        keep_report(tracked, report, Path(outputs["result"].path))
     result = json.loads(Path(outputs["result"].path).read_text())
     seconds = (datetime.now(UTC) - started).total_seconds()
     return RunResult(run, result, report, log, seconds, output.times)
+
+
+@contextlib.contextmanager
+def _tracked(pipeline: Pipeline, name: str, arguments: Mapping[str, Any], folder: Path) -> Iterator[str]:
+    """The run's MLflow run, for the time of the `with` block; however that ends, no step's process outlives it.
+
+    Yields:
+        The MLflow run's id.
+    """
+    values = {parameter.name: parameter.default for parameter in pipeline.parameters} | dict(arguments)
+    line = Lifeline(folder)
+    with (
+        contextlib.closing(line),
+        stoppable(line.begin_end),
+        pipeline_run(os.environ.get(RUN_NAME) or name, values) as run,
+    ):
+        line.note({abandoned_runs.RUN: run, abandoned_runs.PLACE: abandoned_runs.place()})
+        try:
+            with _environment({**line.variables, RUN_ID: run, PIPELINE_RUN: run}):
+                yield run
+        finally:
+            line.end_steps()
 
 
 def _variables(pipeline: Pipeline, run: str, failure: Path) -> dict[str, str]:
@@ -101,14 +124,28 @@ def _variables(pipeline: Pipeline, run: str, failure: Path) -> dict[str, str]:
         steps.STORE: steps.default_store().uri,
         steps.PIPELINE: pipeline.name,
         steps.RUN: run,
-        steps.COMMIT: os.environ.get(steps.COMMIT) or steps.code_commit(),  # a pod's image says it, and has no checkout
-        steps.ENVIRONMENT: steps.environment_digest(),
+        steps.COMMIT: steps.code_commit(),
+        steps.CHANGES: _kept_changes(),
+        steps.ENVIRONMENT: os.environ.get(steps.ENVIRONMENT) or steps.environment_digest(),
         steps.TERMINATION_LOG: str(failure),
         # Idle threads of BLAS and OpenMP spin: on a busy machine they cost more than they compute here.
         "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"),
         "OPENBLAS_NUM_THREADS": os.environ.get("OPENBLAS_NUM_THREADS", "1"),
         "PYTHONSAFEPATH": "1",  # a folder `components` where the command is typed must not shadow ours
     }
+
+
+def _kept_changes() -> str:
+    """The digest of what differs from the commit, once the store keeps it."""
+    if os.environ.get(steps.COMMIT):
+        return steps.code_changes()
+    return keep_changes(steps.default_store(), code_state())
+
+
+def _code_line() -> str:
+    changes = steps.code_changes()
+    kept = f", with the changes in {steps.default_store().uri}/{changes_key(changes)}" if changes else ""
+    return f"Code: commit {steps.code_commit()}{kept}; environment {os.environ[steps.ENVIRONMENT]}"
 
 
 def _execute(pipeline: Pipeline, arguments: Mapping[str, Any], folder: Path, *, reuse: bool) -> dict[str, Any]:
@@ -121,20 +158,10 @@ def _execute(pipeline: Pipeline, arguments: Mapping[str, Any], folder: Path, *, 
         pipeline_root=str(folder),
         workspace_root=workspace,
         enable_caching=reuse,
-        cache_root=str(steps.home() / "cache" / _code_digest()),
+        cache_root=str(steps.home() / "cache" / code_digest()),
     )
     outputs: dict[str, Any] = pipeline.component(**arguments).outputs
     return outputs
-
-
-def _code_digest() -> str:
-    """SHA-256 over the source of the steps and pipelines, and the environment they run in."""
-    digest = hashlib.sha256(steps.environment_digest().encode())
-    for package in (components, pipelines):
-        folder = Path(package.__path__[0])
-        for path in sorted(p for p in folder.rglob("*") if p.is_file() and p.suffix != ".pyc"):
-            digest.update(path.relative_to(folder.parent).as_posix().encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()
 
 
 @contextlib.contextmanager

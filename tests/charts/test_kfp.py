@@ -1,9 +1,12 @@
 """KFP's settings, for 2.17 and for 2.14 by the same templates."""
 
 import json
+import re
 from typing import Any
 
-from tests.charts.rendering import CASES, ROOT, SETTINGS, Manifest, case, manifests, named, of_kind
+import yaml
+
+from tests.charts.rendering import CASES, CHART, ROOT, SETTINGS, Manifest, case, manifests, named, of_kind
 
 
 def config(objects: tuple[Manifest, ...]) -> dict[str, Any]:
@@ -81,6 +84,20 @@ def test_the_database_user_has_rights_on_its_two_databases_only() -> None:
     script = named(manifests(), "ConfigMap", "mysql-first-start")["data"]["metadata.sql"]
     assert "GRANT ALL ON `metadb`.*" in script
     assert "*.*" not in script
+
+
+def test_tls_to_mysql_is_kfp_s_alone_and_explained_once() -> None:
+    objects = manifests(settings=("mysql.tls=skip-verify",))
+    assert config(objects)["DBConfig"]["MySQLConfig"]["ExtraParams"] == {"tls": "skip-verify"}
+    assert "ExtraParams" not in config(manifests())["DBConfig"]["MySQLConfig"]
+    metadata = named(objects, "Secret", "metadata-grpc-config")["stringData"]["config.pbtxt"]
+    assert "ssl" not in metadata
+    schema = yaml.safe_load((CHART / "values.schema.yaml").read_text())["properties"]["mysql"]["properties"]["tls"]
+    (comment,) = re.findall(r"((?:^ +#.*\n)+) +tls: \"\"", (CHART / "values.yaml").read_text(), re.MULTILINE)
+    for text in (schema["description"], comment):
+        for word in filter(None, schema["enum"]):
+            assert word in text
+        assert "MLMD uses none, unless a config.pbtxt of your own says so" in " ".join(text.replace("#", "").split())
 
 
 def test_a_changed_setting_restarts_what_reads_it() -> None:

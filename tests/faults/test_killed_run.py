@@ -9,10 +9,75 @@ import time
 from pathlib import Path
 
 import pytest
+from mlflow import MlflowClient
 
 from tests.sluice_command import QUICK, Sluice
 
 DEADLINE_SECONDS = 240
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_no_step_outlives_its_run_and_mlflow_says_how_it_ended(
+    number: signal.Signals, flights: Path, tmp_path: Path
+) -> None:
+    sluice = Sluice(tmp_path)
+    process = _start(sluice, flights)
+    try:
+        _wait_for("Executing task 'train'", sluice.home, process)
+        step = _step(sluice.home, process)
+        process.send_signal(number)
+        code = process.wait(DEADLINE_SECONDS)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+    assert code == (-number if number == signal.SIGKILL else 128 + number)
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while _lives(step):
+        assert time.monotonic() < deadline, "the step trains on"
+        time.sleep(0.05)
+    assert sluice("pipelines").returncode == 0  # any command tells of what was killed
+    client = MlflowClient(f"sqlite:///{sluice.home}/mlflow.db")
+    runs = [run for entry in client.search_experiments() for run in client.search_runs([entry.experiment_id])]
+    assert [run.info.status for run in runs] == ["KILLED"]
+    assert f"ended by {'SIGTERM' if number == signal.SIGKILL else number.name}" in runs[0].data.tags["sluice.error"]
+    assert not list(sluice.home.glob("runs/*/lifeline"))
+
+
+def test_a_run_killed_with_its_steps_is_told_of_by_the_next_command(flights: Path, tmp_path: Path) -> None:
+    sluice = Sluice(tmp_path)
+    process = _start(sluice, flights)
+    try:
+        _wait_for("Executing task 'ingest'", sluice.home, process)
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    client = MlflowClient(f"sqlite:///{sluice.home}/mlflow.db")
+    (run,) = client.search_runs(["1"])
+    assert run.info.status == "RUNNING"
+    assert sluice("pipelines").returncode == 0
+    (run,) = client.search_runs(["1"])
+    assert (run.info.status, run.data.tags["sluice.error"]) == ("KILLED", "the run was killed")
+
+
+def _step(home: Path, process: subprocess.Popen[bytes]) -> int:
+    """The process of the step that runs now."""
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while time.monotonic() < deadline:
+        living = [int(path.name) for path in home.glob("runs/*/steps/*") if _lives(int(path.name))]
+        if living:
+            return living[0]
+        assert process.poll() is None, "the run ended before it could be killed"
+        time.sleep(0.05)
+    pytest.fail("no step began")
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    stat = Path(f"/proc/{pid}/stat")
+    return not stat.is_file() or stat.read_text().rpartition(")")[2].split()[0] != "Z"
 
 
 def _start(sluice: Sluice, lake: Path) -> subprocess.Popen[bytes]:
@@ -24,6 +89,7 @@ def _start(sluice: Sluice, lake: Path) -> subprocess.Popen[bytes]:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,  # its steps are killed with it
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
     )
 
 

@@ -1,10 +1,177 @@
-"""docs/settings.md names every environment variable that the code reads, and no other."""
+"""Every environment variable of docs/settings.md: documented, read late, and refused in one line where it is wrong."""
 
+import os
 import re
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
+
+import pytest
+
+from components.common import run_results, steps
+from components.common.engines import duckdb_engine
+from components.common.errors import BadInput, EnvironmentFault, SluiceError
+from components.common.mlflow_access import mlflow_module
+from components.common.mlflow_settings import SWITCHES
+from components.common.s3_retries import retries, tries
+from components.common.stores import open_store
+from components.common.tracking import tracked_run
+from sluice.catalog import find_pipeline
+from sluice.cluster import check, setup
+from sluice.cluster.access import Target
+from sluice.cluster.connection import connected
+from sluice.cluster.spec import compile_for_cluster
+from sluice.mlflow_server.serving import serve, write_configuration
+from sluice.mlflow_server.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 VARIABLE = re.compile(r"\b(?:SLUICE|MLFLOW|AWS)_[A-Z0-9_]*[A-Z0-9]\b")
+DOCUMENTED = set(VARIABLE.findall((ROOT / "docs" / "settings.md").read_text()))
+IMPORT_ALL = """
+import pkgutil, importlib, components, pipelines, sluice
+for package in (components, pipelines, sluice):
+    for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
+"""
+SERVER = {
+    "MLFLOW_BACKEND_STORE_URI": "sqlite:////tmp/none.db",
+    "MLFLOW_ARTIFACTS_DESTINATION": "s3://mlflow",
+    "MLFLOW_AUTH_ADMIN_USERNAME": "root",
+    "MLFLOW_AUTH_ADMIN_PASSWORD": "administrator1",
+    "SLUICE_MLFLOW_STEPS_USERNAME": "steps",
+    "SLUICE_MLFLOW_STEPS_PASSWORD": "steps-password",
+}
+S3 = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_ENDPOINT_URL": "http://127.0.0.1:9"}
+
+
+def _store() -> None:
+    steps.default_store().put_bytes("a", b"")
+
+
+def _bucket() -> None:
+    open_store("s3://bucket").exists("a")
+
+
+def _track() -> None:
+    with tracked_run("a"):
+        pass
+
+
+def _connect() -> None:
+    with connected(Target()):
+        pass
+
+
+def _compile() -> None:
+    compile_for_cluster(find_pipeline("lake_to_model"), None)
+
+
+def _compile_check() -> None:
+    from components.common.images import step_images
+
+    compile_for_cluster(find_pipeline("lake_to_model"), step_images(os.environ))
+
+
+def _join() -> None:
+    from components.train_distributed.groups import joined
+
+    with joined():
+        pass
+
+
+def _job() -> None:
+    from components.train_distributed.settings import job_from_json
+
+    job_from_json(os.environ["SLUICE_TRAINING_JOB"])
+
+
+def _results() -> None:
+    run_results.publish_results(open_store("/dev/null/none"), Path("a"), Path("b"))
+
+
+def _server() -> None:
+    Settings.from_environment({name: os.environ[name] for name in os.environ if name in DOCUMENTED})
+
+
+def _serve() -> None:
+    serve(Settings.from_environment(SERVER))
+
+
+def _folder() -> None:
+    write_configuration(Settings.from_environment(os.environ))
+
+
+# What reads a variable, and values that it must refuse.
+READERS: dict[str, tuple[Callable[[], object], tuple[str, ...]]] = {
+    "SLUICE_HOME": (_store, ("/dev/null", "/dev/null/home")),
+    "SLUICE_STORE": (_store, ("ftp://host/a", "s3://", "s3://a", "/dev/null/store")),
+    "SLUICE_STORE_TRIES": (_bucket, ("many", "0", "-1", "1.5", "1e3", "101", "٣", "9" * 5000, " 4")),
+    "SLUICE_ENGINE_MEMORY": (duckdb_engine, ("much", "0", "12", "five GB", "MB")),
+    "SLUICE_KFP": (_connect, ("nonsense", "ftp://host", "http://", "http://[::1", "http://host:99999", "http://a b")),
+    "SLUICE_TABULAR_IMAGE": (_compile, ("with blanks:1", "UPPER:1", "a//b:1", "a:", ":1", "a@sha256:12")),
+    "SLUICE_TORCH_IMAGE": (_compile, ("sluice/Torch:1",)),
+    "SLUICE_IMAGES": (_compile_check, ("registry/with blank", "/", "a/UPPER")),
+    "SLUICE_IMAGE_TAG": (_compile_check, ("two words", "a:b", ".dot", "x" * 129)),
+    "AWS_ENDPOINT_URL_S3": (_bucket, ("host:9000", "ftp://host", "http://", "http://host/path", "http://host:99999")),
+    "AWS_ENDPOINT_URL": (_bucket, ("host", "http://[::1", "http://user:word@host")),
+    "AWS_ACCESS_KEY_ID": (_bucket, ("", "key\n", " key", "ключ", "a\x01b")),
+    "AWS_SECRET_ACCESS_KEY": (_bucket, ("", "secret\n", "ü")),
+    "AWS_SESSION_TOKEN": (_bucket, ("token\n", "a\nb", "€")),
+    "AWS_REGION": (_bucket, ("eu\n", "two words", "ü")),
+    "AWS_DEFAULT_REGION": (_bucket, ("eu\n", "ü")),
+    "MLFLOW_TRACKING_URI": (_track, ("nonsense", "ftp://x", "http://", "http://[::1", "http://h:99999", "./mlruns")),
+    "MLFLOW_EXPERIMENT_ID": (_track, ("first", "-1", "1.0", "99")),
+    "MLFLOW_EXPERIMENT_NAME": (_track, ("n" * 501,)),
+    "MLFLOW_RUN_ID": (_track, ("abc",)),
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": (mlflow_module, ("x", "-1", "11", "1.5")),
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": (mlflow_module, ("x", "-1", "121", "0.5")),
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": (mlflow_module, ("x", "0", "-1", "20s")),
+    "SLUICE_RUN": (_results, ("../other", "a//b", "a/../../b")),
+    "SLUICE_TRAINING_JOB": (_job, ("", "{", "[]", "{}", "1")),
+    "SLUICE_DEVICE": (_join, ("gpu", "CPU", "mps")),
+    "SLUICE_SETUP_BUCKETS": (setup.run, ("Bad_Bucket",)),
+    "SLUICE_SETUP_SECONDS": (setup.run, ("soon", "0", "-1", "nan", "inf", "5m")),
+    "SLUICE_CHECK_SECONDS": (check.run, ("soon", "0", "-1", "nan", "inf", "5m")),
+    "MLFLOW_BACKEND_STORE_URI": (_server, ("", "mlflow.db", "://x")),
+    "SLUICE_MLFLOW_AUTH_STORE_URI": (_server, ("accounts", "http//x")),
+    "MLFLOW_ARTIFACTS_DESTINATION": (_server, ("",)),
+    "MLFLOW_AUTH_ADMIN_USERNAME": (_server, ("", "steps")),
+    "MLFLOW_AUTH_ADMIN_PASSWORD": (_server, ("", "short")),
+    "SLUICE_MLFLOW_STEPS_USERNAME": (_server, ("root",)),
+    "SLUICE_MLFLOW_STEPS_PASSWORD": (_server, ("", "short")),
+    "SLUICE_MLFLOW_DEFAULT_PERMISSION": (_server, ("read", "ALL")),
+    "SLUICE_MLFLOW_PORT": (_server, ("http", "0", "-1", "65536")),
+    "SLUICE_MLFLOW_WORKERS": (_server, ("few", "0", "1000")),
+    "SLUICE_MLFLOW_DIRECT_TRANSFERS": (_server, ("yes", "True", "1")),
+    "SLUICE_MLFLOW_FOLDER": (_folder, ("/dev/null", "/dev/null/none", "/nowhere/at/all")),
+    "MLFLOW_FLASK_SERVER_SECRET_KEY": (_serve, ("",)),
+} | dict.fromkeys(SWITCHES, (mlflow_module, ("maybe", "yes", "2")))
+# Any text will do: it is recorded or sent as it stands; or Sluice sets it over whatever was there.
+FREE = {
+    "MLFLOW_TRACKING_USERNAME",
+    "MLFLOW_TRACKING_PASSWORD",
+    "SLUICE_PIPELINE",
+    "SLUICE_COMMIT",
+    "SLUICE_CHANGES",
+    "SLUICE_ENVIRONMENT",
+    "SLUICE_IMAGE",
+    "SLUICE_TERMINATION_LOG",  # a place that cannot be written to hides no error: see below
+    "SLUICE_SETUP_RUNTIMES",
+    "MLFLOW_AUTH_CONFIG_PATH",
+    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION",
+    "MLFLOW_ENABLE_AI_GATEWAY",
+}
+
+
+@pytest.fixture
+def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No setting but what S3, MLflow's server and the home take."""
+    for name in set(os.environ) & DOCUMENTED:
+        monkeypatch.delenv(name)
+    for name, value in (S3 | SERVER | {"SLUICE_HOME": str(tmp_path), "SLUICE_STORE_TRIES": "1"}).items():
+        monkeypatch.setenv(name, value)
 
 
 def test_the_table_of_settings_is_complete() -> None:
@@ -14,5 +181,87 @@ def test_the_table_of_settings_is_complete() -> None:
         for path in (ROOT / folder).rglob("*.py")
         for name in VARIABLE.findall(path.read_text())
     }
-    documented = set(VARIABLE.findall((ROOT / "docs" / "settings.md").read_text()))
-    assert documented == code
+    assert code == DOCUMENTED
+
+
+def test_of_each_setting_it_is_known_what_it_refuses() -> None:
+    assert not READERS.keys() & FREE
+    assert READERS.keys() | FREE == DOCUMENTED
+
+
+@pytest.mark.usefixtures("bare")
+@pytest.mark.parametrize(("name", "value"), [(name, value) for name in READERS for value in READERS[name][1]])
+def test_a_wrong_setting_is_refused_in_one_line_that_names_it(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(BadInput) as refused:
+        READERS[name][0]()
+    said = str(refused.value)
+    assert name in said
+    assert len(said) < 500 + len(value)
+    if value and name.endswith(("KEY", "PASSWORD", "TOKEN")):
+        assert value not in said
+
+
+@pytest.mark.usefixtures("bare")
+def test_settings_are_read_when_they_are_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLUICE_STORE_TRIES", "3")
+    assert (tries(), retries().total) == (3, 2)
+    monkeypatch.setenv("SLUICE_STORE_TRIES", "7")
+    assert (tries(), retries().total) == (7, 6)
+    monkeypatch.setenv("SLUICE_STORE_TRIES", "")
+    assert tries() == 4
+    monkeypatch.setenv("SLUICE_TABULAR_IMAGE", "registry.example:5000/of/ours@sha256:" + "0" * 64)
+    spec = compile_for_cluster(find_pipeline("lake_to_model"), None)
+    images = {e["container"]["image"] for e in spec.pipeline["deploymentSpec"]["executors"].values()}
+    assert os.environ["SLUICE_TABULAR_IMAGE"] in images
+
+
+@pytest.mark.usefixtures("bare")
+def test_nothing_is_read_while_modules_are_imported(tmp_path: Path) -> None:
+    wrong = dict.fromkeys(DOCUMENTED, "\x01 wrong \n")
+    command = [sys.executable, "-c", IMPORT_ALL]
+    done = subprocess.run(command, env=os.environ | wrong, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+@pytest.mark.usefixtures("bare")
+def test_the_command_ends_in_one_line(tmp_path: Path) -> None:
+    environment = os.environ | {"SLUICE_STORE": "s3://bucket", "SLUICE_STORE_TRIES": "many"}
+    command = [sys.executable, "-m", "sluice", "lake", "digits"]
+    done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.splitlines() == [
+        "error: SLUICE_STORE: SLUICE_STORE_TRIES='many': give a whole number from 1 to 100, or unset it"
+    ]
+
+
+@pytest.mark.usefixtures("bare")
+def test_a_termination_log_that_cannot_be_written_hides_no_error(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SLUICE_TERMINATION_LOG", "/dev/null/none")
+    with pytest.raises(SystemExit) as ended, steps.step("sample"):
+        raise BadInput("row 3 is wrong")
+    assert ended.value.code == 2
+    first, second = capsys.readouterr().out.splitlines()
+    assert first == "[sluice] error: row 3 is wrong"
+    assert "SLUICE_TERMINATION_LOG='/dev/null/none' cannot be written" in second
+
+
+def test_an_engine_without_memory_is_a_fault_of_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SLUICE_ENGINE_MEMORY", "1KB")
+    with pytest.raises(SystemExit) as ended, steps.step("sample"):
+        duckdb_engine().raw_sql("SELECT count(*) FROM range(1000)").fetchall()
+    assert ended.value.code == EnvironmentFault.exit_code
+    assert "DuckDB is out of memory; raise SLUICE_ENGINE_MEMORY" in capsys.readouterr().out
+
+
+def test_the_messages_show_no_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "ftp://user:secret-word@host")
+    with pytest.raises(SluiceError) as refused:
+        mlflow_module()
+    assert "secret-word" not in str(refused.value)

@@ -1,6 +1,7 @@
 """Tracking: the default place, the variables of KFP's plugin, what a run remembers, and a server that is down."""
 
 import os
+import signal
 import socket
 import time
 from pathlib import Path
@@ -10,6 +11,7 @@ import ibis
 import pyarrow as pa
 import pytest
 
+from components.common import pipeline_runs
 from components.common.datasets import write_dataset
 from components.common.errors import BadInput, EnvironmentFault
 from components.common.mlflow_access import mlflow_module, tracking_uri
@@ -58,12 +60,32 @@ def test_the_variables_of_kfps_plugin_are_honoured(place: Path, monkeypatch: pyt
     with tracked_run("train") as first:
         pass
     assert run_of(first).info.experiment_id == experiment
-    monkeypatch.setenv("MLFLOW_RUN_ID", client.create_run(experiment, run_name="from outside").info.run_id)
-    with tracked_run("train") as second:
+    parent = client.create_run(experiment, run_name="my run", tags={"kfp.pipeline_run_id": "4f1c"}).info.run_id
+    task = client.create_run(experiment, run_name="train", tags={"mlflow.parentRunId": parent}).info.run_id
+    monkeypatch.setenv("MLFLOW_RUN_ID", task)
+    monkeypatch.setenv("SLUICE_RUN", "4f1c")
+    with tracked_run("a step") as second, child_run("logistic") as child:
         pass
-    assert second != first
-    assert run_of(second).info.run_id == second
-    assert run_of(second).info.status == "FINISHED"
+    assert second == task
+    assert (run_of(task).info.run_name, run_of(task).info.status) == ("train", "RUNNING"), "KFP names and ends it"
+    assert run_of(child).data.tags["mlflow.parentRunId"] == task
+    assert run_of(child).info.experiment_id == experiment
+    fail_pipeline_run("train", BadInput("no rows"))
+    for run in (task, parent):
+        assert run_of(run).data.tags["sluice.error"] == "step train: no rows"
+        assert run_of(run).info.status == "RUNNING"
+    finish_pipeline_run()
+    assert run_of(parent).info.status == "RUNNING"
+
+
+def test_the_run_that_kfps_plugin_opened_is_the_pipelines_though_pods_are_not_told(in_pods: None) -> None:
+    client = mlflow_module().MlflowClient()
+    other = client.create_experiment("kfp")
+    opened = client.create_run(other, run_name="my run", tags={"kfp.pipeline_run_id": "4f1c0de0-9a"}).info.run_id
+    with tracked_run("train") as run, child_run("logistic") as child:
+        assert run == opened
+    assert run_of(opened).info.run_name == "my run"
+    assert run_of(child).info.experiment_id == other
 
 
 def test_an_unknown_experiment_is_bad_input(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -132,14 +154,12 @@ def test_another_run_has_a_run_of_its_own(in_pods: None, monkeypatch: pytest.Mon
 
 
 def test_of_two_that_open_it_at_once_the_first_counts(in_pods: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    from components.common import tracking
-
-    looks, really = [True], tracking._runs_of
+    looks, really = [True], pipeline_runs.find
     client = mlflow_module().MlflowClient()
-    experiment = tracking.experiment_id(mlflow_module())
+    experiment = pipeline_runs.experiment_id(mlflow_module())
     other = client.create_run(experiment, tags={"sluice.run": "4f1c0de0-9a"}, start_time=1).info.run_id
     # Sees nothing the first time, as a step does that looks a moment before the other has opened the run.
-    monkeypatch.setattr(tracking, "_runs_of", lambda *arguments: [] if looks and looks.pop() else really(*arguments))
+    monkeypatch.setattr(pipeline_runs, "find", lambda *given: None if looks and looks.pop() else really(*given))
     with tracked_run("train") as mine:
         assert mine == other
     assert [run.info.run_id for run in client.search_runs([experiment])] == [other]
@@ -152,13 +172,53 @@ def test_a_step_that_fails_ends_the_shared_run_as_failed(in_pods: None, tmp_path
     (run,) = mlflow_module().MlflowClient().search_runs(["1"])
     assert run.info.status == "FAILED"
     assert run.data.tags["sluice.run"] == "4f1c0de0-9a"
+    assert run.data.tags["sluice.error"] == "step validate: flights: 3 rows break the contract"
+
+
+def test_a_step_that_is_told_to_end_ends_the_shared_run_and_its_children_as_killed(
+    in_pods: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLUICE_TERMINATION_LOG", str(tmp_path / "log"))
+    client = mlflow_module().MlflowClient()
+    children = []
+
+    def body() -> None:
+        with step("train"), tracked_run("train") as run:
+            info = run_of(run).info
+            tags = {"mlflow.parentRunId": run}
+            children.append(client.create_run(info.experiment_id, tags=tags).info.run_id)  # of another process
+            with child_run("logistic") as child:
+                children.append(child)
+                os.kill(os.getpid(), signal.SIGTERM)
+                time.sleep(60)
+
+    with pytest.raises(SystemExit) as caught:
+        body()
+    assert caught.value.code == 143
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    runs = client.search_runs(["1"])
+    assert len(runs) == 3
+    assert {run.info.status for run in runs} == {"KILLED"}
+    (top,) = (run for run in runs if "mlflow.parentRunId" not in run.data.tags)
+    assert top.data.tags["sluice.error"] == "step train: ended by SIGTERM"
+    assert (tmp_path / "log").read_text() == "step train failed with exit code 143: ended by SIGTERM"
+
+
+def test_the_reason_of_a_failure_tells_no_secret(in_pods: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wJalrXUtnFEMI")
+    with tracked_run("train") as run:
+        pass
+    said = "cannot reach http://me:pass@store:9000/x\nwith wJalrXUtnFEMI"
+    fail_pipeline_run("train", RuntimeError(said))
+    told = run_of(run).data.tags["sluice.error"]
+    assert told == "step train: RuntimeError: cannot reach http://store:9000/x with ***"
 
 
 def test_a_tracking_server_that_is_down_hides_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLUICE_RUN", "4f1c0de0-9a")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    fail_pipeline_run()
+    fail_pipeline_run("train", BadInput("no rows"))
 
 
 def test_a_server_that_was_given_up_is_not_waited_for_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -168,7 +228,7 @@ def test_a_server_that_was_given_up_is_not_waited_for_again(monkeypatch: pytest.
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     calls: list[str | None] = []
     monkeypatch.setattr(
-        "components.common.tracking._pipeline_run",
+        "components.common.tracking.pipeline_run_id",
         lambda _: calls.append(os.environ.get("MLFLOW_HTTP_REQUEST_MAX_RETRIES")),
     )
     with pytest.raises(SystemExit), step("train"), tracked_run("train"):

@@ -8,6 +8,7 @@ import os
 import sys
 import time
 
+from components.common import settings
 from components.common.errors import BadInput, EnvironmentFault, SluiceError
 from components.common.images import TABULAR_IMAGE, step_images
 from components.common.steps import progress
@@ -28,10 +29,10 @@ def run() -> str:
     """Run the pipeline; one line that says how it went.
 
     Raises:
-        BadInput: SLUICE_KFP is not set.
+        BadInput: SLUICE_KFP is not set, or it or SLUICE_CHECK_SECONDS is wrong.
         EnvironmentFault: The run failed or did not end in time.
     """
-    url, seconds = os.environ.get(KFP, "").rstrip("/"), float(os.environ.get(DEADLINE, "300"))
+    url, seconds = settings.web_address(KFP), settings.seconds(DEADLINE, 300)
     if not url:
         raise BadInput(f"{KFP} is not set; give it the URL of KFP's API")
     api = KfpApi(url)

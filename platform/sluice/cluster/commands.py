@@ -76,12 +76,14 @@ def follow(
 
 def cancel(run: RunId, namespace: Namespace = NAMESPACE, context: Context = None) -> None:
     """End a run on a cluster, and its pods."""
+    from sluice.cluster import run_tracking
     from sluice.cluster.connection import connected
     from sluice.cluster.kfp_api import KfpApi
 
     with connected(Target(namespace, context), ()) as cluster:
         KfpApi(cluster.kfp).cancel(run)
-    console().print(f"run {run} is being cancelled", highlight=False)
+        console().print(f"run {run} is being cancelled", highlight=False)
+        run_tracking.settle(cluster, run, "cancelled")
 
 
 def connect(

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from components.common.images import TABULAR, TORCH, step_images
 from components.common.s3_connection import ENDPOINTS
+from components.common.settings import web_address
 from sluice.cluster.access import Kubernetes, Target
 from sluice.cluster.forwarding import MEND_SECONDS, Forward, forwarded
 from sluice.cluster.step_environment import NAME
@@ -74,12 +75,13 @@ def connected(target: Target, needs: Collection[str] = ADDRESSES, *, kfp: bool =
         kfp: Whether KFP is wanted; its address is empty where it is not.
 
     Raises:
-        BadInput: There is no kubeconfig, no such context, or no release of Sluice in the namespace.
+        BadInput: SLUICE_KFP is no address; there is no kubeconfig, no such context, or no release of Sluice in the
+            namespace.
         EnvironmentFault: The cluster does not answer, denies access, or kubectl is missing.
     """
-    given = os.environ.get(KFP)
+    given = web_address(KFP)
     if given and not target.context:
-        yield Cluster(given.rstrip("/"), {}, step_images(os.environ), None)
+        yield Cluster(given, {}, step_images(os.environ), None)
         return
     kubernetes = Kubernetes(target)
     config, secret = kubernetes.settings(NAME) if needs else ({}, {})

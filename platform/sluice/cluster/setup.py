@@ -7,6 +7,9 @@ import os
 import sys
 from pathlib import Path
 
+from minio.helpers import check_bucket_name
+
+from components.common import settings
 from components.common.errors import BadInput, SluiceError
 from components.common.images import step_images
 from components.common.steps import progress
@@ -39,14 +42,14 @@ def run() -> None:
         BadInput: A setting is missing or malformed, or a server refuses what it is given.
         EnvironmentFault: A service did not come up in time.
     """
-    seconds = _seconds()
-    buckets = [name for name in os.environ.get(BUCKETS, "").replace(",", " ").split() if name]
+    seconds = settings.seconds(DEADLINE, 300)
+    buckets = _buckets()
     if buckets:
         wait_for("the object store", seconds, require_answer)
         made = make_buckets(buckets)
         progress(f"buckets {', '.join(buckets)}: {len(made)} made, the others were there")
-    if os.environ.get(KFP):
-        _upload_all(os.environ[KFP].rstrip("/"), seconds)
+    if url := settings.web_address(KFP):
+        _upload_all(url, seconds)
     if named():
         apply_runtimes(Kubernetes(Target(_namespace())), named(), seconds)
 
@@ -61,12 +64,14 @@ def _upload_all(url: str, seconds: float) -> None:
         progress(f"pipeline {spec.name}: version {spec.version} {'uploaded' if new else 'was there already'}")
 
 
-def _seconds() -> float:
-    text = os.environ.get(DEADLINE, "300")
-    try:
-        return float(text)
-    except ValueError:
-        raise BadInput(f"{DEADLINE}={text!r} is no number of seconds") from None
+def _buckets() -> list[str]:
+    names = os.environ.get(BUCKETS, "").replace(",", " ").split()
+    for name in names:
+        try:
+            check_bucket_name(name, strict=True)
+        except ValueError as error:
+            raise BadInput(f"{BUCKETS}: {name!r}: {error}; give names of buckets, separated by commas") from None
+    return names
 
 
 def _namespace() -> str:

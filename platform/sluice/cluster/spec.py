@@ -10,6 +10,7 @@ kubernetes_platform/proto/kubernetes_executor_config.proto, read at 2.14.3 and 2
 
 import importlib.metadata
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,12 +19,14 @@ import yaml
 
 from components.common import images
 from components.common.digests import sha256_json
+from components.common.settings import image
 from sluice.catalog import Pipeline
 from sluice.cluster.executors import complete_executor
 from sluice.cluster.fusing import fuse
 from sluice.cluster.step_environment import platform_config
 
 DIGEST_CHARACTERS = 10
+_PLACES = "SLUICE_IMAGES and SLUICE_IMAGE_TAG"
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,9 @@ def compile_for_cluster(
         found: The step images, as `components.common.images.step_images` gives them; by default those of this process.
         choices: Write the parameters' choices down; a server before 2.16 refuses a spec that has them.
         fused: All steps in one pod, instead of a pod or two for each.
+
+    Raises:
+        BadInput: A step image's name is none.
     """
     from google.protobuf import json_format
 
@@ -80,7 +86,7 @@ def compile_for_cluster(
     own = {}
     for label, executor in spec["deploymentSpec"]["executors"].items():
         if "container" in executor:
-            executor["container"] = complete_executor(executor["container"], pipeline.name, _renamed(found or {}))
+            executor["container"] = complete_executor(executor["container"], pipeline.name, _renamed(found))
             own[label] = platform_config(_present(platform, label))
     spec = json.loads(json.dumps(spec, sort_keys=True))
     kubernetes = {"platforms": {"kubernetes": {"deploymentSpec": {"executors": own}}}}
@@ -104,10 +110,11 @@ def _write_choices(spec: dict[str, Any], pipeline: Pipeline) -> None:
             stated[parameter.name]["literals"] = list(parameter.choices)
 
 
-def _renamed(found: Mapping[str, str]) -> dict[str, str]:
+def _renamed(found: Mapping[str, str] | None) -> dict[str, str]:
     """The images to write, by those that are written now."""
     here = {images.TABULAR: images.TABULAR_IMAGE, images.TORCH: images.TORCH_IMAGE}
-    return {here[name]: found.get(name, reference) for name, reference in here.items()}
+    wanted = found or images.step_images(os.environ)
+    return {here[name]: image(f"{name}, or {_PLACES}", wanted.get(name, reference)) for name, reference in here.items()}
 
 
 def _present(platform: Mapping[str, Any], label: str) -> dict[str, Any]:

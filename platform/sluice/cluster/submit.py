@@ -13,10 +13,11 @@ from typing import Any
 from rich.console import Console
 
 from components.common import steps
-from components.common.errors import EnvironmentFault
+from components.common.errors import EnvironmentFault, SluiceError
 from components.common.run_results import REPORT, read_result, results_key
 from components.common.stores import Store, plain_address
 from sluice.catalog import Pipeline
+from sluice.cluster import run_tracking
 from sluice.cluster.connection import OBJECT_STORE, Cluster, environment
 from sluice.cluster.following import Follower
 from sluice.cluster.kfp_api import KfpApi
@@ -61,7 +62,9 @@ def start(cluster: Cluster, order: Order) -> str:
     name = order.name or f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{spec.name}-{os.urandom(2).hex()}"
     experiment = api.experiment(order.experiment or order.pipeline.name)
     uploaded = None if order.fresh else _uploaded(api, spec)
-    return api.create_run(name, experiment, uploaded or documents(spec, fresh=order.fresh), order.arguments)
+    run = api.create_run(name, experiment, uploaded or documents(spec, fresh=order.fresh), order.arguments)
+    run_tracking.announce(cluster, order.pipeline, run, name, order.arguments)
+    return run
 
 
 def finish(
@@ -85,7 +88,11 @@ def finish(
     began = datetime.now(UTC)
     spec = compile_for_cluster(pipeline, cluster.images, fused=fused)
     follower = Follower(cluster, run, task_order(spec.pipeline), console, quiet=quiet)
-    follower.to_the_end(seconds)
+    try:
+        follower.to_the_end(seconds)
+    except SluiceError as error:
+        run_tracking.settle(cluster, run, str(error))
+        raise
     try:
         with redirect_stdout(sys.stderr):  # where progress goes, standard output may be JSON
             result, report, place = wait_for("the object store", FETCH_SECONDS, lambda: _fetch(cluster, run))

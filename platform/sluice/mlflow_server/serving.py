@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from components.common.errors import BadInput
+from components.common.files import faults
 from sluice.mlflow_server.settings import SECRET_KEY, Settings
 
 CONFIG_PATH = "MLFLOW_AUTH_CONFIG_PATH"
@@ -55,6 +56,10 @@ def write_configuration(settings: Settings) -> Path:
 
     Returns:
         Its path.
+
+    Raises:
+        BadInput: SLUICE_MLFLOW_FOLDER is no folder.
+        EnvironmentFault: It cannot be written to.
     """
     configuration = configparser.ConfigParser(interpolation=None)
     configuration["mlflow"] = {
@@ -65,6 +70,6 @@ def write_configuration(settings: Settings) -> Path:
         "auth_cache_ttl_seconds": str(AUTH_CACHE_SECONDS),
     }
     path = settings.folder / "basic_auth.ini"
-    with path.open("w", encoding="utf-8") as file:
+    with faults(f"SLUICE_MLFLOW_FOLDER={str(settings.folder)!r}"), path.open("w", encoding="utf-8") as file:
         configuration.write(file)
     return path

@@ -8,7 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
+
 from components.common.errors import BadInput
+from components.common.settings import choice, shown, whole_number
 
 DATABASE = "MLFLOW_BACKEND_STORE_URI"
 AUTH_DATABASE = "SLUICE_MLFLOW_AUTH_STORE_URI"
@@ -19,6 +23,7 @@ DIRECT = "SLUICE_MLFLOW_DIRECT_TRANSFERS"
 PERMISSION = "SLUICE_MLFLOW_DEFAULT_PERMISSION"
 PERMISSIONS = ("NO_PERMISSIONS", "READ", "USE", "EDIT", "MANAGE")
 SECRET_KEY = "MLFLOW_FLASK_SERVER_SECRET_KEY"  # noqa: S105 - a variable's name
+MOST_WORKERS = 64
 PASSWORD_CHARACTERS = 12  # MLflow takes no shorter one
 
 
@@ -63,7 +68,7 @@ class Settings:
         Raises:
             BadInput: A variable is missing or wrong.
         """
-        database = _required(environment, DATABASE)
+        database = _database(environment, DATABASE)
         admin, steps = _account(environment, *ADMIN), None
         if environment.get(STEPS[0]):
             steps = _account(environment, *STEPS)
@@ -71,18 +76,17 @@ class Settings:
                 raise BadInput(
                     f"{STEPS[0]} and {ADMIN[0]} are both {admin.username!r}; steps need an account of their own"
                 )
-        permission = environment.get(PERMISSION) or "READ"
-        if permission not in PERMISSIONS:
-            raise BadInput(f"{PERMISSION}={permission!r} is none of {', '.join(PERMISSIONS)}")
+        permission = choice(PERMISSION, PERMISSIONS, "READ", environment)
+        choice(DIRECT, ("true", "false"), "false", environment)  # read where the application is made
         return cls(
             database=database,
-            auth_database=environment.get(AUTH_DATABASE) or database,
+            auth_database=_database(environment, AUTH_DATABASE) if environment.get(AUTH_DATABASE) else database,
             admin=admin,
             steps=steps,
             default_permission=permission,
             artifacts=_required(environment, ARTIFACTS),
-            port=_number(environment, "SLUICE_MLFLOW_PORT", 5000),
-            workers=_number(environment, "SLUICE_MLFLOW_WORKERS", 1),
+            port=whole_number("SLUICE_MLFLOW_PORT", 5000, 1, 65535, environment),
+            workers=whole_number("SLUICE_MLFLOW_WORKERS", 1, 1, MOST_WORKERS, environment),
             folder=Path(environment.get("SLUICE_MLFLOW_FOLDER") or "/tmp"),  # noqa: S108 - an emptyDir in the pod
         )
 
@@ -94,15 +98,18 @@ def _required(environment: Mapping[str, str], name: str) -> str:
     return value
 
 
+def _database(environment: Mapping[str, str], name: str) -> str:
+    value = _required(environment, name)
+    try:
+        make_url(value).get_backend_name()
+    except (ArgumentError, ValueError):
+        said = f"{name}={shown(value)!r} is no URI of a database"
+        raise BadInput(f"{said}; write one like postgresql://host:5432/mlflow") from None
+    return value
+
+
 def _account(environment: Mapping[str, str], username: str, password: str) -> Account:
     account = Account(_required(environment, username), _required(environment, password))
     if len(account.password) < PASSWORD_CHARACTERS:
         raise BadInput(f"{password} has {len(account.password)} characters; MLflow wants {PASSWORD_CHARACTERS} or more")
     return account
-
-
-def _number(environment: Mapping[str, str], name: str, default: int) -> int:
-    text = environment.get(name) or str(default)
-    if not text.isdecimal() or not 1 <= int(text) <= 65535:
-        raise BadInput(f"{name}={text!r} is not a number from 1 to 65535")
-    return int(text)
