@@ -21,7 +21,8 @@ from components.common import steps
 from components.common.code_state import changes_key, code_state, keep_changes
 from components.common.errors import SluiceError
 from components.common.lifeline import Lifeline, stoppable
-from components.common.pipeline_runs import PIPELINE_RUN, RUN_ID, RUN_NAME, run_name
+from components.common.mlflow_settings import RUN_ID
+from components.common.pipeline_runs import PIPELINE_RUN, RUN_NAME, run_name
 from components.common.tracked_results import keep_report
 from components.common.tracking import pipeline_run
 from sluice import abandoned_runs
