@@ -15,11 +15,17 @@ LATE_MINUTES = 15
 ARRIVED_HOURS = 48  # older than what the contract calls known of an arrival, so that hours of the day agree
 WEATHER = ("temp", "dewp", "humid", "wind_dir", "wind_speed", "wind_gust", "precip", "pressure", "visib")
 PLANE = ("type", "manufacturer", "model", "engines", "seats", "engine")
-HISTORY = ("rain_3h", "pressure_change_3h", "route_late_2d", "origin_late_2d")
+WEATHER_HISTORY = ("rain_3h", "visib_least_3h", "pressure_change_3h")
+LATE_HISTORY = {  # the columns that must agree, and how many hours of arrivals count, up to two days before
+    "route_late_2d": (("origin", "dest"), 24),
+    "carrier_late_2d": (("carrier",), 24),
+    "flight_late_2w": (("carrier", "flight"), 14 * 24),
+}
 FEATURES = (
     *("hour", "minute", "day_of_week", "arrival_minute", "duration", "distance", "departures_in_hour"),
     *WEATHER,
-    *HISTORY,
+    *WEATHER_HISTORY,
+    *LATE_HISTORY,
     *("carrier", "origin", "dest"),
 )
 _FLIGHT = ("year", "month", "day", "hour", "minute", "time_hour", "carrier", "flight", "tailnum", "origin", "dest")
@@ -79,19 +85,21 @@ def _with_airports(rows: ibis.Table, airports: ibis.Table) -> ibis.Table:
 
 
 def _with_weather_history(rows: ibis.Table, flights: ibis.Table, weather: ibis.Table) -> ibis.Table:
-    """The rain of the three hours known, and how the pressure changed over three hours up to the last one known."""
-    rain = {"rain_3h": ("precip", "sum")}
-    rows = aggregate_earlier(rows, weather, ["origin"], "time_hour", rain, lag_hours=1, window_hours=3, moments=flights)
+    """Rain and least visibility of the three hours known, and how the pressure changed over the last three."""
+    known = {"rain_3h": ("precip", "sum"), "visib_least_3h": ("visib", "min")}
+    rows = aggregate_earlier(
+        rows, weather, ["origin"], "time_hour", known, lag_hours=1, window_hours=3, moments=flights
+    )
     before = {"_pressure_before": "pressure"}
     rows = join_earlier(rows, weather, ["origin"], "time_hour", before, hours=4, observed_at=None)
     return rows.mutate(pressure_change_3h=rows.pressure - rows._pressure_before).drop("_pressure_before")
 
 
 def _with_lateness(rows: ibis.Table, flights: ibis.Table) -> ibis.Table:
-    """The share of late arrivals two days before, over a day: of the route, and of all flights of the airport."""
-    for on, name in ((["origin", "dest"], "route_late_2d"), (["origin"], "origin_late_2d")):
+    """The share of late arrivals two days before and more: of the route, the airline, the flight of this number."""
+    for name, (on, hours) in LATE_HISTORY.items():
         share = {name: ("late", "mean")}
         rows = aggregate_earlier(
-            rows, flights, on, "time_hour", share, lag_hours=ARRIVED_HOURS, window_hours=24, moments=flights
+            rows, flights, on, "time_hour", share, lag_hours=ARRIVED_HOURS, window_hours=hours, moments=flights
         )
     return rows

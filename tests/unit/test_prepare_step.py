@@ -112,7 +112,7 @@ def test_rows_labels_and_features_are_right() -> None:
     assert rows.rain_3h.isna().all(), "no rain was recorded, which is not no rain"
     assert rows.pressure_change_3h.iloc[4:-2].tolist() == [3.0] * 54, "a millibar an hour"
     assert rows.pressure_change_3h.isna().sum() == 6, "the records begin two hours before, and end two hours before"
-    assert rows.origin_late_2d.isna().all(), "nothing is two days old"
+    assert rows.carrier_late_2d.isna().all(), "nothing is two days old"
     assert "dep_delay" not in rows
 
 
