@@ -37,7 +37,7 @@ tool = ln -sf "$$(readlink -f $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/sluice/herm
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test kind kind-down test-kind lint format install tools bench ui lock clean
+.PHONY: help demo test look kind kind-down test-kind lint format install tools bench ui lock clean
 
 help:  ## Explain these targets.
 	@sed -n 's/^\([a-z][a-z-]*\):.*## /\1|/p' $(firstword $(MAKEFILE_LIST)) | awk -F '|' '{ printf "make %-9s %s\n", $$1, $$2 }'
@@ -49,7 +49,12 @@ demo: $(DEMO)  ## Lay out the flights lake and run lake_to_model on it: from dat
 test: lint $(if $(GO),$(TOOLS))  ## Lint, then run all tests that need no cluster; some take programs that Go builds.
 	$(BIN)/pytest --numprocesses auto --maxprocesses 4
 
-kind: $(DEMO) $(if $(GO),$(CLUSTER_TOOLS))  ## Bring everything up on a kind cluster; HERMETIC=1 builds all images from packages.
+# First of all, for what is missing is told in a second, and what is built before that takes minutes.
+look: | $(BOOTSTRAP)
+	@$(BIN)/python platform/kind/first_look.py $(if $(HERMETIC),--hermetic)
+	@$(if $(HERMETIC),$(BIN)/python platform/hermetic/build.py --look)
+
+kind: look $(DEMO) $(if $(GO),$(CLUSTER_TOOLS))  ## Bring everything up on a kind cluster; HERMETIC=1 builds all images from packages.
 	@$(if $(HERMETIC),$(BIN)/python platform/hermetic/build.py && { command -v kubectl > /dev/null || $(call tool,kubectl); })
 	@$(BIN)/python platform/images/build.py $(BASES)
 	@$(BIN)/python platform/kind/cluster.py up $(if $(HERMETIC),--hermetic)

@@ -12,7 +12,8 @@ from components.common.errors import BadInput
 from components.common.features import LEAST_COUNT
 from components.common.model_inputs import CategoryInput, ModelInputs, NumberInput, RowWise, rare_digest
 from components.common.provenance import ancestry
-from components.common.row_features import closed_duckdb, create_table
+from components.common.row_features import closed_duckdb, create_table, quoted
+from components.common.steps import progress
 from components.common.stores import Store
 from components.common.tasks import Task
 
@@ -58,27 +59,42 @@ def row_wise_features(store: Store, dataset: Bundle, task: Task) -> RowWise | No
     for bundle in reversed(lineage):
         details = bundle.manifest.details
         if details.get("row_wise"):
-            return _row_wise(details["row_wise"], details.get("features", []), task)
+            return _row_wise(details["row_wise"], task)
     return None
 
 
-def _row_wise(body: Mapping[str, Any], features: list[Mapping[str, Any]], task: Task) -> RowWise | None:
-    table, columns = str(body["table"]), {str(name): _duckdb_type(str(kind)) for name, kind in body["columns"].items()}
-    sources = {str(entry["name"]): [str(source) for source in entry["sources"]] for entry in features}
-    prefix = f"{table}."
-    made: dict[str, tuple[str, ...]] = {}
-    for name in _result_columns(str(body["sql"]), table, columns):
-        raw = [source.removeprefix(prefix) for source in sources.get(name, []) if source.startswith(prefix)]
-        if name in task.features:
-            made[name] = tuple(raw) or tuple(columns)
-    return RowWise(table, columns, str(body["sql"]), made) if made else None
+def _row_wise(body: Mapping[str, Any], task: Task) -> RowWise | None:
+    import duckdb
+
+    table, sql = str(body["table"]), str(body["sql"])
+    try:
+        columns, results = _columns(sql, table, body["columns"])
+    except duckdb.Error as error:
+        progress(f"a server of this model cannot compute its features from raw columns: {error}")
+        return None
+    used = _columns_used(sql)
+    made = {name: tuple(used.get(name, columns)) for name in results if name in task.features}
+    return RowWise(table, columns, sql, made) if made else None
 
 
-def _result_columns(sql: str, table: str, columns: Mapping[str, str]) -> list[str]:
-    """What a query over one table yields, asked of DuckDB with an empty table."""
+def _columns_used(sql: str) -> dict[str, list[str]]:
+    """The raw columns in the formula of each result of a query over one table; empty where it is no plain SELECT."""
+    import sqlglot
+    from sqlglot import expressions
+
+    query = sqlglot.parse_one(sql, dialect="duckdb")
+    if not isinstance(query, expressions.Select) or query.find(expressions.Subquery, expressions.CTE):
+        return {}
+    found = {each.alias_or_name: each.find_all(expressions.Column) for each in query.selects}
+    return {name: sorted({column.name for column in columns}) for name, columns in found.items()}
+
+
+def _columns(sql: str, table: str, kinds: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
+    """The raw columns' types as DuckDB names them, and the columns that a query over them yields."""
     with closed_duckdb() as engine:
-        create_table(engine, table, columns)
-        return [str(row[0]) for row in engine.execute(f"DESCRIBE {sql}").fetchall()]
+        create_table(engine, table, {str(name): _duckdb_type(str(kind)) for name, kind in kinds.items()})
+        columns = {str(row[0]): str(row[1]) for row in engine.execute(f"DESCRIBE {quoted(table)}").fetchall()}
+        return columns, [str(row[0]) for row in engine.execute(f"DESCRIBE {sql}").fetchall()]
 
 
 def _duckdb_type(kind: str) -> str:

@@ -110,8 +110,12 @@ def run_was_killed() -> bool:
     return _ended.is_set() and _ENDING not in _notes(Path(os.environ[LIFELINE]))
 
 
-def watch() -> None:
-    """End this process with its run; nothing to do where SLUICE_LIFELINE names none, as in a step's pod."""
+def watch(delay: float = 0.0) -> None:
+    """End this process with its run; nothing to do where SLUICE_LIFELINE names none, as in a step's pod.
+
+    Args:
+        delay: Seconds after the run's end, for a process that its step ends, unless that was killed.
+    """
     given = os.environ.get(LIFELINE)
     if not given or _kept:
         return
@@ -120,7 +124,7 @@ def watch() -> None:
         own = (path.parent / _STEPS / str(os.getpid())).open("wb")
         fcntl.flock(own, fcntl.LOCK_EX)
         _kept.append(own)
-    threading.Thread(target=_end_with, args=(path,), name="lifeline", daemon=True).start()
+    threading.Thread(target=_end_with, args=(path, delay), name="lifeline", daemon=True).start()
 
 
 @contextlib.contextmanager
@@ -173,12 +177,13 @@ def abandoned(
             _clear(path)
 
 
-def _end_with(path: Path) -> None:
+def _end_with(path: Path, delay: float) -> None:
     with contextlib.suppress(OSError):
         line = path.open("rb")
         _kept.append(line)
         fcntl.flock(line, fcntl.LOCK_SH)  # waits as long as the run lives
     _ended.set()
+    time.sleep(delay)
     signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
     time.sleep(GRACE_SECONDS)
     os._exit(_SIGNALLED + signal.SIGTERM)

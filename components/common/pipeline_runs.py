@@ -16,11 +16,9 @@ from typing import Any
 
 from components.common.errors import BadInput
 from components.common.mlflow_access import tracking_uri, without_password
+from components.common.mlflow_settings import EXPERIMENT_ID, EXPERIMENT_NAME, RUN_ID
 from components.common.steps import ENVIRONMENT, PIPELINE, RUN, code_changes, code_commit, environment_digest, home
 
-EXPERIMENT_ID = "MLFLOW_EXPERIMENT_ID"
-EXPERIMENT_NAME = "MLFLOW_EXPERIMENT_NAME"
-RUN_ID = "MLFLOW_RUN_ID"
 PIPELINE_RUN = "SLUICE_MLFLOW_RUN"
 RUN_NAME = "SLUICE_RUN_NAME"
 ERROR_TAG, PARENT_TAG, RUN_TAG, KFP_TAG = "sluice.error", "mlflow.parentRunId", "sluice.run", "kfp.pipeline_run_id"

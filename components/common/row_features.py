@@ -67,8 +67,8 @@ def closed_duckdb() -> Iterator[Any]:
 
 def create_table(engine: Any, table: str, columns: Mapping[str, str]) -> None:  # noqa: ANN401 - duckdb's is untyped
     """Create an empty table of raw rows, which only this connection sees."""
-    body = ", ".join(f"{_quoted(name)} {kind}" for name, kind in columns.items())
-    engine.execute(f"CREATE TEMP TABLE {_quoted(table)} ({body})")
+    body = ", ".join(f"{quoted(name)} {kind}" for name, kind in columns.items())
+    engine.execute(f"CREATE TEMP TABLE {quoted(table)} ({body})")
 
 
 def _open() -> Any:  # noqa: ANN401 - as above
@@ -84,9 +84,9 @@ def _fill(engine: Any, given: pd.DataFrame, row_wise: RowWise) -> None:  # noqa:
 
     view = f"given_{row_wise.table}"
     engine.register(view, given)
-    names = ", ".join(map(_quoted, given.columns))
+    names = ", ".join(map(quoted, given.columns))
     try:
-        engine.execute(f"INSERT INTO {_quoted(row_wise.table)} ({names}) SELECT {names} FROM {_quoted(view)}")  # noqa: S608 - quoted names of the model's own file
+        engine.execute(f"INSERT INTO {quoted(row_wise.table)} ({names}) SELECT {names} FROM {quoted(view)}")  # noqa: S608 - quoted names of the model's own file
     except duckdb.Error as error:
         wanted = ", ".join(f"{name} ({row_wise.columns[name]})" for name in given.columns)
         raise BadInput(f"a raw column holds a value of another type: {error}; wanted are {wanted}") from None
@@ -104,5 +104,6 @@ def _raw(rows: pd.DataFrame, name: str, kind: str) -> pd.Series:
     return pd.Series(np.where(np.isinf(values), np.nan, values), index=rows.index)
 
 
-def _quoted(name: str) -> str:
+def quoted(name: str) -> str:
+    """A name as SQL takes it, whatever letters it has."""
     return '"' + name.replace('"', '""') + '"'

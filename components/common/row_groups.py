@@ -1,5 +1,7 @@
 """What a row stands for, and which rows are not independent of each other: the same answer for every step."""
 
+from datetime import datetime
+
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -55,8 +57,10 @@ def row_clusters(rows: pd.DataFrame, task: Task) -> Integers:
 
 
 def local_days(times: pd.Series, task: Task) -> pd.Series:
-    """The day of each time (UTC) in the task's zone, as timestamps at midnight without a zone."""
+    """The day of each time (UTC) in the zone of the task, as timestamps at midnight without a zone; dates stay."""
     stamps = pd.to_datetime(times)
+    if times.dtype == object and all(not isinstance(value, datetime) for value in times.dropna()):
+        return stamps.dt.normalize()
     stamps = stamps.dt.tz_localize("UTC") if stamps.dt.tz is None else stamps
     return stamps.dt.tz_convert(task.timezone).dt.tz_localize(None).dt.normalize()
 

@@ -44,7 +44,8 @@ class ServedRows:
 
     def _computed(self, rows: pd.DataFrame, lacking: list[str]) -> pd.DataFrame:
         """Those of the lacking features whose raw columns are all there."""
-        names = [name for name in lacking if self._raw(name) and all(raw in rows.columns for raw in self._raw(name))]
+        known = self._inputs.row_wise.features if self._inputs and self._inputs.row_wise else {}
+        names = [name for name in lacking if name in known and all(raw in rows.columns for raw in known[name])]
         return self._row_features.compute(rows, names) if self._row_features and names else pd.DataFrame()
 
     def _check_absent(self, absent: list[str], rows: pd.DataFrame) -> None:

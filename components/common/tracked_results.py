@@ -10,11 +10,11 @@ from typing import Any
 
 from components.common.bundles import open_bundle
 from components.common.mlflow_access import mlflow_module, tracking_faults
+from components.common.mlflow_settings import RUN_ID
 from components.common.pages import sections_of
 from components.common.pipeline_runs import (
     PARENT_TAG,
     PIPELINE_RUN,
-    RUN_ID,
     RUN_TAG,
     open_child,
     pipeline_run_id,

@@ -17,10 +17,10 @@ from components.common.bundles import Bundle
 from components.common.errors import Killed, SluiceError
 from components.common.lifeline import Stopped, run_was_killed
 from components.common.mlflow_access import URI, mlflow_module, tracking_faults
+from components.common.mlflow_settings import RUN_ID
 from components.common.pipeline_runs import (
     ERROR_TAG,
     PIPELINE_RUN,
-    RUN_ID,
     close_run,
     error_line,
     experiment_id,

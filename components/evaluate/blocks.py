@@ -11,20 +11,20 @@ import numpy as np
 
 from components.evaluate.metrics import Floats
 
-_LEAST = 16
-"""Shorter series say nothing of their dependence."""
+LEAST_BLOCKS = 10
+"""With fewer, no interval holds what it says."""
 
 
 def block_length(series: Floats) -> int:
-    """The length of blocks, at least 1, at most a third of the series.
+    """The length of blocks, at least 1; at most a tenth of the series, so that ten blocks are left to draw from.
 
     Args:
         series: A value at each moment in turn, shape (moments,).
     """
     count = len(series)
-    if count < _LEAST or not np.isfinite(series).all() or np.ptp(series) == 0:
+    if count < 2 * LEAST_BLOCKS or not np.isfinite(series).all() or np.ptp(series) == 0:
         return 1
-    return max(1, min(ceil(optimal_length(series)), count // 3))
+    return max(1, min(ceil(optimal_length(series)), count // LEAST_BLOCKS))
 
 
 def optimal_length(series: Floats) -> float:

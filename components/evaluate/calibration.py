@@ -116,7 +116,7 @@ def _sums(predictions: Predictions, design: Design, resamples: int) -> _Sums:
 def _bins(predictions: Predictions, sums: _Sums) -> list[Bin]:
     counts = predictions.inside.sum(axis=0)
     shares = np.divide(sums.hits, sums.rows, out=np.full_like(sums.hits, np.nan), where=sums.rows > 0)
-    variances = np.nanvar(shares[:, 1:], axis=1, ddof=1) if shares.shape[1] > 2 else np.zeros(len(shares))
+    variances = np.var(np.nan_to_num(shares[:, 1:]), axis=1, ddof=1)
     noise = shares[:, 0] * (1 - shares[:, 0])
     ratios = variances * counts / np.where(noise > 0, noise, np.nan)  # how much wider than rows that are independent
     usual = np.nanmean(ratios) if np.isfinite(ratios).any() else 1.0

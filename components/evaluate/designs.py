@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from components.common.row_groups import cluster_name, effective_rows, row_clusters, row_weights
 from components.common.tasks import Task
-from components.evaluate.blocks import block_length
+from components.evaluate.blocks import LEAST_BLOCKS, block_length
 from components.evaluate.metrics import Floats, Integers
 
 
@@ -64,7 +64,9 @@ class Design:
             inside: Shape (rows,).
         """
         codes = np.unique(self.clusters[inside], return_inverse=True)[1]
-        return replace(self, weights=self.weights[inside], clusters=np.asarray(codes, np.int64))
+        count = int(codes.max()) + 1 if len(codes) else 0
+        block = max(1, min(self.block, count // LEAST_BLOCKS))
+        return replace(self, weights=self.weights[inside], clusters=np.asarray(codes, np.int64), block=block)
 
     def with_block(self, values: Iterable[Floats]) -> "Design":
         """The same with the longest block that the clusters' means of these per-row values ask for; see `blocks`."""

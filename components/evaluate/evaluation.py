@@ -35,6 +35,7 @@ class Evaluation:
         settings: What the caller decided.
         look: Which look at these test rows it is.
         population: Which rows the numbers speak of.
+        overlap: What `split` warned of: what training knows of the test rows already.
         design: The test rows' weights and clusters.
         evidence: How much the test rows tell.
         candidates: Simplest first, baselines among them.
@@ -61,6 +62,7 @@ class Evaluation:
     settings: Settings
     look: int
     population: Population
+    overlap: tuple[str, ...]
     design: Design
     evidence: Evidence
     candidates: list[Candidate]
@@ -109,6 +111,7 @@ class Evaluation:
                 "text": self.population.words(weighted=self.design.weighted),
                 "effective_rows": self.evidence.effective_rows,
             },
+            "overlap": list(self.overlap),
             "evidence": asdict(self.evidence),
             "bootstrap": {
                 "resamples": self.settings.resamples,

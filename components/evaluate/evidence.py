@@ -4,12 +4,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from components.evaluate.blocks import LEAST_BLOCKS
 from components.evaluate.bootstrap import Resamples
 from components.evaluate.designs import Design
 from components.evaluate.metrics import Predictions
 
-LEAST_UNITS, LEAST_CLASS_ROWS = 10, 10
-"""With fewer clusters, or fewer rows of a class, no interval holds what it says."""
+LEAST_CLASS_ROWS = 10
+"""With fewer rows of a class, no interval holds what it says."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +46,8 @@ class Evidence:
         """
         if self.effective_rows < least:
             return f"worth {self.effective_rows:,.0f} independent rows, where {least:,} are wanted (min_effective_rows)"
-        if self.units < LEAST_UNITS:
-            return f"{self.units:.0f} independent blocks of {_many(self.cluster)}, where {LEAST_UNITS} are wanted"
+        if self.units < LEAST_BLOCKS:
+            return f"{self.units:.0f} independent blocks of {_many(self.cluster)}, where {LEAST_BLOCKS} are wanted"
         if self.rarest < LEAST_CLASS_ROWS:
             return f"{self.rarest} rows of the rarest class, where {LEAST_CLASS_ROWS} are wanted"
         return ""

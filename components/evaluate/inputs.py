@@ -40,6 +40,7 @@ class Inputs:
         thresholds: Where each candidate's positive class begins, by name.
         designs: The rows' weights and clusters by table.
         population: What the rows were sampled from.
+        overlap: What `split` warned of: groups or copies that stand in several parts.
         every: All rows, the training rows among them: label, slice columns, and what `every_design` was read from.
         every_design: Their weights and clusters.
     """
@@ -54,6 +55,7 @@ class Inputs:
     thresholds: dict[str, Threshold | None]
     designs: dict[str, Design]
     population: Population
+    overlap: tuple[str, ...]
     every: pd.DataFrame
     every_design: Design
 
@@ -87,6 +89,7 @@ def read_inputs(splits: str, models: str) -> Inputs:
         designed = [name for name in (task.cluster, task.time, task.weight) if name]
         columns = list(dict.fromkeys([task.label, *task.slices, *designed]))
         population = population_of(dataset)
+        overlap = tuple(dataset.manifest.details.get("overlap", {}).get("warnings", ()))
         every = pd.concat([table.select(columns).to_pandas() for table in tables.values()], ignore_index=True)
     labels = {name: labels_of(frame, task, name) for name, frame in frames.items()}
     bundle = open_bundle(models, "model")
@@ -109,6 +112,7 @@ def read_inputs(splits: str, models: str) -> Inputs:
         thresholds=thresholds,
         designs=designs,
         population=population,
+        overlap=overlap,
         every=every,
         every_design=design_of(every, task),
     )

@@ -98,6 +98,7 @@ def judge(splits: str, models: str, settings: Settings) -> Evaluation:
         settings=settings,
         look=look,
         population=inputs.population,
+        overlap=inputs.overlap,
         design=test.design,
         evidence=test.evidence,
         candidates=inputs.candidates,

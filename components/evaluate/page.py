@@ -54,6 +54,7 @@ def gate_section(evaluation: Evaluation) -> Section:
     parts = [
         note_html(evaluation.reason, tone),  # type: ignore[arg-type]
         text_html(evaluation.population.words(weighted=evaluation.design.weighted)),
+        *(note_html(warning, "warn") for warning in evaluation.overlap),
         table_html(["Check", "Result", "What was seen"], rows, "lll"),
     ]
     champion = evaluation.champion

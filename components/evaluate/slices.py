@@ -7,9 +7,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from components.evaluate.blocks import LEAST_BLOCKS
 from components.evaluate.bootstrap import Estimate, Resamples, bootstrap
 from components.evaluate.designs import Design
-from components.evaluate.evidence import LEAST_CLASS_ROWS, LEAST_UNITS
+from components.evaluate.evidence import LEAST_CLASS_ROWS
 from components.evaluate.metrics import Predictions
 
 SHOWN = ("log_loss", "brier", "roc_auc", "accuracy")
@@ -80,7 +81,7 @@ class Judged:
         labels = self.models[model].labels
         classes = self.models[model].classes
         rarest = int(np.bincount(labels, minlength=2).min()) if classes == 2 and len(labels) else LEAST_CLASS_ROWS
-        return len(labels) >= least_rows and rarest >= LEAST_CLASS_ROWS and self.design.units >= LEAST_UNITS
+        return len(labels) >= least_rows and rarest >= LEAST_CLASS_ROWS and self.design.units >= LEAST_BLOCKS
 
 
 def groups_of(values: pd.Series) -> list[tuple[str, NDArray[np.bool_]]]:

@@ -1,8 +1,9 @@
 """The step prepare: from validated tables to one table of labelled rows that carries its learning task."""
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import ibis
 
@@ -17,6 +18,7 @@ from components.prepare.gate import Feature, Gate, gate_of
 from components.prepare.masks import mask
 from components.prepare.recipes import LEFT_OUT, Recipe, build, check_needs, choose_features, recipe_named
 from components.prepare.row_checks import check_keys, count_classes
+from components.prepare.row_wise import row_wise
 from components.prepare.summaries import summarize
 
 
@@ -51,9 +53,11 @@ def run(uri: str, *, recipe: str, features: Sequence[str], summary: Path) -> Bun
             built = wide.cache()
             check_keys(built, task)
             rows = _rows(built, task)
+            alone = row_wise(wide, names, tables, chosen.time)
             details = task.details() | {
                 "recipe": recipe,
-                "features": [_feature_body(feature) for feature in passed],
+                "features": [_feature_body(feature, alone) for feature in passed],
+                "row_wise": alone,
                 "left_out": _left_out(built),
                 "heuristic_left_out": chosen.heuristic if chosen.heuristic not in names else None,
                 "masked": counts,
@@ -66,7 +70,7 @@ def run(uri: str, *, recipe: str, features: Sequence[str], summary: Path) -> Bun
                 parents=(parent.id,),
                 details=details,
             )
-    summary.write_text(summarize(task, bundle, passed), encoding="utf-8")
+    summary.write_text(summarize(task, bundle, details, passed), encoding="utf-8")
     left_out = ", ".join(f"{n:,} {why}" for why, n in details["left_out"].items())
     progress(f"{bundle.rows:,} rows; left out: {left_out or 'none'}")
     return bundle
@@ -119,6 +123,7 @@ def _left_out(built: ibis.Table) -> dict[str, int]:
     return {row[LEFT_OUT]: int(row["n"]) for row in reasons.to_pyarrow().to_pylist()}
 
 
-def _feature_body(feature: Feature) -> dict[str, object]:
+def _feature_body(feature: Feature, alone: Mapping[str, Any]) -> dict[str, object]:
     body: dict[str, object] = {"name": feature.name, "sources": list(feature.sources)}
-    return body | {"availability": feature.availability.name.lower(), "lag_hours": feature.lag_hours}
+    body |= {"availability": feature.availability.name.lower(), "lag_hours": feature.lag_hours}
+    return body | {"row_wise": feature.name in alone.get("features", ())}

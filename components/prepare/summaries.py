@@ -1,6 +1,7 @@
 """The step's account in Markdown."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from components.common.bundles import Bundle
 from components.common.tasks import Task
@@ -12,9 +13,15 @@ _LEFT_OUT = (
 )
 
 
-def summarize(task: Task, bundle: Bundle, features: Sequence[Feature]) -> str:
-    """Tell what was prepared: rows, classes, what was left out or masked, and where each feature comes from."""
-    details = bundle.manifest.details
+def summarize(task: Task, bundle: Bundle, details: Mapping[str, Any], features: Sequence[Feature]) -> str:
+    """Tell what was prepared: rows, classes, what was left out or masked, and where each feature comes from.
+
+    Args:
+        task: The learning task.
+        bundle: The dataset.
+        details: What this run found; a dataset of the same id that was there before may remember less.
+        features: What passed the gate.
+    """
     rows = bundle.rows
     lines = [f"# {task.question}", "", f"{rows:,} rows, dataset `{bundle.id[:12]}`.", "", "| class | rows | share |"]
     lines += ["| --- | ---: | ---: |"]

@@ -233,7 +233,7 @@ def _set(tracer: Tracer, relation: ops.Set) -> Trace:
 def _join(tracer: Tracer, relation: ops.JoinChain) -> Trace:
     wrong = [link.how for link in relation.rest if link.how not in _JOINS]
     if wrong:
-        reason = opaque(f"a {wrong[0]} join; turn it round into a left join")
+        reason = opaque(f"the {wrong[0]} join; turn it round into a left join")
         return Trace(dict.fromkeys(relation.schema, reason), reason, reason)
     joined = _Joined(tracer, relation)
     clocks, images = images_of(relation.values, joined.lasting)

@@ -149,7 +149,7 @@ def log_text(text: str, name: str) -> None:
         mlflow_module().log_text(text, name)
 
 
-_END = {"value": "", "low": "_low", "high": "_high"}
+_END = {"value": "", "low": "_low", "high": "_high", "error": "_standard_error"}
 
 
 def _ensure_model(client: Any, mlflow: Any, task: Task) -> None:  # noqa: ANN401 - MLflow

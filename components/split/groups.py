@@ -25,6 +25,7 @@ LEVEL = 0.001  # of all columns together, that independent rows are taken for gr
 LEAST_SEEN = 0.1  # of test rows
 LEAST_EFFECTIVE = 20.0  # groups of a column of any kind
 LEAST_IN_KEY = 5.0  # groups of a part of the key
+LEAST_A_CLASS = 3.0  # groups, lest the classes' own names, such as folders of images, are taken for groups
 STRONG, WEAK = 0.5, 0.1  # correlations of the label
 OTHERS = 0.5  # mean correlation of the other features, which makes a weak one of the label suffice
 NEIGHBOURS = 10
@@ -111,7 +112,7 @@ class _Candidate:
 
     @property
     def least(self) -> float:
-        """Fewer groups of equal size are a handful of categories."""
+        """Fewer groups, counted as if of equal size, are a handful of categories."""
         return LEAST_IN_KEY if self.in_key else LEAST_EFFECTIVE
 
 
@@ -120,7 +121,8 @@ def _likely(assigned: ibis.Table, task: Task, part: str) -> Iterator[Group]:
     for candidate in candidates:
         counts = _counts(assigned, task, part, candidate.values)
         variance = analyse(counts)
-        enough = variance.effective >= candidate.least and _seen(counts) >= LEAST_SEEN
+        least = max(candidate.least, LEAST_A_CLASS * len(task.classes))
+        enough = variance.effective >= least and _seen(counts) >= LEAST_SEEN
         if enough and variance.p < LEVEL / len(candidates) and _groups(assigned, task, candidate, counts, variance):
             yield Group(candidate.name, *_told(counts, variance), "likely")
 

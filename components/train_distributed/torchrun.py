@@ -10,6 +10,8 @@ from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.run import main as torchrun
 
+from components.common.lifeline import GRACE_SECONDS, watch
+
 _SIGNALLED = 128  # what shells add to a signal's number
 
 
@@ -19,6 +21,7 @@ def main(arguments: list[str] | None = None) -> int:
     Returns:
         0, or the exit code of the worker that failed first; 128 and its number for a signal.
     """
+    watch(GRACE_SECONDS)  # the step ends torchrun, unless that was killed
     try:
         torchrun(arguments)
     except ChildFailedError as error:

@@ -16,6 +16,7 @@ from faults import Fault
 
 LAST_LINES = 6
 LOCK_SECONDS = 3600
+ENGINE = "sudo platform/hermetic/engine.sh"  # on a bare Debian machine
 
 
 def cache_root() -> Path:
@@ -142,10 +143,12 @@ def need_docker() -> None:
     Raises:
         Fault: there is no client, or no engine answers it.
     """
-    way_out = "install Docker's engine, on Debian with engine.sh in this folder"
+    way_out = f"install Docker's engine, on Debian with `{ENGINE}`"
     docker = need_program("docker", "building images", way_out)
     command = [docker, "version", "--format", "{{.Server.Version}}"]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     if result.returncode or not result.stdout.strip():
         said = result.stderr.strip().splitlines() or ["no answer"]
-        raise Fault(f"no Docker engine answers ({said[-1]}): start it, on Debian with engine.sh in this folder")
+        raise Fault(
+            f"no Docker engine answers ({said[-1]}): start it with `sudo systemctl start docker`, or `{ENGINE}`"
+        )

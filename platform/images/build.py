@@ -100,7 +100,7 @@ def build(image: str, reference: str, base: str, torch: str, kfp_driver: str) ->
         ImageError: The build fails; Docker's own output stands above it.
     """
     commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, check=False, capture_output=True, text=True)
-    status = ["git", "status", "--porcelain", "--", *CODE]
+    status = ["git", "status", "--porcelain", "--", *CODE, ":(exclude,glob)**/README.md"]
     changed = subprocess.run(status, cwd=ROOT, check=False, capture_output=True, text=True).stdout.strip()
     arguments = {
         "IMAGE": image,

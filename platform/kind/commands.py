@@ -10,6 +10,7 @@ from pathlib import Path
 
 HERMETIC = Path(__file__).resolve().parent.parent / "hermetic"
 LAST_LINES = 4
+ENGINE = "sudo platform/hermetic/engine.sh"  # on a bare Debian machine
 
 
 class Fault(Exception):
@@ -55,11 +56,11 @@ def need_docker() -> None:
         Fault: there is no client, or no engine answers it.
     """
     if not shutil.which("docker"):
-        raise Fault("no `docker` on the PATH: install Docker's engine (on Debian: platform/hermetic/engine.sh)")
+        raise Fault(f"no `docker` on the PATH: install Docker's engine (on Debian: `{ENGINE}`)")
     result = call(["docker", "version", "--format", "{{.Server.Version}}"])
     if result.returncode or not result.stdout.strip():
         said = last_lines(result.stderr)
-        raise Fault(f"no Docker engine answers ({said}): start it (on Debian: platform/hermetic/engine.sh)")
+        raise Fault(f"no Docker engine answers ({said}): start it with `sudo systemctl start docker`, or `{ENGINE}`")
 
 
 def kind_program() -> str:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from components.common import steps
-from components.common.errors import SluiceError
+from components.common.errors import BadInput, SluiceError
 from components.common.lifeline import abandoned
 from components.common.mlflow_access import mlflow_module, tracking_faults, tracking_uri, without_password
 from components.common.pipeline_runs import close_run
@@ -39,8 +39,9 @@ def close_abandoned(runs: Path | None = None) -> list[str]:
     with contextlib.suppress(SluiceError):
         for _, notes in _here(runs or steps.home() / "runs"):
             if notes.get(RUN):
-                _close(notes[RUN])
-                closed.append(notes[RUN])
+                with contextlib.suppress(BadInput):  # MLflow does not know the run any more
+                    _close(notes[RUN])
+                    closed.append(notes[RUN])
     return closed
 
 

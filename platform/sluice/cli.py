@@ -58,6 +58,7 @@ def run(
         list[str] | None, typer.Option("--parameter", "-p", metavar="KEY=VALUE", help="Set a parameter; repeatable.")
     ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Run every step, reuse no earlier result.")] = False,
+    name: Annotated[str, typer.Option(help="The run's name in MLflow; by default made of time and pipeline.")] = "",
     as_json: Json = False,
 ) -> None:
     """Run a pipeline on this machine."""
@@ -68,7 +69,7 @@ def run(
     terminal = console()
     if not as_json:
         listing.show_start(chosen, arguments, terminal)
-    result = local_run.run_pipeline(chosen, arguments, terminal, quiet=as_json, reuse=not fresh)
+    result = local_run.run_pipeline(chosen, arguments, terminal, quiet=as_json, reuse=not fresh, name=name)
     if as_json:
         print_json(summary.body(result))
     else:

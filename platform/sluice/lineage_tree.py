@@ -18,7 +18,7 @@ _SIGNS = {
     "undecided": "[yellow]? undecided[/]",
     "unchanged": "[yellow]= unchanged[/]",
 }
-_CHECKS = {"passed": "[green]✓[/]", "failed": "[red]✗[/]", "undecided": "[yellow]?[/]", "not judged": "[dim]–[/]"}
+_CHECKS = {"passed": "[green]✓[/]", "failed": "[red]✗[/]", "undecided": "[yellow]?[/]", "not judged": "[dim]-[/]"}
 _MOST_GROUPS = 6
 
 

@@ -21,7 +21,8 @@ from components.common import steps
 from components.common.code_state import changes_key, code_state, keep_changes
 from components.common.errors import SluiceError
 from components.common.lifeline import Lifeline, stoppable
-from components.common.pipeline_runs import PIPELINE_RUN, RUN_ID, RUN_NAME, run_name
+from components.common.mlflow_settings import RUN_ID
+from components.common.pipeline_runs import PIPELINE_RUN, RUN_NAME, run_name
 from components.common.tracked_results import keep_report
 from components.common.tracking import pipeline_run
 from sluice import abandoned_runs
@@ -61,6 +62,7 @@ def run_pipeline(
     quiet: bool = False,
     reuse: bool = True,
     run: str = "",
+    name: str = "",
 ) -> RunResult:
     """Run a pipeline to its end.
 
@@ -71,6 +73,7 @@ def run_pipeline(
         quiet: Show no progress.
         reuse: Take results of earlier runs where code, parameters and inputs are the same.
         run: The run's id where somebody else has given it one already.
+        name: What MLflow shall call it; by default SLUICE_RUN_NAME, else one of time and pipeline.
 
     Raises:
         BadInput: A step refused its input; the message is the step's own.
@@ -78,8 +81,8 @@ def run_pipeline(
         SluiceError: A step broke; the message names the log.
     """
     started = datetime.now(UTC)
-    name = run_name(pipeline.name, run or os.urandom(2).hex())
-    run = run or name
+    made = run_name(pipeline.name, run or os.urandom(2).hex())
+    run, name = run or made, name or os.environ.get(RUN_NAME) or made
     folder = steps.home() / "runs" / run
     folder.mkdir(parents=True, exist_ok=True)
     log, failure = folder / "run.log", folder / "failure"
@@ -106,7 +109,7 @@ def _tracked(pipeline: Pipeline, name: str, arguments: Mapping[str, Any], folder
     with (
         contextlib.closing(line),
         stoppable(line.begin_end),
-        pipeline_run(os.environ.get(RUN_NAME) or name, values) as run,
+        pipeline_run(name, values) as run,
     ):
         line.note({abandoned_runs.RUN: run, abandoned_runs.PLACE: abandoned_runs.place()})
         try:

@@ -134,7 +134,7 @@ def test_a_step_is_run_again_for_a_service_that_is_away_and_for_nothing_else() -
         assert re.search(pattern[1], f"Error (exit code 1): {lost}")
         for other in ("Error (exit code 1)", "OOMKilled (exit code 137)", "rpc error: code = InvalidArgument desc = x"):
             assert not re.search(pattern[1], other)
-        assert '"limit": dyn("4")' in change
+        assert '"limit": dyn("5")' in change
     # or Argo never sees the launcher's words
     assert controller_config(manifests())["mainContainer"]["terminationMessagePolicy"] == "FallbackToLogsOnError"
 

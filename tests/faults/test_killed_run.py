@@ -23,8 +23,8 @@ def test_no_step_outlives_its_run_and_mlflow_says_how_it_ended(
     sluice = Sluice(tmp_path)
     process = _start(sluice, flights)
     try:
-        _wait_for("rows to learn from", sluice.home, process)
-        (step,) = (int(path.name) for path in sluice.home.glob("runs/*/steps/*") if _lives(int(path.name)))
+        _wait_for("Executing task 'train'", sluice.home, process)
+        step = _step(sluice.home, process)
         process.send_signal(number)
         code = process.wait(DEADLINE_SECONDS)
     finally:
@@ -59,6 +59,18 @@ def test_a_run_killed_with_its_steps_is_told_of_by_the_next_command(flights: Pat
     assert (run.info.status, run.data.tags["sluice.error"]) == ("KILLED", "the run was killed")
 
 
+def _step(home: Path, process: subprocess.Popen[bytes]) -> int:
+    """The process of the step that runs now."""
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while time.monotonic() < deadline:
+        living = [int(path.name) for path in home.glob("runs/*/steps/*") if _lives(int(path.name))]
+        if living:
+            return living[0]
+        assert process.poll() is None, "the run ended before it could be killed"
+        time.sleep(0.05)
+    pytest.fail("no step began")
+
+
 def _lives(pid: int) -> bool:
     try:
         os.kill(pid, 0)
@@ -77,6 +89,7 @@ def _start(sluice: Sluice, lake: Path) -> subprocess.Popen[bytes]:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,  # its steps are killed with it
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
     )
 
 

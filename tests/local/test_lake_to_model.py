@@ -5,6 +5,8 @@ import re
 import subprocess
 from pathlib import Path
 
+from mlflow import MlflowClient
+
 from tests.sluice_command import QUICK, Sluice
 
 Run = tuple[Sluice, subprocess.CompletedProcess[str]]
@@ -36,6 +38,34 @@ def test_the_report_is_one_file_with_pictures_and_no_network(first_run: Run) -> 
     assert "<script src" not in text
     assert not re.search(r'(?:src|href)="https?://', text)
     assert not re.search(r"url\((?!#|data:)", text)
+
+
+def test_mlflow_shows_one_run_with_the_candidates_under_it(first_run: Run) -> None:
+    sluice, _ = first_run
+    client = MlflowClient(f"sqlite:///{sluice.home}/mlflow.db")
+    runs = {e.name: client.search_runs([e.experiment_id]) for e in client.search_experiments()}
+    assert [name for name, found in runs.items() if found] == ["lake_to_model"]
+    (folder,) = (path.name for path in (sluice.home / "runs").iterdir() if (path / "run.log").is_file())
+    top = next(run for run in runs["lake_to_model"] if run.info.run_name == folder)
+    under = [run for run in runs["lake_to_model"] if run.data.tags.get("mlflow.parentRunId") == top.info.run_id]
+    assert {run.info.run_name for run in under} == {
+        "random",
+        "zero-rule",
+        "heuristic",
+        "logistic-regression",
+        "gradient-boosted-trees",
+        "embedding-network",
+    }
+    assert {run.info.status for run in [top, *under]} == {"FINISHED"}
+    assert (top.data.params["sample_fraction"], top.data.params["train.patience"]) == ("0.03", "3")
+    contexts = {entry.tags[0].value for entry in top.inputs.dataset_inputs}
+    assert contexts == {"training", "validation", "evaluation"}
+    assert {"report.html", "result.json", "plots", "model-card.md"} <= {
+        entry.path for entry in client.list_artifacts(top.info.run_id)
+    }
+    (winner,) = (run for run in under if run.data.tags["sluice.winner"] == "true")
+    assert winner.data.metrics["test_log_loss"] == top.data.metrics["test_log_loss"]
+    assert not list(sluice.home.glob("runs/*/lifeline"))
 
 
 def test_running_again_reuses_results_and_registers_nothing_new(first_run: Run, flights: Path) -> None:

@@ -1,5 +1,6 @@
 """Pipelines compiled for a cluster: what KFP's own messages read out of them, and what every pod of them gets."""
 
+import json
 from typing import Any
 
 import pytest
@@ -127,8 +128,8 @@ def test_a_step_of_one_s_own_gets_the_stores_as_ours_do() -> None:
 
 def sorted_entries(listed: list[dict[str, Any]]) -> list[str]:
     """KFP's helpers write some fields twice and the variables in an order of their own."""
-    found = [sorted(map(str, each.get("keyToEnv", []))) or [str(each)] for each in listed]
-    return sorted(entry for entries in found for entry in entries)
+    entries = [entry for each in listed for entry in each.get("keyToEnv") or [each]]
+    return sorted(json.dumps(entry, sort_keys=True) for entry in entries)
 
 
 def test_a_misspelt_setting_is_found_here_and_not_by_a_server() -> None:

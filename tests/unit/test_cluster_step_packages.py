@@ -94,6 +94,7 @@ def test_what_pip_cannot_fetch_names_the_way_out(tmp_path: Path, monkeypatch: py
     """The real pip, and an index that is not there."""
     pip = subprocess.run([sys.executable, "-c", "import pip; print(pip.__path__[0])"], capture_output=True, text=True)
     monkeypatch.setattr(step_packages, "PIP", Path(pip.stdout.strip()))
+    monkeypatch.setattr(step_packages, "_can_be_changed", lambda: False)
     monkeypatch.setattr(step_packages, "PREFIX", str(tmp_path / "python"))
     index = ["--index-url", (tmp_path / "no-index").as_uri()]
     monkeypatch.setattr(sys, "argv", ["pip", "install", "--quiet", *index, "no-such-package-of-ours"])

@@ -48,6 +48,27 @@ def node(phase: str, **more: Any) -> dict[str, Any]:
             REASON,
         ),
         ({"a-driver": node("Failed", message="no MLMD")}, "failed", 7.0, "no MLMD"),
+        (  # Argo says nothing of use where it stands for all tries
+            {
+                "a-driver": node("Failed", type="Retry", message="No more retries left"),
+                "a-driver(0)": node("Failed", type="Pod", message="MLMD is away"),
+                "a-driver(1)": node("Failed", type="Pod", startedAt=LATER, message="MLMD is still away"),
+            },
+            "failed",
+            7.0,
+            "MLMD is still away",
+        ),
+        (
+            {
+                "a-driver": node("Succeeded"),
+                "a": node("Failed"),
+                "a.executor": node("Failed", type="Retry", message="retryStrategy.expression evaluated to false"),
+                "a.executor(0)": node("Failed", type="Pod", message=REASON),
+            },
+            "failed",
+            7.0,
+            REASON,
+        ),
         (  # the first of many tries: what stands for all of them began with it, and knows less
             {
                 "a-driver": node("Succeeded"),

@@ -30,7 +30,7 @@ def test_the_block_length_is_that_of_arch(memory: float, length: int) -> None:
         values = series(seed, length, memory)
         expected = float(optimal_block_length(values)["circular"].iloc[0])
         assert optimal_length(values) == pytest.approx(expected)
-        assert block_length(values) == max(1, min(int(np.ceil(expected)), length // 3))
+        assert block_length(values) == max(1, min(int(np.ceil(expected)), length // 10))
 
 
 def test_a_series_without_anything_to_tell_asks_for_no_blocks() -> None:

@@ -21,7 +21,9 @@ import build  # noqa: E402
 import commands  # noqa: E402
 import container_images  # noqa: E402
 import debian  # noqa: E402
+import first_look  # noqa: E402
 import loading  # noqa: E402
+import look  # noqa: E402
 import machine  # noqa: E402
 import schedule  # noqa: E402
 from faults import BadUse, Fault  # noqa: E402
@@ -379,6 +381,122 @@ class TestErrors:
         assert (tmp_path / "plugin.cfg").read_text(encoding="utf-8") == "errors:errors\ncache:cache\n"
         with pytest.raises(BadUse, match=r"coredns: plugin\.cfg has no line 'azure:azure', which programs"):
             leave_out(table.programs["coredns"], tmp_path / "plugin.cfg", ["azure:azure"])
+
+
+def program(folder: Path, name: str, text: str) -> None:
+    folder.mkdir(exist_ok=True)
+    (folder / name).write_text(f"#!/bin/sh\n{text}\n", encoding="utf-8")
+    (folder / name).chmod(0o755)
+
+
+DEAD = "echo 'Cannot connect to the Docker daemon' >&2; exit 1"
+
+
+class TestLook:
+    @pytest.fixture
+    def programs(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        """Docker without any image, Go, a C compiler and mmdebstrap; an empty cache."""
+        folder = tmp_path / "programs"
+        program(folder, "docker", 'case "$*" in version*) echo 29.0 ;; *) exit 1 ;; esac')
+        program(folder, "go", "echo go1.26.1")
+        for name in ("gcc", "mmdebstrap", "kubectl"):
+            program(folder, name, "")
+        monkeypatch.setenv("PATH", str(folder))
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+        for name in ("KIND", "HELM"):
+            monkeypatch.delenv(name, raising=False)
+        monkeypatch.setattr(look, "BUILD_GB", 0)
+        return folder
+
+    def test_says_what_would_be_built(self, programs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        assert build.main(["--look"]) == 0
+        assert re.fullmatch(r"[3-9]\d images and programs are to be built\n", capsys.readouterr().out)
+
+    @pytest.mark.parametrize(
+        ("name", "text", "said"),
+        [
+            (
+                "docker",
+                DEAD,
+                r"no Docker engine answers \(Cannot .*\): start it with .*sudo platform/hermetic/engine.sh",
+            ),
+            ("go", "echo go1.21.0", "Go 1.26 or newer, and .*/go is go1.21.0"),
+            ("go", "", "Go 1.26 or newer, and .*/go is silent"),
+        ],
+    )
+    def test_names_a_program_that_does_not_do(
+        self, programs: Path, name: str, text: str, said: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        program(programs, name, text)
+        assert build.main(["--look"]) == 1
+        assert re.search(said, capsys.readouterr().err)
+
+    @pytest.mark.parametrize("name", ["docker", "go", "gcc", "mmdebstrap"])
+    def test_names_a_program_that_is_not_there(
+        self, programs: Path, name: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        (programs / name).unlink()
+        assert build.main(["--look"]) == 1
+        assert f"takes `{name}`, and none is on the PATH" in capsys.readouterr().err
+
+    def test_names_a_disk_without_room(
+        self, programs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.setattr(look, "BUILD_GB", 10**9)
+        assert build.main(["--look"]) == 1
+        assert re.search(r"\d+ GB are free, and 1000000000 are wanted: make room, or set X", capsys.readouterr().err)
+
+    def test_asks_little_where_all_is_there(
+        self, programs: Path, monkeypatch: pytest.MonkeyPatch, table: Table, tmp_path: Path
+    ) -> None:
+        keys = Keys(table)
+        cache = machine.Cache(tmp_path / "cache/sluice")
+        for name in table.programs:
+            (cache.programs / f"{name}-{keys.program(name)}").mkdir(parents=True)
+        there = {image.reference: keys.image(name) for name, image in table.images.items()}
+        monkeypatch.setattr(container_images, "key_in_docker", there.get)
+        for name in ("LOAD_GB", "BUILD_GB"):
+            monkeypatch.setattr(look, name, 10**9)
+        monkeypatch.setattr(look, "RUN_GB", 0)
+        (programs / "go").unlink()
+        done = look.look(Steps(table, keys, cache), finished(table), list(table.programs))
+        assert done == "0 images and programs are to be built"
+
+    @pytest.mark.parametrize(
+        ("missing", "said"),
+        [
+            ("kubectl", "no `kubectl` on the PATH"),
+            ("go", "no `kind` on the PATH"),
+            ("docker", "no `docker` on the PATH"),
+        ],
+    )
+    def test_of_a_cluster_from_upstream_s_images_takes_its_tools(
+        self, programs: Path, missing: str, said: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert first_look.main([]) == 0
+        (programs / missing).unlink()
+        assert first_look.main([]) == 1
+        assert said in capsys.readouterr().err
+        assert first_look.main(["--hermetic"]) == (1 if missing == "docker" else 0)
+
+    @pytest.mark.skipif(not shutil.which("make"), reason="make is not on the PATH")
+    def test_comes_before_make_kind_builds_anything(self, tmp_path: Path) -> None:
+        programs, venv = tmp_path / "programs", tmp_path / "venv"
+        program(programs, "docker", DEAD)
+        program(programs, "go", f'echo "$*" >> {tmp_path}/calls; echo go1.26.1')
+        stamp = subprocess.run("cat requirements/bootstrap.txt | cksum", shell=True, cwd=ROOT, capture_output=True)
+        program(venv, "unused", "")
+        (venv / f".bootstrap-{stamp.stdout.split()[0].decode()}").touch()
+        program(venv / "bin", "python", f'exec {sys.executable} "$@"')
+        command = ["make", "kind", "HERMETIC=1", f"VENV={venv}"]
+        path = f"{programs}:/usr/local/bin:/usr/bin:/bin"
+        environment = {"PATH": path, "HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 2
+        assert done.stderr.splitlines()[0].startswith("kind: no Docker engine answers (Cannot connect to the Docker")
+        assert "sudo platform/hermetic/engine.sh" in done.stderr
+        assert set((tmp_path / "calls").read_text().splitlines()) == {"env GOVERSION"}
+        assert not (tmp_path / "cache").exists()
 
 
 class TestScripts:

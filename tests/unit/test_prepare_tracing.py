@@ -127,8 +127,8 @@ UNKNOWN = {
     "ArrayMap": ARRAYS.mutate(x=ARRAYS["all"].map(lambda each: each + 1)),
     "a user-defined function (abs)": FLIGHTS.mutate(x=UDF(FLIGHTS.distance.cast("float64"))),
     "a user-defined function (first)": FLIGHTS.group_by("dest").agg(x=AGGREGATE(FLIGHTS.delay)),
-    "a right join; turn it round into a left join": FLIGHTS.right_join(WEATHER, "origin").select(x="temp"),
-    "a outer join; turn it round into a left join": FLIGHTS.outer_join(WEATHER, "origin").select(x="temp"),
+    "the right join; turn it round into a left join": FLIGHTS.right_join(WEATHER, "origin").select(x="temp"),
+    "the outer join; turn it round into a left join": FLIGHTS.outer_join(WEATHER, "origin").select(x="temp"),
 }
 
 

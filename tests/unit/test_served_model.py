@@ -114,16 +114,24 @@ def test_no_row_is_no_answer(served: Any) -> None:
     assert served.predict(FRAME.iloc[:0]).shape == (0, 2)
 
 
-@pytest.mark.parametrize("orient", ["split", "records"])
-def test_a_server_answers_for_json(served: Any, orient: str) -> None:
-    body = json.loads(FRAME[FEATURES].to_json(orient=orient))
-    body.pop("index", None) if isinstance(body, dict) else None
-    request = json.dumps({f"dataframe_{orient}": body, "params": {"decision": True, "report": True}})
+@pytest.mark.parametrize("form", ["dataframe_split", "dataframe_records", "inputs"])
+def test_a_server_answers_for_json(served: Any, form: str) -> None:
+    orient = {"inputs": "list"}.get(form, form.removeprefix("dataframe_"))
+    body = json.loads(json.dumps(FRAME[FEATURES].astype(object).where(FRAME.notna(), None).to_dict(orient)))
+    if form == "dataframe_split":
+        body.pop("index")
+    request = json.dumps({form: body, "params": {"decision": True, "report": True}})
     answer = invocations(request, "application/json", served, served.metadata.get_input_schema())
     assert answer.status == 200
     found = pd.DataFrame(json.loads(answer.response)["predictions"])
     np.testing.assert_allclose(found[list(TASK.classes)].to_numpy(), expected(), atol=1e-12)
     assert set(found["unseen"]) == {""}
+
+
+def test_a_server_answers_for_parquet(served: Any) -> None:
+    answer = invocations(FRAME.to_parquet(), "application/vnd.apache.parquet", served, served.metadata.signature.inputs)
+    found = pd.DataFrame(json.loads(answer.response)["predictions"])
+    np.testing.assert_allclose(found[list(TASK.classes)].to_numpy(), expected(), atol=1e-12)
 
 
 def test_a_server_says_what_is_wrong_with_a_request(served: Any) -> None:

@@ -157,6 +157,9 @@ FREE = {
     "SLUICE_CHANGES",
     "SLUICE_ENVIRONMENT",
     "SLUICE_IMAGE",
+    "SLUICE_RUN_NAME",
+    "SLUICE_MLFLOW_RUN",
+    "SLUICE_LIFELINE",
     "SLUICE_TERMINATION_LOG",  # a place that cannot be written to hides no error: see below
     "SLUICE_SETUP_RUNTIMES",
     "MLFLOW_AUTH_CONFIG_PATH",

@@ -189,6 +189,8 @@ def test_images_are_compared_by_their_bytes() -> None:
     task = replace(TASK, numeric=(), categorical=(), image="image")
     pictures: list[Any] = [b"\x89PNG" + bytes(str(i), "ascii") for i in range(400)]
     assert overlap(images(pictures), task).warnings == []
+    folders = images(pictures).assign(y=[i % 8 for i in range(400)], id=[f"{i % 8}/{i}.png" for i in range(400)])
+    assert overlap(folders, replace(task, classes=tuple("abcdefgh"))).warnings == [], "a folder a class is no group"
     found = overlap(images(pictures + pictures[:40]), task)
     assert found.copies.copied
     assert 0.02 < found.copies.exact < 0.4

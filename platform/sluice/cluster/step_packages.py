@@ -10,6 +10,7 @@ import importlib.metadata
 import os
 import subprocess
 import sys
+import sysconfig
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -107,6 +108,8 @@ def _other_version(wanted: Requirement, version: str) -> str:
 def main() -> None:
     """Do what pip is asked; end with its exit code."""
     words = sys.argv[1:]
+    if _can_be_changed():
+        sys.exit(_pip(words))
     packages = importlib.metadata.distributions()
     installed: dict[str, str] = {canonicalize_name(each.name): each.version for each in packages}
     found = plan(words, installed)
@@ -118,6 +121,11 @@ def main() -> None:
         sys.exit(1)
     if found.missing:
         sys.exit(_install(found, installed))
+
+
+def _can_be_changed() -> bool:
+    """Whether this is an image in the making, not a step: there pip is pip."""
+    return os.access(sysconfig.get_path("purelib"), os.W_OK)
 
 
 def _install(found: Plan, installed: Mapping[str, str]) -> int:

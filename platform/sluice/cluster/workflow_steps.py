@@ -69,7 +69,9 @@ def _step(name: str, nodes: Mapping[str, Mapping[str, Any]], place: str) -> Step
     executor = max(executors, key=_latest, default={})
     broken = next((node for node in (driver, *inside, group) if node.get("phase") in _ENDED_BADLY), None)
     if broken is not None and (group.get("phase") in _ENDED_BADLY or broken is driver):
-        told = next((node for node in (executor, driver, group) if node.get("message")), broken)
+        tries = [node for path, node in nodes.items() if path.startswith(f"{place}-driver(")]
+        asked = max(tries, key=_latest, default=driver)
+        told = next((node for node in (executor, asked, group) if node.get("message")), broken)
         return Step(name, "failed", _seconds(driver, group or driver), str(told.get("message", "")))
     if group.get("phase") == "Succeeded":
         skipped = executor.get("phase") in _LEFT_OUT
