@@ -9,9 +9,8 @@ from components.common.pipeline_runs import log_parameters
 from components.common.tracked_results import CANDIDATE_TAG
 from components.common.tracking import child_run, log_dataset, tracked_run
 from components.train.records import Trained
-from components.train.rounds import Fitted
 
-_MOST_METRICS = 1000  # what MLflow takes in one request
+_MOST_METRICS = 800  # MLflow takes 1,000 entities in one request, parameters and tags included
 
 
 def track(step: str, trained: list[Trained], parameters: dict[str, Any], source: Bundle, models: Bundle) -> None:
@@ -41,13 +40,15 @@ def track(step: str, trained: list[Trained], parameters: dict[str, Any], source:
                     "sluice.family": fitted.model.family,
                     "sluice.baseline": str(entry.candidate.baseline).lower(),
                     "sluice.stopped_by": fitted.stopped_by,
+                    "sluice.cut": str(fitted.cut).lower(),
                     "sluice.models": models.id,
                 }
-                _log(client, child, _metrics(fitted), fitted.parameters, tags)
+                _log(client, child, _metrics(entry), fitted.parameters, tags)
 
 
-def _metrics(fitted: Fitted) -> list[tuple[str, float, int]]:
+def _metrics(entry: Trained) -> list[tuple[str, float, int]]:
     """Name, value and step; the numbers without a history belong to the kept round."""
+    fitted = entry.fitted
     curve = [
         (name, value, point.round)
         for point in fitted.curve
@@ -57,8 +58,13 @@ def _metrics(fitted: Fitted) -> list[tuple[str, float, int]]:
             ("seconds", point.seconds),
         )
     ]
-    best = ("best_validation_log_loss", fitted.kept.validation_log_loss, fitted.kept.round)
-    return [*curve, best, ("size", float(fitted.model.size), fitted.kept.round)]
+    once = {
+        "best_validation_log_loss": fitted.kept.validation_log_loss,
+        "size": float(fitted.model.size),
+        "cpu_seconds": fitted.cpu_seconds,
+        "threshold": entry.threshold.value if entry.threshold else None,
+    }
+    return [*curve, *((name, value, fitted.kept.round) for name, value in once.items() if value is not None)]
 
 
 def _log(

@@ -60,12 +60,15 @@ def test_times_are_the_same_key_in_any_unit() -> None:
     np.testing.assert_array_equal(forecasts[0], forecasts[2])
 
 
-def test_it_is_unrelated_to_the_order_by_which_rows_are_drawn() -> None:
+@pytest.mark.parametrize("purpose", ["sample", "split"])
+def test_it_is_unrelated_to_the_order_by_which_rows_are_drawn(purpose: str) -> None:
     """Sample and split take the same key, and in a pipeline the same seed."""
     rows = pd.DataFrame({"row": np.arange(2_000)})
     found = []
     for seed in range(40):
-        order = with_row_order(ibis.memtable(rows), ["row"], seed, "order").order_by("row").to_pandas()["order"]
+        order = (
+            with_row_order(ibis.memtable(rows), ["row"], seed, "order", purpose).order_by("row").to_pandas()["order"]
+        )
         found.append(np.corrcoef(order.rank(), pd.Series(scores(rows, seed)).rank())[0, 1])
     assert np.mean(found) == pytest.approx(0.0, abs=4 / np.sqrt(40 * 2_000))
     assert np.square(found).mean() * 2_000 == pytest.approx(1.0, abs=1.0)

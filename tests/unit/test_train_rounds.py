@@ -86,7 +86,7 @@ def test_a_budget_of_rounds_has_no_clock() -> None:
 
 def test_the_clock_breaks_a_round_off_and_the_best_round_before_it_is_the_model() -> None:
     """The third round never ends."""
-    cut = fit([0.5, 0.4, 0.1], endless=3, seconds_per_candidate=1.0)
+    cut = fit([0.5, 0.4, 0.1], endless=3, seconds_per_candidate=3.0)
     assert (cut.rounds, cut.kept.round, cut.stopped_by, cut.cut) == (2, 2, BUDGET, True)
     assert getattr(cut.model, "seed") == 2  # noqa: B009 - the double keeps its round there
     assert cut.seconds > cut.curve[-1].seconds
@@ -156,7 +156,7 @@ def test_what_is_broken_off_leaves_the_kept_round_as_it_was(
         ([0.5, 0.4, 0.5, 0.5, 0.5], {}, ""),
         ([0.5, 0.4, 0.3], {"max_rounds": 3}, "still getting better in its last round, 3; a greater max_rounds"),
         ([0.5, 0.4, 0.41], {"max_rounds": 3}, ""),
-        ([0.5, 0.4], {"endless": 3, "seconds_per_candidate": 0.5}, "after round 2; max_rounds=2 repeats it"),
+        ([0.5, 0.4], {"endless": 3, "seconds_per_candidate": 3.0}, "after round 2; max_rounds=2 repeats it"),
     ],
 )
 def test_a_cut_candidate_says_how_to_repeat_it(losses: list[float], changes: dict[str, Any], words: str) -> None:

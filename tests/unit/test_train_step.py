@@ -15,7 +15,7 @@ from components.common.bundles import Bundle, open_bundle
 from components.common.datasets import write_dataset
 from components.common.errors import BadInput
 from components.common.mlflow_access import mlflow_module
-from components.common.models import load_model
+from components.common.models import load_model, read_threshold
 from components.common.pages import sections_of
 from components.common.steps import default_store, producer
 from components.common.tasks import Task
@@ -142,6 +142,21 @@ def test_mlflow_has_a_run_for_each_candidate_inside_the_steps(trained: Result) -
     assert trees.data.params["max_leaf_nodes"] == "31"
     assert trees.data.tags["sluice.family"] == "sklearn"
     assert trees.data.tags["sluice.models"] == parent.data.tags["sluice.models"] == trained.bundle.id
+
+
+def test_mlflow_takes_a_long_curve(tracked_home: Path) -> None:
+    settings = Settings(candidates=("zero-rule", "logistic-regression"), max_rounds=400, patience=400)
+    result = run(dataset().uri, settings)
+    client = mlflow_module().MlflowClient()
+    runs = client.search_runs([found.experiment_id for found in client.search_experiments()])
+    child = next(found for found in runs if found.info.run_name == "logistic-regression")
+    history = client.get_metric_history(child.info.run_id, "validation_log_loss")
+    assert sorted(point.step for point in history) == list(range(1, 401))
+    threshold = read_threshold(Path(result.bundle.uri) / "logistic-regression")
+    assert threshold is not None
+    assert child.data.metrics["threshold"] == threshold.value
+    assert child.data.metrics["cpu_seconds"] > 0
+    assert child.data.tags["sluice.cut"] == "false"
 
 
 FRAME = labelled(60, 0)
