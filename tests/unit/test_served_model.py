@@ -1,5 +1,6 @@
 """A registered model takes what a natural table holds, and gives each row the model's own probabilities."""
 
+import base64
 import json
 import logging
 from pathlib import Path
@@ -14,7 +15,13 @@ from hypothesis import strategies as st
 from mlflow.pyfunc.scoring_server import invocations
 
 from components.common.columns import category_text
+from components.common.learned_inputs import learn_inputs
+from components.common.model_inputs import write_inputs
+from components.common.models import save_model
+from components.common.registry import model_digest
+from components.register.logging_model import Registration, packaged
 from tests.unit import served_world
+from tests.unit.model_world import IMAGES, fitted, image_rows
 from tests.unit.served_world import KINDS, TASK, held, values_of
 
 FRAME, _ = served_world.rows(40, seed=9)
@@ -211,3 +218,20 @@ def test_the_signature_tells_names_and_what_may_be_absent(served: Any) -> None:
         **dict.fromkeys(TASK.categorical, "string"),
         "sched_arr_time": "BIGINT",
     }
+
+
+def test_images_are_taken_as_bytes_and_as_base64(tmp_path: Path) -> None:
+    files, model = tmp_path / "files", fitted(IMAGES.name, "logistic-regression")
+    images, _ = image_rows(900, 904)
+    save_model(files, model, IMAGES)
+    write_inputs(files, learn_inputs(images, IMAGES))
+    wanted = Registration(IMAGES, files, model_digest(files), images, {}, "")
+    mlflow.pyfunc.save_model(str(tmp_path / "model"), **packaged(wanted, tmp_path / "code"))
+    served = mlflow.pyfunc.load_model(str(tmp_path / "model"))
+    np.testing.assert_allclose(served.predict(images).to_numpy(), model.predict_proba(images), atol=1e-12)
+    records = [{"image": base64.b64encode(data).decode()} for data in images["image"]]
+    request = json.dumps({"dataframe_records": records, "params": {"decision": True}})
+    answer = invocations(request, "application/json", served, served.metadata.get_input_schema())
+    decisions = [row["decision"] for row in json.loads(answer.response)["predictions"]]
+    assert decisions == [IMAGES.classes[place] for place in model.predict_proba(images).argmax(axis=1)]
+    assert any(line.startswith("pillow==") for line in (tmp_path / "model/requirements.txt").read_text().split())
