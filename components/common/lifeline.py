@@ -22,7 +22,8 @@ from types import FrameType
 from typing import IO
 
 LIFELINE = "SLUICE_LIFELINE"
-GRACE_SECONDS = 20.0  # what a step has to end by itself; importing MLflow to say so takes seconds
+GRACE_SECONDS = 20.0  # what a step has to stop its work
+TELLING_SECONDS = 60.0  # what it has then to tell MLflow, whose import alone takes seconds on a busy machine
 _FILE, _STEPS = "lifeline", "steps"
 _SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 _ENDING = "ending"
@@ -30,6 +31,7 @@ _SIGNALLED = 128  # what shells add to a signal's number
 _POLL_SECONDS = 0.05
 _kept: list[IO[bytes]] = []  # the locks of this process, for as long as it lives
 _ended = threading.Event()  # this process' run
+_stopped = threading.Event()  # its work
 
 
 class Stopped(SystemExit):
@@ -110,6 +112,11 @@ def run_was_killed() -> bool:
     return _ended.is_set() and _ENDING not in _notes(Path(os.environ[LIFELINE]))
 
 
+def work_has_stopped() -> None:
+    """Say that this process does nothing any more but tell of its end, for which it may take some time."""
+    _stopped.set()
+
+
 def watch(delay: float = 0.0) -> None:
     """End this process with its run; nothing to do where SLUICE_LIFELINE names none, as in a step's pod.
 
@@ -185,7 +192,8 @@ def _end_with(path: Path, delay: float) -> None:
     _ended.set()
     time.sleep(delay)
     signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
-    time.sleep(GRACE_SECONDS)
+    if _stopped.wait(GRACE_SECONDS):
+        time.sleep(TELLING_SECONDS)
     os._exit(_SIGNALLED + signal.SIGTERM)
 
 

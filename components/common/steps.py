@@ -20,7 +20,7 @@ from typing import Any, NoReturn
 from components.common.code_state import code_state
 from components.common.errors import BadInput, EnvironmentFault, Killed, SluiceError, TrackingFault
 from components.common.files import check_folder, faults
-from components.common.lifeline import Stopped, stoppable, watch
+from components.common.lifeline import Stopped, stoppable, watch, work_has_stopped
 from components.common.manifests import Producer
 from components.common.stores import GUARDED_S3, Store, open_store
 
@@ -227,6 +227,7 @@ def _terminate(name: str, error: SluiceError) -> NoReturn:
 
 def _end_killed(name: str, error: Stopped | KeyboardInterrupt) -> NoReturn:
     ended = Killed(str(error), error.number) if isinstance(error, Stopped) else Killed("ended by SIGINT", signal.SIGINT)
+    work_has_stopped()
     leave_message(name, ended)
     _tell_tracking(name, ended)
     raise SystemExit(ended.exit_code)
