@@ -22,6 +22,7 @@ from components.common.tasks import task_of
 from components.ingest_images.ingestion import Images, run
 from components.ingest_images.metadata_lines import METADATA, parse_metadata
 from sluice.digits import lay_out_digits
+from tests.unit.png_oracle import check_png
 
 
 def _png(value: int) -> bytes:
@@ -119,25 +120,75 @@ def test_the_demonstration_lake_is_read_whole(tmp_path: Path, monkeypatch: pytes
 
 
 @given(st.binary(max_size=300))
-def test_any_bytes_are_an_image_or_refused_in_one_line(data: bytes) -> None:
+def test_any_bytes_are_refused_as_no_image(data: bytes) -> None:
     with pytest.raises(BadInput) as caught:
         decode_png(data, "here")
-    assert "\n" not in str(caught.value)
+    assert str(caught.value) == "here is no PNG image; export it as PNG"
 
 
 @given(st.integers(0, 60), st.binary(min_size=1, max_size=4))
-def test_a_mutated_image_is_an_image_or_refused_in_one_line(place: int, change: bytes) -> None:
+def test_a_mutated_image_has_its_pixels_or_is_refused_for_what_is_wrong(place: int, change: bytes) -> None:
     data = bytearray(_png(7))
     data[place : place + len(change)] = change
+    check_png(bytes(data))
+
+
+_LINE = {"id": "i1", "file": "1.png", "label": 1, "sha256": "0" * 64}
+_FIELD = st.tuples(
+    st.sampled_from(sorted(_LINE)),
+    st.none() | st.booleans() | st.integers(-2, 12) | st.sampled_from(["", "../x", "i2"]),
+)
+
+
+def _line_defect(line: str) -> str:
     try:
-        assert decode_png(bytes(data), "here").dtype == np.uint8
+        body = json.loads(line)
+    except (ValueError, RecursionError):
+        return " is not JSON"
+    if not isinstance(body, dict):
+        return " is no JSON object"
+    for name, value in _LINE.items():
+        if type(body.get(name)) is not type(value):
+            return f": field {name!r} must be {type(value).__name__}"
+    if body["label"] not in range(10):
+        return f": label {body['label']} is outside 0 to 9"
+    return f": file {body['file']!r} must be a path inside the lake" if body["file"] in ("", "../x") else ""
+
+
+def _defect(data: bytes) -> str:
+    """What the refusal must say; empty where the bytes are right."""
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError:
+        return "here is not UTF-8 text"
+    lines = {number: line for number, line in enumerate(text.split("\n"), 1) if line.strip()}
+    for number, line in lines.items():
+        if wrong := _line_defect(line):
+            return f"here, line {number}{wrong}"
+    found: dict[str, int] = {}
+    for number, line in lines.items():
+        name = json.loads(line)["id"]
+        if found.setdefault(name, number) != number:
+            return f"here, line {number}: id {name!r} also stands on line {found[name]}"
+    return "" if found else "here is empty"
+
+
+@given(
+    st.binary(max_size=200)
+    | st.lists(_FIELD, max_size=4).map(
+        lambda changes: b"\n".join(json.dumps(_LINE | {name: value}).encode() for name, value in changes)
+    )
+    | st.sampled_from([b"\n", b"[]", b"1\n\n{", b"\n\n{}", "\u00e9".encode("latin-1")])
+)
+def test_of_any_lines_the_images_or_the_refusal_are_right(data: bytes) -> None:
+    wanted = _defect(data)
+    try:
+        lines = parse_metadata(data, "here")
     except BadInput as error:
-        message = str(error)
-        assert message.startswith("here")
-
-
-@given(st.binary(max_size=200))
-def test_any_bytes_are_metadata_or_refused_in_one_line(data: bytes) -> None:
-    with pytest.raises(BadInput) as caught:
-        parse_metadata(data, "here")
-    assert "\n" not in str(caught.value)
+        said = str(error)
+        assert wanted, said
+        assert wanted in said
+    else:
+        assert not wanted
+        bodies = [json.loads(line) for line in data.decode().split("\n") if line.strip()]
+        assert [line.id for line in lines] == sorted(body["id"] for body in bodies)

@@ -2,7 +2,7 @@
 
 import json
 import math
-from contextlib import suppress
+import re
 from pathlib import Path
 from typing import Any
 
@@ -51,9 +51,90 @@ def test_what_was_written_is_read_back(tmp_path: Path, table: RandomTable) -> No
 
 @ANY
 @given(content=st.binary(max_size=200) | _JSON.map(json.dumps) | st.lists(_JSON, max_size=3).map(json.dumps))
-def test_anything_is_read_or_refused_in_one_line(tmp_path: Path, content: bytes | str) -> None:
-    with suppress(BadInput):
-        _read(tmp_path, content)
+def test_of_anything_the_rows_or_the_refusal_are_right(tmp_path: Path, content: bytes | str) -> None:
+    data = content if isinstance(content, bytes) else content.encode()
+    try:
+        rows = _read(tmp_path, data)
+    except BadInput as error:
+        _check_refusal_is_true(data, str(error))
+        return
+    records = json.loads(data.decode("utf-8-sig"))
+    assert len(rows) == len(records) > 0
+    for row, record in zip(rows, records, strict=True):
+        for kind in COLUMNS:
+            wanted = _meaning(record.get(kind), kind)
+            assert wanted is not WRONG, f"{record} was read as {row}"
+            assert wanted is UNCLEAR or row[kind] == wanted
+
+
+@ANY
+@given(
+    rows=st.lists(st.fixed_dictionaries({}, optional={k: st.none() | VALUES[k] | _JSON for k in ("string", "int64")}))
+)
+def test_of_rows_with_a_wrong_value_the_row_and_the_value_are_named(tmp_path: Path, rows: list[dict[str, Any]]) -> None:
+    columns = {name: Column(name, nullable=True) for name in ("string", "int64")}
+    data = json.dumps([{"string": "x", "int64": 1}, *rows]).encode()
+    try:
+        found = _read(tmp_path, data, columns)
+    except BadInput as error:
+        _check_refusal_is_true(data, str(error))
+    else:
+        assert all(
+            _meaning(row.get(k), k) in (UNCLEAR, f[k]) for row, f in zip(rows, found[1:], strict=True) for k in f
+        )
+
+
+UNCLEAR, WRONG = object(), object()
+_CLEAR: dict[str, tuple[type, ...]] = {"string": (str,), "int64": (int,), "float64": (int, float), "bool": (bool,)}
+_MAYBE: dict[str, tuple[type, ...]] = {"int64": (float,), "bool": (int, float), "timestamp": (str,), "date": (str,)}
+
+
+def _meaning(value: Any, kind: str) -> Any:
+    """The value that a row must have; WRONG where it must be refused, UNCLEAR where either will do."""
+    if value is None:
+        return None
+    if isinstance(value, _CLEAR.get(kind, ())) and (kind == "bool" or not isinstance(value, bool)):
+        if kind == "string":
+            return value if _encodes(value) else WRONG
+        return WRONG if kind == "int64" and not -(2**63) <= value < 2**63 else UNCLEAR if abs(value) > 2**53 else value
+    return UNCLEAR if isinstance(value, _MAYBE.get(kind, ())) else WRONG
+
+
+def _encodes(text: str) -> bool:
+    try:
+        return text.encode() is not None
+    except UnicodeEncodeError:  # half of a surrogate pair
+        return False
+
+
+def _check_refusal_is_true(data: bytes, said: str) -> None:
+    """What is said of the file is so, at the line or row that is named."""
+    try:
+        body = json.loads(data.decode("utf-8-sig"), parse_constant=lambda name: [][len(name)])
+    except UnicodeDecodeError:
+        assert "t.json is not UTF-8" in said
+        return
+    except json.JSONDecodeError as error:
+        place = f"t.json, line {error.lineno}: not JSON ("
+        assert said.startswith(place)
+        return
+    except (IndexError, ValueError, RecursionError):
+        assert re.search(r"(NaN|-?Infinity) is no JSON number|nested too deeply|no JSON that can be read", said)
+        return
+    if found := re.match(r"t\.json, row (\d+): column '(\w+)' has (.*), which is no (\w+);", said, re.DOTALL):
+        value = body[int(found[1]) - 1].get(found[2])
+        assert _meaning(value, found[2]) in (WRONG, UNCLEAR)
+        assert " ".join(repr(value).split())[:60] == found[3].removesuffix("…")[:60]
+        assert found[4] == found[2]
+    elif found := re.match(r"t\.json, row (\d+): .* is no object", said, re.DOTALL):
+        assert not isinstance(body[int(found[1]) - 1], dict)
+    elif found := re.match(r"t\.json: column '(\w+)' is missing", said):
+        assert not any(found[1] in record for record in body)
+    elif "has no row" in said:
+        assert body == []
+    else:
+        assert f"holds a JSON {type(body).__name__};" in said
+        assert not isinstance(body, list)
 
 
 @pytest.mark.parametrize(

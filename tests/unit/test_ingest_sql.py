@@ -1,7 +1,8 @@
 """Tables of a real SQLite database are read to the letter, or refused in one line that shows no secret."""
 
+import re
 import sqlite3
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,7 @@ def _positive_zero(row: dict[str, Any]) -> dict[str, Any]:
 
 @ANY
 @given(data=st.data())
-def test_a_changed_file_is_read_or_refused_in_one_line(tmp_path: Path, data: st.DataObject) -> None:
+def test_of_a_changed_file_the_rows_or_the_refusal_are_right(tmp_path: Path, data: st.DataObject) -> None:
     (tmp_path / "t.db").unlink(missing_ok=True)
     _make(
         tmp_path,
@@ -71,8 +72,43 @@ def test_a_changed_file_is_read_or_refused_in_one_line(tmp_path: Path, data: st.
     for _ in range(data.draw(st.integers(1, 6))):
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
     (tmp_path / "t.db").write_bytes(content[: data.draw(st.integers(1, len(content)))])
-    with suppress(BadInput):
-        _read(tmp_path, _contract(key=("id",)))
+    known = _sqlite(tmp_path / "t.db")
+    try:
+        rows = _read(tmp_path, _contract(key=("id",)))
+    except BadInput as error:
+        _check_refusal_is_true(known, str(error))
+    else:
+        assert isinstance(known, list), f"SQLite itself says: {known}"
+        assert [(row["id"], row["name"]) for row in rows] == [(number, name) for number, name, _ in known]
+        assert all(row["at"] is None for row, (_, _, at) in zip(rows, known, strict=True) if at is None)
+
+
+def _sqlite(path: Path) -> list[tuple[Any, ...]] | str:
+    """The rows as SQLite gives them without SQLAlchemy and us, or what it says against it."""
+    try:
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
+            return database.execute("SELECT id, name, at FROM t ORDER BY id").fetchall()
+    except (sqlite3.Error, UnicodeDecodeError) as error:
+        return str(error)
+
+
+def _check_refusal_is_true(known: list[tuple[Any, ...]] | str, said: str) -> None:
+    if found := re.search(r", row id=(.*): column '(\w+)' has (.*), which is no (\w+);", said):
+        assert isinstance(known, list) or known, said
+        kinds = {"id": int, "name": str, "at": str}
+        place = list(kinds).index(found[2])
+        wrong = [
+            row for row in known if isinstance(row, tuple) and repr(row[0])[:60] == found[1].removesuffix("…")[:60]
+        ]
+        assert not isinstance(known, list) or any(
+            repr(row[place])[:60] == found[3].removesuffix("…")[:60] for row in wrong
+        )
+        assert found[4] == {"id": "int64", "name": "string", "at": "timestamp"}[found[2]]
+        if found[2] != "at" and isinstance(known, list):
+            assert any(not isinstance(row[place], kinds[found[2]]) for row in wrong)
+    else:
+        assert isinstance(known, str), f"{said}, yet SQLite gives {known}"
+        assert re.search(r"has no table 't'|column '\w+' is missing", said) or known.split(":")[0][:30] in said, known
 
 
 def test_rows_come_in_the_order_of_the_key_whatever_the_chunks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

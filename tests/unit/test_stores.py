@@ -2,6 +2,7 @@
 
 import secrets
 import threading
+import unicodedata
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -166,15 +167,22 @@ def test_prefixes_cannot_leave_the_store(store: Store, prefix: str) -> None:
         list(store.keys(prefix))
 
 
-@given(st.text())
-def test_a_key_that_passes_stays_inside(text: str) -> None:
+@given(st.text() | st.lists(st.sampled_from(["a", "", ".", "..", "é", "\\", "\0", " ", "~"]), max_size=5).map("/".join))
+def test_a_key_passes_where_each_part_is_a_name_and_stays_inside(text: str) -> None:
+    names = text.split("/")
+    strange = [c for c in text if c == "\\" or unicodedata.category(c) in ("Cc", "Cn", "Cs")]
+    right = not strange and all(name not in ("", ".", "..") for name in names)
     try:
         key = check_key(text)
-    except BadInput:
-        return
-    inside = Path("/store") / key
-    assert inside.resolve().is_relative_to("/store/")
-    assert inside.relative_to("/store").as_posix() == key
+    except BadInput as error:
+        said = str(error)
+        assert not right, said
+        assert said.startswith(" ".join(repr(text).split()) + " is no key of a store")
+    else:
+        assert right
+        inside = Path("/store") / key
+        assert inside.resolve().is_relative_to("/store/")
+        assert inside.relative_to("/store").as_posix() == key == text
 
 
 def test_an_address_opens_the_same_store(store: Store) -> None:
