@@ -96,7 +96,7 @@ def test_mlflow_has_the_epochs_of_the_network(undisturbed: Trained) -> None:
     history = client.get_metric_history(children["embedding-network"].info.run_id, "validation_log_loss")
     assert [point.step for point in history] == list(range(1, 13))
     assert children["embedding-network"].data.params["processes"] == "2"
-    assert parent.data.params["max_restarts"] == "2"
+    assert parent.data.params["train_distributed.max_restarts"] == "2"
     assert parent.data.tags["sluice.models"] == undisturbed.bundle.id
 
 
