@@ -39,7 +39,11 @@ def test_no_step_outlives_its_run_and_mlflow_says_how_it_ended(
     client = MlflowClient(f"sqlite:///{sluice.home}/mlflow.db")
     runs = [run for entry in client.search_experiments() for run in client.search_runs([entry.experiment_id])]
     assert [run.info.status for run in runs] == ["KILLED"]
-    assert f"ended by {'SIGTERM' if number == signal.SIGKILL else number.name}" in runs[0].data.tags["sluice.error"]
+    # After SIGKILL the step tells it, or the next command, where the machine is too busy for the step to do so in time.
+    reasons = ["step train: ended by SIGTERM", "the run was killed"]
+    assert runs[0].data.tags["sluice.error"] in (
+        reasons if number == signal.SIGKILL else [f"ended by {number.name}", f"step train: ended by {number.name}"]
+    )
     assert not list(sluice.home.glob("runs/*/lifeline"))
 
 
