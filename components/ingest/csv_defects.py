@@ -1,6 +1,7 @@
 """Finding what is wrong with a CSV file, and where: a second, slower look once reading it has failed."""
 
 import csv
+import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -51,11 +52,16 @@ def find_defect(file: SourceFile, header: Sequence[str], columns: Mapping[str, C
 def _structure(file: SourceFile, reject: Mapping[str, Any], fields: int) -> str:
     place, kind = f"{file.name}, line {reject['line']}", reject["error_type"]
     if kind in ("MISSING COLUMNS", "TOO MANY COLUMNS"):
-        found = reject["error_message"].rpartition(":")[2].strip()
+        found = _values(reject["csv_line"])
         return (
             f"{place}: {found} values where the header has {fields} columns: {shown(reject['csv_line'])}; mend the line"
         )
     return f"{place}: {_STRUCTURE.get(kind) or str(reject['error_message']).splitlines()[0]}"
+
+
+def _values(line: str) -> int:
+    """How many values a line has; DuckDB itself stops counting at the first that is too many."""
+    return len(next(csv.reader(io.StringIO(line, newline="")), []))
 
 
 def _value(file: SourceFile, table: ibis.Table, columns: Mapping[str, Column]) -> str | None:

@@ -120,6 +120,10 @@ def test_the_reader_of_our_own_reads_what_was_written(table: RandomTable, end: s
         ('"id,name\n' + GOOD, "line 1: the header is no CSV"),
         (HEADER + GOOD + "2,two\n", "line 3: 2 values where the header has 6 columns: '2,two'"),
         (HEADER + GOOD + GOOD.replace("true", "true,7"), "line 3: 7 values where the header has 6 columns"),
+        (
+            HEADER + GOOD + GOOD.replace("true", 'true,7,"8, 8\n",9,'),
+            "line 3: 10 values where the header has 6 columns",
+        ),
         (HEADER + GOOD + "x" + GOOD, "line 3: column 'id' has 'x1', which is no int64"),
         (HEADER + GOOD + GOOD.replace("1,one", "1.5,one"), "line 3: column 'id' has '1.5', which is no int64"),
         (HEADER + GOOD.replace("1,one", '1,"o\nn\ne"') * 2 + "x" + GOOD, "line 8: column 'id' has 'x1'"),
