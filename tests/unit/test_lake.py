@@ -97,6 +97,7 @@ def test_what_is_known_only_later_is_declared(lake: Path) -> None:
     assert {name for name, when in later.items() if when is Availability.DEPARTED} == {
         "flights.dep_time",
         "flights.dep_delay",
+        "flights.tailnum",
     }
     assert {name for name, when in later.items() if when is Availability.ARRIVED} == {
         "flights.arr_time",
