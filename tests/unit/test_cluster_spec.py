@@ -93,7 +93,7 @@ def test_a_version_follows_the_content_and_nothing_else(pipeline: Pipeline) -> N
 
 
 def test_a_clusters_images_replace_those_of_this_machine(pipeline: Pipeline) -> None:
-    found = step_images({TABULAR: "mirror.example/tabular@sha256:1", TORCH: "mirror.example/torch:2"})
+    found = step_images({TABULAR: "mirror.example/tabular@sha256:" + "1" * 64, TORCH: "mirror.example/torch:2"})
     _, containers, _ = read(compile_for_cluster(pipeline, found).to_yaml())
     assert {container.image for container in containers.values()} == set(found.values())
 
