@@ -9,7 +9,11 @@ from components.split.component import split
 from components.validate.component import validate
 from pipelines._learning import Outputs, address, learn
 
-CHOICES = {"recipe": ("flights_late",), "split_strategy": ("time", "stratified")}
+CHOICES = {
+    "recipe": ("flights_late",),
+    "allocation": ("proportional", "equal"),
+    "split_strategy": ("time", "stratified"),
+}
 
 
 @dsl.pipeline(name="lake-to-model", description="Trains, judges and registers a model from the tables of a data lake.")
@@ -20,6 +24,7 @@ def lake_to_model(
     features: list[str] = [],
     sample_fraction: float = 0.3,
     strata: list[str] = ["month", "late"],
+    allocation: str = "proportional",
     split_strategy: str = "time",
     shares: list[float] = [0.7, 0.15, 0.15],
     candidates: list[str] = [],
@@ -36,6 +41,7 @@ def lake_to_model(
         features: Columns to learn from; empty takes the recipe's own choice.
         sample_fraction: Share of the rows to keep, above 0 and at most 1.
         strata: Columns within whose groups the sample is drawn.
+        allocation: Rows by group, "proportional" or "equal"; numbers speak of all rows either way, by weights.
         split_strategy: "time" learns from the past and tests on the future; "stratified" keeps label shares equal.
         shares: Shares of the rows for training, validation and test; they add up to 1.
         candidates: Models to train; empty takes all that fit the task.
@@ -46,7 +52,9 @@ def lake_to_model(
     ingested = ingest(lake=lake).set_caching_options(False)
     validated = validate(tables=address(ingested), as_of=as_of)
     prepared = prepare(validated=address(validated), recipe=recipe, features=features)
-    sampled = sample(prepared=address(prepared), fraction=sample_fraction, strata=strata, seed=seed)
+    sampled = sample(
+        prepared=address(prepared), fraction=sample_fraction, strata=strata, allocation=allocation, seed=seed
+    )
     parts = split(sampled=address(sampled), strategy=split_strategy, shares=shares, seed=seed)
     return learn(
         address(parts),

@@ -12,6 +12,7 @@ from pipelines._learning import Outputs, address, judge
 
 CHOICES = {
     "recipe": ("flights_late",),
+    "allocation": ("proportional", "equal"),
     "split_strategy": ("time", "stratified"),
     "runtime": ("torch-cpu", "torch-gpu", "local"),
 }
@@ -28,6 +29,7 @@ def lake_to_model_distributed(
     features: list[str] = [],
     sample_fraction: float = 1.0,
     strata: list[str] = ["month", "late"],
+    allocation: str = "proportional",
     split_strategy: str = "time",
     shares: list[float] = [0.7, 0.15, 0.15],
     workers: int = 2,
@@ -47,6 +49,7 @@ def lake_to_model_distributed(
         features: Columns to learn from; empty takes the recipe's own choice.
         sample_fraction: Share of the rows to keep, above 0 and at most 1.
         strata: Columns within whose groups the sample is drawn.
+        allocation: Rows by group, "proportional" or "equal"; numbers speak of all rows either way, by weights.
         split_strategy: "time" learns from the past and tests on the future; "stratified" keeps label shares equal.
         shares: Shares of the rows for training, validation and test; they add up to 1.
         workers: How many workers train the network together, each on a node of its own where there are enough.
@@ -60,7 +63,9 @@ def lake_to_model_distributed(
     ingested = ingest(lake=lake).set_caching_options(False)
     validated = validate(tables=address(ingested), as_of=as_of)
     prepared = prepare(validated=address(validated), recipe=recipe, features=features)
-    sampled = sample(prepared=address(prepared), fraction=sample_fraction, strata=strata, seed=seed)
+    sampled = sample(
+        prepared=address(prepared), fraction=sample_fraction, strata=strata, allocation=allocation, seed=seed
+    )
     splits = address(split(sampled=address(sampled), strategy=split_strategy, shares=shares, seed=seed))
     trained = train_distributed(
         splits=splits,
