@@ -126,7 +126,7 @@ def test_the_whole_dag_in_one_pod_gives_the_same_artifacts(
     experiments = [e.experiment_id for e in mlflow_client.search_experiments()]
     found = mlflow_client.search_runs(experiments, filter_string=f"tags.`sluice.run` = '{fused['run']}'")
     (parent,) = [run for run in found if "mlflow.parentRunId" not in run.data.tags]
-    assert "lake_to_model" in parent.info.run_name
+    assert "lake-to-model-fused" in parent.info.run_name
     assert parent.data.tags["sluice.commit"] == code_commit().removesuffix("+dirty")
 
 

@@ -69,8 +69,9 @@ def follow(
 ) -> None:
     """Follow a run that was submitted before, and show its result."""
     from sluice.cluster.connection import OBJECT_STORE, connected
+    from sluice.cluster.forwarding import MEND_SECONDS
 
-    with connected(Target(namespace, context), (OBJECT_STORE,)) as cluster:
+    with connected(Target(namespace, context), (OBJECT_STORE,), seconds=MEND_SECONDS) as cluster:
         _to_the_end(cluster, catalog.find_pipeline(pipeline), run, fused=fused, as_json=as_json, hours=hours)
 
 

@@ -65,7 +65,9 @@ class Cluster:
 
 
 @contextmanager
-def connected(target: Target, needs: Collection[str] = ADDRESSES, *, kfp: bool = True) -> Iterator[Cluster]:
+def connected(
+    target: Target, needs: Collection[str] = ADDRESSES, *, kfp: bool = True, seconds: float = 0.0
+) -> Iterator[Cluster]:
     """A connection for the time of the `with` block.
 
     Args:
@@ -73,6 +75,7 @@ def connected(target: Target, needs: Collection[str] = ADDRESSES, *, kfp: bool =
         needs: The stores that are wanted beside KFP, by the variables of their addresses. With none, neither a store
             nor what the release keeps for its steps is asked for.
         kfp: Whether KFP is wanted; its address is empty where it is not.
+        seconds: How long to try to reach each of them; 0 tries once.
 
     Raises:
         BadInput: SLUICE_KFP is no address; there is no kubeconfig, no such context, or no release of Sluice in the
@@ -86,12 +89,12 @@ def connected(target: Target, needs: Collection[str] = ADDRESSES, *, kfp: bool =
     kubernetes = Kubernetes(target)
     config, secret = kubernetes.settings(NAME) if needs else ({}, {})
     with ExitStack() as stack:
-        forwards = {KFP: stack.enter_context(forwarded(target, KFP_SERVICE, KFP_PORT))} if kfp else {}
+        forwards = {KFP: stack.enter_context(forwarded(target, KFP_SERVICE, KFP_PORT, seconds))} if kfp else {}
         for name in needs:
             place = inside(config.get(name, ""), target.namespace)
             if place:
                 there = replace(target, namespace=place.namespace)
-                forwards[name] = stack.enter_context(forwarded(there, place.name, place.port))
+                forwards[name] = stack.enter_context(forwarded(there, place.name, place.port, seconds))
                 config[name] = f"{urlsplit(config[name]).scheme}://127.0.0.1:{forwards[name].local}"
         url = f"http://127.0.0.1:{forwards[KFP].local}" if kfp else ""
         own = {name: os.environ[name] for name in IMAGE_SETTINGS if os.environ.get(name)}

@@ -135,15 +135,24 @@ def _drain(process: subprocess.Popen[str]) -> None:
 
 
 @contextmanager
-def forwarded(target: Target, service: str, port: int) -> Iterator[Forward]:
+def forwarded(target: Target, service: str, port: int, seconds: float = 0.0) -> Iterator[Forward]:
     """Forward a free port of this machine to a Service's.
+
+    Args:
+        target: The cluster.
+        service: The Service's name.
+        port: The Service's port.
+        seconds: How long to try until something answers behind it; 0 tries once, and asks nothing of it.
 
     Raises:
         EnvironmentFault: It did not come to stand in time.
     """
     forward = Forward(target, service, port)
     try:
-        forward.open()
+        if seconds:
+            forward.mend(seconds)
+        else:
+            forward.open()
         yield forward
     finally:
         forward.close()

@@ -35,11 +35,14 @@ def use_stores(task: "dsl.PipelineTask") -> "dsl.PipelineTask":
     Returns:
         The same task.
     """
-    from kfp import kubernetes
+    from google.protobuf import json_format
+    from kfp.kubernetes import common
 
-    kubernetes.use_config_map_as_env(task, NAME, {key: key for key in CONFIG_KEYS})
-    kubernetes.use_secret_as_env(task, NAME, {key: key for key in SECRET_KEYS})
-    kubernetes.use_field_path_as_env(task, steps.RUN, RUN_LABEL)
+    # Not by KFP's own functions: since 2.16 they write a field that servers of 2.14 refuse.
+    message = common.get_existing_kubernetes_config_as_message(task)
+    ours = {key: value for key, value in _ours().items() if key.endswith("AsEnv")}
+    message.MergeFrom(json_format.ParseDict(ours, type(message)()))
+    task.platform_config["kubernetes"] = json_format.MessageToDict(message)
     return task
 
 
