@@ -50,7 +50,7 @@ test: lint $(if $(GO),$(TOOLS))  ## Lint, then run all tests that need no cluste
 	$(BIN)/pytest --numprocesses auto --maxprocesses 4
 
 # First of all, for what is missing is told in a second, and what is built before that takes minutes.
-look: | $(BOOTSTRAP)
+look: | $(BOOTSTRAP)  ## Look whether `make kind` can begin: engine, disk and programs.
 	@$(BIN)/python platform/kind/first_look.py $(if $(HERMETIC),--hermetic)
 	@$(if $(HERMETIC),$(BIN)/python platform/hermetic/build.py --look)
 

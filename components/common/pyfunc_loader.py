@@ -6,6 +6,7 @@ copies them), so nothing here may import a store, a tracking server or a step.
 """
 
 import logging
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -100,8 +101,19 @@ def _served_model(folder: Path) -> ServedModel:
     check_digest(folder, str(stated.get(DIGEST, "")), str(folder))
     if CODE_DIGEST in stated:
         check_code(root / _CODE, str(stated[CODE_DIGEST]))
+        _find_code(root / _CODE)
     rows = ServedRows(read_task(folder), read_inputs(folder))
     return ServedModel(load_model(folder), rows, read_threshold(folder))
+
+
+def _find_code(code: Path) -> None:
+    """Let what is still to be imported of this very code be found, where the copy that it came from is gone.
+
+    One process may load a version, remove its folder, and load another version with the same code.
+    """
+    package = sys.modules[__name__.rpartition(".")[0]]
+    if not any(Path(place).is_dir() for place in package.__path__):
+        package.__path__ = [str(code / package.__name__)]
 
 
 def _stated(folder: Path) -> tuple[Path, dict[str, Any]]:

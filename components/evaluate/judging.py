@@ -193,9 +193,9 @@ def _checks(
     return [
         check_evidence(test.evidence, gate),
         check_baselines(test.measured, winner, baselines, gate, look),
+        check_champion(test.duel, winner, champion, inputs.digests[winner], gate, look),
         check_calibration(calibrated, gate),
         check_slices(found, rivals, gate),
-        check_champion(test.duel, winner, champion, inputs.digests[winner], gate, look),
     ]
 
 

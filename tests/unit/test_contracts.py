@@ -160,6 +160,15 @@ _TREES = st.recursive(
 )
 
 
+def _names(tree: object) -> list[str]:
+    """All keys of a tree: a refusal may name the one that is wrong in it."""
+    if isinstance(tree, list):
+        return [name for part in tree for name in _names(part)]
+    if isinstance(tree, dict):
+        return [*map(str, tree), *(name for part in tree.values() for name in _names(part))]
+    return []
+
+
 @given(data=st.data())
 def test_any_change_is_understood_or_refused(data: st.DataObject) -> None:
     body = inner = _body()
@@ -171,7 +180,7 @@ def test_any_change_is_understood_or_refused(data: st.DataObject) -> None:
         way.append(key)
         inner = inner[key]
     inner[key] = data.draw(_TREES)
-    way.append(key)
+    way += [key, *_names(inner[key])]
     try:
         contract = contract_from_body(body, "contract.yaml")
     except BadInput as error:

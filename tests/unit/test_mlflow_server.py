@@ -278,8 +278,8 @@ def test_the_server_is_told_what_mlflow_tells_its_workers(pod: Pod) -> None:
         ("MLFLOW_BACKEND_STORE_URI", "", "MLFLOW_BACKEND_STORE_URI is not set"),
         ("MLFLOW_AUTH_ADMIN_PASSWORD", "short", "MLFLOW_AUTH_ADMIN_PASSWORD has 5 characters; MLflow wants 12"),
         ("SLUICE_MLFLOW_STEPS_USERNAME", ADMIN[0], "steps need an account of their own"),
-        ("SLUICE_MLFLOW_DEFAULT_PERMISSION", "ALL", "'ALL' is none of NO_PERMISSIONS, READ"),
-        ("SLUICE_MLFLOW_WORKERS", "none", "SLUICE_MLFLOW_WORKERS='none' is not a number"),
+        ("SLUICE_MLFLOW_DEFAULT_PERMISSION", "ALL", "'ALL': give NO_PERMISSIONS, READ, USE"),
+        ("SLUICE_MLFLOW_WORKERS", "none", "SLUICE_MLFLOW_WORKERS='none': give a whole number"),
     ],
 )
 def test_a_wrong_variable_is_named(pod: Pod, name: str, value: str, message: str) -> None:
