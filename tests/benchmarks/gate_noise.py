@@ -2,9 +2,9 @@
 
     python tests/benchmarks/gate_noise.py ADDRESS_OF_A_SPLIT_DATASET [TRAININGS]
 
-Each training has rows drawn anew from the training part and another seed. Every pair meets as challenger and champion on
-the test part; the table says how many challengers would be promoted if rows were taken for independent, and as the gate
-does it, by blocks of days and with a least effect.
+Each training has rows drawn anew from the training part and another seed. Every pair meets as challenger and champion
+on the test part; the table says how many challengers would be promoted if rows were taken for independent, and as the
+gate does it, by blocks of days and with a least effect.
 """
 
 import itertools
