@@ -131,6 +131,7 @@ def test_restarted_nodes_come_back_with_all_data(cluster: Cluster, store: Store,
     cluster.until(lambda: nodes_ready(cluster) == len(nodes), BACK_SECONDS, "both nodes to be Ready")
     cluster.ready(BACK_SECONDS)
     cluster.until(lambda: answers(cluster), BACK_SECONDS, "KFP's API to answer from outside")
+    cluster.until(lambda: tracks(mlflow_client), BACK_SECONDS, "MLflow to answer from outside")
     assert kept(store, mlflow_client, cluster) == before
     assert "Succeeded" in helm(cluster, "test", "sluice", "--timeout", "5m")
 
@@ -160,6 +161,15 @@ def credentials(cluster: Cluster) -> dict[str, dict[str, str]]:
 def nodes_ready(cluster: Cluster) -> int:
     form = 'jsonpath={.items[*].status.conditions[?(@.type=="Ready")].status}'
     return cluster.kubectl("get", "nodes", "--output", form, check=False).split().count("True")
+
+
+def tracks(mlflow_client: Any) -> bool:
+    """MLflow's pod may be Ready before the restarted node lets anybody in from outside."""
+    try:
+        mlflow_client.search_registered_models(max_results=1)
+    except Exception:  # noqa: BLE001 - whatever a server on its way up says
+        return False
+    return True
 
 
 def answers(cluster: Cluster) -> bool:
