@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from components.common.column_names import check_name
 from components.common.contract_model import CONTRACT, TYPES, Availability, Column, Contract, TableContract
 from components.common.errors import BadInput
 
@@ -28,6 +29,7 @@ __all__ = [
 
 _SOURCES = ({"csv"}, {"json"}, {"sql", "table"})
 _TABLE = re.compile(r"[A-Za-z]\w*", re.ASCII)
+_HALF = re.compile(r"(?<!\\)(?:\\\\)*(\\u[dD][89a-fA-F][0-9a-fA-F]{2})")
 _COLUMN_WORDS = {"nullable", "range", "values", "tolerance", "availability", "unit", "description", "references"} | {
     "known_after_hours"
 }
@@ -47,6 +49,8 @@ def parse_contract(text: str, where: str) -> Contract:
         body = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise BadInput(f"{where} is not YAML: {error}") from None
+    if half := _HALF.search(text):
+        raise BadInput(f"{where} has {half[1]}, the escape of half a character; write the character itself")
     fields = _fields(body, where, {"name", "tables"}, {"license"})
     tables = {
         name: _table(name, value, f"{where}: table {name!r}")
@@ -226,8 +230,9 @@ def _named(body: Any, where: str, what: str) -> list[tuple[str, Any]]:  # noqa: 
         raise BadInput(f"{where}: `{what}` must be a mapping with at least one entry")
     names: dict[str, str] = {}
     for name in map(str, body):
+        check_name(name, f"{where}: `{what}`")
         other = names.setdefault(name.casefold(), name)
-        if not name.strip() or other != name:
+        if other != name:
             raise BadInput(f"{where}: `{what}` has {name!r} beside {other!r}; names must differ by more than case")
     return [(str(name), value) for name, value in body.items()]
 

@@ -1,8 +1,11 @@
 """Errors that end in one line for the person at the terminal.
 
 A message names the file, row, column, parameter or service that is wrong and says the way out.
-It is folded to one line, because it must fit a pod's termination message and a terminal's last line.
+It is folded to one line, because it must fit a pod's termination message and a terminal's last line; what a terminal
+would obey or hide is written out.
 """
+
+from components.common.plain_text import one_line
 
 
 class SluiceError(Exception):
@@ -15,7 +18,7 @@ class SluiceError(Exception):
     exit_code = 1
 
     def __init__(self, message: str) -> None:
-        super().__init__(" ".join(message.split()))
+        super().__init__(one_line(" ".join(message.split())))
 
 
 class BadInput(SluiceError):

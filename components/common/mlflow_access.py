@@ -53,7 +53,6 @@ def mlflow_module() -> Any:  # noqa: ANN401 - MLflow, imported late
         logging.getLogger(name).setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", category=FutureWarning, module="mlflow")
     import mlflow
-    import mlflow.data.dataset_source_registry
 
     logging.getLogger("mlflow").setLevel(logging.WARNING)  # its import has set it to INFO
     given, uri = os.environ.get(URI), tracking_uri()

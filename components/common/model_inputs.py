@@ -112,7 +112,9 @@ def rare_digest(feature: str, value: str) -> str:
 def write_inputs(folder: Path, inputs: ModelInputs) -> None:
     """Write `inputs.json` beside a saved model; the same inputs give the same bytes."""
     body = {"version": VERSION, **asdict(inputs)}
-    (folder / INPUTS).write_text(json.dumps(body, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False))
+    (folder / INPUTS).write_text(
+        json.dumps(body, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False), encoding="utf-8"
+    )
 
 
 def read_inputs(folder: Path) -> ModelInputs | None:

@@ -101,7 +101,9 @@ def save_model(folder: Path, model: Model, task: Task, threshold: Threshold | No
     model.write_weights(folder)
     body = {"version": VERSION, "family": model.family, "task": asdict(task), "options": model.options()}
     body |= {"threshold": asdict(threshold)} if threshold else {}
-    (folder / MODEL).write_text(json.dumps(body, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False))
+    (folder / MODEL).write_text(
+        json.dumps(body, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False), encoding="utf-8"
+    )
 
 
 def load_model(folder: Path) -> Predictor:

@@ -1,7 +1,7 @@
 """Pages for people: self-contained HTML made of sections that a later step can take out again and join.
 
 A page needs no network and no script. Text is escaped by Jinja2; only `Markup`, which the helpers here and
-`plots.figure_svg` return, passes as HTML.
+`plots.figure_svg` return, passes as HTML. Control and direction characters are shown, not obeyed.
 """
 
 import html
@@ -16,6 +16,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from components.common.errors import BadInput
+from components.common.plain_text import lines
 
 Cell = str | int | float | None
 Tone = Literal["good", "bad", "warn", "plain"]
@@ -58,7 +59,7 @@ def render_page(title: str, sections: Sequence[Section], subtitle: str = "") -> 
     for name in ids:
         if not _ID.fullmatch(name) or ids.count(name) > 1:
             raise BadInput(f"page {title!r}: section id {name!r} must be a lower-case word that appears once")
-    return _templates().get_template("page.html").render(title=title, subtitle=subtitle, sections=sections)
+    return lines(_templates().get_template("page.html").render(title=title, subtitle=subtitle, sections=sections))
 
 
 def sections_of(page: str) -> list[Section]:

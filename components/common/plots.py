@@ -6,6 +6,7 @@ global state, so that a step may draw in any thread.
 """
 
 import re
+import warnings
 from io import StringIO
 
 import matplotlib as mpl
@@ -14,8 +15,10 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from components.common.digests import sha256_bytes
+from components.common.plain_text import lines, one_line
 
 INK, MUTED, GRID, PAPER = "#010203", "#040506", "#070809", "#0a0b0c"
 GOOD, BAD = "#0d0e0f", "#101112"
@@ -45,6 +48,7 @@ _VARIABLES = {
 _STYLE = {
     "font.family": ["DejaVu Sans"],  # comes with matplotlib, so the layout is the same on every machine
     "font.size": FONT_SIZE,
+    "text.parse_math": False,  # names come from the lake, and `$` in one is no formula
     "text.color": INK,
     "axes.labelcolor": MUTED,
     "axes.edgecolor": GRID,
@@ -66,6 +70,9 @@ _STYLE = {
     "figure.facecolor": "none",
     "lines.linewidth": 1.8,
 }
+
+# The reader's own fonts draw the text; this one only measures it.
+warnings.filterwarnings("ignore", r"Glyph .* missing from font", UserWarning)
 
 
 def new_figure(height: float = 3.4, width: float = WIDTH) -> tuple[Figure, Axes]:
@@ -100,16 +107,18 @@ def figure_svg(figure: Figure, alt: str) -> Markup:
         box = axes.get_legend()
         if box is not None:
             box.set_frame_on(False)
+    for text in figure.findobj(Text):  # those that are made while drawing follow the style
+        text.set_parse_math(False)
     buffer = StringIO()
     nothing = {"Date": None, "Creator": None, "Format": None, "Type": None}
     with mpl.rc_context({**_STYLE, "svg.fonttype": "none", "svg.hashsalt": "sluice"}):
         figure.savefig(buffer, format="svg", transparent=True, metadata=nothing)
-    drawing = buffer.getvalue()
+    drawing = lines(buffer.getvalue())
     content = Markup(_own_ids(_page_colours(_body(drawing))))  # noqa: S704 - matplotlib escapes
     root = Markup('<svg role="img" aria-label="{}" viewBox="{}" style="{}">{}</svg>')
     view_box = _view_box(drawing)
     largest = float(view_box.split()[2]) * _LARGEST_SCALE
-    return root.format(alt, view_box, f"{_ROOT_STYLE}; max-width: {largest:.0f}px", content)
+    return root.format(one_line(alt), view_box, f"{_ROOT_STYLE}; max-width: {largest:.0f}px", content)
 
 
 _ROOT_STYLE = "fill: var(--ink, #17212b); stroke-linejoin: round; stroke-linecap: butt"

@@ -120,6 +120,6 @@ def _stated(folder: Path) -> tuple[Path, dict[str, Any]]:
     """MLflow's folder around a model's files, and what was stated when it was registered."""
     for place in folder.parents[:2]:
         if (place / _MLMODEL).is_file():
-            body = yaml.safe_load((place / _MLMODEL).read_text())
+            body = yaml.safe_load((place / _MLMODEL).read_text(encoding="utf-8"))
             return place, dict(body.get("metadata") or {})
     raise BadInput(f"{folder} lies in no model of MLflow's: there is no {_MLMODEL} above it; load a registered model")

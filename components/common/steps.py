@@ -22,6 +22,7 @@ from components.common.errors import BadInput, EnvironmentFault, Killed, SluiceE
 from components.common.files import check_folder, faults
 from components.common.lifeline import Stopped, stoppable, watch, work_has_stopped
 from components.common.manifests import Producer
+from components.common.plain_text import one_line
 from components.common.stores import GUARDED_S3, Store, open_store
 
 HOME = "SLUICE_HOME"
@@ -95,8 +96,8 @@ def open_lake(address: str) -> Store:
 
 
 def progress(message: str) -> None:
-    """Tell the person who waits: one line, at once."""
-    print(f"{PROGRESS}{message}", flush=True)  # noqa: T201 - a step's standard output is its log
+    """Tell the person who waits: one line, at once, whatever names the message holds."""
+    print(f"{PROGRESS}{one_line(message)}", flush=True)  # noqa: T201 - a step's standard output is its log
 
 
 def log_metrics(artifact: Any, values: Mapping[str, float]) -> None:  # noqa: ANN401 - KFP's, which this package does not know
@@ -202,7 +203,7 @@ def leave_message(step_name: str, error: SluiceError) -> None:
     if not (os.environ.get(TERMINATION_LOG) or target.exists()):
         return
     try:
-        target.write_text(f"step {step_name} failed with exit code {error.exit_code}: {error}")
+        target.write_text(f"step {step_name} failed with exit code {error.exit_code}: {error}", encoding="utf-8")
     except OSError as fault:  # the error itself stands in the log already, and counts more
         progress(f"{TERMINATION_LOG}={str(target)!r} cannot be written ({fault.strerror}); name a file in a folder")
 
@@ -219,7 +220,7 @@ def read_message(text: str) -> SluiceError | None:
 
 
 def _terminate(name: str, error: SluiceError) -> NoReturn:
-    print(f"{PROGRESS}error: {error}", flush=True)  # noqa: T201 - a step's standard output is its log
+    progress(f"error: {error}")
     leave_message(name, error)
     _tell_tracking(name, error, patient=not isinstance(error, TrackingFault))
     raise SystemExit(error.exit_code)

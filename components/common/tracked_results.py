@@ -47,7 +47,7 @@ def log_evaluation(evaluation: Path, splits: str) -> None:
     """
     if not inside():
         return
-    body, mlflow = json.loads(evaluation.read_text()), mlflow_module()
+    body, mlflow = json.loads(evaluation.read_text(encoding="utf-8")), mlflow_module()
     client = mlflow.MlflowClient()
     with tracking_faults():
         run = str(pipeline_run_id(mlflow))

@@ -54,7 +54,7 @@ def read_candidates(folder: Path, where: str) -> list[Candidate]:
     """
     path = folder / TRAINING
     try:
-        entries = json.loads(path.read_text())["candidates"]
+        entries = json.loads(path.read_text(encoding="utf-8"))["candidates"]
         fields = ("name", "family", "baseline", "rank", "size", "parameters")
         candidates = [Candidate(**{f: entry[f] for f in fields}, cut=entry.get("cut", "")) for entry in entries]
     except (OSError, ValueError, KeyError, TypeError) as error:

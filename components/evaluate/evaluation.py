@@ -169,7 +169,7 @@ class Evaluation:
 def write(evaluation: Evaluation, path: Path) -> None:
     """Write the evaluation as JSON."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(evaluation.to_json(), indent=1, allow_nan=False, ensure_ascii=False))
+    path.write_text(json.dumps(evaluation.to_json(), indent=1, allow_nan=False, ensure_ascii=False), encoding="utf-8")
 
 
 def _json_estimates(estimates: Mapping[str, Estimate]) -> dict[str, Any]:

@@ -41,7 +41,7 @@ def run(splits: str, models: str, settings: Settings, *, evaluation: Path, page:
     found = judge(splits, models, settings)
     write(found, evaluation)
     page.parent.mkdir(parents=True, exist_ok=True)
-    page.write_text(render(found))
+    page.write_text(render(found), encoding="utf-8")
     progress(f"{found.decision}: {found.reason}")
     return found
 

@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from components.common.errors import BadInput
 from components.common.files import faults
+from components.common.plain_text import is_unicode
 
 _BLOCK = 1 << 20
 
@@ -59,7 +60,11 @@ def find(lake: Path, pattern: str) -> list[SourceFile]:
         raise BadInput(
             f"no file matches {pattern!r} in the lake {lake}; check the lake's address and its contract.yaml"
         )
-    return [SourceFile(path, path.relative_to(lake).as_posix()) for path in paths]
+    files = [SourceFile(path, path.relative_to(lake).as_posix()) for path in paths]
+    for file in files:
+        if not is_unicode(file.name):
+            raise BadInput(f"the lake's file {file.name} has a name that is not UTF-8; rename it")
+    return files
 
 
 def check_readable(file: SourceFile) -> None:

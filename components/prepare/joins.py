@@ -5,6 +5,7 @@ from typing import Any
 
 import ibis
 
+from components.common.column_names import free_name, named
 from components.common.errors import BadInput
 
 AGGREGATES = {"count": ("count",), "max": ("max",), "mean": ("count", "sum"), "min": ("min",), "sum": ("sum",)}
@@ -39,11 +40,9 @@ def join_earlier(
     keys, (known_at,) = _fresh("key", len(on), used), _fresh("known_at", 1, used)
     values = {name: observations[column] for name, column in taken.items()}
     stamp = {observed_at: observations[time]} if observed_at else {}
+    keyed = _keyed(observations, keys, on)
     earlier = observations.select(
-        **values,
-        **stamp,
-        **{key: observations[name] for key, name in zip(keys, on, strict=True)},
-        **{known_at: observations[time] + ibis.interval(hours=hours)},
+        named({**values, **stamp, **keyed, known_at: observations[time] + ibis.interval(hours=hours)})
     )
     matches = [events[name] == earlier[key] for key, name in zip(keys, on, strict=True)]
     return events.left_join(earlier, [*matches, events[time] == earlier[known_at]]).drop(*keys, known_at)
@@ -90,9 +89,10 @@ def aggregate_earlier(
             if wrong
             else f"aggregate_earlier: window_hours {window_hours:g} must be more than 0"
         )
-    keys, (at, asked) = _fresh("key", len(on), events.columns), _fresh("at", 2, events.columns)
+    used = {*events.columns, *aggregates}
+    keys, (at, asked) = _fresh("key", len(on), used), _fresh("at", 2, used)
     needed = dict.fromkeys(column for column, _ in aggregates.values())
-    values = dict(zip(needed, _fresh("value", len(needed), events.columns), strict=True))
+    values = dict(zip(needed, _fresh("value", len(needed), used), strict=True))
     seen = observations.select(
         **_keyed(observations, keys, on),
         **{at: observations[time], asked: False},
@@ -115,7 +115,7 @@ def aggregate_earlier(
     start, end = _interval(lag_hours + window_hours, -1), _interval(lag_hours)
     window = ibis.range_window(group_by=keys or None, order_by=at, preceding=(start, end))
     results = {name: _over(each, values[column], how, window) for name, (column, how) in aggregates.items()}
-    known = each.select(*keys, at, asked, **results)
+    known = each.select(*keys, at, asked, *named(results))
     known = known.filter(known[asked]).drop(asked)
     matches = [events[name].identical_to(known[key]) for key, name in zip(keys, on, strict=True)]
     return events.left_join(known, [*matches, events[time] == known[at]]).drop(*keys, at)
@@ -140,7 +140,4 @@ def _interval(hours: float, microseconds: int = 0) -> Any:  # noqa: ANN401 - Ibi
 
 def _fresh(stem: str, number: int, used: Iterable[str]) -> list[str]:
     """Names that are not used, whatever the case."""
-    taken = {name.casefold() for name in used}
-    while any(f"{stem}_{place}".casefold() in taken for place in range(number)):
-        stem = f"{stem}_"
-    return [f"{stem}_{place}" for place in range(number)]
+    return [free_name(f"{stem}_{place}", used) for place in range(number)]

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import ibis
 
+from components.common.column_names import named
 from components.common.contracts import Column, Contract
 
 
@@ -20,20 +21,19 @@ def mask(tables: Mapping[str, ibis.Table], contract: Contract) -> tuple[dict[str
     masked: dict[str, ibis.Table] = {}
     counts: dict[str, int] = {}
     for name, table in tables.items():
+        masked[name] = table
         rules = contract.tables[name].columns if name in contract.tables else {}
         unlawful = {
             column: table[column].notnull() & ~_is_lawful(table[column], rule)
             for column, rule in rules.items()
             if column in table.columns and (rule.range or rule.values)
         }
-        masked[name] = table.mutate(
-            **{column: ibis.ifelse(breaks, ibis.null(), table[column]) for column, breaks in unlawful.items()}
-        )
         if unlawful:
-            found = (
-                table.agg(**{column: breaks.sum() for column, breaks in unlawful.items()}).to_pyarrow().to_pylist()[0]
-            )
-            counts |= {f"{name}.{column}": count for column, count in found.items() if count}
+            lawful = {column: ibis.ifelse(wrong, ibis.null(), table[column]) for column, wrong in unlawful.items()}
+            masked[name] = table.mutate(named(lawful))
+            found = table.agg([wrong.sum().name(f"n{place}") for place, wrong in enumerate(unlawful.values())])
+            numbers = found.to_pyarrow().to_pylist()[0].values()
+            counts |= {f"{name}.{column}": n for column, n in zip(unlawful, numbers, strict=True) if n}
     return masked, counts
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import ibis
 
 from components.common.bundles import Bundle
+from components.common.column_names import named
 from components.common.contracts import Contract, contract_from_body
 from components.common.datasets import read_dataset, write_dataset
 from components.common.engines import duckdb_engine
@@ -115,7 +116,7 @@ def _rows(built: ibis.Table, task: Task) -> ibis.Table:
     booleans = {name: kept[name].cast("int64") for name in task.numeric if kept[name].type().is_boolean()}
     cluster = (task.cluster,) if task.cluster else ()
     names = dict.fromkeys((*task.key, task.time, *task.slices, *cluster, *task.features, task.label))
-    return kept.mutate(**booleans).select(*names)
+    return kept.mutate(named(booleans)).select(*names)
 
 
 def _left_out(built: ibis.Table) -> dict[str, int]:

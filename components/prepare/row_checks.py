@@ -38,8 +38,8 @@ def count_classes(rows: ibis.Table, task: Task) -> dict[str, int]:
     kind = rows[task.label].type()
     if not (kind.is_integer() or kind.is_boolean()):
         raise BadInput(f"label {task.label!r} is {kind}; make it the class's code, a whole number from 0")
-    counted = rows.group_by(task.label).agg(**{_count(task): rows.count()}).to_pyarrow().to_pylist()
-    counts = {row[task.label]: int(row[_count(task)]) for row in counted}
+    counted = rows.group_by(code=rows[task.label]).agg(n=rows.count()).to_pyarrow().to_pylist()
+    counts = {row["code"]: int(row["n"]) for row in counted}
     wrong = next((code for code in counts if code is None or int(code) not in range(len(task.classes))), 0)
     if wrong is None or int(wrong) not in range(len(task.classes)):
         key = rows.filter(rows[task.label].identical_to(ibis.literal(wrong, kind))).select(*task.key)
@@ -64,10 +64,6 @@ def _wrong_code(task: Task, code: int | None, rows: int, first: str) -> str:
         f"label {task.label!r} is {code} in {rows:,} rows (first: {first}), which is no class; "
         f"the codes of {', '.join(map(repr, task.classes))} are 0 to {len(task.classes) - 1}"
     )
-
-
-def _count(task: Task) -> str:
-    return "rows" if task.label != "rows" else "rows_"
 
 
 def _shown(row: dict[str, Any]) -> str:

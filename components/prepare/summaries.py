@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from components.common.bundles import Bundle
+from components.common.plain_text import markdown
 from components.common.tasks import Task
 from components.prepare.gate import Feature
 
@@ -23,14 +24,16 @@ def summarize(task: Task, bundle: Bundle, details: Mapping[str, Any], features: 
         features: What passed the gate.
     """
     rows = bundle.rows
-    lines = [f"# {task.question}", "", f"{rows:,} rows, dataset `{bundle.id[:12]}`.", "", "| class | rows | share |"]
-    lines += ["| --- | ---: | ---: |"]
-    lines += [f"| {name} | {n:,} | {n / rows:.1%} |" for name in task.classes for n in [details["classes"][name]]]
+    lines = [f"# {markdown(task.question)}", "", f"{rows:,} rows, dataset `{bundle.id[:12]}`.", ""]
+    lines += ["| class | rows | share |", "| --- | ---: | ---: |"]
+    counts = details["classes"]
+    lines += [f"| {markdown(name)} | {counts[name]:,} | {counts[name] / rows:.1%} |" for name in task.classes]
     lines += ["", _listed("Left out", details["left_out"])]
     if details["left_out"]:
         lines += ["", _LEFT_OUT]
     if details["heuristic_left_out"]:
-        lines += ["", f"The models are judged without the baseline by {details['heuristic_left_out']!r}: not chosen."]
+        left_out = markdown(repr(details["heuristic_left_out"]))
+        lines += ["", f"The models are judged without the baseline by {left_out}: not chosen."]
     lines += ["", _listed("Set to null by the contract", details["masked"])]
     lines += ["", "Every feature passed the leakage gate, and so did which rows there are.", ""]
     lines += ["| feature | known when | rows older by | rests on |", "| --- | --- | ---: | --- |"]
@@ -40,8 +43,10 @@ def summarize(task: Task, bundle: Bundle, details: Mapping[str, Any], features: 
 
 def _row(feature: Feature) -> str:
     older = "" if feature.lag_hours is None else f"{feature.lag_hours:g} h"
-    return f"| {feature.name} | {feature.availability.name.lower()} | {older} | {', '.join(feature.sources)} |"
+    name, sources = markdown(feature.name), markdown(", ".join(feature.sources))
+    return f"| {name} | {feature.availability.name.lower()} | {older} | {sources} |"
 
 
 def _listed(title: str, counts: dict[str, int]) -> str:
-    return f"{title}: " + (", ".join(f"{n:,} {name}" for name, n in sorted(counts.items())) or "nothing") + "."
+    named = ", ".join(f"{n:,} {markdown(name)}" for name, n in sorted(counts.items()))
+    return f"{title}: {named or 'nothing'}."

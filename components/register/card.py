@@ -8,6 +8,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from components.common.bundles import Bundle
 from components.common.model_inputs import CategoryInput, ModelInputs, NumberInput, read_inputs
 from components.common.models import read_threshold
+from components.common.plain_text import Markdown, markdown, markdown_code
 from components.common.provenance import origin
 from components.common.steps import producer
 from components.common.tasks import Task
@@ -66,7 +67,7 @@ def _takes(task: Task, inputs: ModelInputs | None) -> list[dict[str, str]]:
     for name in task.features:
         entry = seen.get(name)
         missing = f"{entry.missing / max(inputs.rows, 1):.1%}" if inputs and entry else ""
-        computed = ", ".join(f"`{column}`" for column in raw.get(name, ()) if column != name)
+        computed = Markdown(", ".join(markdown_code(column) for column in raw.get(name, ()) if column != name))
         kind = input_kinds(task, inputs)[name]
         rows.append({"name": name, "kind": kind, "seen": _seen(entry), "missing": missing, "raw": computed})
     return rows
@@ -74,9 +75,9 @@ def _takes(task: Task, inputs: ModelInputs | None) -> list[dict[str, str]]:
 
 def _seen(entry: NumberInput | CategoryInput | None) -> str:
     if isinstance(entry, CategoryInput):
-        few = ", ".join(f"`{value}`" for value in entry.values[:_FEW])
+        few = ", ".join(markdown_code(value) for value in entry.values[:_FEW])
         others = len(entry.values) + len(entry.rare) - len(entry.values[:_FEW])
-        return few + (f" and {others:,}{'' if entry.listed else ' or'} more" if others else "")
+        return Markdown(few + (f" and {others:,}{'' if entry.listed else ' or'} more" if others else ""))
     if entry is None or entry.least is None or entry.greatest is None:
         return "" if entry is None else "no value"
     return f"{entry.least:g} to {entry.greatest:g}{', whole numbers' if entry.whole else ''}"
@@ -93,11 +94,11 @@ def _slices(verdict: Verdict) -> list[str]:
     for column in dict.fromkeys(entry["column"] for entry in verdict.body["slices"]):
         found = [entry for entry in verdict.body["slices"] if entry["column"] == column]
         judged = [entry for entry in found if entry["judged"]]
-        line = f"`{column}`: {len(found)} groups, {len(found) - len(judged)} of them too small to judge"
+        line = f"{markdown_code(column)}: {len(found)} groups, {len(found) - len(judged)} of them too small to judge"
         if judged:
             worst = max(judged, key=lambda entry: _loss(entry, verdict.winner))
-            line += f"; the greatest log loss is {_loss(worst, verdict.winner):.3f}, in `{worst['group']}`"
-        lines.append(line)
+            line += f"; the greatest log loss is {_loss(worst, verdict.winner):.3f}, in {markdown_code(worst['group'])}"
+        lines.append(Markdown(line))
     return lines
 
 
@@ -113,6 +114,12 @@ def _interval(estimate: dict[str, float | None]) -> str:
 
 def _templates() -> Environment:
     folder = Path(__file__).parent / "templates"
-    return Environment(  # noqa: S701 - Markdown, not HTML
-        loader=FileSystemLoader(folder), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    environment = Environment(  # noqa: S701 - Markdown, not HTML: what a value holds is escaped by `finalize`
+        loader=FileSystemLoader(folder),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=markdown,
     )
+    environment.filters["code"] = markdown_code
+    return environment

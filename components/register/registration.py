@@ -58,7 +58,7 @@ def run(splits: str, models: str, evaluation: Path, *, result: Path, card: Path)
     done = register(splits, models, evaluation)
     for path, text in ((result, json.dumps(done.result, indent=1, ensure_ascii=False)), (card, done.card)):
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
+        path.write_text(text, encoding="utf-8")
     progress(f"{done.record.decision}: {done.record.reason}")
     return done
 

@@ -55,7 +55,7 @@ def read_verdict(path: Path, splits: Bundle, models: Bundle) -> Verdict:
         BadInput: It is no evaluation, of another version, or of other inputs.
     """
     try:
-        body = json.loads(path.read_text())
+        body = json.loads(path.read_text(encoding="utf-8"))
         schema, judged = body["schema"], body["datasets"]
         missing = {"task", "candidates", "winner", "winner_digest", "champion", "checks", "decision", "reason"} - set(
             body

@@ -46,7 +46,7 @@ def run(pages: Sequence[Path], result: Path, report: Path) -> None:
     sections = [verdict_section(body), *told, lineage_section(body, origins), parameters_section(origins)]
     subtitle = f"{body['question']} {body['task']}, version {body['version']}."
     report.parent.mkdir(parents=True, exist_ok=True)
-    report.write_text(render_page(_title(body), unique(sections), subtitle))
+    report.write_text(render_page(_title(body), unique(sections), subtitle), encoding="utf-8")
     publish_results(default_store(), report, result)
     log_report(report, result)
     finish_pipeline_run()
@@ -61,7 +61,7 @@ def read_result(path: Path) -> dict[str, Any]:
     """
     wanted = {"task", "question", "candidates", "winner", "decision", "reason", "version", "models", "model_digest"}
     try:
-        body = json.loads(path.read_text())
+        body = json.loads(path.read_text(encoding="utf-8"))
         missing = wanted - set(body)
     except (OSError, ValueError, TypeError) as error:
         raise BadInput(f"{path} is no result of register ({error}); run register again") from None
@@ -77,7 +77,7 @@ def read_sections(path: Path) -> list[Section]:
         BadInput: It is no page of Sluice's.
     """
     try:
-        found = sections_of(path.read_text())
+        found = sections_of(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise BadInput(f"{path} cannot be read ({error}); run the step that made it again") from None
     if not found:

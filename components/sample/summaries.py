@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from components.common.bundles import Bundle
+from components.common.plain_text import markdown, markdown_code
 
 
 def summarize(bundle: Bundle) -> str:
@@ -14,10 +15,10 @@ def summarize(bundle: Bundle) -> str:
     lines += [_population(design), ""]
     if design["strata"]:
         lines += [f"Allocation {design['allocation']}; every stratum keeps at least one row.{_single(design)}", ""]
-        lines += [f"| {' | '.join(design['strata'])} | rows | drawn | probability |"]
+        lines += [f"| {' | '.join(map(markdown, design['strata']))} | rows | drawn | probability |"]
         lines += ["| --- " * len(design["strata"]) + "| ---: | ---: | ---: |"]
         for group in design["groups"]:
-            values = " | ".join("missing" if value is None else str(value) for value in group["values"])
+            values = " | ".join("missing" if value is None else markdown(value) for value in group["values"])
             lines += [f"| {values} | {group['rows']:,} | {group['sampled']:,} | {group['probability']:.4f} |"]
     return "\n".join(lines) + "\n"
 
@@ -27,7 +28,7 @@ def _population(design: Mapping[str, Any]) -> str:
     whole = f"the {population['rows']:,} rows of dataset `{population['dataset'][:12]}`"
     if design["weight"] is None:
         return f"Its rows weigh the same; each stands for {population['rows'] / design['sampled']:.4g} of {whole}."
-    words = f"Column `{design['weight']}` holds how many of {whole} each row stands for"
+    words = f"Column {markdown_code(design['weight'])} holds how many of {whole} each row stands for"
     if design["draw"] > 1:
         return f"{words}: one over the product of its {design['draw']} inclusion probabilities."
     squares = sum(group["rows"] ** 2 / group["sampled"] for group in design["groups"])

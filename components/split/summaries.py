@@ -1,6 +1,7 @@
 """The account of a split in Markdown."""
 
 from components.common.bundles import Bundle
+from components.common.plain_text import markdown, markdown_code
 from components.common.tasks import Task
 from components.split.partition import PARTS
 
@@ -16,17 +17,15 @@ def summarize(bundle: Bundle, task: Task) -> str:
     lines = [f"# {bundle.rows:,} rows in three parts", "", f"{way}; dataset `{bundle.id[:12]}`.", ""]
     headings, keys = [*task.classes], ["label"]
     if task.weight is not None:
-        lines += [
-            f"Shares are of the rows; “weighted” ones are of the population, by the weights in `{task.weight}`.",
-            "",
-        ]
+        weights = markdown_code(task.weight)
+        lines += [f"Shares are of the rows; “weighted” ones are of the population, by the weights in {weights}.", ""]
         headings, keys = [*headings, *(f"{name}, weighted" for name in task.classes)], [*keys, "weighted_label"]
-    lines += [f"| part | rows | share | {' | '.join(headings)} |"]
+    lines += [f"| part | rows | share | {' | '.join(map(markdown, headings))} |"]
     lines += ["| --- | ---: | ---: |" + " ---: |" * len(headings)]
     for name in PARTS:
         part = design["parts"][name]
         shares = " | ".join(f"{part[key][value]:.1%}" for key in keys for value in task.classes)
         lines += [f"| {name} | {part['rows']:,} | {part['share']:.1%} | {shares} |"]
     warnings = bundle.manifest.details.get("overlap", {}).get("warnings", [])
-    lines += ["", *(f"- **Warning.** {warning}." for warning in warnings)] if warnings else []
+    lines += ["", *(f"- **Warning.** {markdown(warning)}." for warning in warnings)] if warnings else []
     return "\n".join(lines) + "\n"

@@ -55,6 +55,6 @@ def train(
         result = run(splits, settings)
         models.uri = result.bundle.uri
         models.metadata.update(result.bundle.metadata())
-        Path(curves.path).write_text(result.page)
+        Path(curves.path).write_text(result.page, encoding="utf-8")
         log_metrics(metrics, {f"{name} validation log loss": loss for name, loss in result.losses.items()})
     return str(result.bundle.uri)

@@ -95,7 +95,7 @@ def _publish(trained: list[Trained], left_out: list[str], parts: Parts, settings
             save_model(folder / entry.candidate.name, entry.fitted.model, parts.task, entry.threshold)
             write_inputs(folder / entry.candidate.name, inputs)
         record = training_record(trained, left_out, settings)
-        (folder / TRAINING).write_text(json.dumps(record, indent=1, sort_keys=True, allow_nan=False))
+        (folder / TRAINING).write_text(json.dumps(record, indent=1, sort_keys=True, allow_nan=False), encoding="utf-8")
         details = {
             **parts.task.details(),
             "timings": timings(trained),

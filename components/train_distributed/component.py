@@ -55,6 +55,6 @@ def train_distributed(
         result = run(splits, *check_settings(given))
         models.uri, curves_html = result.bundle.uri, result.page
         models.metadata.update(result.bundle.metadata())
-        Path(curves.path).write_text(curves_html)
+        Path(curves.path).write_text(curves_html, encoding="utf-8")
         log_metrics(metrics, {f"{name} validation log loss": loss for name, loss in result.losses.items()})
     return str(result.bundle.uri)

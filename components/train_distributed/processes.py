@@ -84,6 +84,6 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 def _said(said: Path) -> SluiceError | None:
     """The last words of a worker, where it left some."""
     try:
-        return last_words(said.read_text())
+        return last_words(said.read_text(encoding="utf-8"))
     except OSError:
         return None

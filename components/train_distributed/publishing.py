@@ -50,7 +50,7 @@ def publish_models(store: Store, job: Job, source: Bundle, parts: Parts, fitted:
             save_model(folder / entry.candidate.name, entry.fitted.model, parts.task, entry.threshold)
             write_inputs(folder / entry.candidate.name, inputs)
         record = {"candidates": [candidate_record(entry, "epochs") for entry in trained], "seed": job.learning.seed}
-        (folder / TRAINING).write_text(json.dumps(record, indent=1, sort_keys=True, allow_nan=False))
+        (folder / TRAINING).write_text(json.dumps(record, indent=1, sort_keys=True, allow_nan=False), encoding="utf-8")
         details = {
             **parts.task.details(),
             "timings": timings(trained),

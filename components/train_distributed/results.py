@@ -42,7 +42,7 @@ def read_trained(bundle: Bundle) -> list[Trained]:
     known = {candidate.name: candidate for candidate in candidates_for(task_of(bundle))}
     times = bundle.manifest.details["timings"]
     with local_copy(bundle) as folder:
-        records = json.loads((folder / TRAINING).read_text())["candidates"]
+        records = json.loads((folder / TRAINING).read_text(encoding="utf-8"))["candidates"]
         return [_trained(folder, known[r["name"]], r, times[r["name"]]) for r in records]
 
 

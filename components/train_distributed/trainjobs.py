@@ -219,7 +219,7 @@ def connect() -> TrainJobs:
         config.load_incluster_config()
     except ConfigException as error:
         raise EnvironmentFault(f"the step's pod cannot reach the Kubernetes API: {error}; mount its token") from None
-    return TrainJobs(client.ApiClient(), _NAMESPACE.read_text().strip())
+    return TrainJobs(client.ApiClient(), _NAMESPACE.read_text(encoding="utf-8").strip())
 
 
 def _selector(name: str) -> str:

@@ -98,7 +98,7 @@ def _broken(name: str, table: ibis.Table, stated: TableContract, counted: Profil
 def _repeated(name: str, table: ibis.Table, stated: TableContract, counted: Profile) -> Iterator[Finding]:
     if counted.duplicates:
         key, share = list(stated.key), counted.duplicates / counted.rows
-        twice = table.group_by(key).aggregate(times=lambda t: t.count()).filter(lambda t: t.times > 1)
+        twice = table.group_by(key).having(table.count() > 1).aggregate()
         example = _first(twice.order_by(key).select(key))
         message = f"{', '.join(key)}: {count_of(counted.duplicates, share)} repeat the key of another row"
         yield Finding(name, ",".join(key), "duplicates", "error", counted.duplicates, share, 0.0, example, message)
@@ -134,7 +134,7 @@ def _references(
             share = found["rows"] / counted.rows
             values = f"one of {found['values']:,} values" if found["values"] > 1 else "a value"
             message = f"{column}: {count_of(found['rows'], share)} with {values} that {target}.{named} lacks"
-            example = _first(lost.select(**{column: lost.value}))
+            example = _first(lost.select(lost.value.name(column)))
             yield Finding(name, column, "references", "warning", found["rows"], share, 1.0, example, message)
 
 

@@ -52,13 +52,15 @@ def missing_by_month(table: ibis.Table, time: str, columns: Sequence[str]) -> Ma
     if not columns:
         return None
     month = table[time].truncate("M")
-    shares = table.group_by(month=month).aggregate(**{name: table[name].isnull().mean() for name in columns})
-    found = shares.filter(shares.month.notnull()).order_by("month").to_pyarrow().to_pylist()
+    missing = [table[name].isnull().mean().name(f"share{place}") for place, name in enumerate(columns)]
+    by_month = table.group_by(month=month).aggregate(missing)
+    found = by_month.filter(by_month.month.notnull()).order_by("month").to_pyarrow().to_pylist()
     if len(found) < 2:
         return None
-    shown = sorted(columns, key=lambda name: -sum(row[name] for row in found))[:_MOST_COLUMNS]
+    shares = {name: [row[f"share{place}"] for row in found] for place, name in enumerate(columns)}
+    shown = sorted(columns, key=lambda name: -sum(shares[name]))[:_MOST_COLUMNS]
     figure, axes = new_figure(1.0 + 0.3 * len(shown))
-    _grid(axes, [row["month"] for row in found], shown, [[row[name] for row in found] for name in shown])
+    _grid(axes, [row["month"] for row in found], shown, [shares[name] for name in shown])
     return figure_svg(figure, f"Share of missing values by month: most in {shown[0]}")
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from components.common.errors import BadInput
+from components.common.plain_text import is_unicode
 from sluice.catalog import Parameter, Pipeline, near
 
 
@@ -43,6 +44,8 @@ def _value(parameter: Parameter, text: str) -> Any:  # noqa: ANN401 - the type i
         value = read(text)
     except ValueError:
         raise BadInput(f"parameter {name!r}: {text!r} is no {kind}; write e.g. -p {name}={example}") from None
+    if not is_unicode(json.dumps(value, ensure_ascii=False)):
+        raise BadInput(f"parameter {name!r}: {text!r} holds half a character, which no file can keep; leave it out")
     if choices and value not in choices:
         hint = near(text, [str(choice) for choice in choices])
         raise BadInput(f"parameter {name!r}: {text!r} is not offered{hint}; choose {' or '.join(map(str, choices))}")

@@ -1,5 +1,6 @@
 """The `sluice` command."""
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,15 +9,14 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 
 from components.common.errors import SluiceError
 from sluice import catalog
 from sluice.arguments import parse_arguments
 from sluice.cluster.access import NAMESPACE, Target
 from sluice.cluster.commands import Context, Namespace, add_commands
-from sluice.terminal import Json, console, print_json
+from sluice.terminal import Json, console, plain, print_json
+from sluice.text_encoding import check_words, use_utf8
 
 OnCluster = Annotated[bool, typer.Option("--cluster", help="Ask the cluster that the kubeconfig or SLUICE_KFP names.")]
 app = typer.Typer(
@@ -100,7 +100,7 @@ def compile_pipelines(
     if as_json:
         print_json(written)
     else:
-        console().print("\n".join(written), highlight=False)
+        console().print("\n".join(map(plain, written)), highlight=False, soft_wrap=True)
 
 
 @app.command(
@@ -138,7 +138,7 @@ def doctor(
     for finding in cluster_doctor.examine(Target(namespace, context)) if cluster else local_doctor.examine():
         findings.append(finding)
         if not as_json:
-            line = f"{marks[finding.level]} {finding.name:<9} {escape(finding.message)}"
+            line = f"{marks[finding.level]} {plain(finding.name):<9} {plain(finding.message)}"
             console().print(line, highlight=False, soft_wrap=True)
     if as_json:
         print_json([asdict(finding) for finding in findings])
@@ -162,7 +162,7 @@ def lake(
     from sluice.demo_lakes import lay_out
 
     with _place(cluster, namespace, context):
-        console().print(lay_out(name, address or f"lakes/{name}"), highlight=False)
+        console().print(plain(lay_out(name, address or f"lakes/{name}")), highlight=False, soft_wrap=True)
 
 
 @contextmanager
@@ -182,13 +182,15 @@ add_commands(app)
 
 def main() -> None:
     """Run the command; errors that Sluice understands end in one line on standard error."""
+    use_utf8()
     from sluice.abandoned_runs import close_abandoned
 
     try:
+        check_words(sys.argv[1:], os.environ)
         close_abandoned()
         app()
     except SluiceError as error:
-        Console(stderr=True).print(f"[red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
+        console(sys.stderr).print(f"[red]error:[/] {plain(error)}", highlight=False, soft_wrap=True)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)

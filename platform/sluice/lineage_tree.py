@@ -4,13 +4,13 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 from rich.tree import Tree
 
 from components.common.code_state import short_commit
 from components.common.promotions import Promotion
 from components.common.provenance import Origin, Source
 from sluice.lineage import Lineage
+from sluice.terminal import plain
 
 _SIGNS = {
     "promoted": "[green]✓ promoted[/]",
@@ -26,7 +26,7 @@ def show(lineage: Lineage, console: Console) -> None:
     """Print a lineage: model, decisions, data step by step from the lake on, code."""
     model = lineage.model
     aliases = f" ({', '.join(model.aliases)})" if model.aliases else ""
-    tree = Tree(f"[bold]{escape(model.name)}[/] version {model.version}[cyan]{escape(aliases)}[/]")
+    tree = Tree(f"[bold]{plain(model.name)}[/] version {plain(model.version)}[cyan]{plain(aliases)}[/]")
     about = tree.add("Model")
     for name, value in (
         ("candidate", model.candidate),
@@ -55,22 +55,22 @@ def show(lineage: Lineage, console: Console) -> None:
 
 def _line(tree: Tree, name: str, value: str) -> None:
     if value:
-        tree.add(f"[dim]{name}[/] {escape(value)}")
+        tree.add(f"[dim]{plain(name)}[/] {plain(value)}")
 
 
 def _decisions(tree: Tree, records: Iterable[Promotion]) -> None:
     for record in records:
         by = f"by {record.who}" + (f" in {record.run}" if record.run else "")
-        node = tree.add(f"{_SIGNS[record.decision]} {record.when} [dim]{escape(by)}[/]")
-        node.add(escape(record.reason))
+        node = tree.add(f"{_SIGNS[record.decision]} {plain(record.when)} [dim]{plain(by)}[/]")
+        node.add(plain(record.reason))
         for check in record.evidence.get("checks", ()):
             status = check.get("status") or ("passed" if check["passed"] else "failed")
-            node.add(f"{_CHECKS[status]} {escape(check['name'])}: {escape(check['message'])}")
+            node.add(f"{_CHECKS[status]} {plain(check['name'])}: {plain(check['message'])}")
 
 
 def _origin(tree: Tree, entry: Origin) -> None:
     rows = ", ".join(f"{name} {count:,}" for name, count in entry.rows.items())
-    node = tree.add(f"[bold]{escape(entry.step)}[/] [cyan]{entry.id[:12]}[/] {escape(rows)}")
+    node = tree.add(f"[bold]{plain(entry.step)}[/] [cyan]{plain(entry.id[:12])}[/] {plain(rows)}")
     by_table: dict[str, list[Source]] = {}
     for source in entry.sources:
         by_table.setdefault(source.table, []).append(source)

@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from components.common import steps
 from sluice.catalog import Pipeline
+from sluice.terminal import plain
 
 
 def body(pipeline: Pipeline) -> dict[str, Any]:
@@ -36,14 +36,14 @@ def show_pipelines(pipelines: list[Pipeline], console: Console) -> None:
 
 def show_parameters(pipeline: Pipeline, console: Console) -> None:
     """One row a parameter: name, type, default, description."""
-    console.print(f"[bold]{pipeline.name}[/]: {escape(pipeline.summary)}\n", highlight=False)
+    console.print(f"[bold]{pipeline.name}[/]: {plain(pipeline.summary)}\n", highlight=False)
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("parameter", "type", "default", "what it means"):
         table.add_column(column, no_wrap=column in ("parameter", "type"))
     for p in pipeline.parameters:
         default = p.default if isinstance(p.default, str) else json.dumps(p.default)
         one_of = f" One of: {', '.join(map(str, p.choices))}." if p.choices else ""
-        table.add_row(p.name, p.type.lower(), escape(default), escape(p.description + one_of))
+        table.add_row(p.name, p.type.lower(), plain(default), plain(p.description + one_of))
     console.print(table)
     console.print(f"\nSet one: sluice run {pipeline.name} -p {pipeline.parameters[-1].name}=…", highlight=False)
 
@@ -51,5 +51,5 @@ def show_parameters(pipeline: Pipeline, console: Console) -> None:
 def show_start(pipeline: Pipeline, arguments: Mapping[str, Any], console: Console) -> None:
     """What is about to run, with what, and where its results go."""
     changed = ", ".join(f"{name}={value}" for name, value in arguments.items())
-    console.print(f"[bold]{pipeline.name}[/] {escape(changed)}", highlight=False)
-    console.print(f"[dim]results in {steps.home()}[/]", highlight=False, soft_wrap=True)
+    console.print(f"[bold]{pipeline.name}[/] {plain(changed)}", highlight=False)
+    console.print(f"[dim]results in {plain(steps.home())}[/]", highlight=False, soft_wrap=True)

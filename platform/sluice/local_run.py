@@ -23,6 +23,7 @@ from components.common.errors import SluiceError
 from components.common.lifeline import Lifeline, stoppable
 from components.common.mlflow_settings import RUN_ID
 from components.common.pipeline_runs import PIPELINE_RUN, RUN_NAME, run_name
+from components.common.plain_text import one_line, uncoloured
 from components.common.tracked_results import keep_report
 from components.common.tracking import pipeline_run
 from sluice import abandoned_runs
@@ -88,11 +89,11 @@ def run_pipeline(
     log, failure = folder / "run.log", folder / "failure"
     with _environment(_variables(pipeline, run, failure)), _tracked(pipeline, name, arguments, folder) as tracked:
         with _explained(log, failure), captured(log, console, quiet=quiet) as output:
-            print(_code_line())  # noqa: T201 - the log's first line
+            print(one_line(_code_line()))  # noqa: T201 - the log's first line
             outputs = _execute(pipeline, arguments, folder, reuse=reuse)
         report = _keep_report(outputs["report"].path, run)
         keep_report(tracked, report, Path(outputs["result"].path))
-    result = json.loads(Path(outputs["result"].path).read_text())
+    result = json.loads(Path(outputs["result"].path).read_text(encoding="utf-8"))
     seconds = (datetime.now(UTC) - started).total_seconds()
     return RunResult(run, result, report, log, seconds, output.times)
 
@@ -133,6 +134,7 @@ def _variables(pipeline: Pipeline, run: str, failure: Path) -> dict[str, str]:
         # Idle threads of BLAS and OpenMP spin: on a busy machine they cost more than they compute here.
         "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"),
         "OPENBLAS_NUM_THREADS": os.environ.get("OPENBLAS_NUM_THREADS", "1"),
+        "PYTHONUTF8": "1",  # what steps write and say is UTF-8, whatever the locale of whoever types the command
         "PYTHONSAFEPATH": "1",  # a folder `components` where the command is typed must not shadow ours
     }
 
@@ -172,10 +174,10 @@ def _explained(log: Path, failure: Path) -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        said = steps.read_message(failure.read_text()) if failure.exists() else None
+        said = steps.read_message(failure.read_text(encoding="utf-8")) if failure.exists() else None
         if said:
             raise said from None
-        raise SluiceError(f"{error} Its output, with the traceback, is in {log}") from None
+        raise SluiceError(f"{uncoloured(str(error))} Its output, with the traceback, is in {log}") from None
 
 
 @contextlib.contextmanager

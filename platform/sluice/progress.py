@@ -16,16 +16,18 @@ from typing import TextIO
 
 from rich.console import Console
 from rich.live import Live
-from rich.markup import escape
 from rich.spinner import Spinner
 
+from components.common.plain_text import lines, uncoloured
 from components.common.steps import PROGRESS
+from sluice.terminal import plain
 
 PLAIN_NOTE_SECONDS = 2.0  # where lines cannot be overwritten, a step's words are thinned out
-_COLOUR = re.compile(r"\x1b\[\d+m")
-_BEGIN = re.compile(r"Executing task '(?P<task>[^']+)'")
-_CACHED = re.compile(r"Task (?P<task>\S+) cache hit")
-_END = re.compile(r"Task '(?P<task>[^']+)' finished with status (?P<status>\w+)")
+# KFP's own lines begin with the time; what a step prints is set in by blanks, and can say none of this for it.
+_KFP = r"\d\d:\d\d:\d\d\.\d{3} - \w+ - "
+_BEGIN = re.compile(rf"{_KFP}Executing task '(?P<task>[^']+)'")
+_CACHED = re.compile(rf"{_KFP}Task (?P<task>\S+) cache hit")
+_END = re.compile(rf"{_KFP}Task '(?P<task>[^']+)' finished with status (?P<status>\w+)")
 
 
 @contextlib.contextmanager
@@ -77,10 +79,11 @@ class RunOutput(io.TextIOBase):
 
     def write(self, text: str) -> int:
         """Take part of a line, or several."""
-        self._log.write(_COLOUR.sub("", text))
-        *lines, self._rest = (self._rest + text).split("\n")
-        for line in lines:
-            self._read(_COLOUR.sub("", line))
+        *whole, self._rest = (self._rest + text).split("\n")
+        for line in whole:
+            shown = lines(uncoloured(line))
+            self._log.write(f"{shown}\n")
+            self._read(shown)
         return len(text)
 
     def flush(self) -> None:
@@ -91,16 +94,18 @@ class RunOutput(io.TextIOBase):
     def close(self) -> None:
         """End the log and the terminal's live line."""
         self._stop()
+        if self._rest:
+            self.write("\n")
         self._log.close()
         super().close()
 
     def _read(self, line: str) -> None:
-        if found := _CACHED.search(line):
+        if found := _CACHED.match(line):
             self.times.seconds[found["task"]] = None
             self._say(f"[cyan]=[/] {found['task']:<14} [dim]reused: same code, parameters and inputs[/]")
-        elif found := _BEGIN.search(line):
+        elif found := _BEGIN.match(line):
             self._begin(found["task"])
-        elif found := _END.search(line):
+        elif found := _END.match(line):
             self._end(found["task"], found["status"] == "SUCCESS")
         elif PROGRESS in line:
             self._note(line.partition(PROGRESS)[2])
@@ -121,10 +126,10 @@ class RunOutput(io.TextIOBase):
 
     def _note(self, words: str) -> None:
         if self._live:
-            self._spinner.update(text=escape(f"{self._task}: {words}"))
+            self._spinner.update(text=plain(f"{self._task}: {words}"))
         elif time.monotonic() - self._noted > PLAIN_NOTE_SECONDS:
             self._noted = time.monotonic()
-            self._say(f"  [dim]{escape(f'{self._task}: {words}')}[/]")
+            self._say(f"  [dim]{plain(f'{self._task}: {words}')}[/]")
 
     def _stop(self) -> None:
         if self._live:

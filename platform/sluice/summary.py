@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from sluice.local_run import RunResult
+from sluice.terminal import plain
 
 SHOWN_METRICS = {"log_loss": "log loss ↓", "roc_auc": "ROC AUC ↑", "accuracy": "accuracy ↑"}
 MOST_METRICS = 2  # with their intervals, that is what a terminal of 80 columns holds
@@ -33,25 +33,27 @@ def body(result: RunResult) -> dict[str, Any]:
 def show(done: RunResult, console: Console) -> None:
     """Print the summary of a run."""
     result = done.result
-    console.print(f"\n[bold]{escape(result['question'])}[/]", highlight=False)
+    console.print(f"\n[bold]{plain(result['question'])}[/]", highlight=False)
     console.print(_candidates(result))
     for row in result["candidates"]:
         if row.get("cut"):
-            console.print(f"  [yellow]•[/] {escape(row['name'])}: {escape(row['cut'])}", highlight=False)
+            console.print(f"  [yellow]•[/] {plain(row['name'])}: {plain(row['cut'])}", highlight=False)
     colour = _DECISIONS.get(result["decision"], "white")
-    name = f"{result['task']} version {result['version']}"
+    name = plain(f"{result['task']} version {result['version']}")
     replaced = f", replacing version {result['replaced']}" if result["replaced"] else ""
-    console.print(f"\n[bold {colour}]{result['decision']}[/] {name} ({result['winner']}){replaced}", highlight=False)
-    console.print(f"  {escape(result['reason'])}", highlight=False)
+    console.print(
+        f"\n[bold {colour}]{result['decision']}[/] {name} ({plain(result['winner'])}){replaced}", highlight=False
+    )
+    console.print(f"  {plain(result['reason'])}", highlight=False)
     failed = [check["message"] for check in result["checks"] if not check["passed"]]
     for message in failed:
-        console.print(f"  [yellow]•[/] {escape(message)}", highlight=False)
-    console.print(f"\nreport   {done.report}", highlight=False, soft_wrap=True)
+        console.print(f"  [yellow]•[/] {plain(message)}", highlight=False)
+    console.print(f"\nreport   {plain(done.report)}", highlight=False, soft_wrap=True)
     if done.log:
-        console.print(f"log      {done.log}", highlight=False, soft_wrap=True)
+        console.print(f"log      {plain(done.log)}", highlight=False, soft_wrap=True)
     if done.stored:
-        console.print(f"stored   {done.stored}", highlight=False, soft_wrap=True)
-        console.print(f"run      {done.run}", highlight=False, soft_wrap=True)
+        console.print(f"stored   {plain(done.stored)}", highlight=False, soft_wrap=True)
+        console.print(f"run      {plain(done.run)}", highlight=False, soft_wrap=True)
     console.print(f"time     {done.seconds:.0f} s\n", highlight=False)
     console.print(_next(result, on_cluster=bool(done.stored)), highlight=False, soft_wrap=True)
 
@@ -69,7 +71,7 @@ def _candidates(result: Mapping[str, Any]) -> Table:
         words = ["winner" if winner else "baseline" if row["baseline"] else "", "cut" if row.get("cut") else ""]
         note = ", ".join(word for word in words if word)
         style = "bold" if winner else "dim" if row["baseline"] else ""
-        table.add_row(row["name"], *(_estimate(row["metrics"][name]) for name in metrics), note, style=style)
+        table.add_row(plain(row["name"]), *(_estimate(row["metrics"][name]) for name in metrics), note, style=style)
     return table
 
 
@@ -84,8 +86,8 @@ def _next(result: Mapping[str, Any], *, on_cluster: bool) -> str:
     change = "sample_fraction=1" if pipeline == "lake_to_model" else "seed=7"
     verb, where = ("submit", " --cluster") if on_cluster else ("run", "")
     commands = {
-        f"{sluice} lineage {result['task']}{where}": "which data, code and decision made this model",
-        f"{sluice} {verb} {pipeline} -p {change}": "train a challenger for it",
+        f"{plain(sluice)} lineage {plain(result['task'])}{where}": "which data, code and decision made this model",
+        f"{plain(sluice)} {verb} {plain(pipeline)} -p {change}": "train a challenger for it",
     }
     if not on_cluster:
         commands["make ui"] = "browse the runs and models in MLflow"

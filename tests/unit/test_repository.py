@@ -1,5 +1,6 @@
 """What the repository promises: its shape, its locks, its Makefile, its import contracts."""
 
+import ast
 import re
 import shutil
 import subprocess
@@ -121,3 +122,26 @@ def test_the_locks_follow_from_pyproject() -> None:
             found = [version for pinned, version, _ in pins(lock) if pinned == name]
             assert found, f"{wanted} is not in requirements/{lock}.txt: run `make lock`"
             assert all(wanted.specifier.contains(v, prereleases=True) for v in found), f"{wanted}: run `make lock`"
+
+
+def opens_text_by_the_locale(call: ast.Call) -> bool:
+    name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+    words = [arg.value for arg in call.args if isinstance(arg, ast.Constant) and isinstance(arg.value, str)]
+    text = (name == "read_text" and not call.args) or name == "write_text"
+    text |= name == "open" and any(word and set(word) <= set("rwxat+") for word in words)
+    return text and not any(keyword.arg == "encoding" for keyword in call.keywords)
+
+
+def test_every_text_file_is_opened_with_its_encoding() -> None:
+    """Ruff's rule sees a path only where it is called one; in a locale without UTF-8 the others break a run."""
+    missing = []
+    for path in (path for path in MODULES if "tests" not in path.relative_to(ROOT).parts):
+        calls = (node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call))
+        missing += [f"{path.relative_to(ROOT)}:{call.lineno}" for call in calls if opens_text_by_the_locale(call)]
+    assert missing == []
+
+
+def test_rich_markup_is_escaped_in_one_place() -> None:
+    """`sluice.terminal.plain` also shows what a terminal would obey."""
+    users = [path.name for path in (ROOT / "platform/sluice").rglob("*.py") if "rich.markup" in path.read_text("utf-8")]
+    assert users == ["terminal.py"]

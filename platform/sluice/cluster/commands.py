@@ -6,12 +6,11 @@ import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
 
 from sluice import catalog
 from sluice.arguments import parse_arguments
 from sluice.cluster.access import NAMESPACE, Target
-from sluice.terminal import Json, console, print_json
+from sluice.terminal import Json, console, plain, print_json
 
 if TYPE_CHECKING:
     from sluice.cluster.connection import Cluster
@@ -48,8 +47,8 @@ def submit(
         run = submission.start(cluster, order)
         if not as_json:
             changed = ", ".join(f"{key}={value}" for key, value in order.arguments.items())
-            console().print(f"[bold]{chosen.name}[/] {escape(changed)}", highlight=False)
-            console().print(f"[dim]run {run} in {cluster.place}[/]", highlight=False, soft_wrap=True)
+            console().print(f"[bold]{chosen.name}[/] {plain(changed)}", highlight=False)
+            console().print(f"[dim]run {plain(run)} in {plain(cluster.place)}[/]", highlight=False, soft_wrap=True)
         if wait:
             _to_the_end(cluster, chosen, run, fused=fused, as_json=as_json, hours=hours)
         elif as_json:
@@ -83,7 +82,7 @@ def cancel(run: RunId, namespace: Namespace = NAMESPACE, context: Context = None
 
     with connected(Target(namespace, context), ()) as cluster:
         KfpApi(cluster.kfp).cancel(run)
-        console().print(f"run {run} is being cancelled", highlight=False)
+        console().print(f"run {plain(run)} is being cancelled", highlight=False)
         run_tracking.settle(cluster, run, "cancelled")
 
 
@@ -98,7 +97,7 @@ def connect(
     words = command or [os.environ.get("SHELL") or "/bin/sh"]
     with connected(Target(namespace, context)) as cluster:
         if not command:
-            console().print(f"{cluster.place} is within reach of this shell until you leave it", highlight=False)
+            console().print(f"{plain(cluster.place)} is within reach of this shell until you leave it", highlight=False)
         try:
             code = subprocess.run(words, env=os.environ | dict(cluster.variables), check=False).returncode  # noqa: S603
         except OSError as error:

@@ -6,7 +6,6 @@ from contextlib import suppress
 
 from rich.console import Console
 from rich.live import Live
-from rich.markup import escape
 from rich.spinner import Spinner
 
 from components.common import steps as step_words
@@ -16,6 +15,7 @@ from sluice.cluster.kfp_api import KfpApi, Run
 from sluice.cluster.pod_logs import PodLogs
 from sluice.cluster.workflow_steps import Step, steps_of
 from sluice.progress import PLAIN_NOTE_SECONDS, StepTimes
+from sluice.terminal import plain
 
 PAUSE_SECONDS = 1.0
 LOST_SECONDS = 300.0  # how long the server may be away, its database's restart included, before it is given up
@@ -62,8 +62,8 @@ class Follower:
             EnvironmentFault: A service failed, an image cannot be had, KFP stayed away, or the time is over.
         """
         deadline = time.monotonic() + seconds
-        plain = self._quiet or not self._console.is_terminal
-        live = None if plain else Live(self._spinner, console=self._console, transient=True)
+        still = self._quiet or not self._console.is_terminal
+        live = None if still else Live(self._spinner, console=self._console, transient=True)
         try:
             if live:
                 live.start()
@@ -116,12 +116,12 @@ class Follower:
             return
         said = self._logs.latest(step.name) if step.state == "running" else _unusual(step.message)
         words = f"{step.name}: {said or step.state}"
-        self._spinner.update(text=escape(words))
+        self._spinner.update(text=plain(words))
         before, at = self._noted
         new = bool(said) and words != before and time.monotonic() - at > PLAIN_NOTE_SECONDS
         if new and not self._console.is_terminal:
             self._noted = (words, time.monotonic())
-            self._say(f"  [dim]{escape(words)}[/]")
+            self._say(f"  [dim]{plain(words)}[/]")
 
     def _check_helpers(self, found: Sequence[Step]) -> None:
         """Look at the pods that stand for no step of the run, its drivers', while no step runs."""

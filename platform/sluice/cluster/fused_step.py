@@ -46,7 +46,7 @@ def main(pipeline_name: str, executor_input: str) -> None:
         leave(error)
         raise SystemExit(error.exit_code) from None
     result = done.report.with_suffix(".json")
-    result.write_text(json.dumps(done.result, indent=1, ensure_ascii=False))
+    result.write_text(json.dumps(done.result, indent=1, ensure_ascii=False), encoding="utf-8")
     for name, made in (("report", done.report), ("result", result)):
         hand_over(asked, name, made)
 

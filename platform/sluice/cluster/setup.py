@@ -75,7 +75,7 @@ def _buckets() -> list[str]:
 
 
 def _namespace() -> str:
-    return NAMESPACE_FILE.read_text().strip() if NAMESPACE_FILE.exists() else Target().namespace
+    return NAMESPACE_FILE.read_text(encoding="utf-8").strip() if NAMESPACE_FILE.exists() else Target().namespace
 
 
 if __name__ == "__main__":

@@ -130,7 +130,7 @@ def _can_be_changed() -> bool:
 
 def _install(found: Plan, installed: Mapping[str, str]) -> int:
     """Add what is missing; what the image has stays as it is, since it could not be replaced."""
-    with tempfile.NamedTemporaryFile("w", prefix="constraints-", suffix=".txt") as constraints:
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8", prefix="constraints-", suffix=".txt") as constraints:
         constraints.writelines(f"{name}=={version}\n" for name, version in sorted(installed.items()))
         constraints.flush()
         place = ("--prefix", PREFIX, "--constraint", constraints.name)

@@ -15,7 +15,6 @@ STEPS_RESOURCES = ("experiment", "registered_model")
 def load_mlflow(settings: Settings) -> None:
     """Import what a migration needs of MLflow, which reads its file on accounts at that moment."""
     os.environ[CONFIG_PATH] = str(write_configuration(settings))
-    import mlflow.db
     import mlflow.server.auth.sqlalchemy_store  # noqa: F401 - kept by Python for those who import it next
 
 

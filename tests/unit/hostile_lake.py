@@ -1,0 +1,235 @@
+"""A lake whose columns, classes and values have hostile names, and the real steps run over it from end to end.
+
+Hostile are names that our own aliases, a library's arguments or another program's syntax might take for their own.
+"""
+
+import csv
+import random
+import sqlite3
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import ibis
+import pytest
+import yaml
+
+from components.common.bundles import Bundle
+from components.evaluate.judging import run as evaluate
+from components.evaluate.settings import Gate, Settings
+from components.ingest.ingestion import run as ingest
+from components.prepare import recipes
+from components.prepare.preparation import run as prepare
+from components.prepare.recipes import Recipe
+from components.register.registration import Registered
+from components.register.registration import run as register
+from components.report.reporting import run as report
+from components.sample.sampling import run as sample
+from components.split.splitting import run as split
+from components.train import settings as training_settings
+from components.train.training import run as train
+from components.validate.validation import validate_tables
+
+OURS = (
+    *("month", "self", "by", "n", "rows", "value", "values", "label", "part", "times", "place", "row", "known", "day"),
+    *("total", "weight", "weight_2", "_rank", "_row_order", "_order", "_quota", "_bound", "_inverse", "_part", "_rows"),
+    *("_high", "_low", "_n", "_value", "_stratum_0", "h0", "h1", "whole", "test", "train", "others", "pairs", "q0"),
+    *("r0", "x0", "n0", "s0", "v0", "c0", "w0", "mean0", "nulls0", "broken0", "least0", "rows_", "late", "proba"),
+    *("prediction", "predictions", "score", "probability", "class", "candidate", "cluster", "stratum", "key", "time"),
+)
+LIBRARIES = (
+    *("index", "level_0", "level_1", "count", "name", "names", "schema", "columns", "table", "op", "alias", "select"),
+    *(
+        "group",
+        "order by",
+        "from",
+        "where",
+        "filter",
+        "mutate",
+        "execute",
+        "cast",
+        "type",
+        "rowid",
+        "as",
+        "None",
+        "nan",
+    ),
+    *("copy", "get", "items", "keys", "T", "loc", "dtype", "__class__", "__init__", "__dict__", "__index_level_0__"),
+    *("main.rows", "data", "metrics", "having", "kwargs", "lambda", "0", "-1", "1e5", "on", "no", "x" * 200),
+)
+SYNTAX = (
+    *('"', '""', "'", "`", "a.b", "a b", " a", "a ", "{", "}", "{x}", "{0}", "%s", "%(x)s", "$", "$x$", "$\\frac{1}$"),
+    *("\\", "/", "../x", "a/b", ";", "--", "/*", ",", "|", "a|b", "*", "**bold**", "_it_", "#", "# x", "[a](b)", "!"),
+    *("<b>", "<script>alert(1)</script>", "</title>", "</section>", "-->", "&amp;", "&lt;", "[red]", "[/]", "[bold]x"),
+    *("ünï", "İ", "ß", "日本", "😀", "e\u0301", "=1+1", "@x", ":x", "?", "~", "^", "(", ")", "a=b", "null", "true"),
+)
+CONTROL = (
+    "a\x1b[2Jb",
+    "\x07",
+    "line\nbreak",
+    "tab\tbed",
+    "\u202eevil",
+    "p\u2028q",
+    "\x9b31m",
+    "\x7f",
+    "\u200b",
+    "\ufeffx",
+)
+NAMES = tuple(dict.fromkeys((*OURS, *LIBRARIES, *SYNTAX, *CONTROL)))
+CLASSES = ("$no$ | <i>x</i>", "ja\x1b[31m $\\bad{$ \u202e")
+VALUES = ("$a$", "<img src=x onerror=alert(1)>", "x|y`z", "[red]r[/]", "b\u202e\x1b]0;t\x07")
+ROWS, DAYS = 1200, 40
+TABLE = "select_"
+
+
+@dataclass(frozen=True)
+class Roles:
+    """Which names stand for what; all others are features."""
+
+    key: str
+    time: str
+    label: str
+    strata: tuple[str, str]
+    cluster: str
+    heuristic: str
+
+    @property
+    def texts(self) -> set[str]:
+        """Columns with strings."""
+        return {*self.strata, self.cluster, self.heuristic}
+
+
+def roles(names: Sequence[str], start: int) -> Roles:
+    """Seven names in a row, as roles."""
+    picked = [names[(start + place) % len(names)] for place in range(7)]
+    return Roles(picked[0], picked[1], picked[2], (picked[3], picked[4]), picked[5], picked[6])
+
+
+def types(names: Sequence[str], role: Roles) -> dict[str, str]:
+    """The contract's type of each name."""
+    kinds = {name: ("string", "int64", "float64")[place % 3] for place, name in enumerate(names)}
+    return (
+        kinds | dict.fromkeys(role.texts, "string") | {role.key: "int64", role.time: "timestamp", role.label: "int64"}
+    )
+
+
+def lay_out(folder: Path, names: Sequence[str], role: Roles, *, source: str = "csv") -> Path:
+    """Write a lake of one table with these columns."""
+    kinds, random_ = types(names, role), random.Random(len(names))
+    start = datetime(2013, 1, 1)
+    rows: list[dict[str, Any]] = []
+    for row in range(ROWS):
+        known = random_.randrange(4)
+        made: dict[str, Any] = {name: _value(kind, random_, known) for name, kind in kinds.items()}
+        made |= {role.key: row, role.time: (start + timedelta(days=row * DAYS // ROWS, hours=row % 24)).isoformat(" ")}
+        made |= {role.heuristic: VALUES[known], role.label: int(random_.random() < (0.05, 0.3, 0.6, 0.9)[known])}
+        rows.append(made | {role.cluster: f"g{row // 20}"})
+    folder.mkdir(parents=True)
+    if source == "csv":
+        with (folder / "rows.csv").open("w", encoding="utf-8", newline="") as stream:
+            writer = csv.writer(stream, quoting=csv.QUOTE_ALL, lineterminator="\n")
+            writer.writerow(names)
+            writer.writerows([row[name] for name in names] for row in rows)
+    else:
+        _write_sqlite(folder / "rows.db", names, rows)
+    where = {"csv": "rows.csv"} if source == "csv" else {"sql": "sqlite:///rows.db", "table": TABLE}
+    columns: dict[str, dict[str, Any]] = {name: {"type": kind, "nullable": True} for name, kind in kinds.items()}
+    for name in (role.key, role.time):
+        columns[name]["nullable"] = False
+    columns[role.label] |= {"availability": "arrived", "known_after_hours": 1, "range": [0, 1]}
+    table = {"source": where, "key": [role.key], "columns": columns}
+    table["freshness"] = {"column": role.time, "max_age_days": 10000}
+    body = {"name": "$hostile$ <lake>", "tables": {TABLE: table}}
+    (folder / "contract.yaml").write_text(yaml.safe_dump(body, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    return folder
+
+
+def _value(kind: str, random_: random.Random, known: int) -> object:
+    if random_.random() < 0.1:
+        return None
+    if kind == "string":
+        return VALUES[random_.randrange(len(VALUES))]
+    return random_.randrange(9) if kind == "int64" else round(random_.gauss(known, 3), 3)
+
+
+def _write_sqlite(path: Path, names: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
+    quoted = [f'"{name.replace(chr(34), chr(34) * 2)}"' for name in names]
+    with sqlite3.connect(path) as database:
+        database.execute(f"CREATE TABLE {TABLE} ({', '.join(quoted)})")
+        marks = ", ".join("?" * len(names))
+        database.executemany(f"INSERT INTO {TABLE} VALUES ({marks})", [[row[name] for name in names] for row in rows])
+
+
+@dataclass(frozen=True)
+class Story:
+    """What the steps left behind."""
+
+    folder: Path
+    bundles: dict[str, Bundle]
+    registered: Registered
+
+    def texts(self) -> dict[str, str]:
+        """Every page and summary by its name."""
+        found = sorted(path for path in self.folder.iterdir() if path.suffix in (".html", ".md"))
+        return {path.name: path.read_text(encoding="utf-8") for path in found}
+
+
+def recipe_for(names: Sequence[str], role: Roles) -> Recipe:
+    """A question over the lake's one table."""
+
+    def build(tables: Mapping[str, ibis.Table]) -> ibis.Table:
+        return tables[TABLE].mutate(**{recipes.LEFT_OUT: ibis.null("string")})
+
+    features = tuple(name for name in names if name not in (role.key, role.time, role.label, role.cluster))
+    return Recipe(
+        build=build,
+        needs={TABLE: tuple(names)},
+        task="hostile",
+        question="Will $it$ <b>hold</b> | \x1b[2J?",
+        label=role.label,
+        classes=CLASSES,
+        key=(role.key,),
+        time=role.time,
+        slices=(*role.strata, role.heuristic),
+        heuristic=role.heuristic,
+        features=features,
+        cluster=role.cluster,
+    )
+
+
+def run_steps(
+    lake: Path, folder: Path, names: Sequence[str], role: Roles, patch: pytest.MonkeyPatch, *, strategy: str = "time"
+) -> Story:
+    """Every step from ingest to report, as a pipeline runs them."""
+    patch.setitem(recipes.RECIPES, "hostile", recipe_for(names, role))
+    folder.mkdir(parents=True, exist_ok=True)
+    bundles = {"ingest": ingest(str(lake), summary=folder / "ingest.md")}
+    verdict = validate_tables(bundles["ingest"].uri, "2013-02-20", folder / "quality.html", folder / "findings.json")
+    verdict.open_gate()
+    bundles["prepare"] = prepare(verdict.bundle.uri, recipe="hostile", features=[], summary=folder / "prepare.md")
+    bundles["sample"] = sample(
+        bundles["prepare"].uri,
+        fraction=0.7,
+        rows=0,
+        strata=[*role.strata, role.label],
+        allocation="equal",
+        seed=1,
+        summary=folder / "sample.md",
+    )
+    bundles["split"] = split(
+        bundles["sample"].uri, strategy=strategy, shares=[0.6, 0.2, 0.2], seed=1, summary=folder / "split.md"
+    )
+    trained = train(bundles["split"].uri, training_settings.Settings(max_rounds=1))
+    (folder / "curves.html").write_text(trained.page, encoding="utf-8")
+    gate = Settings(Gate(max_calibration_error=1.0, slice_tolerance=1.0, min_slice_rows=10), resamples=50, seed=1)
+    evaluation, page = folder / "evaluation.json", folder / "gate.html"
+    evaluate(bundles["split"].uri, trained.bundle.uri, gate, evaluation=evaluation, page=page)
+    bundles["train"] = trained.bundle
+    done = register(
+        bundles["split"].uri, trained.bundle.uri, evaluation, result=folder / "result.json", card=folder / "card.md"
+    )
+    pages = [folder / "quality.html", folder / "curves.html", page]
+    report(pages, folder / "result.json", folder / "report.html")
+    return Story(folder, bundles, done)
