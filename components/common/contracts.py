@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from components.common.column_names import check_name
+from components.common.column_names import check_name, repeated
 from components.common.contract_model import CONTRACT, TYPES, Availability, Column, Contract, TableContract
 from components.common.errors import BadInput
 
@@ -85,6 +85,8 @@ def _table(name: str, body: Any, where: str) -> TableContract:  # noqa: ANN401 -
         raise BadInput(f"{where}: key must be a list of columns")
     freshness = _freshness(fields.get("freshness"), where)
     named = tuple(str(column) for column in key)
+    if twice := repeated(named):
+        raise BadInput(f"{where}: key names column {twice!r} twice; name it once")
     for column in (*named, *([freshness[0]] if freshness[0] else [])):
         if column not in columns:
             raise BadInput(f"{where}: key or freshness names column {column!r}, which is not among its columns")

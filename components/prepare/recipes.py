@@ -7,6 +7,7 @@ from typing import Any
 
 import ibis
 
+from components.common.column_names import check_name, repeated
 from components.common.errors import BadInput
 from components.prepare import flights_late
 
@@ -125,13 +126,27 @@ def build(recipe: Recipe, name: str, tables: Mapping[str, ibis.Table], engine: A
     named |= {"features": recipe.features, "left-out reason": [LEFT_OUT]}
     named |= {"cluster": [recipe.cluster] if recipe.cluster else []}
     named |= {"heuristic": [recipe.heuristic] if recipe.heuristic else []}
+    _check_columns(name, table)
     for role, columns in named.items():
+        if twice := repeated(columns):
+            raise BadInput(f"recipe {name!r}: its {role} names {twice!r} twice; name it once")
         for column in columns:
             if column not in table.columns:
                 raise BadInput(
                     f"recipe {name!r}: its {role} {column!r} is no column of its table{_near(column, table)}"
                 )
     return table
+
+
+def _check_columns(name: str, table: ibis.Table) -> None:
+    """Refuse columns that differ in case only: DuckDB takes them for one."""
+    first: dict[str, str] = {}
+    for column in table.columns:
+        check_name(column, f"recipe {name!r}: its table")
+        other = first.setdefault(column.casefold(), column)
+        if other != column:
+            beside = f"recipe {name!r}: its table has {column!r} beside {other!r}"
+            raise BadInput(f"{beside}; names must differ by more than case")
 
 
 def _near(column: str, table: ibis.Table) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 import ibis
 import pandas as pd
 
-from components.common.column_names import free_name
+from components.common.column_names import free_name, repeated
 from components.common.errors import BadInput
 from components.common.hashing import order_bound, with_row_order
 
@@ -81,8 +81,11 @@ def count_strata(table: ibis.Table, strata: Sequence[str]) -> list[tuple[tuple[A
     """The strata with their numbers of rows, in the order of their values, missing ones last.
 
     Raises:
-        BadInput: A column is missing, is a float (whose values are no groups), or makes more than 10,000 strata.
+        BadInput: A column is missing, named twice, or a float (whose values are no groups), or there are more than
+            10,000 strata.
     """
+    if twice := repeated(strata):
+        raise BadInput(f"parameter strata names {twice!r} twice; name it once")
     for name in strata:
         if name not in table.columns:
             raise BadInput(f"parameter strata: the table has no column {name!r}; it has {', '.join(table.columns)}")
@@ -97,7 +100,7 @@ def count_strata(table: ibis.Table, strata: Sequence[str]) -> list[tuple[tuple[A
     if len(found) > MOST_STRATA:
         raise BadInput(f"parameter strata={list(strata)} makes more than {MOST_STRATA} strata; use coarser columns")
     groups = [(tuple(row[name] for name in strata), int(row[size])) for row in found]
-    return sorted(groups, key=lambda group: [(value is None, value or 0) for value in group[0]])
+    return sorted(groups, key=lambda group: [(value is None, 0 if value is None else value) for value in group[0]])
 
 
 def draw(
@@ -212,7 +215,7 @@ def _check_key(candidates: ibis.Table, key: Sequence[str]) -> None:
     way_out = "a sample needs a key that identifies each row"
     if candidates.filter(ibis.or_(*(candidates[name].isnull() for name in key))).count().execute():
         raise BadInput(f"a row has no value in its key ({', '.join(key)}); {way_out}")
-    repeated = candidates.group_by(*key).having(candidates.count() > 1).agg().limit(1).to_pyarrow().to_pylist()
-    if repeated:
-        shown = ", ".join(f"{name}={value}" for name, value in repeated[0].items())
+    several = candidates.group_by(*key).having(candidates.count() > 1).agg().limit(1).to_pyarrow().to_pylist()
+    if several:
+        shown = ", ".join(f"{name}={value}" for name, value in several[0].items())
         raise BadInput(f"several rows have the key {shown}; {way_out}")

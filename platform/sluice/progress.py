@@ -23,10 +23,10 @@ from components.common.steps import PROGRESS
 from sluice.terminal import plain
 
 PLAIN_NOTE_SECONDS = 2.0  # where lines cannot be overwritten, a step's words are thinned out
-# KFP's own lines begin with the time; what a step prints is set in by blanks, and can say none of this for it.
+# KFP's own lines begin where a line begins, with the time or this word; what a step prints is set in by blanks.
 _KFP = r"\d\d:\d\d:\d\d\.\d{3} - \w+ - "
 _BEGIN = re.compile(rf"{_KFP}Executing task '(?P<task>[^']+)'")
-_CACHED = re.compile(rf"{_KFP}Task (?P<task>\S+) cache hit")
+_CACHED = re.compile(r"Task (?P<task>\S+) cache hit \(key=")
 _END = re.compile(rf"{_KFP}Task '(?P<task>[^']+)' finished with status (?P<status>\w+)")
 
 

@@ -12,8 +12,12 @@ from tests.sluice_command import QUICK, Sluice
 Run = tuple[Sluice, subprocess.CompletedProcess[str]]
 
 
-def _json(sluice: Sluice, *words: str) -> dict:
-    done = sluice(*words, "--json")
+# A locale without UTF-8, as a bare cron job or an old terminal has it; Python would make it UTF-8 if it were let.
+ASCII = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+
+
+def _json(sluice: Sluice, *words: str, **variables: str) -> dict:
+    done = sluice(*words, "--json", **variables)
     assert done.returncode == 0, done.stdout + done.stderr
     return json.loads(done.stdout)
 
@@ -78,12 +82,13 @@ def test_running_again_reuses_results_and_registers_nothing_new(first_run: Run, 
     assert lineage["model"]["version"] == "1"
 
 
-def test_a_fresh_run_elsewhere_gives_the_same_sample_split_and_metrics(
+def test_a_fresh_run_elsewhere_in_another_locale_gives_the_same_sample_split_and_metrics(
     first_run: Run, flights: Path, tmp_path: Path
 ) -> None:
     sluice, _ = first_run
     repeated = _json(sluice, "run", "lake_to_model", "-p", f"lake={flights}", *QUICK)["result"]
-    fresh = _json(Sluice(tmp_path / "other"), "run", "lake_to_model", "-p", f"lake={flights}", *QUICK)["result"]
+    other = Sluice(tmp_path / "öther çay")
+    fresh = _json(other, "run", "lake_to_model", "-p", f"lake={flights}", *QUICK, **ASCII)["result"]
     assert fresh["datasets"] == repeated["datasets"]
     assert fresh["candidates"] == repeated["candidates"]
     assert fresh["model_digest"] == repeated["model_digest"]

@@ -32,6 +32,7 @@ from components.train import settings as training_settings
 from components.train.training import run as train
 from components.validate.validation import validate_tables
 
+PWN = "document.body.setAttribute(`data-pwned`,1)"
 OURS = (
     *("month", "self", "by", "n", "rows", "value", "values", "label", "part", "times", "place", "row", "known", "day"),
     *("total", "weight", "weight_2", "_rank", "_row_order", "_order", "_quota", "_bound", "_inverse", "_part", "_rows"),
@@ -62,7 +63,18 @@ LIBRARIES = (
 SYNTAX = (
     *('"', '""', "'", "`", "a.b", "a b", " a", "a ", "{", "}", "{x}", "{0}", "%s", "%(x)s", "$", "$x$", "$\\frac{1}$"),
     *("\\", "/", "../x", "a/b", ";", "--", "/*", ",", "|", "a|b", "*", "**bold**", "_it_", "#", "# x", "[a](b)", "!"),
-    *("<b>", "<script>alert(1)</script>", "</title>", "</section>", "-->", "&amp;", "&lt;", "[red]", "[/]", "[bold]x"),
+    *(
+        "<b>",
+        f"<script>{PWN}</script>",
+        "</title>",
+        "</section>",
+        "-->",
+        "&amp;",
+        "&lt;",
+        "[red]",
+        "[/]",
+        "[bold]x",
+    ),
     *("ünï", "İ", "ß", "日本", "😀", "e\u0301", "=1+1", "@x", ":x", "?", "~", "^", "(", ")", "a=b", "null", "true"),
 )
 CONTROL = (
@@ -79,8 +91,14 @@ CONTROL = (
 )
 NAMES = tuple(dict.fromkeys((*OURS, *LIBRARIES, *SYNTAX, *CONTROL)))
 CLASSES = ("$no$ | <i>x</i>", "ja\x1b[31m $\\bad{$ \u202e")
-VALUES = ("$a$", "<img src=x onerror=alert(1)>", "x|y`z", "[red]r[/]", "b\u202e\x1b]0;t\x07")
-ROWS, DAYS = 1200, 40
+VALUES = (
+    "$a$",
+    f"<img src=http://sluice.test/x onerror={PWN}>",
+    "x|y`z",
+    "[red]r[/]",
+    "b\u202e\x1b]0;t\x07",
+)
+ROWS, DAYS = 600, 40
 TABLE = "select_"
 
 
@@ -168,7 +186,7 @@ class Story:
 
     folder: Path
     bundles: dict[str, Bundle]
-    registered: Registered
+    registered: Registered | None
 
     def texts(self) -> dict[str, str]:
         """Every page and summary by its name."""
@@ -200,9 +218,16 @@ def recipe_for(names: Sequence[str], role: Roles) -> Recipe:
 
 
 def run_steps(
-    lake: Path, folder: Path, names: Sequence[str], role: Roles, patch: pytest.MonkeyPatch, *, strategy: str = "time"
+    lake: Path,
+    folder: Path,
+    names: Sequence[str],
+    role: Roles,
+    patch: pytest.MonkeyPatch,
+    *,
+    strategy: str = "time",
+    last: str = "report",
 ) -> Story:
-    """Every step from ingest to report, as a pipeline runs them."""
+    """Every step from ingest to report, as a pipeline runs them, or to the split or the evaluation."""
     patch.setitem(recipes.RECIPES, "hostile", recipe_for(names, role))
     folder.mkdir(parents=True, exist_ok=True)
     bundles = {"ingest": ingest(str(lake), summary=folder / "ingest.md")}
@@ -221,12 +246,17 @@ def run_steps(
     bundles["split"] = split(
         bundles["sample"].uri, strategy=strategy, shares=[0.6, 0.2, 0.2], seed=1, summary=folder / "split.md"
     )
-    trained = train(bundles["split"].uri, training_settings.Settings(max_rounds=1))
+    if last == "split":
+        return Story(folder, bundles, None)
+    chosen = ("zero-rule", "heuristic", "logistic-regression", "gradient-boosted-trees")
+    trained = train(bundles["split"].uri, training_settings.Settings(chosen, max_rounds=1))
     (folder / "curves.html").write_text(trained.page, encoding="utf-8")
-    gate = Settings(Gate(max_calibration_error=1.0, slice_tolerance=1.0, min_slice_rows=10), resamples=50, seed=1)
+    gate = Settings(Gate(max_calibration_error=1.0, slice_tolerance=1.0, min_slice_rows=10), resamples=20, seed=1)
     evaluation, page = folder / "evaluation.json", folder / "gate.html"
     evaluate(bundles["split"].uri, trained.bundle.uri, gate, evaluation=evaluation, page=page)
     bundles["train"] = trained.bundle
+    if last == "evaluate":
+        return Story(folder, bundles, None)
     done = register(
         bundles["split"].uri, trained.bundle.uri, evaluation, result=folder / "result.json", card=folder / "card.md"
     )
