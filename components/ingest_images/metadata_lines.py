@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from components.common.errors import BadInput
 from components.common.keys import check_key
+from components.common.plain_text import is_unicode
 
 METADATA = "metadata.jsonl"
 CLASSES = tuple("0123456789")
@@ -66,6 +67,8 @@ def _line(text: str, number: int, where: str) -> ImageLine:
     for field, kind in _FIELDS.items():
         if type(body.get(field)) is not kind:
             raise BadInput(f"{place}: field {field!r} must be {kind.__name__}, and is {body.get(field)!r}")
+        if not is_unicode(str(body[field])):
+            raise BadInput(f"{place}: field {field!r} is {body[field]!r}, which holds half a character; write it whole")
     if not 0 <= body["label"] < len(CLASSES):
         raise BadInput(f"{place}: label {body['label']} is outside 0 to {len(CLASSES) - 1}")
     try:

@@ -92,6 +92,7 @@ def test_a_lake_in_any_store_is_the_same_dataset(lake: Path, store: Store) -> No
         (lambda lake: _change(lake, 1, label=True), "line 2: field 'label' must be int"),
         (lambda lake: _change(lake, 1, id="i2"), "line 2: id 'i2' also stands on line 1"),
         (lambda lake: _change(lake, 1, file="../secret.png"), "line 2: file '../secret.png'"),
+        (lambda lake: _change(lake, 1, id="a\ud800"), "line 2: field 'id' is 'a\\ud800', which holds half a character"),
     ],
 )
 def test_what_is_wrong_is_named_and_nothing_is_written(lake: Path, spoil: Callable[[Path], object], named: str) -> None:
