@@ -63,16 +63,8 @@ def machine(tmp_path: Path) -> Machine:
         (tmp_path / folder).mkdir(parents=True)
     shutil.copy(ROOT / ".ci/run", tmp_path / ".ci/run")
     stub = STUB.format(folder=tmp_path / "does", calls=tmp_path / "calls")
-    for program in (
-        "bin/make",
-        "bin/go",
-        "bin/java",
-        "bin/chromium",
-        "bin/git",
-        "bin/python3",
-        "bin/df",
-        ".venv/bin/python",
-    ):
+    installed = ("make", "go", "java", "chromium", "git", "python3", "df")
+    for program in (*(f"bin/{name}" for name in installed), ".venv/bin/python"):
         (tmp_path / program).write_text(stub)
         (tmp_path / program).chmod(0o755)
     (tmp_path / "platform/hermetic/engine.sh").write_text(f"echo engine >> {tmp_path}/calls")

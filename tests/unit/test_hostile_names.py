@@ -2,6 +2,8 @@
 
 import csv
 import io
+import json
+import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -24,6 +26,7 @@ from components.common.plain_text import one_line
 from components.common.provenance import ancestry, origin
 from components.common.steps import default_store
 from components.common.tracked_results import plots_of
+from components.ingest.ingestion import run as ingest
 from components.prepare import recipes
 from components.prepare.joins import aggregate_earlier, join_earlier
 from components.prepare.masks import mask
@@ -163,8 +166,6 @@ def test_a_users_name_is_never_a_keyword_argument(name: str) -> None:
 
 
 def ibis_contract(name: str) -> str:
-    import json
-
     column = {"type": "int64", "range": [0, 2], "tolerance": 0.5}
     return json.dumps({"name": "c", "tables": {"t": {"source": {"csv": "t.csv"}, "columns": {name: column}}}})
 
@@ -221,3 +222,29 @@ def test_a_recipe_whose_columns_differ_in_case_only_is_refused() -> None:
     made = recipes.Recipe(**{**recipe.__dict__, "build": lambda _: table})
     with pytest.raises(BadInput, match=r"'left_out' beside 'Left_Out'; names must differ by more than case"):
         recipes.build(made, "mine", {}, ibis.duckdb.connect())
+
+
+def lake_of_one_file(folder: Path, name: bytes) -> Path:
+    folder.mkdir()
+    (folder / "contract.yaml").write_text(
+        "name: c\ntables:\n  t:\n    source: {csv: '*.csv'}\n    columns: {a: {type: string}}\n"
+    )
+    Path(os.fsdecode(os.path.join(os.fsencode(folder), name))).write_bytes(b"a\nx\n")
+    return folder
+
+
+def test_a_file_name_that_is_not_utf8_is_refused(home: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    lake = lake_of_one_file(tmp_path / "lake", b"caf\xe9.csv")
+    with pytest.raises(BadInput, match=r"the lake's file caf\\udce9.csv has a name that is not UTF-8; rename it"):
+        ingest(str(lake), summary=tmp_path / "s.md")
+
+
+def test_a_line_break_in_a_file_name_forges_no_line(
+    home: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lake = lake_of_one_file(tmp_path / "lake", b"a\n[sluice] error: forged\x1b[2J.csv")
+    bundle = ingest(str(lake), summary=tmp_path / "s.md")
+    (source,) = bundle.manifest.details["sources"]
+    assert source["path"] == "a\n[sluice] error: forged\x1b[2J.csv"
+    assert not [line for line in capsys.readouterr().out.splitlines() if line.startswith("[sluice] error")]
+    assert "`a\\n[sluice] error: forged\\x1b[2J.csv`" in (tmp_path / "s.md").read_text(encoding="utf-8")
