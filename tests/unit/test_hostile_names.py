@@ -229,7 +229,7 @@ def lake_of_one_file(folder: Path, name: bytes) -> Path:
     (folder / "contract.yaml").write_text(
         "name: c\ntables:\n  t:\n    source: {csv: '*.csv'}\n    columns: {a: {type: string}}\n"
     )
-    Path(os.fsdecode(os.path.join(os.fsencode(folder), name))).write_bytes(b"a\nx\n")
+    (folder / os.fsdecode(name)).write_bytes(b"a\nx\n")
     return folder
 
 
