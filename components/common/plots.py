@@ -28,6 +28,7 @@ SERIES = ("#131415", "#161718", "#191a1b", "#1c1d1e", "#1f2021", "#222324")
 WIDTH = 5.0
 """A figure's width in inches: 11 pt text is then about 10 px high on a phone."""
 FONT_SIZE = 11
+_LONGEST = 24  # letters of a label
 
 _VARIABLES = {
     INK: "var(--ink, #17212b)",
@@ -86,6 +87,11 @@ def new_figure(height: float = 3.4, width: float = WIDTH) -> tuple[Figure, Axes]
         figure = Figure(figsize=(width, height), layout="constrained")
         FigureCanvasSVG(figure)
         return figure, figure.add_subplot()
+
+
+def shortened(name: str) -> str:
+    """A name that leaves room for the picture beside it."""
+    return name if len(name) <= _LONGEST else f"{name[:_LONGEST]}…"
 
 
 def legend(axes: Axes, columns: int = 1, where: str = "best") -> None:

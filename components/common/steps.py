@@ -22,7 +22,7 @@ from components.common.errors import BadInput, EnvironmentFault, Killed, SluiceE
 from components.common.files import check_folder, faults
 from components.common.lifeline import Stopped, stoppable, watch, work_has_stopped
 from components.common.manifests import Producer
-from components.common.plain_text import one_line
+from components.common.plain_text import one_line, show_defect
 from components.common.stores import GUARDED_S3, Store, open_store
 
 HOME = "SLUICE_HOME"
@@ -160,6 +160,7 @@ def step(name: str) -> Iterator[None]:
     Kubernetes or a person ends it by a signal, it closes what is open first.
     """
     watch()
+    sys.excepthook = show_defect
     with stoppable():
         try:
             yield

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.patches import Rectangle
 
-from components.common.plots import FONT_SIZE, INK, SERIES, figure_svg, legend, new_figure
+from components.common.plots import FONT_SIZE, INK, SERIES, figure_svg, legend, new_figure, shortened
 
 _DASHES = ("-", "--", "-.", ":")
 _MOST_COLUMNS = 16
@@ -75,7 +75,7 @@ def _grid(axes: Axes, months: Sequence[datetime], columns: Sequence[str], shares
                 number = f"{share * 100:.0f}" if share >= 0.01 else "<1"
                 axes.text(x, y, number, ha="center", va="center", color=INK, fontsize=FONT_SIZE - 3)
     axes.set(xlim=(-0.5, len(months) - 0.5), ylim=(len(columns) - 0.5, -0.5))
-    axes.set_yticks(range(len(columns)), columns)
+    axes.set_yticks(range(len(columns)), [shortened(name) for name in columns])
     step = -(-len(months) // _NUMBERED)
     axes.set_xticks(
         range(0, len(months), step), [f"{month:%b\n%Y}" for month in months[::step]], fontsize=FONT_SIZE - 3

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.common.errors import BadInput
-from components.common.plain_text import lines, markdown, markdown_code, one_line
+from components.common.plain_text import lines, markdown, markdown_code, one_line, show_defect
 from components.common.steps import progress
 
 ANY = st.text(alphabet=st.characters(codec=None, exclude_categories=()))
@@ -65,3 +65,8 @@ def test_code_spans_hold_backticks_and_pipes() -> None:
     assert markdown_code("plain") == "`plain`"
     assert markdown_code("a`b``c") == "``` a`b``c ```"
     assert markdown_code("a|b\n") == "`a\\|b\\n`"
+
+
+def test_a_defects_traceback_shows_the_text_of_its_error(capsys: pytest.CaptureFixture[str]) -> None:
+    show_defect(ValueError, ValueError("no column a\x1b[2J\u202e"), None)
+    assert capsys.readouterr().err == "ValueError: no column a\\x1b[2J\\u202e\n"
