@@ -44,8 +44,11 @@ def _value(parameter: Parameter, text: str) -> Any:  # noqa: ANN401 - the type i
         value = read(text)
     except ValueError:
         raise BadInput(f"parameter {name!r}: {text!r} is no {kind}; write e.g. -p {name}={example}") from None
-    if not is_unicode(json.dumps(value, ensure_ascii=False)):
+    written = json.dumps(value, ensure_ascii=False)
+    if not is_unicode(written):
         raise BadInput(f"parameter {name!r}: {text!r} holds half a character, which no file can keep; leave it out")
+    if "{{" in written:
+        raise BadInput(f"parameter {name!r}: {text!r} holds '{{{{', which KFP takes for a placeholder; leave it out")
     if choices and value not in choices:
         hint = near(text, [str(choice) for choice in choices])
         raise BadInput(f"parameter {name!r}: {text!r} is not offered{hint}; choose {' or '.join(map(str, choices))}")

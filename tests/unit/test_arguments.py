@@ -59,6 +59,9 @@ def test_values_get_the_type_that_the_pipeline_declares(pair: str, value: Any) -
         (["quick=perhaps"], "no boolean"),
         (['features=["a"'], "no list"),
         (["options=[1]"], "no dict"),
+        (['features=["a\\ud800"]'], "half a character"),
+        (['features=["{{$.inputs}}"]'], "which KFP takes for a placeholder"),
+        (["lake={{workflow.name}}"], "which KFP takes for a placeholder"),
     ],
 )
 def test_a_wrong_word_ends_in_one_line(pairs: list[str], message: str) -> None:
