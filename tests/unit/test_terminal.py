@@ -114,16 +114,17 @@ def test_arguments_and_variables_that_are_not_utf8_are_refused() -> None:
         check_words([], {"SLUICE_HOME": "/tmp/\udce9", "OTHER": "\udce9"})
 
 
-def test_a_hostile_lake_says_its_one_line_on_a_real_terminal(tmp_path: Path) -> None:
+def test_a_hostile_lake_says_its_one_line_on_a_real_terminal_of_another_locale(tmp_path: Path) -> None:
     lake = tmp_path / "lake"
     lake.mkdir()
-    (lake / "t.csv").write_bytes(b"\x1b]0;pwned\x07\x1b[2Jzz,b\n1,x\n")
+    (lake / "t.csv").write_bytes("\x1b]0;pwned\x07\x1b[2Jzz,ş\n1,x\n".encode())
     (lake / "contract.yaml").write_text(
         "name: x\ntables:\n  t:\n    source: {csv: t.csv}\n    columns:\n      a: {type: int64}\n"
     )
     command = [sys.executable, "-m", "sluice", "run", "lake_to_model", "-p", f"lake={lake}"]
     ours, theirs = pty.openpty()
     environment = os.environ | {"SLUICE_HOME": str(tmp_path / "home"), "COLUMNS": "300", "TERM": "xterm"}
+    environment |= {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}  # as ISO-8859-9 does, it lacks UTF-8
     with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment) as process:
         os.close(theirs)
         seen = b""
@@ -131,6 +132,8 @@ def test_a_hostile_lake_says_its_one_line_on_a_real_terminal(tmp_path: Path) -> 
             seen += chunk
         assert process.wait(timeout=300) == 2
     assert b"pwned" in seen
+    assert b"\\u015f" in seen
+    assert seen.isascii()
     assert b"\x1b]0;" not in seen
     assert b"\x07" not in seen
     assert b"\x1b[2Jzz" not in seen
