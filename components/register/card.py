@@ -90,7 +90,7 @@ def _dataset(bundle: Bundle) -> tuple[str, str, str]:
 
 def _slices(verdict: Verdict) -> list[str]:
     """One line a slice column: how many groups, and the winner's log loss in the worst that can be judged."""
-    lines = []
+    lines: list[str] = []
     for column in dict.fromkeys(entry["column"] for entry in verdict.body["slices"]):
         found = [entry for entry in verdict.body["slices"] if entry["column"] == column]
         judged = [entry for entry in found if entry["judged"]]
