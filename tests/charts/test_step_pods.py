@@ -132,7 +132,10 @@ def test_a_step_is_run_again_for_a_service_that_is_away_and_for_nothing_else() -
         assert pattern
         lost = "failed to publish results to ML Metadata: rpc error: code = Unavailable desc = connection error"
         assert re.search(pattern[1], f"Error (exit code 1): {lost}")
-        for other in ("Error (exit code 1)", "OOMKilled (exit code 137)", "rpc error: code = InvalidArgument desc = x"):
+        panic = "Error (exit code 2): panic: invalid memory address\ngoroutine 1 [running]:\n"
+        assert re.search(pattern[1], panic + "pipelines/backend/src/v2/metadata.(*Client).PublishExecution(0xc0)")
+        refused = "rpc error: code = InvalidArgument desc = x"
+        for other in (panic, "Error (exit code 1)", "OOMKilled (exit code 137)", refused):
             assert not re.search(pattern[1], other)
         assert '"limit": dyn("5")' in change
     # or Argo never sees the launcher's words

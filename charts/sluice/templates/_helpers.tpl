@@ -325,9 +325,10 @@ Nothing where it is not exposed; else networkPolicy.entryPoints, and where those
 {{- if and .Values.kfp.enabled $wanted (include "sluice.mutatingPolicyVersion" .) }}true{{ end -}}
 {{- end }}
 
-{{/* Argo's expression for a pod that ended with a service's outage: gRPC's codes, as KFP's programs write them. */}}
+{{/* Argo's expression for a pod that ended with a service's outage: gRPC's codes, as KFP's programs write them, or KFP
+2.14's launcher on a nil execution, which it publishes where MLMD has not let it create one. */}}
 {{- define "sluice.serviceAway" -}}
-lastRetry.message matches 'rpc error: code = (Unavailable|Internal|Unknown|Aborted|DeadlineExceeded|ResourceExhausted)' && not (lastRetry.message contains 'Created execution: ')
+lastRetry.message matches 'rpc error: code = (Unavailable|Internal|Unknown|Aborted|DeadlineExceeded|ResourceExhausted)|[(][*]Client[)][.]PublishExecution' && not (lastRetry.message contains 'Created execution: ')
 {{- end }}
 
 {{/* Where pods' logs go in KFP's bucket: KFP 2.17's pages find a run's namespace by this form. */}}
