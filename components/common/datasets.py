@@ -26,6 +26,7 @@ def write_dataset(
     parents: tuple[str, ...] = (),
     design: Mapping[str, Any] | None = None,
     details: Mapping[str, Any] | None = None,
+    notes: Mapping[str, Any] | None = None,
 ) -> Bundle:
     """Run expressions and publish their rows as a dataset.
 
@@ -36,7 +37,8 @@ def write_dataset(
         producer: What makes it.
         parents: Ids of the datasets that the expressions read.
         design: For a sample, its design.
-        details: Anything else to remember.
+        details: What else belongs to its content: part of the id.
+        notes: What may differ from run to run.
 
     Raises:
         BadInput: A table has no row.
@@ -47,7 +49,9 @@ def write_dataset(
         for table, expression in tables.items():
             batches = arrow_batches(expression, ROW_GROUP_ROWS)
             parts[table] = [write_parquet(batches, batches.schema, folder / table / PART.format(0))]
-        return publish_tables(store, folder, parts, producer, parents=parents, design=design, details=details)
+        return publish_tables(
+            store, folder, parts, producer, parents=parents, design=design, details=details, notes=notes
+        )
 
 
 def publish_tables(
@@ -59,6 +63,7 @@ def publish_tables(
     parents: tuple[str, ...] = (),
     design: Mapping[str, Any] | None = None,
     details: Mapping[str, Any] | None = None,
+    notes: Mapping[str, Any] | None = None,
 ) -> Bundle:
     """Publish Parquet files that were written into a workspace as a dataset; they may be renamed into the store.
 
@@ -69,7 +74,8 @@ def publish_tables(
         producer: What made it.
         parents: Ids of the datasets it was made from.
         design: For a sample, its design.
-        details: Anything else to remember.
+        details: What else belongs to its content: part of the id.
+        notes: What may differ from run to run.
 
     Raises:
         BadInput: A table has no row.
@@ -94,6 +100,7 @@ def publish_tables(
         tables=tables,
         design=design,
         details=details,
+        notes=notes,
         files=tuple(sorted(files, key=lambda entry: entry.path)),
         move=True,
     )

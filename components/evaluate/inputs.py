@@ -89,7 +89,7 @@ def read_inputs(splits: str, models: str) -> Inputs:
         designed = [name for name in (task.cluster, task.time, task.weight) if name]
         columns = list(dict.fromkeys([task.label, *task.slices, *designed]))
         population = population_of(dataset)
-        overlap = tuple(dataset.manifest.details.get("overlap", {}).get("warnings", ()))
+        overlap = tuple(dataset.manifest.notes.get("overlap", {}).get("warnings", ()))
         every = pd.concat([table.select(columns).to_pandas() for table in tables.values()], ignore_index=True)
     labels = {name: labels_of(frame, task, name) for name, frame in frames.items()}
     bundle = open_bundle(models, "model")

@@ -9,7 +9,7 @@ def summarize(bundle: Bundle) -> str:
     lines = [
         f"# {bundle.rows:,} rows from the lake {details['contract']['name']}",
         "",
-        f"Dataset `{bundle.id[:12]}`, read from `{details['lake']}`.",
+        f"Dataset `{bundle.id[:12]}`, read from `{bundle.manifest.notes['lake']}`.",
         "",
         "| table | rows | columns | source | bytes | SHA-256 |",
         "| --- | ---: | ---: | --- | ---: | --- |",

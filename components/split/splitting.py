@@ -60,7 +60,8 @@ def run(uri: str, *, strategy: str, shares: Sequence[float], seed: int, summary:
                 producer("split", {"strategy": strategy, "shares": list(shares), "seed": seed}),
                 parents=(parent.id,),
                 design={"strategy": strategy, "shares": [float(share) for share in exact], "parts": parts, **way},
-                details={**parent.manifest.details, **(overlap.details() if overlap else {})},
+                details=parent.manifest.details,
+                notes=overlap.notes() if overlap else {},  # sums of floats, which no two machines need agree on
             )
     summary.write_text(summarize(bundle, task), encoding="utf-8")
     progress(", ".join(f"{name} {body['rows']:,}" for name, body in parts.items()) + " rows")

@@ -40,7 +40,7 @@ def read_trained(bundle: Bundle) -> list[Trained]:
         BadInput: A file is missing or damaged.
     """
     known = {candidate.name: candidate for candidate in candidates_for(task_of(bundle))}
-    times = bundle.manifest.details["timings"]
+    times = bundle.manifest.notes["timings"]
     with local_copy(bundle) as folder:
         records = json.loads((folder / TRAINING).read_text())["candidates"]
         return [_trained(folder, known[r["name"]], r, times[r["name"]]) for r in records]
