@@ -42,6 +42,68 @@ class Version:
     created: int
 
 
+@dataclass(frozen=True)
+class Entry:
+    """A registered model's own aliases (version by name) and tags."""
+
+    aliases: dict[str, str]
+    tags: dict[str, str]
+
+
+def registry_entry(model: str) -> Entry | None:
+    """What the registry says of a model as a whole, read at one moment; None where it is not registered.
+
+    Raises:
+        EnvironmentFault: MLflow is down or denies access.
+    """
+    if not tracking_exists():
+        return None
+    client = mlflow_module().MlflowClient()
+    from mlflow.exceptions import MlflowException
+
+    with tracking_faults():
+        try:
+            found = client.get_registered_model(model)
+        except MlflowException as error:
+            if error.error_code in _ABSENT:
+                return None
+            raise
+    aliases = {str(alias): str(number) for alias, number in found.aliases.items()}
+    return Entry(aliases, {str(key): str(value) for key, value in found.tags.items()})
+
+
+def set_alias(model: str, alias: str, version: str) -> None:
+    """Point an alias to a version.
+
+    Raises:
+        EnvironmentFault: MLflow is down or denies access.
+    """
+    client = mlflow_module().MlflowClient()
+    with tracking_faults():
+        client.set_registered_model_alias(model, alias, version)
+
+
+def remove_alias(model: str, alias: str) -> None:
+    """Take an alias away; raises as `set_alias`."""
+    client = mlflow_module().MlflowClient()
+    with tracking_faults():
+        client.delete_registered_model_alias(model, alias)
+
+
+def set_model_tag(model: str, key: str, value: str) -> None:
+    """Set a tag of the registered model as a whole; raises as `set_alias`."""
+    client = mlflow_module().MlflowClient()
+    with tracking_faults():
+        client.set_registered_model_tag(model, key, value)
+
+
+def remove_version(version: Version) -> None:
+    """Remove a version that nothing points to; raises as `set_alias`."""
+    client = mlflow_module().MlflowClient()
+    with tracking_faults():
+        client.delete_model_version(version.model, version.version)
+
+
 def version_by_alias(model: str, alias: str) -> Version | None:
     """The version that an alias points to; None where there is no such alias, model or tracking yet.
 
@@ -57,14 +119,14 @@ def version_by_number(model: str, number: str) -> Version | None:
 
 
 def version_by_digest(model: str, digest: str) -> Version | None:
-    """The newest version with these very files; None where there is none. Raises as `version_by_alias`."""
+    """The first version with these very files; None where there is none. Raises as `version_by_alias`."""
     if not tracking_exists():
         return None
     client = mlflow_module().MlflowClient()
     with tracking_faults():
         found = client.search_model_versions(f"name = '{_quoted(model)}' and tags.`{DIGEST}` = '{_quoted(digest)}'")
     numbers = sorted((str(entry.version) for entry in found), key=int)
-    return version_by_number(model, numbers[-1]) if numbers else None
+    return version_by_number(model, numbers[0]) if numbers else None
 
 
 def versions(model: str) -> list[Version]:

@@ -5,12 +5,13 @@ import threading
 import pytest
 
 from components.common.errors import BadInput
-from components.common.promotions import Promotion, promotions, record_promotion
+from components.common.promotions import Promotion, Ruling, promotions, record_promotion
 from components.common.stores import Store
 
 
 def promote(store: Store, version: str) -> Promotion:
-    return record_promotion(store, "late", "promoted", version, "d" * 64, None, "It is better.", {"checks": []})
+    ruling = Ruling("promoted", version, "d" * 64, "It is better.", {"checks": []})
+    return record_promotion(store, "late", lambda _: ruling)
 
 
 def test_records_come_back_in_order_and_name_who_decided(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,192 @@
+"""Who is champion: the records in the store decide, the registry's alias follows, and neither is believed alone.
+
+The registry keeps, as a tag of the registered model, number and SHA-256 of the last record (the chain's head). So a
+last record that was changed or removed shows, which the chain by itself cannot tell; an alias that was moved by hand
+shows against the records.
+
+Where a run is killed between the record and the alias, the head in the registry lags behind: the next run carries out
+what was decided. Whoever writes reads again afterwards, until nothing is left to do, so that of several at once the
+last decision stands in the end. Before the alias moves, the head is set back to where the writer started from: at no
+moment does the registry show a head whose champion it does not have.
+"""
+
+import time
+from dataclasses import dataclass
+
+from components.common.errors import BadInput, EnvironmentFault
+from components.common.promotions import Chain, Promotion, champion_after, promotion_chain, record_address
+from components.common.registry import CHAMPION, Version, registry_entry, remove_alias, set_alias, set_model_tag
+from components.common.registry import version_by_number as version_by_number
+from components.common.stores import Store
+
+HEAD = "sluice.promotions"
+_PAUSES = (0.3, 1.0, 0.0)  # seconds before looking again: another run may be at it
+_ATTEMPTS = 50
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Records and registry of one model, which agree as far as they can.
+
+    Attributes:
+        chain: The records.
+        head: What the registry keeps of them, `<number> <SHA-256>`, or empty.
+        kept: The number in it: records after that one are not carried out yet.
+        alias: The version that the alias points to, or empty.
+    """
+
+    chain: Chain
+    head: str
+    kept: int
+    alias: str
+
+    @property
+    def champion(self) -> Promotion | None:
+        """The record by which the champion is champion; None where there is none."""
+        return self.chain.champion
+
+    @property
+    def settled(self) -> bool:
+        """Whether every record is carried out."""
+        return self.kept == len(self.chain.records)
+
+
+def standing(store: Store, model: str) -> Standing:
+    """Read the records and hold them against the registry.
+
+    Raises:
+        BadInput: A record was changed or removed, the alias was moved by hand, or the two are not of each other: the
+            message says which, and the way out.
+        EnvironmentFault: The store or the registry failed.
+    """
+    for pause in _PAUSES:
+        found = chain_and_head(store, model)
+        problem = _alias_problem(found, store)
+        if not problem:
+            return found
+        time.sleep(pause)
+    raise BadInput(problem)
+
+
+def chain_and_head(store: Store, model: str) -> Standing:
+    """The same, but whatever the alias says; raises as `standing` for records that were changed or removed."""
+    for pause in _PAUSES:
+        entry = registry_entry(model)  # first: the records can only be ahead of it
+        chain = promotion_chain(store, model)
+        head = entry.tags.get(HEAD, "") if entry else ""
+        kept = _kept(head, chain)
+        problem = _head_problem(head, kept, chain, store)
+        if not problem:
+            return Standing(chain, head, kept, entry.aliases.get(CHAMPION, "") if entry else "")
+        time.sleep(pause)
+    raise BadInput(problem)
+
+
+def settled(store: Store, model: str) -> Standing:
+    """The standing of a model about which everything that was decided is carried out; raises as `standing`, and:
+
+    Raises:
+        BadInput: A record is not carried out.
+    """
+    for pause in _PAUSES:
+        found = standing(store, model)
+        if found.settled:
+            return found
+        time.sleep(pause)
+    raise BadInput(
+        f"{record_address(store, model, found.kept + 1)} is written, but the registry does not know of it: a run was "
+        "killed, is at it this moment, or somebody added the record; a run of the pipeline carries it out"
+    )
+
+
+def champion_version(store: Store, model: str) -> Version | None:
+    """The champion, by the records; None where there is none. Raises as `standing`."""
+    champion = standing(store, model).champion
+    return version_by_number(model, champion.version) if champion else None
+
+
+def carry_out(store: Store, model: str, *, by_record: bool = False) -> None:
+    """Let the registry follow the records: alias, then head.
+
+    Args:
+        store: Where the records are.
+        model: The registered model's name.
+        by_record: A person has just put on record where the alias shall point, wherever it points now.
+
+    Raises:
+        BadInput: As `standing`.
+        EnvironmentFault: The store or the registry failed, or others kept deciding.
+    """
+    for _ in range(_ATTEMPTS):
+        found = chain_and_head(store, model) if by_record else standing(store, model)
+        champion, head = found.champion.version if found.champion else "", _head(found.chain)
+        if (found.alias, found.head) == (champion, head):
+            return
+        if found.alias != champion:
+            set_model_tag(model, HEAD, found.head or "0")
+            set_alias(model, CHAMPION, champion) if champion else remove_alias(model, CHAMPION)
+        if head:
+            set_model_tag(model, HEAD, head)
+    raise EnvironmentFault(f"model {model}: others kept deciding about it; try again")
+
+
+def _head(chain: Chain) -> str:
+    return f"{len(chain.digests)} {chain.digests[-1]}" if chain.digests else ""
+
+
+def _kept(head: str, chain: Chain) -> int:
+    """How many records the registry knows: before 2026-12 it kept no head, and records followed schema 1."""
+    number = head.partition(" ")[0]
+    if number.isascii() and number.isdecimal() and len(number) < 10:
+        return int(number)
+    return 0 if any(record.schema > 1 for record in chain.records) else len(chain.records)
+
+
+def _head_problem(head: str, kept: int, chain: Chain, store: Store) -> str:
+    if kept > len(chain.records):
+        return (
+            f"{store.uri}/promotions/{chain.model} holds {len(chain.records)} records where the registry knows of {kept}: "
+            "the others were removed, or SLUICE_STORE is another store; restore them from a copy"
+        )
+    if head and kept and head != f"{kept} {chain.digests[kept - 1]}":
+        return (
+            f"{record_address(store, chain.model, kept)} is not the record whose SHA-256 the registry keeps "
+            f"({head.partition(' ')[2][:12]}): it was changed; restore it from a copy"
+        )
+    return ""
+
+
+def _alias_problem(found: Standing, store: Store) -> str:
+    """What is wrong with the alias, or with the version that the records call champion; empty for nothing."""
+    records, model = found.chain.records, found.chain.model
+    turns = [champion_after(records[:number]) for number in range(found.kept, len(records) + 1)]
+    if found.alias not in {turn.version if turn else "" for turn in turns}:
+        return _moved(found, store)
+    champion = found.champion
+    version = version_by_number(model, champion.version) if champion else None
+    if champion and (version is None or version.digest != champion.digest):
+        what = "has another digest" if version else "is not in the registry"
+        return (
+            f"model {model}: version {champion.version}, champion by {record_address(store, model, champion.number)}, "
+            f"{what}: it was removed, or MLFLOW_TRACKING_URI is another registry; restore the registry, or "
+            f"`sluice rollback {model} --reason TEXT`"
+        )
+    return ""
+
+
+def _moved(found: Standing, store: Store) -> str:
+    model, champion = found.chain.model, found.champion
+    points = f"points to version {found.alias}" if found.alias else "is not set"
+    if champion is None:
+        where = f"{store.uri}/promotions/{model}"
+        return (
+            f"model {model}: the alias champion {points}, but {where} holds no record that made it champion: it was set "
+            "by hand, or SLUICE_STORE is another store; remove the alias, or name the store that holds the records"
+        )
+    way_out = f"point it back to version {champion.version}"
+    if found.alias:
+        way_out += f", or put it on record: `sluice rollback {model}/{found.alias} --reason TEXT`"
+    return (
+        f"model {model}: the alias champion {points}, but by {record_address(store, model, champion.number)} version "
+        f"{champion.version} is champion: the alias was moved by hand; {way_out}"
+    )
