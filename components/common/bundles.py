@@ -15,9 +15,11 @@ from components.common.digests import canonical_json, sha256_bytes, sha256_file
 from components.common.errors import BadInput
 from components.common.files import STAGING, faults
 from components.common.manifests import MANIFEST, FileEntry, Kind, Manifest, Producer, TableEntry, parse_manifest
+from components.common.steps import RUN
 from components.common.stores import Store, open_store
 
 _ID = re.compile(r"[0-9a-f]{64}")
+_NAME = re.compile(r"[\w-]{1,100}", re.ASCII)  # a run's id that can stand in a file's name
 
 
 @dataclass(frozen=True)
@@ -123,6 +125,8 @@ def _json_values(values: Mapping[str, Any]) -> dict[str, Any]:
 def workspace(store: Store) -> Iterator[Path]:
     """A temporary folder to write a bundle's files in; a local store's own disk holds it, so publishing can rename.
 
+    Its name begins with that of the pipeline run, so that what a killed run leaves can be removed.
+
     Raises:
         EnvironmentFault: The store's disk is full, read-only or denies access.
     """
@@ -133,8 +137,15 @@ def workspace(store: Store) -> Iterator[Path]:
         else:
             with faults(store.uri):
                 place.parent.mkdir(parents=True, exist_ok=True)
-                name = stack.enter_context(tempfile.TemporaryDirectory(prefix=STAGING, dir=place.parent))
+                name = stack.enter_context(
+                    tempfile.TemporaryDirectory(prefix=staging_prefix(os.environ.get(RUN, "")), dir=place.parent)
+                )
         yield Path(name)
+
+
+def staging_prefix(run: str) -> str:
+    """What the names of a pipeline run's workspaces begin with; `STAGING` alone where no name can hold the run's id."""
+    return f"{STAGING}{run}-" if _NAME.fullmatch(run) else STAGING
 
 
 def bundle_key(kind: Kind, bundle_id: str) -> str:

@@ -14,9 +14,23 @@ import time
 from dataclasses import dataclass
 
 from components.common.errors import BadInput, EnvironmentFault
-from components.common.promotions import Chain, Promotion, champion_after, promotion_chain, record_address
-from components.common.registry import CHAMPION, Version, registry_entry, remove_alias, set_alias, set_model_tag
-from components.common.registry import version_by_number as version_by_number
+from components.common.promotions import (
+    CROWNING,
+    Chain,
+    Promotion,
+    champion_after,
+    promotion_chain,
+    record_address,
+)
+from components.common.registry import (
+    CHAMPION,
+    Version,
+    registry_entry,
+    remove_alias,
+    set_alias,
+    set_model_tag,
+    version_by_number,
+)
 from components.common.stores import Store
 
 HEAD = "sluice.promotions"
@@ -83,10 +97,11 @@ def chain_and_head(store: Store, model: str) -> Standing:
 
 
 def settled(store: Store, model: str) -> Standing:
-    """The standing of a model about which everything that was decided is carried out; raises as `standing`, and:
+    """The standing of a model about which everything that was decided is carried out.
 
     Raises:
-        BadInput: A record is not carried out.
+        BadInput: A record is not carried out, or as `standing`.
+        EnvironmentFault: The store or the registry failed.
     """
     for pause in _PAUSES:
         found = standing(store, model)
@@ -145,8 +160,8 @@ def _kept(head: str, chain: Chain) -> int:
 def _head_problem(head: str, kept: int, chain: Chain, store: Store) -> str:
     if kept > len(chain.records):
         return (
-            f"{store.uri}/promotions/{chain.model} holds {len(chain.records)} records where the registry knows of {kept}: "
-            "the others were removed, or SLUICE_STORE is another store; restore them from a copy"
+            f"{store.uri}/promotions/{chain.model} holds {len(chain.records)} records, and the registry knows of "
+            f"{kept}: the others were removed, or SLUICE_STORE is another store; restore them from a copy"
         )
     if head and kept and head != f"{kept} {chain.digests[kept - 1]}":
         return (
@@ -180,12 +195,12 @@ def _moved(found: Standing, store: Store) -> str:
     if champion is None:
         where = f"{store.uri}/promotions/{model}"
         return (
-            f"model {model}: the alias champion {points}, but {where} holds no record that made it champion: it was set "
-            "by hand, or SLUICE_STORE is another store; remove the alias, or name the store that holds the records"
+            f"model {model}: the alias champion {points}, but {where} holds no record that made it champion: it was "
+            "set by hand, or SLUICE_STORE is another store; remove the alias, or name the store that holds the records"
         )
-    way_out = f"point it back to version {champion.version}"
-    if found.alias:
-        way_out += f", or put it on record: `sluice rollback {model}/{found.alias} --reason TEXT`"
+    way_out = f"put it back with `sluice rollback {model}/{champion.version} --reason TEXT`"
+    if any(record.version == found.alias and record.decision in CROWNING for record in found.chain.records):
+        way_out += f", or put the move on record with `sluice rollback {model}/{found.alias} --reason TEXT`"
     return (
         f"model {model}: the alias champion {points}, but by {record_address(store, model, champion.number)} version "
         f"{champion.version} is champion: the alias was moved by hand; {way_out}"

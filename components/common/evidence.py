@@ -2,7 +2,7 @@
 
 A record of promotions names the SHA-256 of every manifest behind the version and that of the version's tags; the
 version's tags name the manifests too. The records are chained, and the registry keeps the chain's head
-(`components.common.champions`): whoever changes one of them has to change all, in two places with accounts of their own.
+(`components.common.champions`): whoever changes one of them has to change all, in two places.
 """
 
 import json

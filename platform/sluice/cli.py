@@ -125,6 +125,30 @@ def lineage(
         tracing.render(found, console())
 
 
+@app.command(
+    epilog='Examples: `sluice rollback flights-late --reason "too many alarms"` · '
+    '`sluice rollback flights-late/1 --reason "version 2 reads a broken sensor" --cluster`'
+)
+def rollback(
+    model: Annotated[str, typer.Argument(metavar="MODEL[/VERSION]", help="Without version: the champion before.")],
+    reason: Annotated[str, typer.Option(help="Why; it stands in the promotion record.")],
+    as_json: Json = False,
+    cluster: OnCluster = False,
+    namespace: Namespace = NAMESPACE,
+    context: Context = None,
+) -> None:
+    """Make an earlier champion the champion again, on the record; without an earlier one there is none then."""
+    from sluice.rollback import roll_back
+
+    with _place(cluster, namespace, context):
+        record = roll_back(model, reason)
+    if as_json:
+        print_json(asdict(record))
+    else:
+        told = f"{record.decision} {record.model} version {record.version}, record {record.number}: {record.reason}"
+        console().print(escape(told), highlight=False, soft_wrap=True)
+
+
 @app.command(epilog="Examples: `sluice doctor` · `sluice doctor --cluster` · `sluice doctor --json`")
 def doctor(
     as_json: Json = False, cluster: OnCluster = False, namespace: Namespace = NAMESPACE, context: Context = None
@@ -192,3 +216,5 @@ def main() -> None:
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)
+    finally:
+        close_abandoned()  # an earlier run's step may only have ended meanwhile

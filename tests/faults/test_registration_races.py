@@ -6,6 +6,7 @@ import traceback
 from multiprocessing.queues import Queue
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
+from typing import TypeAlias
 
 import pytest
 
@@ -20,7 +21,10 @@ SECONDS = 240
 SPAWN = multiprocessing.get_context("spawn")
 
 
-def register_at_once(barrier: Barrier, answers: "Queue[tuple[str, str, str]]", data: str, models: str, place: str) -> None:
+Answers: TypeAlias = "Queue[tuple[str, str, str]]"
+
+
+def register_at_once(barrier: Barrier, answers: Answers, data: str, models: str, place: str) -> None:
     """What each process does: make ready, wait for the others, register; tell decision, version and reason."""
     from components.common.mlflow_access import mlflow_module
 
@@ -30,7 +34,7 @@ def register_at_once(barrier: Barrier, answers: "Queue[tuple[str, str, str]]", d
     try:
         done = run(data, models, folder / "e.json", result=folder / "r.json", card=folder / "c.md")
         answers.put((done.record.decision, done.version.version, done.record.reason))
-    except BaseException:
+    except BaseException:  # noqa: BLE001 - the parent process tells of it
         answers.put(("broke", "", traceback.format_exc()))
 
 

@@ -1,4 +1,4 @@
-"""Whether a release's KFP, object store and MLflow answer, each for itself, for `sluice doctor --cluster`."""
+"""Whether a release's KFP, object store and MLflow answer, and its champions are the recorded ones, each for itself."""
 
 import os
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from sluice.cluster.connection import OBJECT_STORE, TRACKING, Cluster, connected
 from sluice.cluster.forwarding import LOOK
 from sluice.cluster.kfp_api import KfpApi
 from sluice.cluster.step_environment import NAME
-from sluice.doctor import Finding
+from sluice.doctor import Finding, champions
 
 # A server that is ill is to be told, not waited for: MLflow's client would try for minutes.
 IMPATIENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
@@ -23,6 +23,7 @@ def services(target: Target) -> Iterator[Finding]:
         ("kfp", (), _kfp),
         ("s3", (OBJECT_STORE,), _object_store),
         ("mlflow", (TRACKING,), _mlflow),
+        ("champions", (OBJECT_STORE, TRACKING), _champions),
     ):
         try:
             with connected(target, needs, kfp=not needs) as cluster, environment({**cluster.variables, **IMPATIENT}):
@@ -52,3 +53,11 @@ def _mlflow(_: Cluster) -> Finding:
     with tracking_faults():
         count = len(mlflow_module().MlflowClient().search_registered_models())
     return Finding("mlflow", "ok", f"answers, {count} registered models")
+
+
+def _champions(_: Cluster) -> Finding:
+    from components.common.mlflow_access import URI
+
+    if not os.environ.get(URI):
+        return Finding("champions", "ok", f"none: {NAME} names no tracking server")
+    return champions()
