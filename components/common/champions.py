@@ -15,7 +15,6 @@ from dataclasses import dataclass
 
 from components.common.errors import BadInput, EnvironmentFault
 from components.common.promotions import (
-    CROWNING,
     Chain,
     Promotion,
     champion_after,
@@ -198,9 +197,9 @@ def _moved(found: Standing, store: Store) -> str:
             f"model {model}: the alias champion {points}, but {where} holds no record that made it champion: it was "
             "set by hand, or SLUICE_STORE is another store; remove the alias, or name the store that holds the records"
         )
-    way_out = f"put it back with `sluice rollback {model}/{champion.version} --reason TEXT`"
-    if any(record.version == found.alias and record.decision in CROWNING for record in found.chain.records):
-        way_out += f", or put the move on record with `sluice rollback {model}/{found.alias} --reason TEXT`"
+    way_out = f"put it back with `sluice promote {model}/{champion.version} --reason TEXT`"
+    if found.alias:
+        way_out += f", or put the move on record with `sluice promote {model}/{found.alias} --reason TEXT`"
     return (
         f"model {model}: the alias champion {points}, but by {record_address(store, model, champion.number)} version "
         f"{champion.version} is champion: the alias was moved by hand; {way_out}"

@@ -22,8 +22,8 @@ from components.common.errors import BadInput, EnvironmentFault
 from components.common.steps import PIPELINE, RUN
 from components.common.stores import Store
 
-Decision = Literal["promoted", "refused", "undecided", "unchanged", "restored", "withdrawn"]
-CROWNING = ("promoted", "restored")  # after these the version is champion, after `withdrawn` there is none
+Decision = Literal["promoted", "refused", "undecided", "unchanged", "appointed", "restored", "withdrawn"]
+CROWNING = ("promoted", "appointed", "restored")  # after these the version is champion, after `withdrawn` there is none
 SCHEMA = 2
 _DIGITS = 6
 _ATTEMPTS = 100
@@ -48,8 +48,8 @@ class Promotion:
         number: From 1, without gaps.
         model: The registered model's name.
         decision: `promoted` (it became champion), `refused`, `undecided` (the test rows could not tell), `unchanged`
-            (it already was champion), `restored` (a person made an earlier champion the champion again) or `withdrawn`
-            (a person took the champion away, and there is none).
+            (it already was champion); by a person: `appointed` (made champion past the gate), `restored` (an earlier
+            champion reigns again) or `withdrawn` (there is no champion any more).
         version: The version decided about.
         digest: That version's model digest.
         replaced: Where the champion changed, the version that was champion before; else None.

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from components.common.errors import SluiceError
+from components.common.promotions import Promotion
 from sluice import catalog
 from sluice.arguments import parse_arguments
 from sluice.cluster.access import NAMESPACE, Target
@@ -125,23 +126,42 @@ def lineage(
         tracing.render(found, console())
 
 
-@app.command(
-    epilog='Examples: `sluice rollback flights-late --reason "too many alarms"` · '
-    '`sluice rollback flights-late/1 --reason "version 2 reads a broken sensor" --cluster`'
-)
-def rollback(
-    model: Annotated[str, typer.Argument(metavar="MODEL[/VERSION]", help="Without version: the champion before.")],
-    reason: Annotated[str, typer.Option(help="Why; it stands in the promotion record.")],
+Reason = Annotated[str, typer.Option(help="Why; it stands in the promotion record.")]
+
+
+@app.command(epilog='Examples: `sluice promote flights-late/3 --reason "new features: the champion cannot judge"`')
+def promote(
+    version: Annotated[str, typer.Argument(metavar="MODEL/VERSION", help="The version to make champion.")],
+    reason: Reason,
     as_json: Json = False,
     cluster: OnCluster = False,
     namespace: Namespace = NAMESPACE,
     context: Context = None,
 ) -> None:
-    """Make an earlier champion the champion again, on the record; without an earlier one there is none then."""
-    from sluice.rollback import roll_back
+    """Make a version champion by a person's decision, on the record; the gate decides in every other case."""
+    from sluice.appointing import appoint
 
     with _place(cluster, namespace, context):
-        record = roll_back(model, reason)
+        _tell_decision(appoint(version, reason), as_json)
+
+
+@app.command(epilog='Examples: `sluice rollback flights-late --reason "too many alarms"`')
+def rollback(
+    model: Annotated[str, typer.Argument(help="The registered model.")],
+    reason: Reason,
+    as_json: Json = False,
+    cluster: OnCluster = False,
+    namespace: Namespace = NAMESPACE,
+    context: Context = None,
+) -> None:
+    """Make the champion before the present one champion again, on the record; where none is left, there is none."""
+    from sluice.appointing import roll_back
+
+    with _place(cluster, namespace, context):
+        _tell_decision(roll_back(model, reason), as_json)
+
+
+def _tell_decision(record: Promotion, as_json: bool) -> None:
     if as_json:
         print_json(asdict(record))
     else:

@@ -17,6 +17,7 @@ _SIGNS = {
     "refused": "[red]✗ refused[/]",
     "undecided": "[yellow]? undecided[/]",
     "unchanged": "[yellow]= unchanged[/]",
+    "appointed": "[green]✓ appointed[/]",
     "restored": "[green]✓ restored[/]",
     "withdrawn": "[red]✗ withdrawn[/]",
 }

@@ -19,9 +19,9 @@ from components.common.manifests import Manifest, parse_manifest
 from components.common.promotions import promotion_chain
 from components.common.registry import CHAMPION, version_by_alias
 from components.common.steps import default_store
+from sluice.appointing import appoint, roll_back
 from sluice.doctor import champions as examined
 from sluice.lineage import lineage
-from sluice.rollback import roll_back
 from tests.unit import small_world
 from tests.unit.test_manifests import recomputed_id
 from tests.unit.test_register import Pipeline
@@ -132,8 +132,11 @@ def remove_champion(_: Path) -> None:
         (edit_first_record, r"000002\.json does not follow"),
         (remove_last_record, "holds 2 records, and the registry knows of 3"),
         (remove_all_records, "holds 0 records, and the registry knows of 3"),
-        (move_alias, r"points to version 1, but by .*000002\.json version 2 is champion.*rollback late/1 "),
-        (move_alias_past_the_gate, "points to version 3, but by .*rollback late/2 --reason TEXT`$"),
+        (
+            move_alias,
+            r"points to version 1, but by .*000002\.json version 2 is champion.*promote late/1 --reason TEXT`$",
+        ),
+        (move_alias_past_the_gate, "points to version 3, but by .*put it back with `sluice promote late/2 "),
         (remove_alias, "alias champion is not set"),
         (garble_head, r"000003\.json is not the record"),
         (forge_digest, "version 2, champion by .* has another digest"),
@@ -248,11 +251,14 @@ def test_the_way_back_is_on_record(home: Path) -> None:
 
 def test_a_hand_that_moved_the_alias_is_put_on_record_or_undone(home: Path) -> None:
     move_alias(home)
-    assert roll_back("late/1", REASON).decision == "restored"
+    assert appoint("late/1", REASON).decision == "restored"
     assert lineage("late").model.version == "1"
     move_alias_past_the_gate(home)
-    assert roll_back("late/1", REASON).number == 4, "nothing new was decided"
+    assert appoint("late/1", REASON).number == 4, "nothing new was decided"
     assert lineage("late").model.version == "1"
+    record = appoint("late/3", REASON)
+    assert (record.decision, record.replaced, record.reason) == ("appointed", "1", REASON)
+    assert lineage("late").model.version == "3"
 
 
 def test_a_champion_that_was_removed_from_the_registry_is_replaced_or_withdrawn(home: Path) -> None:
@@ -266,17 +272,28 @@ def test_a_champion_that_was_removed_from_the_registry_is_replaced_or_withdrawn(
 
 
 @pytest.mark.parametrize(
-    ("reference", "reason", "said"),
+    ("call", "given", "reason", "said"),
     [
-        ("late/3", REASON, "late/3 never passed the gate; earlier champions: 1, 2"),
-        ("late/9", REASON, "never passed the gate"),
-        ("early", REASON, "no version of early ever was champion"),
-        ("late@champion", REASON, "names the alias"),
-        ("late/1", " \n", "--reason has 0 characters"),
-        ("late/1", "x" * 1001, "--reason has 1001 characters"),
+        (appoint, "late/9", REASON, "'late/9' is no version that Sluice registered; known: late/1, late/2, late/3"),
+        (appoint, "early/1", REASON, "known: none"),
+        (appoint, "late", REASON, "names no version"),
+        (appoint, "late@champion", REASON, "names no version"),
+        (appoint, "late/1", " \n", "--reason has 0 characters"),
+        (roll_back, "late", "x" * 1001, "--reason has 1001 characters"),
+        (roll_back, "early", REASON, "no version of early ever was champion"),
+        (roll_back, "late/1", REASON, "no model's name alone"),
     ],
 )
-def test_no_way_back_leads_past_the_gate(home: Path, reference: str, reason: str, said: str) -> None:
+def test_a_wrong_word_changes_nothing(
+    home: Path, call: Callable[[str, str], object], given: str, reason: str, said: str
+) -> None:
     with pytest.raises(BadInput, match=said):
-        roll_back(reference, reason)
+        call(given, reason)
     assert lineage("late").model.version == "2"
+
+
+def test_no_record_follows_one_that_was_changed(home: Path) -> None:
+    edit_last_record(home)
+    with pytest.raises(BadInput, match="is not the record"):
+        appoint("late/1", REASON)
+    assert not record_file(home, 4).exists()
