@@ -5,7 +5,15 @@ from typing import Any
 from components.common.bundles import Bundle
 from components.common.champions import carry_out
 from components.common.evidence import manifest_digests, tags_digest
-from components.common.promotions import Chain, Decision, Promotion, Ruling, promotion_chain, record_promotion
+from components.common.promotions import (
+    CROWNING,
+    Chain,
+    Decision,
+    Promotion,
+    Ruling,
+    promotion_chain,
+    record_promotion,
+)
 from components.common.registry import CHALLENGER, Version, set_alias
 from components.common.stores import Store
 from components.register.verdict import Verdict
@@ -51,9 +59,24 @@ def judge(chain: Chain, verdict: Verdict, version: Version, evidence: dict[str, 
         decision = "unchanged"
     elif (champion.digest if champion else "") != verdict.champion_digest:
         decision, reason = "refused", _STALE
+    elif decision == "promoted" and (taken_back := _taken_back(chain, version.digest)):
+        decision, reason = "refused", taken_back
     if chain.records and _told(chain.records[-1]) == (decision, version.version, verdict.digest):
         return chain.records[-1]
     return Ruling(decision, version.version, version.digest, reason, evidence)
+
+
+def _taken_back(chain: Chain, digest: str) -> str:
+    """Why a model that a person has taken back is not promoted again by a machine; empty where nobody has."""
+    about = (r for r in reversed(chain.records) if r.decision in (*CROWNING, "withdrawn"))
+    last = next((r for r in about if digest in (r.digest, (r.champion or {}).get("digest"))), None)
+    reigns = last is not None and last.decision in CROWNING and last.digest == digest
+    if last is None or reigns or last.decision not in ("restored", "withdrawn"):
+        return ""
+    return (
+        f"A person took this model back (record {last.number}: {last.reason}); "
+        "`sluice promote MODEL/VERSION --reason TEXT` makes it champion again."
+    )
 
 
 def _told(record: Promotion) -> tuple[str, str, str]:

@@ -249,6 +249,15 @@ def test_the_way_back_is_on_record(home: Path) -> None:
     assert examined().level == "ok"
 
 
+def test_a_model_that_a_person_took_back_is_not_promoted_by_a_run(home: Path, tmp_path: Path) -> None:
+    roll_back("late", REASON)
+    done = Pipeline(small_world.splits(), tmp_path / "work")(small_world.GOOD)
+    assert (done.record.decision, done.version.version) == ("refused", "2")
+    assert f"A person took this model back (record 4: {REASON})" in done.record.reason
+    assert lineage("late").model.version == "1"
+    assert appoint("late/2", REASON).decision == "restored"
+
+
 def test_a_hand_that_moved_the_alias_is_put_on_record_or_undone(home: Path) -> None:
     move_alias(home)
     assert appoint("late/1", REASON).decision == "restored"
