@@ -112,7 +112,7 @@ def _wait_for(step: str, home: Path, process: subprocess.Popen[bytes]) -> None:
 
 
 def _wait_for_tables(home: Path, process: subprocess.Popen[bytes]) -> None:
-    """Until MLflow makes its tables: the moment after which a first run used to leave a home that was broken for good."""
+    """Until MLflow makes its tables: killed then, a first run used to leave a home that was broken for good."""
     deadline = time.monotonic() + DEADLINE_SECONDS
     while not any(path.stat().st_size for path in home.glob(".staging-mlflow-*/mlflow.db")):
         assert process.poll() is None, "the run ended before it could be killed"
