@@ -53,8 +53,12 @@ def at_once(pipeline: Pipeline, prepared: list[tuple[str, Path]]) -> list[tuple[
     return told
 
 
-@pytest.fixture
-def pipeline(tracked_home: Path, tmp_path: Path) -> Pipeline:
+@pytest.fixture(params=["local", pytest.param("s3", marks=pytest.mark.minio)])
+def pipeline(
+    request: pytest.FixtureRequest, tracked_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Pipeline:
+    if request.param == "s3":
+        monkeypatch.setenv("SLUICE_STORE", f"s3://{request.getfixturevalue('s3').bucket()}/store")
     return Pipeline(small_world.splits(), tmp_path / "work")
 
 
