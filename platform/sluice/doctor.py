@@ -77,8 +77,15 @@ def _store() -> Finding:
     store = steps.default_store()
     key = f"doctor/{os.urandom(4).hex()}"
     store.put_bytes(key, b"doctor")
-    store.get_bytes(key)
+    overwritten = store.put_if_absent(key, b"again") or store.get_bytes(key) != b"doctor"
     store.delete(key)
+    if overwritten:
+        return Finding(
+            "store",
+            "error",
+            f"{store.uri} writes over what is there in spite of `If-None-Match: *`: of two runs at once one could wipe "
+            "out the other's promotion record; use a server that honours conditional puts",
+        )
     return Finding("store", "ok", f"{store.uri} can be written, read and deleted from")
 
 

@@ -15,12 +15,14 @@ from hypothesis import strategies as st
 from components.common import champions
 from components.common.digests import canonical_json, sha256_bytes
 from components.common.errors import BadInput
+from components.common.local_store import LocalStore
 from components.common.manifests import Manifest, parse_manifest
 from components.common.promotions import promotion_chain
 from components.common.registry import CHAMPION, version_by_alias
 from components.common.steps import default_store
 from sluice.appointing import appoint, roll_back
 from sluice.doctor import champions as examined
+from sluice.doctor import examine
 from sluice.lineage import lineage
 from tests.unit import small_world
 from tests.unit.test_manifests import recomputed_id
@@ -306,3 +308,15 @@ def test_no_record_follows_one_that_was_changed(home: Path) -> None:
     with pytest.raises(BadInput, match="is not the record"):
         appoint("late/1", REASON)
     assert not record_file(home, 4).exists()
+
+
+def test_a_store_that_ignores_the_condition_of_a_put_is_told_of(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def careless(store: LocalStore, key: str, data: bytes) -> bool:
+        store.put_bytes(key, data)
+        return True
+
+    assert [found.level for found in examine() if found.name == "store"] == ["ok"]
+    monkeypatch.setattr(LocalStore, "put_if_absent", careless)
+    (found,) = [found for found in examine() if found.name == "store"]
+    assert (found.level, "honours conditional puts" in found.message) == ("error", True)
+    assert not list((home / "store" / "doctor").iterdir())
