@@ -1,7 +1,7 @@
 """Whether a release's KFP, object store and MLflow answer, and its champions are the recorded ones, each for itself."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from components.common.errors import SluiceError
 from components.common.stores import plain_address
@@ -19,17 +19,21 @@ IMPATIENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOU
 
 def services(target: Target) -> Iterator[Finding]:
     """Ask each of them; a way that leads nowhere is told of that one alone."""
-    for name, needs, look in (
-        ("kfp", (), _kfp),
-        ("s3", (OBJECT_STORE,), _object_store),
-        ("mlflow", (TRACKING,), _mlflow),
-        ("champions", (OBJECT_STORE, TRACKING), _champions),
-    ):
-        try:
-            with connected(target, needs, kfp=not needs) as cluster, environment({**cluster.variables, **IMPATIENT}):
-                yield look(cluster)
-        except SluiceError as error:
-            yield Finding(name, "error", str(error).removesuffix(f"; {LOOK}"))  # that is what looks here
+    answering = {"kfp": _asked(target, "kfp", (), _kfp)}
+    yield answering["kfp"]
+    for name, needs, look in (("s3", (OBJECT_STORE,), _object_store), ("mlflow", (TRACKING,), _mlflow)):
+        answering[name] = _asked(target, name, needs, look)
+        yield answering[name]
+    if all(answering[name].level == "ok" for name in ("s3", "mlflow")):
+        yield _asked(target, "champions", (OBJECT_STORE, TRACKING), lambda _: champions())
+
+
+def _asked(target: Target, name: str, needs: tuple[str, ...], look: Callable[[Cluster], Finding]) -> Finding:
+    try:
+        with connected(target, needs, kfp=not needs) as cluster, environment({**cluster.variables, **IMPATIENT}):
+            return look(cluster)
+    except SluiceError as error:
+        return Finding(name, "error", str(error).removesuffix(f"; {LOOK}"))  # that is what looks here
 
 
 def _kfp(cluster: Cluster) -> Finding:
@@ -53,11 +57,3 @@ def _mlflow(_: Cluster) -> Finding:
     with tracking_faults():
         count = len(mlflow_module().MlflowClient().search_registered_models())
     return Finding("mlflow", "ok", f"answers, {count} registered models")
-
-
-def _champions(_: Cluster) -> Finding:
-    from components.common.mlflow_access import URI
-
-    if not os.environ.get(URI):
-        return Finding("champions", "ok", f"none: {NAME} names no tracking server")
-    return champions()
