@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+import os
 import traceback
 from multiprocessing.queues import Queue
 from multiprocessing.synchronize import Barrier
@@ -17,15 +18,28 @@ from components.register.registration import run
 from tests.unit import small_world
 from tests.unit.test_register import Pipeline
 
-SECONDS = 240
-SPAWN = multiprocessing.get_context("spawn")
+SECONDS = 900
+# Imports cost the most: one process makes them, the others are forked from it.
+SERVER = multiprocessing.get_context("forkserver")
+SERVER.set_forkserver_preload(
+    [
+        "components.register.registration",
+        "mlflow.pyfunc",
+        "mlflow.store.tracking.sqlalchemy_store",
+        "mlflow.store.model_registry.sqlalchemy_store",
+    ]
+)
+SETTINGS = ("SLUICE_", "MLFLOW_", "AWS_")
 
 
 Answers: TypeAlias = "Queue[tuple[str, str, str]]"
 
 
-def register_at_once(barrier: Barrier, answers: Answers, data: str, models: str, place: str) -> None:
+def register_at_once(
+    barrier: Barrier, answers: Answers, variables: dict[str, str], data: str, models: str, place: str
+) -> None:
     """What each process does: make ready, wait for the others, register; tell decision, version and reason."""
+    os.environ.update(variables)
     from components.common.mlflow_access import mlflow_module
 
     mlflow_module().MlflowClient().search_registered_models()
@@ -39,9 +53,10 @@ def register_at_once(barrier: Barrier, answers: Answers, data: str, models: str,
 
 
 def at_once(pipeline: Pipeline, prepared: list[tuple[str, Path]]) -> list[tuple[str, str, str]]:
-    barrier, answers = SPAWN.Barrier(len(prepared)), SPAWN.Queue()
+    barrier, answers = SERVER.Barrier(len(prepared)), SERVER.Queue()
+    shared = (barrier, answers, {k: v for k, v in os.environ.items() if k.startswith(SETTINGS)}, pipeline.data.uri)
     processes = [
-        SPAWN.Process(target=register_at_once, args=(barrier, answers, pipeline.data.uri, models, str(file.parent)))
+        SERVER.Process(target=register_at_once, args=(*shared, models, str(file.parent)), daemon=True)
         for models, file in prepared
     ]
     for process in processes:
