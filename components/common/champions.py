@@ -5,8 +5,9 @@ last record that was changed or removed shows, which the chain by itself cannot 
 shows against the records.
 
 Where a run is killed between the record and the alias, the head in the registry lags behind: the next run carries out
-what was decided. Whoever writes reads again afterwards, until nothing is left to do, so that of several at once the
-last decision stands in the end. Before the alias moves, the head is set back to where the writer started from: at no
+what was decided, if the registry was told of the record before it was written: one that somebody put into the store
+by hand moves nothing. Whoever writes reads again afterwards, until nothing is left to do, so that of several at once
+the last decision stands in the end. Before the alias moves, the head is set back to where the writer started from: at no
 moment does the registry show a head whose champion it does not have.
 """
 
@@ -26,6 +27,7 @@ from components.common.registry import (
     Version,
     registry_entry,
     remove_alias,
+    remove_model_tag,
     set_alias,
     set_model_tag,
     version_by_number,
@@ -33,6 +35,8 @@ from components.common.registry import (
 from components.common.stores import Store
 
 HEAD = "sluice.promotions"
+ANNOUNCED = "sluice.decision."  # and number and digest of a record
+_KEPT_ANNOUNCEMENTS = 10  # of records that are carried out: a slow writer may set the head back by some
 _PAUSES = (0.3, 1.0, 0.0)  # seconds before looking again: another run may be at it
 _ATTEMPTS = 50
 
@@ -46,12 +50,14 @@ class Standing:
         head: What the registry keeps of them, `<number> <SHA-256>`, or empty.
         kept: The number in it: records after that one are not carried out yet.
         alias: The version that the alias points to, or empty.
+        announced: The registry's tags about records: those that were to be written.
     """
 
     chain: Chain
     head: str
     kept: int
     alias: str
+    announced: dict[str, str]
 
     @property
     def champion(self) -> Promotion | None:
@@ -86,11 +92,13 @@ def chain_and_head(store: Store, model: str) -> Standing:
     for pause in _PAUSES:
         entry = registry_entry(model)  # first: the records can only be ahead of it
         chain = promotion_chain(store, model)
-        head = entry.tags.get(HEAD, "") if entry else ""
-        kept = _kept(head, chain)
-        problem = _head_problem(head, kept, chain, store)
+        aliases, tags = (entry.aliases, entry.tags) if entry else ({}, {})
+        announced = {key: value for key, value in tags.items() if key.startswith(ANNOUNCED)}
+        head = tags.get(HEAD, "")
+        found = Standing(chain, head, _kept(head, chain), aliases.get(CHAMPION, ""), announced)
+        problem = _head_problem(found, store)
         if not problem:
-            return Standing(chain, head, kept, entry.aliases.get(CHAMPION, "") if entry else "")
+            return found
         time.sleep(pause)
     raise BadInput(problem)
 
@@ -109,7 +117,7 @@ def settled(store: Store, model: str) -> Standing:
         time.sleep(pause)
     raise BadInput(
         f"{record_address(store, model, found.kept + 1)} is written, but the registry does not know of it: a run was "
-        "killed, is at it this moment, or somebody added the record; a run of the pipeline carries it out"
+        "killed, or is at it this moment; a run of the pipeline carries it out"
     )
 
 
@@ -117,6 +125,20 @@ def champion_version(store: Store, model: str) -> Version | None:
     """The champion, by the records; None where there is none. Raises as `standing`."""
     champion = standing(store, model).champion
     return version_by_number(model, champion.version) if champion else None
+
+
+def announce(model: str, number: int, digest: str) -> None:
+    """Tell the registry of a record that is about to be written.
+
+    Args:
+        model: The registered model's name.
+        number: The record's.
+        digest: Its SHA-256.
+
+    Raises:
+        EnvironmentFault: The registry failed.
+    """
+    set_model_tag(model, _announcement(number, digest), digest)
 
 
 def carry_out(store: Store, model: str, *, by_record: bool = False) -> None:
@@ -135,6 +157,7 @@ def carry_out(store: Store, model: str, *, by_record: bool = False) -> None:
         found = chain_and_head(store, model) if by_record else standing(store, model)
         champion, head = found.champion.version if found.champion else "", _head(found.chain)
         if (found.alias, found.head) == (champion, head):
+            _forget_announcements(model, found)
             return
         if found.alias != champion:
             set_model_tag(model, HEAD, found.head or "0")
@@ -142,6 +165,13 @@ def carry_out(store: Store, model: str, *, by_record: bool = False) -> None:
         if head:
             set_model_tag(model, HEAD, head)
     raise EnvironmentFault(f"model {model}: others kept deciding about it; try again")
+
+
+def _forget_announcements(model: str, found: Standing) -> None:
+    for key in found.announced:
+        number = key.removeprefix(ANNOUNCED).partition(".")[0]
+        if number.isdecimal() and int(number) <= found.kept - _KEPT_ANNOUNCEMENTS:
+            remove_model_tag(model, key)
 
 
 def _head(chain: Chain) -> str:
@@ -153,21 +183,32 @@ def _kept(head: str, chain: Chain) -> int:
     number = head.partition(" ")[0]
     if number.isascii() and number.isdecimal() and len(number) < 10:
         return int(number)
-    return 0 if any(record.schema > 1 for record in chain.records) else len(chain.records)
+    return sum(record.schema == 1 for record in chain.records)
 
 
-def _head_problem(head: str, kept: int, chain: Chain, store: Store) -> str:
+def _head_problem(found: Standing, store: Store) -> str:
+    chain, kept = found.chain, found.kept
     if kept > len(chain.records):
         return (
             f"{store.uri}/promotions/{chain.model} holds {len(chain.records)} records, and the registry knows of "
             f"{kept}: the others were removed, or SLUICE_STORE is another store; restore them from a copy"
         )
-    if head and kept and head != f"{kept} {chain.digests[kept - 1]}":
+    if found.head and kept and found.head != f"{kept} {chain.digests[kept - 1]}":
         return (
             f"{record_address(store, chain.model, kept)} is not the record whose SHA-256 the registry keeps "
-            f"({head.partition(' ')[2][:12]}): it was changed; restore it from a copy"
+            f"({found.head.partition(' ')[2][:12]}): it was changed; restore it from a copy"
         )
+    for number in range(kept + 1, len(chain.records) + 1):
+        if found.announced.get(_announcement(number, chain.digests[number - 1])) != chain.digests[number - 1]:
+            return (
+                f"{record_address(store, chain.model, number)} is a record that no run told the registry of: somebody "
+                "put it there, or it is of another registry (MLFLOW_TRACKING_URI); restore the folder from a copy"
+            )
     return ""
+
+
+def _announcement(number: int, digest: str) -> str:
+    return f"{ANNOUNCED}{number}.{digest[:12]}"
 
 
 def _alias_problem(found: Standing, store: Store) -> str:

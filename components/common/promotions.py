@@ -116,7 +116,12 @@ def promotions(store: Store, model: str) -> list[Promotion]:
     return list(promotion_chain(store, model).records)
 
 
-def record_promotion(store: Store, model: str, judge: Callable[[Chain], Ruling | Promotion]) -> Promotion:
+def record_promotion(
+    store: Store,
+    model: str,
+    judge: Callable[[Chain], Ruling | Promotion],
+    announce: Callable[[int, str], None] = lambda _number, _digest: None,
+) -> Promotion:
     """Append the record of a decision; of two writers at once each gets a number of its own, one after the other.
 
     Args:
@@ -124,6 +129,7 @@ def record_promotion(store: Store, model: str, judge: Callable[[Chain], Ruling |
         model: The registered model's name.
         judge: Is given the chain as it is, and decides: it is asked again when another record came first. It may
             answer with a record that is there already; then nothing is written.
+        announce: Is told number and SHA-256 of a record before it is written.
 
     Raises:
         BadInput: The chain so far is broken, or `judge` refuses.
@@ -135,7 +141,9 @@ def record_promotion(store: Store, model: str, judge: Callable[[Chain], Ruling |
         if isinstance(ruling, Promotion):
             return ruling
         record = _next(chain, ruling)
-        if store.put_if_absent(_key(model, record.number), canonical_json(asdict(record))):
+        data = canonical_json(asdict(record))
+        announce(record.number, sha256_bytes(data))
+        if store.put_if_absent(_key(model, record.number), data):
             return record
     raise EnvironmentFault(f"{store.uri}/{_folder(model)}: others kept writing records; try again")
 

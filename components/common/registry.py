@@ -18,6 +18,7 @@ from components.common.model_digests import model_digest as model_digest
 
 CHAMPION, CHALLENGER = "champion", "challenger"
 _PAUSES = (0.1, 0.5, 2.0)  # seconds before a write that met another one
+_MET_ANOTHER = re.compile(r"IntegrityError|UNIQUE constraint|duplicate key|database is locked")
 _ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 
 
@@ -97,6 +98,19 @@ def set_model_tag(model: str, key: str, value: str) -> None:
     _written(lambda: client.set_registered_model_tag(model, key, value))
 
 
+def remove_model_tag(model: str, key: str) -> None:
+    """Take a tag of the registered model away, if another process has not; raises as `set_alias`."""
+    client = mlflow_module().MlflowClient()
+    from mlflow.exceptions import MlflowException
+
+    with tracking_faults():
+        try:
+            client.delete_registered_model_tag(model, key)
+        except MlflowException as error:
+            if error.error_code not in _ABSENT:
+                raise
+
+
 def _written(write: Callable[[], None]) -> None:
     """Write to the registry; again where another process made the same row at the same moment, which MLflow refuses."""
     from mlflow.exceptions import MlflowException
@@ -106,7 +120,9 @@ def _written(write: Callable[[], None]) -> None:
             with tracking_faults():
                 return write()
         except (MlflowException, TrackingFault) as error:
-            if not re.search(r"IntegrityError|UNIQUE constraint|duplicate key|database is locked", f"{error} {error.__cause__}"):
+            if not re.search(
+                r"IntegrityError|UNIQUE constraint|duplicate key|database is locked", f"{error} {error.__cause__}"
+            ):
                 raise
             time.sleep(pause)
     with tracking_faults():

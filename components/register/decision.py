@@ -1,9 +1,10 @@
 """The decision about the alias `champion`: written down first, then carried out."""
 
+from functools import partial
 from typing import Any
 
 from components.common.bundles import Bundle
-from components.common.champions import carry_out
+from components.common.champions import announce, carry_out
 from components.common.evidence import manifest_digests, tags_digest
 from components.common.promotions import (
     CROWNING,
@@ -45,7 +46,9 @@ def decide(store: Store, verdict: Verdict, version: Version, lineage: list[Bundl
     if not (champion and champion.digest == version.digest):
         set_alias(version.model, CHALLENGER, version.version)
     evidence = _evidence(verdict, version, lineage)
-    record = record_promotion(store, version.model, lambda chain: judge(chain, verdict, version, evidence))
+    record = record_promotion(
+        store, version.model, lambda chain: judge(chain, verdict, version, evidence), partial(announce, version.model)
+    )
     carry_out(store, version.model)
     return record
 

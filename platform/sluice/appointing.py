@@ -4,11 +4,20 @@ The gate cannot decide everything (`components/evaluate/README.md`), and a model
 registry's alias alone is no way: it would contradict the records, and `sluice lineage` says so.
 """
 
-from components.common.champions import carry_out, chain_and_head
+from functools import partial
+
+from components.common.champions import announce, carry_out, chain_and_head
 from components.common.errors import BadInput
 from components.common.evidence import tags_digest
 from components.common.promotions import CROWNING, Chain, Promotion, Ruling, record_promotion
-from components.common.registry import Version, parse_reference, version_by_number, version_files, versions
+from components.common.registry import (
+    Version,
+    parse_reference,
+    registry_entry,
+    version_by_number,
+    version_files,
+    versions,
+)
 from components.common.steps import default_store
 from components.common.stores import Store
 
@@ -89,7 +98,12 @@ def _put_on_record(store: Store, model: str, target: Version | None, reason: str
         with version_files(target):
             pass  # files that were changed must not become champion
     chain_and_head(store, model)  # nor may a record follow one that was changed
-    record = record_promotion(store, model, lambda chain: _ruling(chain, target, reason))
+    if registry_entry(model) is None:
+        raise BadInput(
+            f"the registry holds no model {model} any more: restore it, or move {store.uri}/promotions/{model} away to "
+            "begin anew"
+        )
+    record = record_promotion(store, model, lambda chain: _ruling(chain, target, reason), partial(announce, model))
     carry_out(store, model, by_record=True)
     return record
 

@@ -140,6 +140,7 @@ def remove_champion(_: Path) -> None:
         ),
         (move_alias_past_the_gate, "points to version 3, but by .*put it back with `sluice promote late/2 "),
         (remove_alias, "alias champion is not set"),
+        (append_a_record, r"000004\.json is a record that no run told the registry of"),
         (garble_head, r"000003\.json is not the record"),
         (forge_digest, "version 2, champion by .* has another digest"),
         (remove_champion, "alias champion is not set"),
@@ -157,12 +158,27 @@ def test_lineage_doctor_and_the_next_run_refuse(home: Path, attack: Callable[[Pa
         champions.champion_version(default_store(), "late")
 
 
-@pytest.mark.parametrize("attack", [append_a_record, set_head_back, remove_head])
-def test_what_the_registry_does_not_know_of_is_no_fact(home: Path, attack: Callable[[Path], None]) -> None:
+@pytest.mark.parametrize("attack", [set_head_back, remove_head])
+def test_what_is_not_carried_out_is_no_fact(home: Path, attack: Callable[[Path], None]) -> None:
     attack(home)
     with pytest.raises(BadInput, match=r"\d\.json is written, but the registry does not know of it"):
         lineage("late")
     assert examined().level == "error"
+    champions.carry_out(default_store(), "late")  # as the next run does
+    assert lineage("late").model.version == "2"
+
+
+def test_the_registry_forgets_the_announcements_of_long_ago(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(champions, "_KEPT_ANNOUNCEMENTS", 2)
+    roll_back("late", REASON)
+    tags = client().get_registered_model("late").tags
+    assert sorted(key.split(".")[2] for key in tags if key.startswith(champions.ANNOUNCED)) == ["3", "4"]
+
+
+def test_a_model_that_was_removed_from_the_registry_has_no_way_back(home: Path) -> None:
+    client().delete_registered_model("late")
+    with pytest.raises(BadInput, match=r"no run told the registry of|holds no model late any more"):
+        roll_back("late", REASON)
 
 
 def test_a_version_that_took_over_a_number_does_not_take_over_its_decisions(home: Path) -> None:
