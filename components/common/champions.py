@@ -7,8 +7,8 @@ shows against the records.
 Where a run is killed between the record and the alias, the head in the registry lags behind: the next run carries out
 what was decided, if the registry was told of the record before it was written: one that somebody put into the store
 by hand moves nothing. Whoever writes reads again afterwards, until nothing is left to do, so that of several at once
-the last decision stands in the end. Before the alias moves, the head is set back to where the writer started from: at no
-moment does the registry show a head whose champion it does not have.
+the last decision stands in the end. Before the alias moves, the head is set back to where the writer started from: at
+no moment does the registry show a head whose champion it does not have.
 """
 
 import time
@@ -161,10 +161,17 @@ def carry_out(store: Store, model: str, *, by_record: bool = False) -> None:
             return
         if found.alias != champion:
             set_model_tag(model, HEAD, found.head or "0")
-            set_alias(model, CHAMPION, champion) if champion else remove_alias(model, CHAMPION)
+            _point(model, champion)
         if head:
             set_model_tag(model, HEAD, head)
     raise EnvironmentFault(f"model {model}: others kept deciding about it; try again")
+
+
+def _point(model: str, champion: str) -> None:
+    if champion:
+        set_alias(model, CHAMPION, champion)
+    else:
+        remove_alias(model, CHAMPION)
 
 
 def _forget_announcements(model: str, found: Standing) -> None:

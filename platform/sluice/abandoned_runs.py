@@ -59,7 +59,7 @@ def close_abandoned(runs: Path | None = None) -> list[str]:
     Returns:
         The MLflow runs that were ended. One that is tracked elsewhere, or whose server is down, is left for later.
     """
-    closed = []
+    closed: list[str] = []
     with contextlib.suppress(SluiceError):
         for _, noted in _here(runs or steps.home() / "runs"):
             with contextlib.suppress(BadInput):  # MLflow does not know the run any more
