@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from components.common.code_state import code_state
-from components.common.errors import BadInput, EnvironmentFault, Killed, SluiceError, TrackingFault
+from components.common.errors import BadInput, EnvironmentFault, Killed, SluiceError, TrackingFault, shortened
 from components.common.files import check_folder, faults
 from components.common.lifeline import Stopped, stoppable, watch, work_has_stopped
 from components.common.manifests import Producer
@@ -96,7 +96,7 @@ def open_lake(address: str) -> Store:
 
 def progress(message: str) -> None:
     """Tell the person who waits: one line, at once."""
-    print(f"{PROGRESS}{message}", flush=True)  # noqa: T201 - a step's standard output is its log
+    print(f"{PROGRESS}{shortened(message)}", flush=True)  # noqa: T201 - a step's standard output is its log
 
 
 def log_metrics(artifact: Any, values: Mapping[str, float]) -> None:  # noqa: ANN401 - KFP's, which this package does not know
