@@ -58,9 +58,8 @@ class Bound:
 
 
 FILE_BYTES = Bound("bytes of a file that is read whole", 256 * MIB)
-VALUE_BYTES = Bound("bytes of one value or one JSON record", 16 * MIB, "SLUICE_VALUE_BYTES")
-JSON_BYTES = Bound("bytes of a JSON file in a lake", 256 * MIB, "SLUICE_JSON_BYTES")
-JSON_VALUES = Bound("values in a JSON document that is read whole", 5_000_000)
+VALUE_BYTES = Bound("bytes of one value", 4 * MIB, "SLUICE_VALUE_BYTES")
+JSON_VALUES = Bound("values in a JSON file", 10_000_000, "SLUICE_JSON_VALUES")
 SQL_BYTES = Bound("bytes that a table or view of an SQLite file gives or sorts", 4096 * MIB, "SLUICE_SQL_BYTES")
 SQL_SECONDS = Bound("seconds without a row from an SQLite file", 600, "SLUICE_SQL_SECONDS")
 IMAGE_BYTES = Bound("bytes of an image file", 32 * MIB)
@@ -74,7 +73,6 @@ MODEL_FEATURES = Bound("features of a model", 100_000)
 EVERY = (
     FILE_BYTES,
     VALUE_BYTES,
-    JSON_BYTES,
     JSON_VALUES,
     SQL_BYTES,
     SQL_SECONDS,
