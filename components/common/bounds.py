@@ -67,7 +67,7 @@ IMAGE_PIXELS = Bound("pixels of an image", 4096 * 4096)
 IMAGES_BYTES = Bound("bytes of all images of a lake", 2048 * MIB, "SLUICE_IMAGES_BYTES")
 IMAGES_VALUES = Bound("pixel values of all images of a dataset", 2**30, "SLUICE_IMAGES_VALUES")
 MODEL_BYTES = Bound("bytes of a model's arrays", 2048 * MIB, "SLUICE_MODEL_BYTES")
-MODEL_LAYERS = Bound("layers of a network", 1000)
+MODEL_LAYERS = Bound("layers of a network", 10_000)
 MODEL_FEATURES = Bound("features of a model", 100_000)
 
 EVERY = (

@@ -145,3 +145,122 @@ def test_a_large_stored_value_within_the_bound_is_read(tmp_path: Path) -> None:
     assert _read_sql(tmp_path, script)[0] == "done"
     (tmp_path / "t.parquet").unlink()
     assert "bytes of one value" in _read_sql(tmp_path, "UPDATE t SET b = b || b;", SLUICE_VALUE_BYTES="5000000")[0]
+
+
+def _skops(folder: Path, change: str) -> tuple[str, float]:
+    """What reading a changed model says, and the memory that it took."""
+    setup = f"""
+import io, json, zipfile
+from pathlib import Path
+import numpy as np
+import sklearn.ensemble, sklearn.linear_model, sklearn.pipeline, sklearn.preprocessing
+from components.common.skops_files import read_skops, write_skops
+path = Path({str(folder / "model.skops")!r})
+scaler = sklearn.preprocessing.StandardScaler().fit(np.arange(6.0).reshape(3, 2))
+write_skops(path, scaler)
+with zipfile.ZipFile(path) as archive:
+    files = {{name: archive.read(name) for name in archive.namelist()}}
+schema = json.loads(files["schema.json"])
+how, again = zipfile.ZIP_STORED, 1
+{change}
+files["schema.json"] = json.dumps(schema).encode()
+with zipfile.ZipFile(path, "w", how) as archive:
+    for name, data in files.items():
+        archive.writestr(name, data)
+del files
+read_skops
+import skops.io
+"""
+    done = run_bounded(setup, "read_skops(path)")
+    return done.said, done.mib
+
+
+def test_a_model_file_that_would_unfold(tmp_path: Path) -> None:
+    said, mib = _skops(tmp_path, "how = zipfile.ZIP_DEFLATED; files['0.npy'] += bytes(1 << 28)")
+    assert "is compressed and could unfold" in said
+    assert mib < 50
+
+
+def test_an_array_that_states_more_than_it_holds(tmp_path: Path) -> None:
+    change = """
+stream = io.BytesIO()
+np.lib.format.write_array_header_1_0(stream, {"descr": "<f8", "fortran_order": False, "shape": (1 << 27,)})
+files["0.npy"] = stream.getvalue() + bytes(16)
+"""
+    said, mib = _skops(tmp_path, change)
+    assert "'0.npy' states the shape (134217728,), and holds 16 bytes" in said
+    assert mib < 50
+
+
+def test_an_array_that_is_named_many_times(tmp_path: Path) -> None:
+    """Each time it would be read anew."""
+    change = """
+node = next(value for _, value in schema["content"]["content"].items() if value.get("file") == "0.npy")
+schema["content"]["content"]["many"] = {**schema["content"], "content": {str(n): node for n in range(2000)}}
+stream = io.BytesIO()
+np.save(stream, np.zeros(1 << 18))
+files["0.npy"] = stream.getvalue()
+"""
+    said, mib = _skops(tmp_path, change)
+    assert "at most 2,147,483,648 bytes of a model's arrays are taken" in said
+    assert "SLUICE_MODEL_BYTES" in said
+    assert mib < 50
+
+
+def test_an_untouched_model_file_is_read(tmp_path: Path) -> None:
+    assert _skops(tmp_path, "")[0] == "done"
+
+
+def test_a_network_of_very_many_layers(tmp_path: Path) -> None:
+    setup = f"""
+import json
+from dataclasses import asdict
+from pathlib import Path
+import torch, safetensors.torch
+from components.common.models import load_model
+from components.common.networks import read_network
+from tests.unit.small_world import TASK
+folder = Path({str(tmp_path)!r})
+sizes = dict(numeric=1, bins=2, cardinalities=[2, 2], embeddings=[1, 1], hidden=[1] * 300_000, classes=2, dropout=0.0)
+options = dict(kind="table", sizes=sizes, encoder=dict(vocabularies=[[], []]))
+body = dict(version=1, family="network", task=asdict(TASK), options=options)
+(folder / "model.json").write_text(json.dumps(body))
+safetensors.torch.save_file({{"a": torch.zeros(1)}}, folder / "weights.safetensors")
+"""
+    done = run_bounded(setup, "load_model(folder)")
+    assert "300,002, and at most 10,000 layers of a network are taken" in done.said
+    assert done.mib < 100
+
+
+def _image_lake(folder: Path, count: int) -> str:
+    """A lake of `count` images of 8 MB each that do not compress; the files are one."""
+    return f"""
+import hashlib, io, json, os
+from pathlib import Path
+import numpy as np
+from PIL import Image
+from components.ingest_images.ingestion import run
+lake = Path({str(folder / "lake")!r})
+lake.mkdir()
+stream = io.BytesIO()
+Image.fromarray(np.random.default_rng(1).integers(0, 256, (1600, 1600, 3), np.uint8)).save(stream, "PNG")
+data = stream.getvalue()
+(lake / "a.png").write_bytes(data)
+line = dict(label=1, sha256=hashlib.sha256(data).hexdigest())
+for n in range({count}):
+    os.link(lake / "a.png", lake / f"{{n}}.png")
+lines = [json.dumps(dict(line, id=str(n), file=f"{{n}}.png")) for n in range({count})]
+(lake / "metadata.jsonl").write_text("\\n".join(lines))
+"""
+
+
+@pytest.mark.parametrize("variable", ["SLUICE_IMAGES_BYTES", "SLUICE_IMAGES_VALUES"])
+def test_images_that_are_too_much_together(tmp_path: Path, variable: str) -> None:
+    body = "run(str(lake), lake.parent / 'page.html')"
+    variables = {variable: str(100_000_000), "SLUICE_STORE": str(tmp_path / "store")}
+    done = run_bounded(_image_lake(tmp_path, 60), body, **variables)
+    assert "metadata.jsonl: " in done.said
+    assert "at most 100,000,000" in done.said
+    assert variable in done.said
+    assert done.mib < 400
+    assert not (tmp_path / "store" / "datasets").exists()
