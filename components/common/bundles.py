@@ -13,7 +13,7 @@ from typing import Any
 from components.common.code_state import code_state, keep_changes
 from components.common.digests import canonical_json, sha256_bytes, sha256_file
 from components.common.errors import BadInput
-from components.common.files import STAGING, faults
+from components.common.files import STAGING, faults, inside
 from components.common.manifests import MANIFEST, FileEntry, Kind, Manifest, Producer, TableEntry, parse_manifest
 from components.common.steps import RUN
 from components.common.stores import Store, open_store
@@ -194,7 +194,7 @@ def local_copy(bundle: Bundle) -> Iterator[Path]:
     place = store.local_path(MANIFEST)
     if place is not None:
         for entry in bundle.manifest.files:
-            check_file(place.parent / entry.path, entry, bundle.uri)
+            check_file(inside(place.parent, entry.path), entry, bundle.uri)
         yield place.parent
         return
     with tempfile.TemporaryDirectory(prefix="sluice-") as name:

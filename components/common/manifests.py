@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 from components.common.digests import sha256_json
 from components.common.errors import BadInput
+from components.common.json_documents import parse_json
 
 MANIFEST = "manifest.json"
 VERSION = 2
@@ -138,7 +139,7 @@ def parse_manifest(data: bytes, where: str) -> Manifest:
         BadInput: It is not JSON, misses a field, is of another version, or its id differs.
     """
     try:
-        manifest, stated = _from_body(json.loads(data), where)
+        manifest, stated = _from_body(parse_json(data, f"{where}/{MANIFEST}"), where)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise BadInput(f"{where}/{MANIFEST} is not a manifest ({error!r}); publish the folder again") from None
     if manifest.id != stated:

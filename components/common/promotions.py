@@ -9,7 +9,6 @@ the other has to judge again, by the chain as it is then. So each record is made
 """
 
 import getpass
-import json
 import os
 import socket
 from collections.abc import Callable, Sequence
@@ -19,6 +18,7 @@ from typing import Any, Literal, get_args
 
 from components.common.digests import canonical_json, sha256_bytes
 from components.common.errors import BadInput, EnvironmentFault
+from components.common.json_documents import parse_json
 from components.common.steps import PIPELINE, RUN
 from components.common.stores import Store
 
@@ -197,7 +197,7 @@ def _agrees(record: Promotion, before: Sequence[Promotion]) -> bool:
 
 def _parse(data: bytes, where: str) -> Promotion:
     try:
-        record = Promotion(**json.loads(data))
+        record = Promotion(**parse_json(data, where))
     except (ValueError, TypeError) as error:
         raise BadInput(f"{where} is no promotion record ({error}); restore it from a copy") from None
     if not isinstance(record.evidence, dict) or record.schema not in (1, SCHEMA):

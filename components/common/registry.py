@@ -19,6 +19,7 @@ from components.common.model_digests import model_digest as model_digest
 CHAMPION, CHALLENGER = "champion", "challenger"
 _PAUSES = (0.1, 0.5, 2.0)  # seconds before a write that met another one
 _MET_ANOTHER = re.compile(r"IntegrityError|UNIQUE constraint|duplicate key|database is locked")
+_DIGITS = 9  # of a version's number: MLflow keeps 32 bits
 _ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 
 
@@ -147,6 +148,8 @@ def version_by_alias(model: str, alias: str) -> Version | None:
 
 def version_by_number(model: str, number: str) -> Version | None:
     """One version; None where it is not there. Raises as `version_by_alias`."""
+    if len(number.lstrip("0")) > _DIGITS:  # no database of MLflow's could even be asked for it
+        return None
     return _registered_version(model, lambda _: number)
 
 
@@ -246,7 +249,7 @@ def parse_reference(reference: str) -> tuple[str, str, str]:
     Raises:
         BadInput: It is of another form.
     """
-    match = re.fullmatch(r"(?P<model>[^@/\s]+)(?:@(?P<alias>[\w.-]+)|/(?P<version>\d+))?", reference)
+    match = re.fullmatch(r"(?P<model>[^@/\s]+)(?:@(?P<alias>[\w.-]+)|/(?P<version>[0-9]+))?", reference)
     if not match:
         raise BadInput(f"{reference!r} is no model reference; write MODEL, MODEL@alias or MODEL/version")
     version = match["version"] or ""

@@ -75,7 +75,7 @@ def connected(database: Database) -> Iterator[sa.Connection]:
         ) from None
     try:
         with _patiently(engine.connect, database) as connection:
-            yield connection.execution_options(stream_results=True)
+            yield connection.execution_options(stream_results=database.file is None)
     except SQLAlchemyError as error:
         raise _in_words(error, database) from None
     finally:

@@ -7,14 +7,14 @@ from typing import Any, NoReturn
 
 import pyarrow as pa
 
+from components.common.bounds import FILE_BYTES
 from components.common.contracts import Column
 from components.common.errors import BadInput
+from components.common.json_documents import parse_json
 from components.common.parquet import ARROW_TYPES, Written, write_parquet
 from components.ingest.source_files import SourceFile
 from components.ingest.typed_values import WrongValue, to_arrow
 from components.ingest.wording import shown, wrong_value
-
-_LARGEST = 256 << 20
 
 
 def read_json(file: SourceFile, columns: Mapping[str, Column], target: Path) -> Written:
@@ -36,12 +36,9 @@ def read_json(file: SourceFile, columns: Mapping[str, Column], target: Path) -> 
 
 
 def _records(file: SourceFile) -> list[dict[str, Any]]:
-    if file.path.stat().st_size > _LARGEST:
-        raise BadInput(
-            f"{file.name} is larger than 256 MiB; JSON is for reference data: give large tables as CSV or SQL"
-        )
+    FILE_BYTES.check(file.path.stat().st_size, file.name, "JSON is for reference data: give large tables as CSV or SQL")
     try:
-        body = json.loads(file.path.read_bytes().decode("utf-8-sig"), parse_constant=_refuse_constant)
+        body = parse_json(file.path.read_bytes(), file.name, parse_constant=_refuse_constant)
     except json.JSONDecodeError as error:
         raise BadInput(f"{file.name}, line {error.lineno}: not JSON ({error.msg}); mend it there") from None
     except UnicodeDecodeError:

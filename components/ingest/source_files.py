@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from components.common.errors import BadInput
-from components.common.files import faults
+from components.common.files import faults, inside
 
 _BLOCK = 1 << 20
 
@@ -46,7 +46,7 @@ def find(lake: Path, pattern: str) -> list[SourceFile]:
     """The files that a path or glob of the contract names, sorted by name.
 
     Raises:
-        BadInput: The pattern leads out of the lake, or nothing matches it.
+        BadInput: The pattern or a link leads out of the lake, or nothing matches it.
     """
     if PurePosixPath(pattern).is_absolute() or ".." in PurePosixPath(pattern).parts:
         raise BadInput(f"contract.yaml: source {pattern!r} leads out of the lake; give a path inside it")
@@ -59,7 +59,8 @@ def find(lake: Path, pattern: str) -> list[SourceFile]:
         raise BadInput(
             f"no file matches {pattern!r} in the lake {lake}; check the lake's address and its contract.yaml"
         )
-    return [SourceFile(path, path.relative_to(lake).as_posix()) for path in paths]
+    names = [path.relative_to(lake).as_posix() for path in paths]
+    return [SourceFile(inside(lake, name), name) for name in names]
 
 
 def check_readable(file: SourceFile) -> None:

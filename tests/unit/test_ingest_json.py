@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from components.common.bounds import Bound
 from components.common.contracts import Column
 from components.common.errors import BadInput
 from components.ingest import json_tables
@@ -199,6 +200,6 @@ def test_a_value_keeps_its_meaning(tmp_path: Path, kind: str, value: Any, read: 
 
 
 def test_a_large_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(json_tables, "_LARGEST", 10)
-    with pytest.raises(BadInput, match="larger than 256 MiB"):
+    monkeypatch.setattr(json_tables, "FILE_BYTES", Bound("bytes", 10))
+    with pytest.raises(BadInput, match="at most 10 bytes are taken; JSON is for reference data"):
         _read(tmp_path, '[{"id": 12345}]', {"id": Column("int64")})

@@ -15,6 +15,7 @@ from typing import Any
 
 from components.common import steps
 from components.common.errors import SluiceError
+from components.common.parameters import check_numbers
 
 WIDTH = 140
 
@@ -37,9 +38,9 @@ def main(pipeline_name: str, executor_input: str) -> None:
 
     asked = json.loads(executor_input)
     pipeline = catalog.find_pipeline(pipeline_name)
-    arguments = typed(pipeline, asked.get("inputs", {}).get("parameterValues", {}))
     console = Console(file=Marked(), width=WIDTH, no_color=True)
     try:
+        arguments = typed(pipeline, asked.get("inputs", {}).get("parameterValues", {}))
         done = local_run.run_pipeline(pipeline, arguments, console, run=os.environ.get(steps.RUN, ""))
     except SluiceError as error:
         print(f"{steps.PROGRESS}error: {error}", flush=True)  # noqa: T201 - a step's standard output is its log
@@ -53,6 +54,7 @@ def main(pipeline_name: str, executor_input: str) -> None:
 
 def typed(pipeline: Any, values: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ANN401 - a catalog.Pipeline, imported late
     """The parameters' values as the pipeline declares them: KFP's JSON has 7.0 for the integer 7, and 60 for 60.0."""
+    check_numbers(values)
     numbers = {"Integer": int, "Float": float}
     kinds = {parameter.name: numbers.get(parameter.type) for parameter in pipeline.parameters}
     return {name: kind(value) if (kind := kinds.get(name)) else value for name, value in values.items()}
