@@ -17,6 +17,11 @@ wrong together. Call: include "sluice.refuse" .
 {{- if regexMatch "://|/|:[0-9]" $v.objectStore.host -}}
 {{- $bad = append $bad (printf "objectStore.host is %q: give the host name alone; objectStore.port and objectStore.secure say the rest" $v.objectStore.host) -}}
 {{- end -}}
+{{- range $prefix := $v.objectStore.scratch -}}
+  {{- if has (first (splitList "/" $prefix)) (list "lakes" "datasets" "models" "code" "runs" "promotions") -}}
+  {{- $bad = append $bad (printf "objectStore.scratch: %q holds what steps must not overwrite or delete; name another prefix" $prefix) -}}
+  {{- end -}}
+{{- end -}}
 {{- $b := $v.objectStore.buckets -}}
 {{- if ne 3 (len (uniq (list $b.pipelines $b.sluice $b.mlflow))) -}}
 {{- $bad = append $bad "objectStore.buckets: the three buckets need three names" -}}
