@@ -19,10 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from minio import MinioAdmin
-from minio.commonconfig import ENABLED, Filter
+from minio.commonconfig import ENABLED
 from minio.credentials.providers import StaticProvider
 from minio.error import MinioAdminException
-from minio.lifecycleconfig import Expiration, LifecycleConfig, NoncurrentVersionExpiration, Rule
 from minio.versioningconfig import VersioningConfig
 from urllib3.exceptions import HTTPError
 
@@ -38,7 +37,7 @@ from sluice.cluster.waiting import wait_for
 
 DEADLINE = "SLUICE_SETUP_SECONDS"
 ACCOUNTS, POLICIES = "SLUICE_STORE_ACCOUNTS", "SLUICE_STORE_POLICIES"  # folders
-VERSIONED, PASSING = "SLUICE_STORE_VERSIONED", "SLUICE_STORE_PASSING"  # a bucket; prefixes whose old versions go
+VERSIONED, PASSING = "SLUICE_STORE_VERSIONED", "SLUICE_STORE_PASSING"  # a bucket; prefixes without versions
 KEY_FILES = ("accesskey", "secretkey")
 ACCESS_CHARACTERS, SECRET_CHARACTERS = 3, 8  # MinIO takes none shorter. Source: minio/internal/auth/credentials.go
 PREFIX = "sluice-"  # of the policies' names
@@ -140,30 +139,19 @@ def keep_versions(bucket: str, passing: list[str]) -> None:
 
     Args:
         bucket: Which.
-        passing: Prefixes of what is written again and again, such as checkpoints: there they go after a day.
+        passing: Prefixes of what is written again and again, such as checkpoints, of which no version is kept.
 
     Raises:
         BadInput: A prefix is none.
         EnvironmentFault: The store refuses.
     """
+    wanted = VersioningConfig(ENABLED, excluded_prefixes=[f"{check_prefix(prefix)}*" for prefix in passing])
     connection = Connection.from_environment()
     client = connection.client()
     with refusals(Place(connection.endpoint, bucket, "")):
-        if client.get_bucket_versioning(bucket).status != ENABLED:
-            client.set_bucket_versioning(bucket, VersioningConfig(ENABLED))
+        if client.get_bucket_versioning(bucket) != wanted:
+            client.set_bucket_versioning(bucket, wanted)
             progress(f"bucket {bucket}: what is overwritten stays as an earlier version from now on")
-        rules = [
-            Rule(
-                ENABLED,
-                rule_filter=Filter(prefix=check_prefix(prefix)),
-                rule_id=f"{PREFIX}{prefix.strip('/')}",
-                noncurrent_version_expiration=NoncurrentVersionExpiration(noncurrent_days=1),
-                expiration=Expiration(expired_object_delete_marker=True),
-            )
-            for prefix in passing
-        ]
-        if rules:
-            client.set_bucket_lifecycle(bucket, LifecycleConfig(rules))
 
 
 def require_bucket(bucket: str) -> None:
