@@ -32,9 +32,11 @@ control planes are, and the API's own public addresses where helm sees them; nev
 {{- if and $k.enabled (or .Values.ingress.enabled (has "NodePort" $services) (has "LoadBalancer" $services)) }}true{{ end -}}
 {{- end }}
 
-{{/* Pods that ask for a login before what has none: of the name that you give them (manifests/examples/oauth2-proxy). */}}
+{{/* Pods of your own that ask for a login before what has none (manifests/examples/oauth2-proxy), with kfp.login=proxy. */}}
 {{- define "sluice.loginProxyPeer" -}}
+{{- if eq .Values.kfp.login "proxy" }}
 - podSelector:
     matchLabels:
       sluice.dev/login-proxy: "true"
+{{- end }}
 {{- end }}

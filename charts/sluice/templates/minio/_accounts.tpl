@@ -87,6 +87,10 @@ deletes versions, changes a bucket or another account.
 {{- $statements := list
   (dict "Sid" "Look" "Effect" "Allow" "Action" $look "Resource" (list $arn))
   (dict "Sid" "Read" "Effect" "Allow" "Action" (list "s3:GetObject") "Resource" $all) -}}
+{{- if $root.Values.minio.enabled -}}
+  {{- /* MinIO lets every user change its own password and make keys that outlive it, where nothing says no. */ -}}
+  {{- $statements = append $statements (dict "Sid" "NoAdministrator" "Effect" "Deny" "Action" (list "admin:*")) -}}
+{{- end -}}
 {{- if eq $part "kfp" -}}
   {{- $own := list (printf "%s/pipelines/*" $arn) -}}
   {{- $statements = append $statements (dict "Sid" "Own" "Effect" "Allow" "Action" (append $put "s3:DeleteObject") "Resource" $own) -}}
