@@ -30,7 +30,7 @@ from sluice.mlflow_server.serving import server_environment
 from sluice.mlflow_server.settings import Settings
 from tests.conftest import free_port
 
-START_SECONDS = 90.0
+START_SECONDS = 240.0
 ADMIN, STEPS = ("root-user", "administrator1"), ("pipelines", "steps-password")
 REGISTER = ("registrar", "register-password")
 EXPERIMENTS = "/api/2.0/mlflow/experiments/search?max_results=1"
@@ -62,7 +62,7 @@ class Pod:
     def run(self, *arguments: str) -> tuple[int, str]:
         """The exit code, and the last line on standard error."""
         process = self.start(*arguments)
-        process.communicate(timeout=120)
+        process.communicate(timeout=300)
         lines = (self.folder / "stderr").read_text().splitlines()
         return process.returncode, lines[-1] if lines else ""
 

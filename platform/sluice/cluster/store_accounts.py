@@ -22,6 +22,7 @@ from minio import MinioAdmin
 from minio.commonconfig import ENABLED
 from minio.credentials.providers import StaticProvider
 from minio.error import MinioAdminException
+from minio.helpers import check_bucket_name
 from minio.versioningconfig import VersioningConfig
 from urllib3.exceptions import HTTPError
 
@@ -93,12 +94,13 @@ def make(seconds: float) -> None:
     root = Connection.from_environment()
     found = accounts(_folder(ACCOUNTS), _folder(POLICIES))
     _refuse_shared(found, root.credentials.access_key)
+    kept = versioned()
     wait_for("the object store", seconds, require_answer)
     buckets = required_buckets()
     made = make_buckets(buckets)
     progress(f"buckets {', '.join(buckets)}: {len(made)} made, the others were there")
-    if bucket := os.environ.get(VERSIONED):
-        keep_versions(bucket, os.environ.get(PASSING, "").split())
+    if kept:
+        keep_versions(*kept)
     for account in found:
         keep_account(root, account)
         progress(f"account {account.access_key}, of {account.part}: has the Secret's key and its policy")
@@ -134,6 +136,24 @@ def keep_account(root: Connection, account: Account) -> None:
         admin.policy_set(policy, user=account.access_key)  # takes the place of all that it had
 
 
+def versioned() -> tuple[str, list[str]] | None:
+    """The bucket that keeps earlier versions, and the prefixes in it that do not; None where there is none.
+
+    Raises:
+        BadInput: SLUICE_STORE_VERSIONED is no name of a bucket, or SLUICE_STORE_PASSING holds what is no prefix.
+    """
+    bucket = os.environ.get(VERSIONED)
+    if not bucket:
+        return None
+    prefixes, name = os.environ.get(PASSING, "").split(), VERSIONED
+    try:
+        check_bucket_name(bucket, strict=True)
+        name = PASSING
+        return bucket, [check_prefix(prefix) for prefix in prefixes]
+    except (ValueError, BadInput) as error:
+        raise BadInput(f"{name}: {error}") from None
+
+
 def keep_versions(bucket: str, passing: list[str]) -> None:
     """Keep what is overwritten or deleted in a bucket as an earlier version, which no part may delete.
 
@@ -142,10 +162,9 @@ def keep_versions(bucket: str, passing: list[str]) -> None:
         passing: Prefixes of what is written again and again, such as checkpoints, of which no version is kept.
 
     Raises:
-        BadInput: A prefix is none.
         EnvironmentFault: The store refuses.
     """
-    wanted = VersioningConfig(ENABLED, excluded_prefixes=[f"{check_prefix(prefix)}*" for prefix in passing])
+    wanted = VersioningConfig(ENABLED, excluded_prefixes=[f"{prefix}*" for prefix in passing])
     connection = Connection.from_environment()
     client = connection.client()
     with refusals(Place(connection.endpoint, bucket, "")):

@@ -120,7 +120,7 @@ def _accounts(environment: Mapping[str, str]) -> tuple[Account, Account | None, 
             )
         if name:
             owner[name] = names[0]
-        given = names is ADMIN or environment.get(names[1])
+        given = names is ADMIN or names[1] in environment
         found.append(_account(environment, *names) if given else None)
     admin, steps, register = found
     assert admin  # noqa: S101 - it is always read
