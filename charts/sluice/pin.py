@@ -1,6 +1,6 @@
 """Pin images by digest: `python charts/sluice/pin.py your-own.yaml > digests.yaml`, then `helm ... -f digests.yaml`.
 
-For each image of the chart, as values.yaml and the given files name it, the registry is asked for the digest of its tag;
+For each image of the chart, as values.yaml and the given files name it, the registry is asked for its tag's digest;
 the result is a values file of digests alone. A tag can be moved to another image, a digest cannot. Images with a digest
 keep it; those that no registry answers for, such as Sluice's own before they are pushed, are named on standard error,
 and the exit code is 1.
