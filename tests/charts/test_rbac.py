@@ -63,7 +63,7 @@ def test_steps_can_do_little() -> None:
         ("workflowtaskresults", "patch"),
     }
     (secrets,) = [rule for rule in role["rules"] if rule["resources"] == ["secrets"]]
-    assert secrets["resourceNames"] == ["mlpipeline-minio-artifact"]
+    assert secrets["resourceNames"] == ["object-store-runs"]
 
 
 def test_drivers_of_an_agent_can_do_less_than_steps() -> None:

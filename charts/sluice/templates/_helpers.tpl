@@ -346,9 +346,16 @@ lastRetry.message matches 'rpc error: code = (Unavailable|Internal|Unknown|Abort
   ports:
     - port: 9000
 {{- else -}}
-# An S3 outside the chart: its addresses are not known here.
+# An S3 outside the chart: without networkPolicy.objectStoreCidrs, its addresses are not known here.
 - ports:
     - port: {{ .Values.objectStore.port }}
+  {{- with .Values.networkPolicy.objectStoreCidrs }}
+  to:
+    {{- range . }}
+    - ipBlock:
+        cidr: {{ . | quote }}
+    {{- end }}
+  {{- end }}
 {{- end }}
 {{- end }}
 
