@@ -18,6 +18,7 @@ _DIALECT: dict[str, Any] = {
     "allow_quoted_nulls": False,
     "strict_mode": True,
     "compression": "none",
+    "auto_detect": False,  # else it looks at the first rows to guess a dialect, for minutes where columns are many
 }
 
 
@@ -35,7 +36,8 @@ def scan(
         file: A CSV file.
         header: Its columns' names, in its order.
         read_as: DuckDB's type for each wanted column.
-        options: More options of DuckDB's `read_csv`.
+        options: More options of DuckDB's `read_csv`. With `parallel` (its default) a thread guesses where in the file
+            rows begin, and may guess wrongly inside a quoted value.
     """
     # DuckDB ignores case in names, and a header may hold anything: only places are sure.
     types = {f"c{place}": read_as.get(name, "VARCHAR") for place, name in enumerate(header)}

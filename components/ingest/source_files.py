@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -79,15 +79,19 @@ def check_readable(file: SourceFile) -> None:
 
 
 @contextmanager
-def hashed(file: SourceFile) -> Iterator[Future[Digest]]:
+def hashed(file: SourceFile, watch: Callable[[bytes], None] | None = None) -> Iterator[Future[Digest]]:
     """Hash a file in a thread of its own while the `with` block reads it.
+
+    Args:
+        file: The file.
+        watch: Is given the same bytes, block by block, in that thread.
 
     Raises:
         BadInput: The file changed in the meantime: what was read and what was hashed may differ.
     """
     before = _stamp(file)
     with ThreadPoolExecutor(1, "sha256") as hasher:
-        digest = hasher.submit(_digest, file.path)
+        digest = hasher.submit(_digest, file.path, watch)
         yield digest
         digest.result()
     if _stamp(file) != before:
@@ -104,12 +108,14 @@ def line_at(path: Path, offset: int) -> int:
     return lines
 
 
-def _digest(path: Path) -> Digest:
+def _digest(path: Path, watch: Callable[[bytes], None] | None) -> Digest:
     sha256, size, zero_at = hashlib.sha256(), 0, -1
     with path.open("rb", buffering=0) as stream:
         os.posix_fadvise(stream.fileno(), 0, 0, os.POSIX_FADV_SEQUENTIAL)
         while block := stream.read(_BLOCK):
             sha256.update(block)
+            if watch:
+                watch(block)
             if zero_at < 0 and (found := block.find(0)) >= 0:
                 zero_at = size + found
             size += len(block)

@@ -1,5 +1,6 @@
 """CSV is read by name and to the letter, or refused in one line that says where and what to do."""
 
+import gzip
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -115,7 +116,24 @@ def test_the_reader_of_our_own_reads_what_was_written(table: RandomTable, end: s
             "id,name,at,day,speed\n1,one,,,\n",
             "line 1: column 'ok' is missing; the header has: id, name, at, day, speed",
         ),
-        ("id;name;at;day;speed;ok\n1;;;;;\n", "line 1: column 'id' is missing; the header has: id;name;at"),
+        ("id;name;at;day;speed;ok\n1;;;;;\n", "line 1: column 'id' is missing; its columns are separated by semicolons"),
+        ("\n" + HEADER + GOOD, "line 1 is blank where the header must stand"),
+        ("\r\n\r\n" + HEADER + GOOD, "line 1 is blank where the header must stand"),
+        (HEADER.replace(",", ", ") + GOOD, "column 'name' is missing; the header has ' name', and spaces count"),
+        (HEADER.replace("name", "Name") + GOOD, "column 'name' is missing; the header has 'Name', and case counts"),
+        (HEADER.replace(",", "\t") + GOOD, "its columns are separated by tabs; save the file with commas"),
+        ('{"id": 1, "name": "x"}\n' * 3, "the line looks like JSON; give the file as `json`"),
+        (gzip.compress((HEADER + GOOD).encode()), "is no text file, but gzip; unpack it"),
+        (b"PK\x03\x04\x14\0\0\0", "is no text file, but ZIP (an Excel workbook is one, too)"),
+        (b"PAR1\x15\0", "is no text file, but Parquet"),
+        (HEADER + GOOD.replace("one", "o\rne") + GOOD, "line 2: a carriage return within the line"),
+        (HEADER + GOOD + GOOD.replace("\n", "\r\r\n"), "line 3: a carriage return within the line"),
+        (HEADER + GOOD.replace(",one", ', "one"'), "line 2: spaces around a quoted value"),
+        (HEADER + GOOD + GOOD.replace("one", '"one" '), "line 3: spaces around a quoted value"),
+        (HEADER + GOOD * 30_000 + GOOD.replace("true", "true,"), "line 30002: 7 values where the header has 6 columns"),
+        (HEADER + GOOD.replace("true", "true,"), "or name the last column in the header: it ends with a separator"),
+        (",".join(f"c{n}" for n in range(10_001)) + "\n", "10,001 columns, where at most 10,000 are read"),
+        (",".join(f"column {n}" for n in range(100_000)) + "\n", "the header is longer than 1 MiB"),
         ("id,id,name,at,day,speed,ok\n1,2,,,,,\n", "line 1: column 'id' stands there twice"),
         ('"id,name\n' + GOOD, "line 1: the header is no CSV"),
         (HEADER + GOOD + "2,two\n", "line 3: 2 values where the header has 6 columns: '2,two'"),
@@ -140,7 +158,7 @@ def test_the_reader_of_our_own_reads_what_was_written(table: RandomTable, end: s
         (HEADER + GOOD + GOOD.replace("one", "o\0ne"), "line 3: a NUL byte"),
         ((HEADER + GOOD).encode("utf-16"), "line 1: a NUL byte, so this is no text file (or UTF-16)"),
         (HEADER + GOOD.replace("\n", "\r\n") + GOOD, "line"),
-        (HEADER + "1," + "x" * 3_000_000 + ",,,,\n", "line 2: longer than 2 MB"),
+        (HEADER + "1," + "x" * 3_000_000 + ",,,,\n", "line 2: a row longer than 2 MB"),
     ],
 )
 def test_a_defect_is_named_with_its_line(tmp_path: Path, content: bytes | str, said: str) -> None:
@@ -148,6 +166,13 @@ def test_a_defect_is_named_with_its_line(tmp_path: Path, content: bytes | str, s
         _read(tmp_path, content)
     assert said in str(caught.value)
     assert len(str(caught.value)) < 500
+
+
+def test_a_blank_line_of_one_column_is_refused(tmp_path: Path) -> None:
+    for blank in ("a\n1\n\n2\n", "a\n1\n2\n\n"):
+        with pytest.raises(BadInput, match=r"line [34]: blank, in a file of one column; write NA for a missing value"):
+            _read(tmp_path, blank, {"a": Column("int64", nullable=True)})
+    assert _read(tmp_path, 'a\n1\n""\nNA\n', {"a": Column("int64", nullable=True)})[1:] == [{"a": None}] * 2
 
 
 def test_the_first_defect_of_a_large_file_is_named(tmp_path: Path) -> None:
