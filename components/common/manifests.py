@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from components.common.digests import sha256_json
 from components.common.errors import BadInput
+from components.common.strict_json import parse_json
 
 MANIFEST = "manifest.json"
 VERSION = 1
@@ -123,7 +124,7 @@ def parse_manifest(data: bytes, where: str) -> Manifest:
         BadInput: It is not JSON, misses a field, is of another version, or its id differs.
     """
     try:
-        manifest, stated = _from_body(json.loads(data), where)
+        manifest, stated = _from_body(parse_json(data), where)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise BadInput(f"{where}/{MANIFEST} is not a manifest ({error!r}); publish the folder again") from None
     if manifest.id != stated:
@@ -140,7 +141,7 @@ def _from_body(body: Mapping[str, Any], where: str) -> tuple[Manifest, str]:
     if body["kind"] not in ("dataset", "model"):
         raise ValueError(f"kind {body['kind']!r}")
     tables = {
-        name: TableEntry(tuple(table["files"]), int(table["rows"]), dict(table["columns"]))
+        name: TableEntry(tuple(table["files"]), _rows(table["rows"]), dict(table["columns"]))
         for name, table in body["tables"].items()
     }
     manifest = Manifest(
@@ -157,6 +158,12 @@ def _from_body(body: Mapping[str, Any], where: str) -> tuple[Manifest, str]:
     if unlisted:
         raise ValueError(f"table file {min(unlisted)!r} not among the files")
     return manifest, str(body["id"])
+
+
+def _rows(number: object) -> int:
+    if type(number) is not int or number < 1:
+        raise ValueError(f"rows {number!r}")
+    return number
 
 
 def _file(body: Mapping[str, Any]) -> FileEntry:

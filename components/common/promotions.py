@@ -5,7 +5,6 @@ yet, and carries the SHA-256 of the one before: a record that was changed or tak
 """
 
 import getpass
-import json
 import os
 import socket
 from collections.abc import Mapping
@@ -17,6 +16,7 @@ from components.common.digests import canonical_json, sha256_bytes
 from components.common.errors import BadInput, EnvironmentFault
 from components.common.steps import PIPELINE, RUN
 from components.common.stores import Store
+from components.common.strict_json import parse_json
 
 Decision = Literal["promoted", "refused", "undecided", "unchanged"]
 _DIGITS = 6
@@ -123,7 +123,7 @@ def _chain(store: Store, model: str) -> list[tuple[Promotion, str]]:
 
 def _parse(data: bytes, where: str) -> Promotion:
     try:
-        record = Promotion(**json.loads(data))
+        record = Promotion(**parse_json(data))
     except (ValueError, TypeError) as error:
         raise BadInput(f"{where} is no promotion record ({error}); restore it from a copy") from None
     if record.decision not in get_args(Decision):

@@ -8,10 +8,12 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 _BLOCK = 1 << 20
 _MARK = b"\xef\xbb\xbf"
 _MOST_SPACES = 1 << 16
-SPACED = re.compile(rb'[,\r\n] +"|" +(?:[,\r\n]|\Z)')
+SPACED = re.compile(rb'[,\r\n] +"|" +[,\r\n]')
 """Spaces between a separator and a quote, in text without what the quotes hold."""
 
 
@@ -44,54 +46,58 @@ class CsvCounter:
     """Counts a file block by block, as somebody else reads them."""
 
     def __init__(self) -> None:
-        self._separators = self._blank = self._lines = 0
-        self._carriage_returns = self._line_feeds = self._pairs = 0
-        self._first, self._quoted, self._at_start, self._spaced = True, False, True, False
-        self._held = b""
+        # It begins at the end of a line before the first, which is not counted: so the first line is like any other.
+        self._held, self._lines, self._line_feeds = b"\n", -1, -1
+        self._separators = self._blank = self._carriage_returns = self._pairs = 0
+        self._first, self._quoted, self._at_start, self._spaced = True, False, False, False
 
     def feed(self, block: bytes) -> None:
         """Count the next bytes; the last character, and spaces after it, wait for what follows them."""
-        block = self._held + block
-        if self._first:
-            block, self._first = block.removeprefix(_MARK), False
-            self._spaced = block.lstrip(b" ").startswith(b'"') and block.startswith(b" ")
-        place = max(len(block.rstrip(b" ")) - 1, 0)
-        place -= block[place - 1 : place + 1] == b"\r\n"
-        place = place if len(block) - place < _MOST_SPACES else len(block)
-        self._held = block[place:]
-        self._count(block[:place])
+        self._held += block
+        if len(self._held) > len(_MARK):
+            block = self._unmarked()
+            place = max(len(block.rstrip(b" ")) - 1, 0)
+            place -= block[place - 1 : place + 1] == b"\r\n"
+            place = place if len(block) - place < _MOST_SPACES else len(block)
+            self._held = block[place:]
+            self._count(block[:place])
 
     def result(self) -> CsvCount:
-        """The count of everything fed so far, as if the file ended here."""
-        self._count(self._held)
-        self._held = b""
+        """The count of everything fed, at the file's end."""
+        last, self._held = self._unmarked(), b""
+        self._count(last)
+        self._spaced |= last.endswith(b" ") and last.rstrip(b" ").endswith(b'"') and not self._quoted
         records = self._lines - self._blank + (not self._at_start)
         return CsvCount(records, self._separators, self._blank, self._end(), self._spaced)
 
+    def _unmarked(self) -> bytes:
+        """What waits, without the mark that may stand at the file's start."""
+        if not self._first:
+            return self._held
+        self._first = False
+        return b"\n" + self._held[1:].removeprefix(_MARK)
+
     def _count(self, block: bytes) -> None:
         outside = self._outside(block)
-        self._separators += outside.count(b",")
+        self._separators += _times(outside, b",")
+        lines = line_feeds = _times(outside, b"\n")
         if b"\r" in outside:
-            self._carriage_returns += outside.count(b"\r")
+            self._carriage_returns += _times(outside, b"\r")
             self._pairs += outside.count(b"\r\n")
-            self._line_feeds += outside.count(b"\n")
             outside = outside.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-            self._lines += outside.count(b"\n")
-        else:
-            lines = outside.count(b"\n")
-            self._line_feeds += lines
-            self._lines += lines
+            lines = _times(outside, b"\n")
+        self._line_feeds += line_feeds
+        self._lines += lines
         self._count_blank(outside)
 
     def _outside(self, block: bytes) -> bytes:
-        """What stands outside of quotes, with a quote for each value that is left out."""
+        """What stands outside of quotes, and the quote that ends each value, so that it leaves no blank line."""
         if b'"' not in block:
             return b"" if self._quoted else block
-        parts = block.split(b'"')
-        before = b'"' if self._quoted else b""
-        outside = before + b'"'.join(parts[1::2] if self._quoted else parts[::2])
-        self._quoted ^= len(parts) % 2 == 0
-        outside += b'"' if self._quoted else b""
+        characters = np.frombuffer(block, np.uint8)
+        inside = np.bitwise_xor.accumulate(characters == ord('"')) ^ self._quoted
+        self._quoted = bool(inside[-1])
+        outside = characters[~inside].tobytes()
         if b' "' in outside or b'" ' in outside:
             self._spaced |= bool(SPACED.search(outside))
         return outside
@@ -119,3 +125,8 @@ def count_csv(path: Path) -> CsvCount:
         while block := stream.read(_BLOCK):
             counter.feed(block)
     return counter.result()
+
+
+def _times(text: bytes, character: bytes) -> int:
+    """How often a character stands there; where that is often, several times as fast as `bytes.count`."""
+    return int(np.count_nonzero(np.frombuffer(text, np.uint8) == ord(character)))

@@ -24,9 +24,7 @@ _STRUCTURE = {
 _REJECTS = 100
 
 
-def find_defect(
-    file: SourceFile, header: Sequence[str], columns: Mapping[str, Column], count: CsvCount
-) -> str | None:
+def find_defect(file: SourceFile, header: Sequence[str], columns: Mapping[str, Column], count: CsvCount) -> str | None:
     """Say what is wrong with a file and where, or None when every row fits its columns.
 
     Raises:

@@ -79,8 +79,8 @@ def with_plain_header(file: SourceFile, names: Sequence[str], target: Path) -> I
 def _start(file: SourceFile) -> bytes:
     with file.path.open("rb") as stream:
         start = stream.read(_LONGEST)
-    check_text(file, start)
     if 0 in start:
+        check_text(file, start)
         line = start[: start.index(0)].count(b"\n") + 1
         raise BadInput(f"{file.name}, line {line}: a NUL byte, so this is no text file; save it as CSV in UTF-8")
     return start
@@ -100,6 +100,7 @@ def _text(file: SourceFile, start: bytes) -> str:
     except UnicodeDecodeError as error:
         if error.start > len(start) - 4 and len(start) == _LONGEST:
             return start[: error.start].decode("utf-8-sig")
+        check_text(file, start)
         line = start[: error.start].count(b"\n") + 1
         raise BadInput(f"{file.name}, line {line}: not UTF-8; save the file in UTF-8") from None
 

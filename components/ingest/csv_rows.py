@@ -1,7 +1,6 @@
 """Python's own CSV reader, as a second opinion on a file: slower, row by row, and with the line of each."""
 
 import csv
-import re
 from collections.abc import Iterator, Sequence
 
 from components.ingest.csv_counts import SPACED, CsvCount
@@ -10,7 +9,6 @@ from components.ingest.wording import shown
 
 LONGEST_ROW = 2_000_000
 """DuckDB's bound for a row, in bytes."""
-_END = re.compile(rb"(?:\r\n|\n)?\Z")
 
 
 _WORDS = {
@@ -90,7 +88,7 @@ def odd_line(file: SourceFile, count: CsvCount) -> str | None:
             parts = line.split(b'"')
             outside = b'"'.join(parts[1::2] if quoted else parts[::2])
             quoted ^= len(parts) % 2 == 0
-            end = b"" if quoted else _END.search(outside)[0]  # type: ignore[index] - it always matches
+            end = b"" if quoted else outside[len(outside.removesuffix(b"\n").removesuffix(b"\r")) :]
             first = first or end
             if reason := _odd(outside, end, first):
                 return f"{file.name}, line {number}: {reason}"
@@ -102,6 +100,6 @@ def _odd(outside: bytes, end: bytes, first: bytes) -> str | None:
         return "a carriage return within the line; take it away, or quote the value"
     if end and end != first:
         return "its line end differs from the first line's; save the file with one kind"
-    if SPACED.search(b"\n" + outside):
+    if SPACED.search(b"\n" + outside + b"\n"):
         return "spaces around a quoted value; some readers keep them and some do not: take them away"
     return None

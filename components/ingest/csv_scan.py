@@ -9,7 +9,7 @@ import ibis
 from components.ingest.source_files import SourceFile
 
 # An unquoted NA or nothing is a missing value; what is quoted is text.
-_DIALECT: dict[str, Any] = {
+DIALECT: dict[str, Any] = {
     "header": True,
     "delim": ",",
     "quote": '"',
@@ -41,5 +41,5 @@ def scan(
     """
     # DuckDB ignores case in names, and a header may hold anything: only places are sure.
     types = {f"c{place}": read_as.get(name, "VARCHAR") for place, name in enumerate(header)}
-    table = engine.read_csv(glob.escape(str(file.path)), columns=types, **_DIALECT, **options)
+    table = engine.read_csv(glob.escape(str(file.path)), columns=types, **DIALECT, **options)
     return table.select(**{f"v{place}": table[f"c{header.index(name)}"] for place, name in enumerate(read_as)})

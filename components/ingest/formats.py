@@ -18,7 +18,7 @@ _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 
 
 def check_text(file: SourceFile, start: bytes) -> None:
-    """Refuse a file whose first bytes are those of a format that is no text.
+    """Refuse a file whose first bytes are those of a format that is no text; a text may begin alike by chance.
 
     Args:
         file: The file, for the message.

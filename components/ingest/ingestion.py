@@ -98,9 +98,7 @@ def _read_file(file: SourceFile, table: TableContract, target: Path) -> tuple[Wr
             digest.result()
             return counter.result()
 
-        written = (
-            read_csv(file, table.columns, target, count) if is_csv else read_json(file, table.columns, target)
-        )
+        written = read_csv(file, table.columns, target, count) if is_csv else read_json(file, table.columns, target)
     return written, digest.result()
 
 

@@ -1,10 +1,10 @@
 """`metadata.jsonl`: one JSON object a line, which names an image, its label and its digest."""
 
-import json
 from dataclasses import dataclass
 
 from components.common.errors import BadInput
 from components.common.keys import check_key
+from components.common.strict_json import parse_json
 
 METADATA = "metadata.jsonl"
 CLASSES = tuple("0123456789")
@@ -58,7 +58,7 @@ def parse_metadata(data: bytes, where: str) -> list[ImageLine]:
 def _line(text: str, number: int, where: str) -> ImageLine:
     place = f"{where}, line {number}"
     try:
-        body = json.loads(text)
+        body = parse_json(text)
     except (ValueError, RecursionError) as error:
         raise BadInput(f"{place} is not JSON ({error}); write one object a line") from None
     if not isinstance(body, dict):
