@@ -91,13 +91,14 @@ class CsvCounter:
         self._count_blank(outside)
 
     def _outside(self, block: bytes) -> bytes:
-        """What stands outside of quotes, and the quote that ends each value, so that it leaves no blank line."""
+        """What stands outside of quotes, and the quotes, so that a value leaves no blank line."""
         if b'"' not in block:
             return b"" if self._quoted else block
         characters = np.frombuffer(block, np.uint8)
-        inside = np.bitwise_xor.accumulate(characters == ord('"')) ^ self._quoted
+        quotes = characters == ord('"')
+        inside = np.bitwise_xor.accumulate(quotes) ^ self._quoted
         self._quoted = bool(inside[-1])
-        outside = characters[~inside].tobytes()
+        outside: bytes = characters[~inside | quotes].tobytes()
         if b' "' in outside or b'" ' in outside:
             self._spaced |= bool(SPACED.search(outside))
         return outside

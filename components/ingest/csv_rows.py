@@ -86,7 +86,7 @@ def odd_line(file: SourceFile, count: CsvCount) -> str | None:
     with file.path.open("rb") as stream:
         for number, line in enumerate(iter(lambda: stream.readline(LONGEST_ROW), b""), 1):
             parts = line.split(b'"')
-            outside = b'"'.join(parts[1::2] if quoted else parts[::2])
+            outside = b'"' * quoted + b'"'.join(parts[1::2] if quoted else parts[::2])
             quoted ^= len(parts) % 2 == 0
             end = b"" if quoted else outside[len(outside.removesuffix(b"\n").removesuffix(b"\r")) :]
             first = first or end

@@ -19,6 +19,7 @@ from components.ingest.json_tables import read_json
 from components.ingest.lakes import Lake, opened
 from components.ingest.source_files import Digest, SourceFile, check_readable, find, hashed, line_at
 from components.ingest.sql_tables import read_sql
+from components.ingest.sqlite_files import check_settled
 from components.ingest.summaries import summarize
 
 
@@ -109,6 +110,7 @@ def _read_database(lake: Lake, name: str, table: TableContract, target: Path) ->
         return written, Source(name, f"{database.name}, {table.source['table']}", None, None, written.rows)
     with hashed(database.file) as digest:
         written = read_sql(database, table, target)
+    check_settled(database.file)  # a program may have begun to write into a log meanwhile
     found = digest.result()
     return written, Source(name, database.name, found.sha256, found.size, written.rows)
 

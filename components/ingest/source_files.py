@@ -2,16 +2,20 @@
 
 import hashlib
 import os
+import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
 from components.common.errors import BadInput
 from components.common.files import faults
 
 _BLOCK = 1 << 20
+_GLOB = re.compile(r"[*?[]")
+_LETTER = re.compile(r"[A-Za-z]")
 
 
 @dataclass(frozen=True)
@@ -55,11 +59,46 @@ def find(lake: Path, pattern: str) -> list[SourceFile]:
             paths = sorted(lake.glob(pattern))
     except ValueError as error:
         raise BadInput(f"contract.yaml: source {pattern!r} is no path or glob: {error}") from None
+    _check_case(lake, pattern, paths)
     if not paths:
         raise BadInput(
             f"no file matches {pattern!r} in the lake {lake}; check the lake's address and its contract.yaml"
         )
     return [SourceFile(path, path.relative_to(lake).as_posix()) for path in paths]
+
+
+def may_mean(pattern: str, key: str) -> bool:
+    """Whether a path or glob of the contract may mean a file, in whatever case; `find` then decides in a folder."""
+    return _matches(PurePosixPath(pattern.casefold()).parts, PurePosixPath(key.casefold()).parts)
+
+
+def _matches(pattern: tuple[str, ...], key: tuple[str, ...]) -> bool:
+    """As `Path.glob` has it: `*` stays within a folder, and `**` stands for any folders, also for none."""
+    reached = {0}  # how many parts of the key the pattern so far may have taken
+    for part in pattern:
+        if part == "**":
+            reached = set(range(min(reached, default=len(key) + 1), len(key) + 1))
+        else:
+            reached = {place + 1 for place in reached if place < len(key) and fnmatchcase(key[place], part)}
+    return len(key) in reached
+
+
+def _check_case(lake: Path, pattern: str, paths: list[Path]) -> None:
+    """Refuse a file that only its upper case keeps out: whether it is meant differs between systems."""
+    if paths and not _GLOB.search(pattern):
+        return
+    parts = re.split(r"(\[[^]]*])", pattern)
+    either = [part if part.startswith("[") else _LETTER.sub(_in_either_case, part) for part in parts]
+    with faults(str(lake)):
+        for path in sorted(set(lake.glob("".join(either))) - set(paths)):
+            name = path.relative_to(lake).as_posix()
+            raise BadInput(
+                f"contract.yaml: source {pattern!r} means {name} but for its case; rename it, or name it alike"
+            )
+
+
+def _in_either_case(letter: re.Match[str]) -> str:
+    return f"[{letter[0].lower()}{letter[0].upper()}]"
 
 
 def check_readable(file: SourceFile) -> None:

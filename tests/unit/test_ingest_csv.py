@@ -201,6 +201,15 @@ def test_columns_are_read_by_name(tmp_path: Path) -> None:
     [
         ("id", "1.0", "1"),
         ("id", " 7 ", "7"),
+        ("id", "+5", "5"),
+        ("id", "1e5", "100000"),
+        ("id", "1.5e1", "15"),
+        ("id", "00012", "12"),
+        ("speed", " 1.5 ", "1.5"),
+        ("speed", "+.5", "0.5"),
+        ("day", " 2013-01-01 ", "2013-01-01"),
+        ("at", "2013-01-01T10", "2013-01-01 10:00:00"),
+        ("at", "2013-01-01 10:00:00+0230", "2013-01-01 07:30:00"),
         ("id", "9223372036854775807", "9223372036854775807"),
         ("id", "-9007199254740993", "-9007199254740993"),
         ("id", '"12"', "12"),
@@ -231,6 +240,25 @@ def test_a_value_keeps_its_meaning(tmp_path: Path, column: str, text: str, value
 def test_a_moment_outside_the_calendar_is_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises(BadInput, match="which is no timestamp"):
         _read(tmp_path, f"{HEADER}1,,{text},,,\n")
+
+
+@pytest.mark.parametrize(
+    ("column", "text"),
+    [
+        *(("id", text) for text in ("1_0", "0x1F", "0b1", "0.99999999999999999", "1.0000000000000001", "1e-1", ".5")),
+        *(("id", text) for text in ("9007199254740993.5", "1e19", "9223372036854775808")),
+        *(("speed", text) for text in ("1_0", "0x1F", "1e400", "-1e999", "1,5".replace(",", "d"))),
+        *(("day", text) for text in ("epoch", "13-01-05", "2013-1-5", "2013/01/05", "infinity", "2013-01-05 (BC)")),
+        *(("at", text) for text in ("epoch", "13-01-05 10:00:00", "2013-01-01 10:00:00+25:00", "2013-1-1 1:2:3")),
+        *(("at", text) for text in ("2013-01-01 10:00:00+02:99", "2013-01-01 10:00:00 EST", "2013-01-01 24:00:00")),
+        *(("ok", text) for text in ("2", "on", "1.0", "-1")),
+    ],
+)
+def test_what_only_looks_like_a_value_is_refused(tmp_path: Path, column: str, text: str) -> None:
+    cells = dict.fromkeys(COLUMNS, "NA") | {"id": "1", column: text}
+    with pytest.raises(BadInput) as caught:
+        _read(tmp_path, HEADER + ",".join(cells.values()) + "\n")
+    assert f"line 2: column {column!r} has {text!r}, which is no {COLUMNS[column].type}" in str(caught.value)
 
 
 def test_a_name_with_glob_characters_is_one_file(tmp_path: Path) -> None:
