@@ -47,28 +47,25 @@ class CsvCounter:
 
     def __init__(self) -> None:
         # It begins at the end of a line before the first, which is not counted: so the first line is like any other.
-        self._held, self._lines, self._line_feeds = b"\n", -1, -1
+        self._held, self._lines, self._line_feeds, self._edge = b"\n", -1, -1, b""
         self._separators = self._blank = self._carriage_returns = self._pairs = 0
         self._first, self._quoted, self._at_start, self._spaced = True, False, False, False
 
     def feed(self, block: bytes) -> None:
-        """Count the next bytes; the last character, and spaces after it, wait for what follows them."""
+        """Count the next bytes; a carriage return at their end waits for what follows it."""
         self._held += block
         if len(self._held) > len(_MARK):
             block = self._unmarked()
-            place = max(len(block.rstrip(b" ")) - 1, 0)
-            place -= block[place - 1 : place + 1] == b"\r\n"
-            place = place if len(block) - place < _MOST_SPACES else len(block)
-            self._held = block[place:]
-            self._count(block[:place])
+            self._held = b"\r" if block.endswith(b"\r") else b""
+            self._count(block.removesuffix(self._held))
 
     def result(self) -> CsvCount:
         """The count of everything fed, at the file's end."""
         last, self._held = self._unmarked(), b""
         self._count(last)
-        self._spaced |= last.endswith(b" ") and last.rstrip(b" ").endswith(b'"') and not self._quoted
+        spaced = self._spaced or bool(SPACED.search(self._edge + b"\n"))
         records = self._lines - self._blank + (not self._at_start)
-        return CsvCount(records, self._separators, self._blank, self._end(), self._spaced)
+        return CsvCount(records, self._separators, self._blank, self._end(), spaced)
 
     def _unmarked(self) -> bytes:
         """What waits, without the mark that may stand at the file's start."""
@@ -79,6 +76,7 @@ class CsvCounter:
 
     def _count(self, block: bytes) -> None:
         outside = self._outside(block)
+        self._look_for_spaces(outside)
         self._separators += _times(outside, b",")
         lines = line_feeds = _times(outside, b"\n")
         if b"\r" in outside:
@@ -99,9 +97,15 @@ class CsvCounter:
         inside = np.bitwise_xor.accumulate(quotes) ^ self._quoted
         self._quoted = bool(inside[-1])
         outside: bytes = characters[~inside | quotes].tobytes()
-        if b' "' in outside or b'" ' in outside:
-            self._spaced |= bool(SPACED.search(outside))
         return outside
+
+    def _look_for_spaces(self, outside: bytes) -> None:
+        """What the text before ended with may matter: its last character, and the spaces after that."""
+        text = self._edge + outside
+        if b' "' in text or b'" ' in text:
+            self._spaced |= bool(SPACED.search(text))
+        place = max(len(text.rstrip(b" ")) - 1, 0)
+        self._edge = text[place : place + _MOST_SPACES]
 
     def _count_blank(self, outside: bytes) -> None:
         if not outside:
