@@ -157,7 +157,7 @@ def _from_body(body: Mapping[str, Any], where: str) -> tuple[Manifest, str]:
     if body["kind"] not in ("dataset", "model"):
         raise ValueError(f"kind {body['kind']!r}")
     tables = {
-        name: TableEntry(tuple(table["files"]), int(table["rows"]), dict(table["columns"]))
+        name: TableEntry(tuple(table["files"]), _rows(table["rows"]), dict(table["columns"]))
         for name, table in body["tables"].items()
     }
     manifest = Manifest(
@@ -176,6 +176,12 @@ def _from_body(body: Mapping[str, Any], where: str) -> tuple[Manifest, str]:
     if unlisted:
         raise ValueError(f"table file {min(unlisted)!r} not among the files")
     return manifest, str(body["id"])
+
+
+def _rows(number: object) -> int:
+    if type(number) is not int or number < 1:
+        raise ValueError(f"rows {number!r}")
+    return number
 
 
 def _file(body: Mapping[str, Any]) -> FileEntry:

@@ -12,12 +12,14 @@ from components.common.digests import sha256_json
 from components.common.errors import BadInput
 from components.common.parquet import Written
 from components.common.steps import default_store, producer, progress
+from components.ingest.csv_counts import CsvCount, CsvCounter
 from components.ingest.csv_tables import read_csv
 from components.ingest.databases import Database, locate
 from components.ingest.json_tables import read_json
 from components.ingest.lakes import Lake, opened
-from components.ingest.source_files import check_readable, find, hashed, line_at
+from components.ingest.source_files import Digest, SourceFile, check_readable, find, hashed, line_at
 from components.ingest.sql_tables import read_sql
+from components.ingest.sqlite_files import check_settled
 from components.ingest.summaries import summarize
 
 
@@ -79,16 +81,27 @@ def _read(lake: Lake, name: str, table: TableContract, target: Path) -> Iterator
     if "sql" in table.source:
         yield _read_database(lake, name, table, target / PART.format(0))
         return
-    read = read_csv if "csv" in table.source else read_json
     for number, file in enumerate(find(lake.folder, table.source.get("csv") or table.source["json"])):
         check_readable(file)
-        with hashed(file) as digest:
-            written = read(file, table.columns, target / PART.format(number))
-        found = digest.result()
-        if found.zero_at >= 0:
-            line = line_at(file.path, found.zero_at)
+        written, digest = _read_file(file, table, target / PART.format(number))
+        if digest.zero_at >= 0:
+            line = line_at(file.path, digest.zero_at)
             raise BadInput(f"{file.name}, line {line}: a NUL byte, so this is no text file; save it anew in UTF-8")
-        yield written, Source(name, file.name, found.sha256, found.size, written.rows)
+        yield written, Source(name, file.name, digest.sha256, digest.size, written.rows)
+
+
+def _read_file(file: SourceFile, table: TableContract, target: Path) -> tuple[Written, Digest]:
+    """Read a CSV or JSON file; what hashes a CSV file also counts its rows."""
+    counter = CsvCounter()
+    is_csv = "csv" in table.source
+    with hashed(file, counter.feed if is_csv else None) as digest:
+
+        def count() -> CsvCount:
+            digest.result()
+            return counter.result()
+
+        written = read_csv(file, table.columns, target, count) if is_csv else read_json(file, table.columns, target)
+    return written, digest.result()
 
 
 def _read_database(lake: Lake, name: str, table: TableContract, target: Path) -> tuple[Written, Source]:
@@ -98,6 +111,7 @@ def _read_database(lake: Lake, name: str, table: TableContract, target: Path) ->
         return written, Source(name, f"{_stated(table, database)}, {table.source['table']}", None, None, written.rows)
     with hashed(database.file) as digest:
         written = read_sql(database, table, target)
+    check_settled(database.file)  # a program may have begun to write into a log meanwhile
     found = digest.result()
     return written, Source(name, database.name, found.sha256, found.size, written.rows)
 
