@@ -74,7 +74,7 @@ AGENT = {
 
 
 def test_steps_can_do_little() -> None:
-    """A step runs a data scientist's code, in the container of KFP's launcher, which reads its settings and its keys."""
+    """A step runs a data scientist's code, in the container of KFP's launcher, which reads settings and keys."""
     assert rights(manifests(), "pipeline-runner") == LAUNCHER
     assert rights(manifests(settings=("kfp.driver.inAgent=true",)), "pipeline-runner") == LAUNCHER | AGENT
 
@@ -85,7 +85,7 @@ def test_each_program_in_runs_pods_has_its_own_account() -> None:
     assert rights(objects, "pipeline-executor") == results
     assert not rights(objects, "training-worker")
     training = rights(objects, "pipeline-trainer")
-    assert LAUNCHER < training
+    assert training > LAUNCHER
     assert {verb for resource, verb, _ in training if resource == "trainjobs"} == {"get", "create", "patch", "delete"}
     assert {resource for resource, verb, _ in training if verb in ("create", "patch", "update", "delete")} == {
         "trainjobs"
@@ -93,7 +93,7 @@ def test_each_program_in_runs_pods_has_its_own_account() -> None:
 
 
 def test_no_account_of_the_chart_makes_what_the_policy_of_pods_passes_over() -> None:
-    """Pods of Kubernetes' own controllers are not held, but those of JobSets: nobody else may make what they make pods of."""
+    """Pods of Kubernetes' own controllers are not held, but those of JobSets: nobody may make what they are made of."""
     unheld = {"deployments", "replicasets", "statefulsets", "daemonsets", "cronjobs", "jobs", "replicationcontrollers"}
     for name, rule in rules(manifests(settings=("kfp.driver.inAgent=true",))):
         if unheld & set(rule["resources"]) and {"create", "update", "patch"} & set(rule["verbs"]):

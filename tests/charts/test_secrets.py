@@ -59,7 +59,7 @@ def test_one_password_made_is_the_same_wherever_it_stands() -> None:
 
 
 def test_with_every_secret_named_none_is_made() -> None:
-    """What GitOps needs: helm sees no cluster there, so what it makes would change each time. Tokens Kubernetes makes."""
+    """What GitOps needs: helm sees no cluster there, and what it makes would change each time."""
     made = [
         item for item in of_kind(manifests(CASES["production"]), "Secret") if "data" in item or "stringData" in item
     ]

@@ -20,9 +20,7 @@ def controller_config(objects: tuple[Manifest, ...]) -> dict[str, Any]:
 def patch(
     objects: tuple[Manifest, ...], pod: str, account: str = "pipeline-runner", given: str = "{}"
 ) -> dict[str, Any]:
-    """The pod's patch once Argo has put the pod's name, the workflow's account and KFP's own patch into its expressions,
-    as Argo does it.
-    """
+    """The pod's patch once Argo has read its expressions: pod's name, workflow's account, KFP's own patch."""
     text = controller_config(objects)["workflowDefaults"]["spec"]["podSpecPatch"]
     known = {"pod.name": pod, "workflow.serviceAccountName": account, 'inputs.parameters["pod-spec-patch"]': given}
     does = {"matches": lambda have, want: bool(re.search(want, have)), "==": str.__eq__, "contains": str.__contains__}

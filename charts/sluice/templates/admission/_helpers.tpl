@@ -38,17 +38,22 @@ namespaceSelector:
     kubernetes.io/metadata.name: {{ .Release.Namespace }}
 {{- end }}
 
-{{/* A condition: who may change the policy is not held by it. Call: include "sluice.notHeld" (list $ "pods") */}}
+{{/* A condition: who may change the policy is not held by it. Call: include "sluice.heldUsers" (list $ "pods") */}}
 {{- define "sluice.heldUsers" -}}
 !authorizer.group("admissionregistration.k8s.io").resource("validatingadmissionpolicies")
 .name("{{ include "sluice.policyName" . }}").check("update").allowed()
 {{- end }}
 
-{{/* The accounts that workflows and their pods may name. */}}
+{{/* The accounts that a workflow may name. */}}
 {{- define "sluice.admission.accounts" -}}
+{{ prepend .Values.admission.serviceAccounts (include "sluice.accounts.step" .) | toJson }}
+{{- end }}
+
+{{/* The accounts that its pods may have: templates/argo gives some of them another one. */}}
+{{- define "sluice.admission.podAccounts" -}}
 {{- $accounts := list (include "sluice.accounts.step" .) -}}
-{{- if .Values.kfp.enabled }}{{ $accounts = append $accounts (include "sluice.accounts.driver" .) }}{{ end -}}
 {{- if .Values.runtimes.enabled }}{{ $accounts = append $accounts (include "sluice.accounts.training" .) }}{{ end -}}
+{{- if and .Values.kfp.enabled (not .Values.kfp.driver.inAgent) }}{{ $accounts = append $accounts (include "sluice.accounts.driver" .) }}{{ end -}}
 {{ concat $accounts .Values.admission.serviceAccounts | toJson }}
 {{- end }}
 
