@@ -3,7 +3,6 @@
 The programs are those that platform/hermetic builds, or of a folder that KUBEBUILDER_ASSETS names (as envtest's are).
 """
 
-import json
 import os
 import secrets
 import shutil
@@ -23,7 +22,6 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 Json = dict[str, Any]
 START_SECONDS = 120
 NAMESPACE = "sluice"
-MANIFEST = "MutatingAdmissionPolicy=true"
 
 
 def assets(*names: str) -> list[str]:
@@ -127,9 +125,3 @@ def until(check: Any, what: str, seconds: float = 60) -> None:
     while not check():
         assert time.monotonic() < end, f"waited {seconds:.0f} s for {what}"
         time.sleep(0.5)
-
-
-def type_warnings(api: ApiServer) -> list[str]:
-    """What the server finds wrong in the expressions of policies; empty without a controller that checks them."""
-    found = json.loads(api.kubectl("get", "validatingadmissionpolicies", "--output=json").stdout)["items"]
-    return [w for item in found for w in item.get("status", {}).get("typeChecking", {}).get("expressionWarnings", [])]
