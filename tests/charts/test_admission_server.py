@@ -78,7 +78,7 @@ def attacked() -> Manifest:
 
 
 def refuses(said: str, words: str) -> bool:
-    return any(each in said for each in words.split("|")) and "forbidden" in said
+    return any(each in said for each in words.split("|")) and ("denied request" in said or "PodSecurity" in said)
 
 
 def test_an_honest_pod_passes(api: ApiServer) -> None:
