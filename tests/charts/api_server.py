@@ -94,7 +94,8 @@ def running(home: Path) -> Iterator[ApiServer]:
          f"--cert-dir={home}/certs",
          f"--token-auth-file={home}/tokens.csv", "--authorization-mode=RBAC", "--service-cluster-ip-range=10.0.0.0/24",
          f"--service-account-signing-key-file={key}", f"--service-account-key-file={key}",
-         "--service-account-issuer=https://tests.example.org", "--advertise-address=127.0.0.1"],
+         "--service-account-issuer=https://tests.example.org", "--advertise-address=127.0.0.1",
+         "--allow-privileged"],
     ]  # fmt: skip
     with (home / "log").open("wb") as log:
         processes = [subprocess.Popen(command, stdout=log, stderr=log) for command in commands]

@@ -83,8 +83,8 @@ def as_an_agent(pod: Json) -> None:
     """An agent's pod, which mounts the driver's token, with a program of the attacker's."""
     pod["metadata"] |= {"name": "attack-abc12-agent", "annotations": {}}
     secret = {"secretName": "kfp-driver-executor-plugin.service-account-token"}
-    pod["spec"]["volumes"].append({"name": "driver", "secret": secret})
-    main(pod)["volumeMounts"].append({"name": "driver", "mountPath": TOKEN})
+    own = {**main(pod), "volumeMounts": [{"name": "driver", "mountPath": TOKEN}]}
+    pod["spec"] |= {"initContainers": [], "containers": [own], "volumes": [{"name": "driver", "secret": secret}]}
 
 
 CLAIM = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
@@ -143,8 +143,8 @@ POD_ATTACKS: dict[str, tuple[Callable[[Json], None], str]] = {
     "the-other-containers-processes": (spec(shareProcessNamespace=True), "shareProcessNamespace"),
     "a-node-by-name": (spec(nodeName="sluice-control-plane"), "may not name their node"),
     "all-of-a-node": (
-        container(1, securityContext={**SHUT, "privileged": True}),
-        "privileged|allowPrivilegeEscalation",
+        container(1, securityContext={"privileged": True}),
+        "privileged",
     ),
 }
 
