@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.charts.rendering import CASES, SETTINGS, Manifest, case, flags, helm, manifests, named, of_kind
 
@@ -27,7 +29,8 @@ def images(objects: tuple[Manifest, ...]) -> re.Pattern[str]:
     """What images must match; CEL's and JSON's strings are the same here."""
     found = re.search(r'matches\(("(?:[^"\\]|\\.)*")\)', variable(policies(objects)["pods"], "badImages"))
     assert found
-    return re.compile(json.loads(found[1]))
+    # as Go reads it: \w is ASCII, and $ is the very end
+    return re.compile(json.loads(found[1]).removesuffix("$") + r"\Z", re.ASCII)
 
 
 @pytest.mark.parametrize("name", WITH_RUNS)
@@ -82,6 +85,14 @@ def test_the_chart_s_own_images_are_admitted_with_any_tag(name: str) -> None:
             f"{image} x",
         ):
             assert not allowed.search(other), other
+
+
+@given(st.text(min_size=1, max_size=12), st.sampled_from(["sluice/python-tabular", "ghcr.io/kubeflow/kfp-launcher"]))
+def test_what_stands_before_or_behind_a_repository_makes_it_another(more: str, repository: str) -> None:
+    allowed = images(manifests())
+    assert not allowed.search(more + repository)
+    behind = re.fullmatch(r"(:[A-Za-z0-9_][A-Za-z0-9_.-]*)?(@sha256:[0-9a-f]{64})?", more)
+    assert bool(allowed.search(repository + more)) == bool(behind)
 
 
 def test_images_are_listed_one_by_one_below_a_path_or_all() -> None:

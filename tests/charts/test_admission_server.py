@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from tests.charts.api_server import NAMESPACE, ApiServer, running, until
 from tests.charts.rendering import Manifest, manifests, of_kind
@@ -92,6 +94,56 @@ def test_a_workflow_s_pod_is_refused(api: ApiServer, attack: str) -> None:
     change(pod)
     said = api.ask(account("workflow-controller"), "create", body=pod)
     assert refuses(said, words), said
+
+
+WAYS = ("variable", "variables", "volume", "projection", "pull")
+NOISE = [
+    {"name": "A", "value": "x"},
+    {"name": "B", "valueFrom": {"secretKeyRef": {"name": "sluice-steps", "key": "k"}}},
+]
+
+
+def steal(pod: Manifest, secret: str, way: str, kind: str, place: int, before: int) -> None:
+    """Name a Secret somewhere in a pod, among things that are allowed."""
+    spec = pod["spec"]
+    containers = spec.setdefault(kind, [])
+    while len(containers) <= place:
+        containers.append({**copy.deepcopy(spec["containers"][1]), "name": f"more-{kind.lower()}-{len(containers)}"})
+    noise = NOISE[:before]
+    if way == "variable":
+        loot = {"name": "LOOT", "valueFrom": {"secretKeyRef": {"name": secret, "key": "k", "optional": True}}}
+        containers[place]["env"] = [*noise, loot]
+    elif way == "variables":
+        containers[place]["envFrom"] = [{"secretRef": {"name": name}} for name in ["sluice-steps"] * before + [secret]]
+    elif way == "volume":
+        spec["volumes"].append({"name": "loot", "secret": {"secretName": secret, "optional": True}})
+    elif way == "projection":
+        sources = [{"configMap": {"name": "x"}}] * before + [{"secret": {"name": secret}}]
+        spec["volumes"].append({"name": "loot", "projected": {"sources": sources}})
+    else:
+        spec["imagePullSecrets"] = [{"name": secret}]
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    way=st.sampled_from(WAYS),
+    kind=st.sampled_from(["initContainers", "containers"]),
+    place=st.integers(0, 3),
+    before=st.integers(0, 2),
+    secret=st.sampled_from(["mysql-root-credentials", "my-sluice-steps", "sluice-steps2", "trainer-webhook-cert"]),
+)
+def test_no_place_of_a_pod_names_a_secret_of_the_platform(
+    api: ApiServer, way: str, kind: str, place: int, before: int, secret: str
+) -> None:
+    argo = account("workflow-controller")
+    pods = [step_pod(STEP, EXECUTOR) for _ in range(2)]
+    for pod, name in zip(pods, ("sluice-steps", secret), strict=True):
+        steal(pod, name, way, kind, place, before)
+    if way != "pull":  # no Secret pulls images by default
+        assert not api.ask(argo, "create", body=pods[0])
+    said = api.ask(argo, "create", body=pods[1])
+    assert f"ecret {secret}" in said, said
+    assert "denied request" in said
 
 
 def agent() -> Manifest:
@@ -203,3 +255,29 @@ def test_a_workflow_is_refused(api: ApiServer, attack: str) -> None:
 def test_claims_of_the_platform_stay(api: ApiServer) -> None:
     driver = account("kfp-driver-executor-plugin")
     assert "the platform's" in api.ask(driver, "delete", "pvc", "mysql")
+
+
+def test_only_agents_say_how_tasks_ended(api: ApiServer) -> None:
+    """A step has a token of the same account, but one that its pod is bound to, as the API server sees."""
+    tasks = {"apiVersion": "argoproj.io/v1alpha1", "kind": "WorkflowTaskSet", "metadata": {"name": "run-abc12"}}
+    api.apply([tasks | {"spec": {}}, *kubectl_s_own_rights()])
+    patch = ("workflowtaskset", "run-abc12", "--subresource=status", "--type=merge", '--patch={"status":{"nodes":{}}}')
+    bound = "--as-user-extra=authentication.kubernetes.io/pod-name=run-abc12-system-container-impl-1"
+    runner = account("pipeline-runner")
+    assert not api.ask(runner, "patch", *patch)
+    assert "only a workflow's agent says" in api.ask(runner, "patch", *patch, bound)
+    assert not api.ask(account("workflow-controller"), "patch", *patch, bound)
+
+
+def kubectl_s_own_rights() -> list[Manifest]:
+    """It reads what it is about to patch, which agents do not."""
+    metadata = {"name": "kubectl", "namespace": NAMESPACE}
+    rule = {"apiGroups": ["argoproj.io"], "resources": ["workflowtasksets/status"], "verbs": ["get"]}
+    kind = {"apiVersion": "rbac.authorization.k8s.io/v1", "metadata": metadata}
+    subjects = [
+        {"kind": "ServiceAccount", "name": name, "namespace": NAMESPACE}
+        for name in ("pipeline-runner", "workflow-controller")
+    ]
+    reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "kubectl"}
+    binding = {"kind": "RoleBinding", "roleRef": reference, "subjects": subjects}
+    return [{**kind, "kind": "Role", "rules": [rule]}, {**kind, **binding}]
