@@ -149,7 +149,7 @@ def test_no_place_of_a_pod_names_a_secret_of_the_platform(
 def agent() -> Manifest:
     """An agent's pod as Argo makes it, in short: tokens from Secrets, its own program and KFP's driver."""
     pod = step_pod(STEP, EXECUTOR)
-    pod["metadata"] |= {"name": "run-abc12-1234567890-agent", "annotations": {}}
+    pod["metadata"] |= {"name": "attack-abc12-1234567890-agent", "annotations": {}}
     folder = "/var/run/secrets/kubernetes.io/serviceaccount"
     own = pod["spec"]["containers"][0] | {"name": "main", "command": ["argoexec"], "args": ["agent", "main"]}
     own["volumeMounts"] = [{"name": "own", "mountPath": folder}]

@@ -17,6 +17,13 @@ def step_pod(step: str, executor: str) -> Json:
     """A step's pod as Argo makes it, in short: its own two containers, of the executor's image, and the step's."""
     token = {"name": "exec-sa-token", "mountPath": TOKEN, "readOnly": True}
     own = {"image": executor, "securityContext": SHUT, "volumeMounts": [token]}
+    owner = {
+        "apiVersion": "argoproj.io/v1alpha1",
+        "kind": "Workflow",
+        "name": "attack-abc12",
+        "uid": "x",
+        "controller": True,
+    }
     return {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -24,6 +31,7 @@ def step_pod(step: str, executor: str) -> Json:
             "name": "attack-abc12-system-container-impl-1",
             "labels": {"pipelines.kubeflow.org/v2_component": "true", "workflows.argoproj.io/workflow": "attack-abc12"},
             "annotations": {"workflows.argoproj.io/node-id": "attack-abc12-1"},
+            "ownerReferences": [owner],
         },
         "spec": {
             "serviceAccountName": "pipeline-runner",
@@ -128,6 +136,12 @@ POD_ATTACKS: dict[str, tuple[Callable[[Json], None], str]] = {
     "a-pull-secret": (spec(imagePullSecrets=[{"name": ROOT_PASSWORD}]), "the image pull secret mysql-root"),
     "a-label-that-opens-the-database": (label("sluice.dev/mysql-client", "true"), "the label sluice.dev/mysql-client"),
     "a-label-that-is-the-api-s": (label("app.kubernetes.io/name", "ml-pipeline"), "the label app.kubernetes.io/name"),
+    "another-run-s-workflow": (label("workflows.argoproj.io/workflow", "victim"), "is of the workflow that owns it"),
+    "another-run-s-node": (
+        lambda pod: pod["metadata"]["annotations"].update({"workflows.argoproj.io/node-id": "victim-1"}),
+        "is of the workflow that owns it",
+    ),
+    "the-cluster-s-priority": (spec(priorityClassName="system-node-critical"), "priorityClassName"),
     "the-database-s-volume": (volume(persistentVolumeClaim={"claimName": "mysql"}), "the volume loot"),
     "a-copy-of-the-database-s-volume": (
         volume(ephemeral={"volumeClaimTemplate": {"spec": {**CLAIM, "dataSource": COPY}}}),
