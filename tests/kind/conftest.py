@@ -23,6 +23,7 @@ ORDER = (
     "runs",
     "accounts",
     "network_policies",
+    "attacks",
     "distributed",
     "accelerators",
     "external_services",

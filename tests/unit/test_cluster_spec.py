@@ -156,7 +156,11 @@ def test_the_fused_pipeline_has_the_same_form_and_outputs_and_one_task(pipeline:
     assert fused["pipelineInfo"]["name"] == f"{plain['pipelineInfo']['name']}-fused"
     container = fused["deploymentSpec"]["executors"][f"exec-{name}"]["container"]
     assert container["command"] == ["python", "-m", "sluice.cluster.fused_step"]
-    assert container["args"] == [pipeline.name, "{{$}}"]
+    assert container["args"][:2] == [pipeline.name, "{{$}}"]
+    steps = set(container["args"][2].split(","))
+    assert "components.ingest" in steps or "components.ingest_images" in steps
+    # by which the chart gives a pod the account that makes TrainJobs
+    assert ("components.train_distributed" in steps) == (pipeline.name == "lake_to_model_distributed")
 
 
 def test_only_what_registers_has_the_account_that_may() -> None:

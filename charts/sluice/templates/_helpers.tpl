@@ -362,6 +362,12 @@ lastRetry.message matches 'rpc error: code = (Unavailable|Internal|Unknown|Abort
 {{/* The patch of every step's pod, with Argo's expression for KFP's init container. Argo ends an expression at the first
 two closing braces: keep them apart. */}}
 {{- define "sluice.stepPodPatch" -}}
+{{- $own := printf "workflow.serviceAccountName == %q" (include "sluice.accounts.step" .) -}}
+{{- $account := "serviceAccountName: %s\\nautomountServiceAccountToken: true" -}}
+# {{ printf `{{= pod.name matches "system-(container|dag)-driver-[0-9]+$" && %s ? "driver\n%s" : "others" }}` $own (printf $account (include "sluice.accounts.driver" .)) }}
+{{- if .Values.runtimes.enabled }}
+# {{ printf `{{= pod.name matches "system-container-impl-[0-9]+$" && %s && inputs.parameters["pod-spec-patch"] contains "components.train_distributed" ? "training\n%s" : "others" }}` $own (printf $account (include "sluice.accounts.training" .)) }}
+{{- end }}
 securityContext:
   {{- include "sluice.podSecurityContext" .Values.steps.runAsUser | nindent 2 }}
 {{- include "sluice.imagePullSecrets" . }}

@@ -1,7 +1,8 @@
 """All steps of a pipeline in this process' pod: what the one task of a fused pipeline runs.
 
-`python -m sluice.cluster.fused_step PIPELINE EXECUTOR_INPUT`, where KFP's launcher fills in the executor's input. The
-steps are those of `sluice run`, each a process of its own; what they leave in the stores is the same, to the address.
+`python -m sluice.cluster.fused_step PIPELINE EXECUTOR_INPUT STEPS`, where KFP's launcher fills in the executor's input,
+and the third is for who reads the command line: the chart gives the pod its account by it. The steps are those of
+`sluice run`, each a process of its own; what they leave in the stores is the same, to the address.
 """
 
 import io
@@ -80,4 +81,4 @@ def hand_over(asked: Mapping[str, Any], name: str, made: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main(*sys.argv[1:3])
