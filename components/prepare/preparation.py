@@ -75,8 +75,8 @@ def run(uri: str, *, recipe: str, features: Sequence[str], summary: Path) -> Bun
                 expected={"rows": sum(classes.values())},
             )
     summary.write_text(summarize(task, bundle, details, passed), encoding="utf-8")
-    left_out = ", ".join(f"{n:,} {why}" for why, n in details["left_out"].items())
-    progress(f"{bundle.rows:,} rows; left out: {left_out or 'none'}")
+    reasons = ", ".join(f"{n:,} {why}" for why, n in details["left_out"].items())
+    progress(f"{bundle.rows:,} rows; left out: {reasons or 'none'}")
     return bundle
 
 
