@@ -1,6 +1,8 @@
 """Publishing a folder to a store under its content address, and opening it again with every digest checked."""
 
+import json
 import os
+import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -9,11 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from components.common.code_state import code_state, keep_changes
-from components.common.digests import sha256_file
+from components.common.digests import canonical_json, sha256_bytes, sha256_file
 from components.common.errors import BadInput
-from components.common.files import STAGING, faults
+from components.common.files import STAGING, faults, inside
 from components.common.manifests import MANIFEST, FileEntry, Kind, Manifest, Producer, TableEntry, parse_manifest
+from components.common.steps import RUN
 from components.common.stores import Store, open_store
+
+_ID = re.compile(r"[0-9a-f]{64}")
+_NAME = re.compile(r"[\w-]{1,100}", re.ASCII)  # a run's id that can stand in a file's name
 
 
 @dataclass(frozen=True)
@@ -23,10 +29,12 @@ class Bundle:
     Attributes:
         uri: Its address: the store's address, the kind, the id.
         manifest: What it holds and where it came from.
+        manifest_digest: SHA-256 of `manifest.json` as it stands in the store.
     """
 
     uri: str
     manifest: Manifest
+    manifest_digest: str = ""
 
     @property
     def id(self) -> str:
@@ -62,6 +70,7 @@ def publish(
     tables: Mapping[str, TableEntry] | None = None,
     design: Mapping[str, Any] | None = None,
     details: Mapping[str, Any] | None = None,
+    notes: Mapping[str, Any] | None = None,
     files: tuple[FileEntry, ...] | None = None,
     move: bool = False,
 ) -> Bundle:
@@ -75,7 +84,8 @@ def publish(
         parents: Ids it was made from.
         tables: For a dataset, its tables.
         design: For a sample, its sampling design.
-        details: Anything else to remember; not part of the id.
+        details: What else belongs to its content, as JSON values: part of the id.
+        notes: What may differ from run to run; not part of the id.
         files: The digests, where the writer has already computed them.
         move: The folder's files are no longer needed, and may be renamed into a local store.
 
@@ -89,7 +99,8 @@ def publish(
         parents=parents,
         tables=dict(tables or {}),
         design=dict(design or {}),
-        details=dict(details or {}),
+        details=_json_values(details or {}),
+        notes=_json_values(notes or {}),
     )
     prefix = bundle_key(kind, manifest.id)
     if store.exists(f"{prefix}/{MANIFEST}"):
@@ -98,13 +109,23 @@ def publish(
         keep_changes(store, code_state())
     for entry in manifest.files:
         store.put_file(f"{prefix}/{entry.path}", folder / entry.path, move=move)
-    store.put_if_absent(f"{prefix}/{MANIFEST}", manifest.to_json())
-    return Bundle(f"{store.uri}/{prefix}", manifest)
+    data = manifest.to_json()
+    if not store.put_if_absent(f"{prefix}/{MANIFEST}", data):  # another run was first: its commit and time count
+        return open_bundle(f"{store.uri}/{prefix}")
+    return Bundle(f"{store.uri}/{prefix}", manifest, sha256_bytes(data))
+
+
+def _json_values(values: Mapping[str, Any]) -> dict[str, Any]:
+    """As a reader will find them: tuples become lists, keys strings, so that the id is that of what was written."""
+    body: dict[str, Any] = json.loads(canonical_json(values))
+    return body
 
 
 @contextmanager
 def workspace(store: Store) -> Iterator[Path]:
     """A temporary folder to write a bundle's files in; a local store's own disk holds it, so publishing can rename.
+
+    Its name begins with that of the pipeline run, so that what a killed run leaves can be removed.
 
     Raises:
         EnvironmentFault: The store's disk is full, read-only or denies access.
@@ -116,8 +137,15 @@ def workspace(store: Store) -> Iterator[Path]:
         else:
             with faults(store.uri):
                 place.parent.mkdir(parents=True, exist_ok=True)
-                name = stack.enter_context(tempfile.TemporaryDirectory(prefix=STAGING, dir=place.parent))
+                name = stack.enter_context(
+                    tempfile.TemporaryDirectory(prefix=staging_prefix(os.environ.get(RUN, "")), dir=place.parent)
+                )
         yield Path(name)
+
+
+def staging_prefix(run: str) -> str:
+    """What the names of a pipeline run's workspaces begin with; `STAGING` alone where no name can hold the run's id."""
+    return f"{STAGING}{run}-" if _NAME.fullmatch(run) else STAGING
 
 
 def bundle_key(kind: Kind, bundle_id: str) -> str:
@@ -129,15 +157,28 @@ def open_bundle(uri: str, kind: Kind | None = None) -> Bundle:
     """Read and check the manifest of a published folder; the files are checked when they are read.
 
     Raises:
-        BadInput: There is no manifest (the folder was never finished), it does not match, or it is of another kind.
+        BadInput: There is no manifest (the folder was never finished), it does not match itself or the folder's name,
+            or it is of another kind.
     """
     store = open_store(uri)
     if not store.exists(MANIFEST):
         raise BadInput(f"{uri} has no {MANIFEST}: it was never published whole; run the step that makes it again")
-    manifest = parse_manifest(store.get_bytes(MANIFEST), uri)
+    data = store.get_bytes(MANIFEST)
+    manifest = parse_manifest(data, uri)
     if kind and manifest.kind != kind:
         raise BadInput(f"{uri} is a {manifest.kind}, where a {kind} is wanted")
-    return Bundle(uri, manifest)
+    _check_address(uri, manifest)
+    return Bundle(uri, manifest, sha256_bytes(data))
+
+
+def _check_address(uri: str, manifest: Manifest) -> None:
+    """Refuse a manifest that agrees with itself, but not with the id that its parents' children and records name."""
+    stated = uri.rstrip("/").rpartition("/")[2]
+    if _ID.fullmatch(stated) and stated != manifest.id:
+        raise BadInput(
+            f"{uri}/{MANIFEST} does not match its address: its content gives the id {manifest.id[:12]}; "
+            "restore the folder from a copy or make it again"
+        )
 
 
 @contextmanager
@@ -153,7 +194,7 @@ def local_copy(bundle: Bundle) -> Iterator[Path]:
     place = store.local_path(MANIFEST)
     if place is not None:
         for entry in bundle.manifest.files:
-            check_file(place.parent / entry.path, entry, bundle.uri)
+            check_file(inside(place.parent, entry.path), entry, bundle.uri)
         yield place.parent
         return
     with tempfile.TemporaryDirectory(prefix="sluice-") as name:

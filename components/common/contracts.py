@@ -9,10 +9,9 @@ import re
 import zoneinfo
 from typing import Any
 
-import yaml
-
-from components.common.column_names import check_name, repeated
+from components.common.column_names import check_name
 from components.common.contract_model import CONTRACT, TYPES, Availability, Column, Contract, TableContract
+from components.common.core_yaml import parse_yaml, quoted_text
 from components.common.errors import BadInput
 
 __all__ = [
@@ -45,20 +44,9 @@ def parse_contract(text: str, where: str) -> Contract:
     Raises:
         BadInput: It is not YAML, misses a field, or has an unknown field or a value that makes no sense.
     """
-    try:
-        body = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise BadInput(f"{where} is not YAML: {error}") from None
     if half := _HALF.search(text):
         raise BadInput(f"{where} has {half[1]}, the escape of half a character; write the character itself")
-    fields = _fields(body, where, {"name", "tables"}, {"license"})
-    tables = {
-        name: _table(name, value, f"{where}: table {name!r}")
-        for name, value in _named(fields["tables"], where, "tables")
-    }
-    contract = Contract(name=str(fields["name"]), tables=tables, license=str(fields.get("license", "")))
-    _check_references(contract, where)
-    return contract
+    return contract_from_body(parse_yaml(text, where), where)
 
 
 def contract_body(contract: Contract) -> dict[str, Any]:
@@ -71,8 +59,19 @@ def contract_body(contract: Contract) -> dict[str, Any]:
 
 
 def contract_from_body(body: Any, where: str) -> Contract:  # noqa: ANN401 - JSON
-    """The contract that a manifest remembers."""
-    return parse_contract(yaml.safe_dump(body, sort_keys=False), where)
+    """The contract that a manifest remembers.
+
+    Raises:
+        BadInput: See `parse_contract`.
+    """
+    fields = _fields(body, where, {"name", "tables"}, {"license"})
+    tables = {
+        name: _table(name, value, f"{where}: table {name!r}")
+        for name, value in _named(fields["tables"], where, "tables")
+    }
+    contract = Contract(_text(fields, "name", where), tables, _text(fields, "license", where))
+    _check_references(contract, where)
+    return contract
 
 
 def _table(name: str, body: Any, where: str) -> TableContract:  # noqa: ANN401 - YAML
@@ -84,28 +83,28 @@ def _table(name: str, body: Any, where: str) -> TableContract:  # noqa: ANN401 -
     if not isinstance(key, list):
         raise BadInput(f"{where}: key must be a list of columns")
     freshness = _freshness(fields.get("freshness"), where)
-    named = tuple(str(column) for column in key)
-    if twice := repeated(named):
-        raise BadInput(f"{where}: key names column {twice!r} twice; name it once")
+    named = tuple(quoted_text(column, f"{where}: key") for column in key)
+    if len(set(named)) < len(named):
+        raise BadInput(f"{where}: key names a column twice: {', '.join(named)}; keep one of them")
     for column in (*named, *([freshness[0]] if freshness[0] else [])):
         if column not in columns:
             raise BadInput(f"{where}: key or freshness names column {column!r}, which is not among its columns")
     if freshness[0] and columns[freshness[0]].type != "timestamp":
         raise BadInput(f"{where}: freshness column {freshness[0]!r} must be of type timestamp")
-    zone = _timezone(fields.get("timezone", "UTC"), where)
+    zone = _timezone(_text(fields, "timezone", where, "UTC"), where)
     return TableContract(_source(fields["source"], where), columns, named, *freshness, timezone=zone)
 
 
-def _timezone(name: Any, where: str) -> str:  # noqa: ANN401 - YAML
+def _timezone(name: str, where: str) -> str:
     try:
-        zoneinfo.ZoneInfo(str(name))
+        zoneinfo.ZoneInfo(name)
     except (LookupError, ValueError, OSError):  # unknown; no path within the database; a folder of it
         zones = sorted(zoneinfo.available_timezones())
-        near = difflib.get_close_matches(str(name), zones, n=1) or ["America/New_York"]
+        near = difflib.get_close_matches(name[:40], zones, n=1) or ["America/New_York"]
         raise BadInput(
             f"{where}: timezone {name!r} is unknown; write a name of the IANA database, such as {near[0]}"
         ) from None
-    return str(name)
+    return name
 
 
 def _source(body: Any, where: str) -> dict[str, str]:  # noqa: ANN401 - YAML
@@ -122,7 +121,9 @@ def _freshness(body: Any, where: str) -> tuple[str | None, float | None]:  # noq
     if body is None:
         return None, None
     fields = _fields(body, f"{where}, freshness", {"column", "max_age_days"}, set())
-    return str(fields["column"]), _number(fields["max_age_days"], f"{where}, freshness: max_age_days")
+    return _text(fields, "column", f"{where}, freshness"), _number(
+        fields["max_age_days"], f"{where}, freshness: max_age_days"
+    )
 
 
 def _column(body: Any, where: str) -> Column:  # noqa: ANN401 - YAML
@@ -142,13 +143,13 @@ def _column(body: Any, where: str) -> Column:  # noqa: ANN401 - YAML
         type=fields["type"],
         nullable=fields.get("nullable", False),
         range=None if limits is None else _range(limits, fields["type"], where),
-        values=tuple(str(v) for v in values) if values else None,
+        values=tuple(quoted_text(value, f"{where}: values:") for value in values) if values else None,
         tolerance=tolerance,
         availability=known,
         known_after_hours=_known_after(fields.get("known_after_hours"), known, where),
-        unit=str(fields.get("unit", "")),
-        description=str(fields.get("description", "")),
-        references=str(fields["references"]) if fields.get("references") else None,
+        unit=_text(fields, "unit", where),
+        description=_text(fields, "description", where),
+        references=_text(fields, "references", where) or None,
     )
 
 
@@ -226,17 +227,21 @@ def _column_body(column: Column) -> dict[str, Any]:
     return body
 
 
+def _text(fields: dict[str, Any], name: str, where: str, default: str = "") -> str:
+    return quoted_text(fields.get(name, default), f"{where}: {name}")
+
+
 def _named(body: Any, where: str, what: str) -> list[tuple[str, Any]]:  # noqa: ANN401 - YAML
     """The entries of a mapping by name; names that SQL engines could not tell apart are refused."""
     if not isinstance(body, dict) or not body:
         raise BadInput(f"{where}: `{what}` must be a mapping with at least one entry")
     names: dict[str, str] = {}
-    for name in map(str, body):
+    for name in body:
         check_name(name, f"{where}: `{what}`")
         other = names.setdefault(name.casefold(), name)
         if other != name:
             raise BadInput(f"{where}: `{what}` has {name!r} beside {other!r}; names must differ by more than case")
-    return [(str(name), value) for name, value in body.items()]
+    return list(body.items())
 
 
 def _fields(body: Any, where: str, required: set[str], optional: set[str]) -> dict[str, Any]:  # noqa: ANN401 - YAML

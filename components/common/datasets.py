@@ -13,6 +13,7 @@ from components.common.engines import arrow_batches, duckdb_engine
 from components.common.errors import BadInput
 from components.common.manifests import FileEntry, Producer, TableEntry
 from components.common.parquet import ROW_GROUP_ROWS, Written, write_parquet
+from components.common.row_counts import reconcile
 from components.common.stores import Store
 
 PART = "part-{:05d}.parquet"
@@ -26,6 +27,8 @@ def write_dataset(
     parents: tuple[str, ...] = (),
     design: Mapping[str, Any] | None = None,
     details: Mapping[str, Any] | None = None,
+    notes: Mapping[str, Any] | None = None,
+    expected: Mapping[str, int] | None = None,
 ) -> Bundle:
     """Run expressions and publish their rows as a dataset.
 
@@ -36,18 +39,25 @@ def write_dataset(
         producer: What makes it.
         parents: Ids of the datasets that the expressions read.
         design: For a sample, its design.
-        details: Anything else to remember.
+        details: What else belongs to its content: part of the id.
+        notes: What may differ from run to run.
+        expected: How many rows each table must have, where the caller has counted them otherwise.
 
     Raises:
         BadInput: A table has no row.
         EnvironmentFault: The store failed.
+        SluiceError: The expressions gave another number of rows than expected.
     """
     with workspace(store) as folder:
         parts: dict[str, list[Written]] = {}
         for table, expression in tables.items():
             batches = arrow_batches(expression, ROW_GROUP_ROWS)
             parts[table] = [write_parquet(batches, batches.schema, folder / table / PART.format(0))]
-        return publish_tables(store, folder, parts, producer, parents=parents, design=design, details=details)
+            if expected:
+                reconcile(f"table {table!r} of {producer.step}", expected[table], {table: parts[table][0].rows})
+        return publish_tables(
+            store, folder, parts, producer, parents=parents, design=design, details=details, notes=notes
+        )
 
 
 def publish_tables(
@@ -59,6 +69,7 @@ def publish_tables(
     parents: tuple[str, ...] = (),
     design: Mapping[str, Any] | None = None,
     details: Mapping[str, Any] | None = None,
+    notes: Mapping[str, Any] | None = None,
 ) -> Bundle:
     """Publish Parquet files that were written into a workspace as a dataset; they may be renamed into the store.
 
@@ -69,7 +80,8 @@ def publish_tables(
         producer: What made it.
         parents: Ids of the datasets it was made from.
         design: For a sample, its design.
-        details: Anything else to remember.
+        details: What else belongs to its content: part of the id.
+        notes: What may differ from run to run.
 
     Raises:
         BadInput: A table has no row.
@@ -94,6 +106,7 @@ def publish_tables(
         tables=tables,
         design=design,
         details=details,
+        notes=notes,
         files=tuple(sorted(files, key=lambda entry: entry.path)),
         move=True,
     )
@@ -108,11 +121,14 @@ def read_dataset(uri: str, engine: Any = None) -> Iterator[tuple[Bundle, dict[st
         engine: An Ibis backend; by default a DuckDB of this call's own.
 
     Raises:
-        BadInput: It is no dataset, or was truncated or changed.
+        BadInput: It is no dataset, or was truncated or changed, or its manifest tells other rows or columns of a table
+            than its files hold.
     """
     bundle = open_bundle(uri, "dataset")
     engine = engine or duckdb_engine()
     with local_copy(bundle) as folder:
+        for name, entry in bundle.manifest.tables.items():
+            _check_table(name, entry, folder, uri)
         yield (
             bundle,
             {
@@ -120,6 +136,20 @@ def read_dataset(uri: str, engine: Any = None) -> Iterator[tuple[Bundle, dict[st
                 for name, entry in bundle.manifest.tables.items()
             },
         )
+
+
+def _check_table(name: str, entry: TableEntry, folder: Path, uri: str) -> None:
+    """Hold the manifest's rows and columns, which its id does not cover, against what the files say of themselves."""
+    way_out = "restore the manifest from a copy, or delete the folder and run the step again"
+    rows = 0
+    for file in entry.files:
+        with pq.ParquetFile(folder / file) as parquet:
+            rows += parquet.metadata.num_rows
+            columns = {field.name: str(field.type) for field in parquet.schema_arrow}
+        if columns != entry.columns:
+            raise BadInput(f"{uri}: table {name!r}: {file} has other columns than the manifest says; {way_out}")
+    if rows != entry.rows:
+        raise BadInput(f"{uri}: table {name!r} has {rows:,} rows where the manifest says {entry.rows:,}; {way_out}")
 
 
 def labelled_rows(uri: str, tables: Mapping[str, ibis.Table]) -> ibis.Table:

@@ -1,11 +1,28 @@
 """Errors that end in one line for the person at the terminal.
 
 A message names the file, row, column, parameter or service that is wrong and says the way out.
-It is folded to one line, because it must fit a pod's termination message and a terminal's last line; what a terminal
-would obey or hide is written out.
+It is folded to one line and cut, because it must fit a pod's termination message and a terminal's last line; what a
+terminal would obey or hide is written out.
 """
 
 from components.common.plain_text import one_line
+
+LONGEST_MESSAGE = 2000
+"""Characters; a pod's termination message has 4,096 bytes, and a value from a lake may have many millions."""
+_END = 600  # the way out stands at the end of a message
+
+
+def shortened(message: str) -> str:
+    """A message on one line, its middle left out where it is longer than LONGEST_MESSAGE; see `plain_text.one_line`."""
+    return _cut(one_line(" ".join(_cut(message).split())))
+
+
+def _cut(message: str) -> str:
+    if len(message) <= LONGEST_MESSAGE:
+        return message
+    cut = f" … [{len(message) - LONGEST_MESSAGE:,} characters left out] … "
+    start = LONGEST_MESSAGE - _END - len(cut)
+    return f"{message[:start]}{cut}{message[-_END:]}"
 
 
 class SluiceError(Exception):
@@ -18,7 +35,7 @@ class SluiceError(Exception):
     exit_code = 1
 
     def __init__(self, message: str) -> None:
-        super().__init__(one_line(" ".join(message.split())))
+        super().__init__(shortened(message))
 
 
 class BadInput(SluiceError):

@@ -53,6 +53,29 @@ def finish(stream: BinaryIO, *, durable: bool) -> None:
         os.fsync(stream.fileno())
 
 
+def inside(folder: Path, name: str) -> Path:
+    """The place of a name in a folder, which no symbolic link on the way may lead out of.
+
+    Whoever fills a folder that Sluice reads, a lake or a published folder, could else have any file of the machine
+    read, and its content shown in an error or published.
+
+    Args:
+        folder: It may be a link itself.
+        name: Relative, without `..`; nothing need be there yet.
+
+    Raises:
+        BadInput: A link leads out of the folder, or in a circle.
+    """
+    path = folder / name
+    try:
+        leads_out = not path.resolve().is_relative_to(folder.resolve())
+    except (OSError, RuntimeError):  # a circle: RuntimeError before Python 3.13
+        leads_out = True
+    if leads_out:
+        raise BadInput(f"{path} is a link that leads out of {folder}, or under one; put the file itself there")
+    return path
+
+
 @contextmanager
 def faults(place: str) -> Iterator[None]:
     """Turn the operating system's errors into ours, naming the place and the way out.

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from components.common.files import STAGING, faults, finish, staged, written
+from components.common.bounds import FILE_BYTES, Bound
+from components.common.files import STAGING, faults, finish, inside, staged, written
 from components.common.keys import check_key, check_prefix
 
 BLOCK = 1 << 20
@@ -54,11 +55,12 @@ class LocalStore:
         with faults(str(path)), path.open("rb") as content, written(target) as out:
             shutil.copyfileobj(content, out, BLOCK)
 
-    def get_bytes(self, key: str) -> bytes:
+    def get_bytes(self, key: str, bound: Bound = FILE_BYTES) -> bytes:
         """See `Store.get_bytes`."""
         path = self._path(key)
-        with faults(str(path)):
-            return path.read_bytes()
+        with faults(str(path)), path.open("rb") as content:
+            bound.check(os.fstat(content.fileno()).st_size, str(path), "make it smaller")
+            return content.read()
 
     def exists(self, key: str) -> bool:
         """See `Store.exists`."""
@@ -86,7 +88,7 @@ class LocalStore:
         return self._path(key)
 
     def _path(self, key: str) -> Path:
-        return self._root / check_key(key)
+        return inside(self._root, check_key(key))
 
     def _renamed(self, source: Path, content: BinaryIO, target: Path) -> bool:
         """Take the file itself, its content on the disk first; False when it lies on another file system."""

@@ -1,9 +1,12 @@
 """The manifest: what a published folder holds, where it came from, and the id that follows from both.
 
 A folder in a store is *published* once its `manifest.json` stands there; the manifest is written last, so a reader
-never sees half a folder. The id is the SHA-256 over the files' digests and the derivation (parents, step, parameters,
-sampling design): two roads to the same bytes are two datasets, and each keeps its own history. Time, commit and run are
-recorded but stay outside the id, so the same work done again lands on the same address.
+never sees half a folder. The id is the SHA-256 over the files' digests, the tables with their rows, the derivation
+(parents, step, parameters, sampling design) and the details (sources, contract, task, …): two roads to the same bytes
+are two datasets, and each keeps its own history. Time, commit, run and notes are recorded but stay outside the id, so
+the same work done again lands on the same address; what guards them is said in `components.common.evidence`.
+
+Manifests of version 1, from before 2026-12, have ids over files and derivation alone; they are read as they are.
 """
 
 import json
@@ -14,9 +17,11 @@ from typing import Any, Literal
 
 from components.common.digests import sha256_json
 from components.common.errors import BadInput
+from components.common.json_documents import parse_json
 
 MANIFEST = "manifest.json"
-VERSION = 1
+VERSION = 2
+_READABLE = (1, VERSION)
 Kind = Literal["dataset", "model"]
 
 
@@ -82,7 +87,10 @@ class Manifest:
         parents: Ids of the folders it was made from.
         tables: For a dataset, its tables by name.
         design: For a sample, the sampling design: strategy, seed, inclusion probabilities by stratum.
-        details: What else the step wants remembered (source files and their digests, counts, vocabulary, …).
+        details: What else belongs to the content (source files and their digests, contract, task, counts, …): part of
+            the id, so it must follow from the inputs alone, on whichever machine.
+        notes: What may differ from run to run and from place to place (addresses, timings, …); no part of the id.
+        version: Of the manifest's form, which decides how the id is computed.
     """
 
     kind: Kind
@@ -92,6 +100,8 @@ class Manifest:
     tables: dict[str, TableEntry] = field(default_factory=dict)
     design: dict[str, Any] = field(default_factory=dict)
     details: dict[str, Any] = field(default_factory=dict)
+    notes: dict[str, Any] = field(default_factory=dict)
+    version: int = VERSION
 
     @property
     def id(self) -> str:
@@ -102,13 +112,19 @@ class Manifest:
             "parameters": self.producer.parameters,
             "design": self.design,
         }
-        return sha256_json(
-            {"kind": self.kind, "files": [[f.path, f.size, f.sha256] for f in self.files], "derivation": derivation}
-        )
+        content: dict[str, Any] = {
+            "kind": self.kind,
+            "files": [[f.path, f.size, f.sha256] for f in self.files],
+            "derivation": derivation,
+        }
+        if self.version > 1:
+            tables = {name: asdict(table) for name, table in self.tables.items()}
+            content |= {"version": self.version, "tables": tables, "details": self.details}
+        return sha256_json(content)
 
     def to_json(self) -> bytes:
         """The bytes of `manifest.json`; the id stands in them for people and is recomputed on reading."""
-        body = {"version": VERSION, "id": self.id, **asdict(self)}
+        body = {"id": self.id, **asdict(self)}
         return json.dumps(body, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False).encode()
 
 
@@ -123,7 +139,7 @@ def parse_manifest(data: bytes, where: str) -> Manifest:
         BadInput: It is not JSON, misses a field, is of another version, or its id differs.
     """
     try:
-        manifest, stated = _from_body(json.loads(data), where)
+        manifest, stated = _from_body(parse_json(data, f"{where}/{MANIFEST}"), where)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise BadInput(f"{where}/{MANIFEST} is not a manifest ({error!r}); publish the folder again") from None
     if manifest.id != stated:
@@ -135,12 +151,13 @@ def parse_manifest(data: bytes, where: str) -> Manifest:
 
 
 def _from_body(body: Mapping[str, Any], where: str) -> tuple[Manifest, str]:
-    if body["version"] != VERSION:
-        raise BadInput(f"{where}/{MANIFEST} has version {body['version']}; this Sluice reads version {VERSION}")
+    version = body["version"]
+    if version not in _READABLE or isinstance(version, bool):
+        raise BadInput(f"{where}/{MANIFEST} has version {version}; this Sluice reads version {VERSION} and earlier")
     if body["kind"] not in ("dataset", "model"):
         raise ValueError(f"kind {body['kind']!r}")
     tables = {
-        name: TableEntry(tuple(table["files"]), int(table["rows"]), dict(table["columns"]))
+        name: TableEntry(tuple(table["files"]), _rows(table["rows"]), dict(table["columns"]))
         for name, table in body["tables"].items()
     }
     manifest = Manifest(
@@ -151,12 +168,20 @@ def _from_body(body: Mapping[str, Any], where: str) -> tuple[Manifest, str]:
         tables=tables,
         design=dict(body["design"]),
         details=dict(body["details"]),
+        notes=dict(body["notes"]) if version > 1 else {},
+        version=int(version),
     )
     # A reader of tables opens these paths, so they too must be among the files whose digests it has checked.
     unlisted = {path for table in tables.values() for path in table.files} - {entry.path for entry in manifest.files}
     if unlisted:
         raise ValueError(f"table file {min(unlisted)!r} not among the files")
     return manifest, str(body["id"])
+
+
+def _rows(number: object) -> int:
+    if type(number) is not int or number < 1:
+        raise ValueError(f"rows {number!r}")
+    return number
 
 
 def _file(body: Mapping[str, Any]) -> FileEntry:

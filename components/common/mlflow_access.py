@@ -14,6 +14,7 @@ from typing import Any
 from components.common.errors import TrackingFault
 from components.common.mlflow_settings import check_mlflow_settings, unknown_run
 from components.common.steps import home, make_home
+from components.common.tracking_database import ensure_database
 
 URI = "MLFLOW_TRACKING_URI"
 _DEFAULTS = {
@@ -43,7 +44,7 @@ def mlflow_module() -> Any:  # noqa: ANN401 - MLflow, imported late
     """MLflow, made quiet and pointed at `tracking_uri()`; it neither reads pickles nor reports its use.
 
     Raises:
-        BadInput: A variable of MLflow's is wrong.
+        BadInput: A variable of MLflow's is wrong, or the local database was left half-made.
         TrackingFault: The local database cannot be made.
     """
     check_mlflow_settings()
@@ -62,6 +63,7 @@ def mlflow_module() -> Any:  # noqa: ANN401 - MLflow, imported late
             os.environ.pop(URI, None)
     with tracking_faults():
         make_home()
+        ensure_database(uri)
     return mlflow
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from components.common.digests import sha256_bytes
 from components.common.errors import BadInput
+from components.common.json_documents import read_json
 
 INPUTS = "inputs.json"
 VERSION = 1
@@ -125,7 +126,7 @@ def read_inputs(folder: Path) -> ModelInputs | None:
     """
     path = folder / INPUTS
     try:
-        body = json.loads(path.read_bytes())
+        body = read_json(path)
         if body["version"] != VERSION:
             raise BadInput(f"{path} has version {body['version']!r}; this Sluice reads version {VERSION}")
         return ModelInputs(

@@ -15,6 +15,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from components.common.errors import BadInput
+from components.common.json_documents import read_json
 from components.common.pickles import refuse_pickles
 from components.common.pixels import ImageShape, blank_png
 from components.common.tasks import Task
@@ -137,7 +138,7 @@ def read_threshold(folder: Path) -> Threshold | None:
     """
     _description(folder / MODEL)
     try:
-        body = json.loads((folder / MODEL).read_bytes()).get("threshold")
+        body = read_json(folder / MODEL).get("threshold")
         found = Threshold(float(body["value"]), str(body["rule"])) if body is not None else None
         if found and not 0 <= found.value <= 1:
             raise ValueError(f"its threshold {found.value} is no probability")
@@ -157,7 +158,7 @@ def read_task(folder: Path) -> Task:
 
 def _description(path: Path) -> tuple[str, Task, Mapping[str, Any]]:
     try:
-        body = json.loads(path.read_bytes())
+        body = read_json(path)
         if body["version"] != VERSION:
             raise BadInput(f"{path} has version {body['version']!r}; this Sluice reads version {VERSION}")
         task = _task(body["task"])

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from components.common.bounds import MODEL_LAYERS
 from components.common.pixels import ImageShape
 
 
@@ -51,6 +52,15 @@ class ImageSizes:
     dropout: float
 
 
+def check_layers(count: int) -> None:
+    """Refuse a network of too many layers: each takes memory before a single weight is there.
+
+    Raises:
+        BadInput: There are more than the bound.
+    """
+    MODEL_LAYERS.check(count, "the network's layers", "train a smaller one")
+
+
 class PiecewiseLinear(nn.Module):  # type: ignore[misc]  # mypy skips torch
     """Numbers as positions between quantiles: one output a bin, 0 below it, 1 above it, linear inside.
 
@@ -79,6 +89,7 @@ class TableNetwork(nn.Module):  # type: ignore[misc]  # mypy skips torch
 
     def __init__(self, sizes: TableSizes) -> None:
         super().__init__()
+        check_layers(len(sizes.hidden) + len(sizes.embeddings))
         self.numbers = PiecewiseLinear(sizes.numeric, sizes.bins)
         pairs = zip(sizes.cardinalities, sizes.embeddings, strict=True)
         self.embeddings = nn.ModuleList(nn.Embedding(count, length) for count, length in pairs)
@@ -101,6 +112,7 @@ class ImageNetwork(nn.Module):  # type: ignore[misc]  # mypy skips torch
 
     def __init__(self, sizes: ImageSizes) -> None:
         super().__init__()
+        check_layers(len(sizes.channels))
         layers: list[nn.Module] = []
         before, height, width = sizes.image.channels, sizes.image.height, sizes.image.width
         for place, channels in enumerate(sizes.channels):

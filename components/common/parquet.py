@@ -14,12 +14,16 @@ from io import RawIOBase
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from components.common.files import written
 
 ROW_GROUP_ROWS = 122_880
+ROW_GROUP_BYTES = 64 << 20  # of text: it bounds memory where values are large
 _DICTIONARY_BYTES = 65_536  # a dictionary larger than this costs more time than it saves space
 _QUEUED = 2  # row groups that wait for the encoder: it bounds memory
 
@@ -44,7 +48,7 @@ class Written:
 
 
 def write_parquet(batches: Iterable[Any], schema: Any, path: Path) -> Written:  # noqa: ANN401 - pyarrow has no stubs
-    """Write record batches, however they are cut, in row groups of ROW_GROUP_ROWS rows (the last one shorter).
+    """Write record batches, in row groups that do not depend on how they are cut: see `_row_groups`.
 
     Args:
         batches: `pyarrow.RecordBatch` of the schema; they are drawn one by one, a few row groups ahead of the encoder.
@@ -74,19 +78,36 @@ def write_parquet(batches: Iterable[Any], schema: Any, path: Path) -> Written:  
 
 
 def _row_groups(batches: Iterable[Any], schema: Any) -> Iterator[Any]:  # noqa: ANN401 - pyarrow has no stubs
-    """Tables of ROW_GROUP_ROWS rows; each column in one piece, for the encoder cuts pages where pieces meet."""
-    held: deque[Any] = deque()
-    rows = 0
+    """Tables of ROW_GROUP_ROWS rows, or of fewer with ROW_GROUP_BYTES of text: a function of the rows alone.
+
+    Each column is in one piece, for the encoder cuts pages where pieces meet.
+    """
+    held: list[Any] = []
+    rows, size = 0, 0
     for batch in batches:
-        held.append(batch)
-        rows += len(batch)
-        while rows >= ROW_GROUP_ROWS:
-            table = pa.Table.from_batches(held, schema)
-            yield table.slice(0, ROW_GROUP_ROWS).combine_chunks()
-            held = deque(table.slice(ROW_GROUP_ROWS).to_batches())
-            rows -= ROW_GROUP_ROWS
+        texts = _text_bytes(batch)
+        start = 0
+        while start < len(batch):
+            fitting = int(np.searchsorted(texts, texts[start] + ROW_GROUP_BYTES - size, side="right")) - 1
+            end = min(len(batch), start + ROW_GROUP_ROWS - rows, max(fitting, start if rows else start + 1))
+            held.append(batch.slice(start, end - start))
+            rows, size = rows + end - start, size + int(texts[end] - texts[start])
+            if rows == ROW_GROUP_ROWS or end < len(batch):
+                yield pa.Table.from_batches(held, schema).combine_chunks()
+                held, rows, size = [], 0, 0
+            start = end
     if rows:
         yield pa.Table.from_batches(held, schema).combine_chunks()
+
+
+def _text_bytes(batch: Any) -> npt.NDArray[np.int64]:  # noqa: ANN401 - pyarrow has no stubs
+    """The bytes of strings and binary values before each row and, last, in all rows, shape (rows + 1,)."""
+    total = np.zeros(len(batch) + 1, np.int64)
+    for column in batch.columns:
+        if pa.types.is_string(column.type) or pa.types.is_binary(column.type):
+            lengths = pc.fill_null(pc.binary_length(column), 0).to_numpy(zero_copy_only=False)
+            total[1:] += lengths
+    return np.cumsum(total)
 
 
 class _HashingSink(RawIOBase):

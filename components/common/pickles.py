@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from components.common.errors import BadInput
+from components.common.files import inside
 
 _HEAD = 2**20
 _MOST_NESTED = 3
@@ -30,13 +31,13 @@ _UNREADABLE = ((b"\x04\x22\x4d\x18", "LZ4"), (b"\x28\xb5\x2f\xfd", "Zstandard"),
 
 
 def refuse_pickles(folder: Path) -> None:
-    """Refuse a folder that holds a pickle under any name.
+    """Refuse a folder that holds a pickle under any name, or a link that leads out of it.
 
     Raises:
         BadInput: It does; the message names the file.
     """
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
-        with path.open("rb") as stream:
+        with inside(folder, str(path.relative_to(folder))).open("rb") as stream:
             found = pickle_in(stream.read(_HEAD), path)
         if found:
             raise BadInput(

@@ -8,14 +8,13 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from components.common.bounds import IMAGE_BYTES, IMAGE_PIXELS, IMAGES_VALUES
 from components.common.columns import feature_column
 from components.common.errors import BadInput
 from components.common.tasks import Task
 
 Pixels = npt.NDArray[np.uint8]
 
-MOST_BYTES = 32 * 2**20
-MOST_PIXELS = 4096 * 4096
 CHANNELS = {"L": 1, "RGB": 3}
 """Colour modes that models take, in Pillow's names, with their 8-bit channels."""
 
@@ -32,8 +31,8 @@ class ImageShape:
         numbers = (self.width, self.height, self.channels)
         if any(type(number) is not int or number < 1 for number in numbers):
             raise ValueError("an image's width, height and channels are whole numbers from 1")
-        if self.width * self.height > MOST_PIXELS or self.channels not in CHANNELS.values():
-            raise ValueError(f"an image has at most {MOST_PIXELS:,} pixels and 1 or 3 channels")
+        if self.width * self.height > IMAGE_PIXELS.most or self.channels not in CHANNELS.values():
+            raise ValueError(f"an image has at most {IMAGE_PIXELS.most:,} pixels and 1 or 3 channels")
 
     def __str__(self) -> str:
         return f"{self.width} x {self.height} {'grey' if self.channels == 1 else 'colour'}"
@@ -54,8 +53,7 @@ def decode_png(data: bytes, where: str) -> Pixels:
     """
     from PIL import Image, UnidentifiedImageError
 
-    if len(data) > MOST_BYTES:
-        raise BadInput(f"{where} has {len(data):,} bytes, more than the limit of {MOST_BYTES:,}; shrink the image")
+    IMAGE_BYTES.check(len(data), where, "shrink the image")
     try:
         image = Image.open(io.BytesIO(data), formats=["PNG"])
         _check_header(image, where)
@@ -96,6 +94,8 @@ def image_pixels(rows: pd.DataFrame, task: Task, shape: ImageShape) -> npt.NDArr
     """
     name = str(task.image)
     values = feature_column(rows, name)
+    each = shape.height * shape.width * shape.channels
+    IMAGES_VALUES.check(len(rows) * each, f"column {name!r}, {len(rows):,} images of {shape}", "take fewer rows")
     decoded = [_decoded(value, shape, f"column {name!r}, row {row}") for row, value in enumerate(values)]
     empty = np.empty((0, shape.height, shape.width, shape.channels), np.uint8)
     return (np.stack(decoded) if decoded else empty).astype(np.float32) / np.float32(255)
@@ -118,8 +118,7 @@ def _decoded(value: object, shape: ImageShape, where: str) -> Pixels:
 
 def _check_header(image: Any, where: str) -> None:  # noqa: ANN401 - Pillow, imported late
     """Refuse by the header alone, before a small file can unfold to gigabytes."""
-    if image.width * image.height > MOST_PIXELS:
-        raise BadInput(f"{where} is {image.width} x {image.height}, over {MOST_PIXELS:,} pixels; shrink the image")
+    IMAGE_PIXELS.check(image.width * image.height, where, "shrink the image")
     if image.mode not in CHANNELS:
         raise BadInput(f"{where} has colour mode {image.mode}; convert it to 8-bit grey (L) or colour (RGB)")
     if getattr(image, "n_frames", 1) > 1:

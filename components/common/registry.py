@@ -2,13 +2,14 @@
 
 import re
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from components.common.errors import BadInput
+from components.common.errors import BadInput, TrackingFault
 from components.common.mlflow_access import mlflow_module, tracking_exists, tracking_faults
 from components.common.model_digests import CODE_DIGEST, check_code
 from components.common.model_digests import DIGEST as DIGEST  # what a version is found and checked by
@@ -16,6 +17,9 @@ from components.common.model_digests import check_digest as check_digest
 from components.common.model_digests import model_digest as model_digest
 
 CHAMPION, CHALLENGER = "champion", "challenger"
+_PAUSES = (0.1, 0.5, 2.0)  # seconds before a write that met another one
+_MET_ANOTHER = re.compile(r"IntegrityError|UNIQUE constraint|duplicate key|database is locked")
+_DIGITS = 9  # of a version's number: MLflow keeps 32 bits
 _ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 
 
@@ -42,6 +46,97 @@ class Version:
     created: int
 
 
+@dataclass(frozen=True)
+class Entry:
+    """A registered model's own aliases (version by name) and tags."""
+
+    aliases: dict[str, str]
+    tags: dict[str, str]
+
+
+def registry_entry(model: str) -> Entry | None:
+    """What the registry says of a model as a whole, read at one moment; None where it is not registered.
+
+    Raises:
+        EnvironmentFault: MLflow is down or denies access.
+    """
+    if not tracking_exists():
+        return None
+    client = mlflow_module().MlflowClient()
+    from mlflow.exceptions import MlflowException
+
+    with tracking_faults():
+        try:
+            found = client.get_registered_model(model)
+        except MlflowException as error:
+            if error.error_code in _ABSENT:
+                return None
+            raise
+    aliases = {str(alias): str(number) for alias, number in found.aliases.items()}
+    return Entry(aliases, {str(key): str(value) for key, value in found.tags.items()})
+
+
+def set_alias(model: str, alias: str, version: str) -> None:
+    """Point an alias to a version.
+
+    Raises:
+        EnvironmentFault: MLflow is down or denies access.
+    """
+    client = mlflow_module().MlflowClient()
+    _written(lambda: client.set_registered_model_alias(model, alias, version))
+
+
+def remove_alias(model: str, alias: str) -> None:
+    """Take an alias away; raises as `set_alias`."""
+    client = mlflow_module().MlflowClient()
+    with tracking_faults():
+        client.delete_registered_model_alias(model, alias)
+
+
+def set_model_tag(model: str, key: str, value: str) -> None:
+    """Set a tag of the registered model as a whole; raises as `set_alias`."""
+    client = mlflow_module().MlflowClient()
+    _written(lambda: client.set_registered_model_tag(model, key, value))
+
+
+def remove_model_tag(model: str, key: str) -> None:
+    """Take a tag of the registered model away, if another process has not; raises as `set_alias`."""
+    client = mlflow_module().MlflowClient()
+    from mlflow.exceptions import MlflowException
+
+    with tracking_faults():
+        try:
+            client.delete_registered_model_tag(model, key)
+        except MlflowException as error:
+            if error.error_code not in _ABSENT:
+                raise
+
+
+def _written(write: Callable[[], None]) -> None:
+    """Write to the registry; again where another process made the same row at the same moment, which MLflow refuses."""
+    from mlflow.exceptions import MlflowException
+
+    for pause in _PAUSES:
+        try:
+            with tracking_faults():
+                return write()
+        except (MlflowException, TrackingFault) as error:
+            if not re.search(
+                r"IntegrityError|UNIQUE constraint|duplicate key|database is locked", f"{error} {error.__cause__}"
+            ):
+                raise
+            time.sleep(pause)
+    with tracking_faults():
+        return write()
+
+
+def remove_version(version: Version) -> None:
+    """Remove a version that nothing points to; raises as `set_alias`."""
+    client = mlflow_module().MlflowClient()
+    with tracking_faults():
+        client.delete_model_version(version.model, version.version)
+
+
 def version_by_alias(model: str, alias: str) -> Version | None:
     """The version that an alias points to; None where there is no such alias, model or tracking yet.
 
@@ -53,18 +148,20 @@ def version_by_alias(model: str, alias: str) -> Version | None:
 
 def version_by_number(model: str, number: str) -> Version | None:
     """One version; None where it is not there. Raises as `version_by_alias`."""
+    if len(number.lstrip("0")) > _DIGITS:  # no database of MLflow's could even be asked for it
+        return None
     return _registered_version(model, lambda _: number)
 
 
 def version_by_digest(model: str, digest: str) -> Version | None:
-    """The newest version with these very files; None where there is none. Raises as `version_by_alias`."""
+    """The first version with these very files; None where there is none. Raises as `version_by_alias`."""
     if not tracking_exists():
         return None
     client = mlflow_module().MlflowClient()
     with tracking_faults():
         found = client.search_model_versions(f"name = '{_quoted(model)}' and tags.`{DIGEST}` = '{_quoted(digest)}'")
     numbers = sorted((str(entry.version) for entry in found), key=int)
-    return version_by_number(model, numbers[-1]) if numbers else None
+    return version_by_number(model, numbers[0]) if numbers else None
 
 
 def versions(model: str) -> list[Version]:
@@ -152,7 +249,7 @@ def parse_reference(reference: str) -> tuple[str, str, str]:
     Raises:
         BadInput: It is of another form.
     """
-    match = re.fullmatch(r"(?P<model>[^@/\s]+)(?:@(?P<alias>[\w.-]+)|/(?P<version>\d+))?", reference)
+    match = re.fullmatch(r"(?P<model>[^@/\s]+)(?:@(?P<alias>[\w.-]+)|/(?P<version>[0-9]+))?", reference)
     if not match:
         raise BadInput(f"{reference!r} is no model reference; write MODEL, MODEL@alias or MODEL/version")
     version = match["version"] or ""

@@ -27,7 +27,7 @@ def row_weights(rows: pd.DataFrame, task: Task) -> Floats:
     wrong = np.flatnonzero(~(np.isfinite(weights) & (weights > 0)))
     if len(wrong):
         raise BadInput(
-            f"column {task.weight!r}, row {wrong[0]}: {rows[task.weight].iloc[wrong[0]]!r} is no weight above 0; "
+            f"column {task.weight!r}, row {wrong[0]}: {rows[task.weight].tolist()[wrong[0]]!r} is no weight above 0; "
             "run sample again"
         )
     return weights

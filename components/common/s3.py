@@ -5,13 +5,14 @@ import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from minio.error import S3Error, ServerError
 from minio.helpers import check_bucket_name
 from urllib3 import BaseHTTPResponse
 from urllib3.exceptions import ProtocolError, ReadTimeoutError
 
+from components.common.bounds import FILE_BYTES, Bound
 from components.common.errors import BadInput
 from components.common.files import faults, written
 from components.common.keys import check_key, check_prefix
@@ -77,9 +78,9 @@ class S3Store:
         with written(target) as out:
             self._get(key, out)
 
-    def get_bytes(self, key: str) -> bytes:
+    def get_bytes(self, key: str, bound: Bound = FILE_BYTES) -> bytes:
         """See `Store.get_bytes`."""
-        content = io.BytesIO()
+        content = _Bounded(bound, f"{self.uri}/{key}")
         self._get(key, content)
         return content.getvalue()
 
@@ -151,6 +152,18 @@ class S3Store:
         self._bucket_seen = self._bucket_seen or self._client.bucket_exists(self._bucket)
         if not self._bucket_seen:
             raise no_bucket(Place(self._connection.endpoint, self._bucket, ""))
+
+
+class _Bounded(io.BytesIO):
+    """Bytes in memory that refuse to become more than a bound allows."""
+
+    def __init__(self, bound: Bound, where: str) -> None:
+        super().__init__()
+        self._bound, self._where = bound, where
+
+    def write(self, data: Any, /) -> int:  # noqa: ANN401 - any buffer
+        self._bound.check(self.tell() + memoryview(data).nbytes, self._where, "make it smaller")
+        return super().write(data)
 
 
 def parse_address(uri: str) -> tuple[str, str]:

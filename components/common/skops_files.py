@@ -8,6 +8,7 @@ which must be on the list as well, so a partial can never carry another function
 
 import io
 import json
+import math
 import sys
 import zipfile
 from collections.abc import Iterator
@@ -15,7 +16,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
+
+from components.common.bounds import MODEL_BYTES
 from components.common.errors import BadInput
+from components.common.json_documents import parse_json
 
 _SCHEMA = "schema.json"
 _DATE = (1980, 1, 1, 0, 0, 0)  # the zip format's first; the true one would change the digest of equal models
@@ -78,7 +83,10 @@ def read_skops(path: Path) -> Any:  # noqa: ANN401 - any fitted estimator
         Exception: Whatever skops raises on a damaged file; `models.load_model` turns it into words.
     """
     with zipfile.ZipFile(path) as archive:
-        unknown = sorted(_types(json.loads(archive.read(_SCHEMA))) - ALLOWED)
+        _check_members(archive, path)
+        schema = parse_json(archive.read(_SCHEMA), str(path))
+        unknown = sorted(_types(schema) - ALLOWED)
+        _check_arrays(archive, schema, path)
     if unknown:
         raise BadInput(
             f"{path} holds {unknown[0]!r}, which no model of Sluice contains; "
@@ -86,6 +94,52 @@ def read_skops(path: Path) -> Any:  # noqa: ANN401 - any fitted estimator
         )
     with _skops() as skops:
         return skops.load(path, trusted=list(EXTRA))
+
+
+def _check_members(archive: zipfile.ZipFile, path: Path) -> None:
+    """Refuse what would unfold: `write_skops` compresses nothing, so no file holds more than its own bytes."""
+    members = archive.infolist()
+    packed = next((member for member in members if member.compress_type != zipfile.ZIP_STORED), None)
+    if packed is not None:
+        raise BadInput(
+            f"{path}: {packed.filename!r} is compressed and could unfold to any size; "
+            "save the model with components.common.models.save_model"
+        )
+    if sum(member.file_size for member in members) > path.stat().st_size:
+        raise BadInput(f"{path}: its parts overlap, so that it would unfold; train the model again")
+
+
+def _check_arrays(archive: zipfile.ZipFile, schema: Any, path: Path) -> None:  # noqa: ANN401 - JSON
+    """Compare each array's stated shape with the bytes that are there, and bound what all of them take together.
+
+    An array takes memory once for each time that the schema names it.
+    """
+    sizes: dict[str, int] = {}
+    total = 0
+    for name in _array_files(schema):
+        if name not in sizes:
+            sizes[name] = _array_bytes(archive, name, path)
+        total += sizes[name]
+        MODEL_BYTES.check(total, str(path), "train a smaller model")
+
+
+def _array_bytes(archive: zipfile.ZipFile, name: str, path: Path) -> int:
+    with archive.open(name) as stream:
+        version = np.lib.format.read_magic(stream)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, _, kind = read(stream)
+        there = archive.getinfo(name).file_size - stream.tell()
+    if math.prod(shape) * kind.itemsize != there:
+        raise BadInput(f"{path}: {name!r} states the shape {shape}, and holds {there:,} bytes; train the model again")
+    return there
+
+
+def _array_files(state: Any) -> Iterator[str]:  # noqa: ANN401 - JSON
+    """The file of each array that a schema names, as often as it names it."""
+    if isinstance(state, dict) and isinstance(state.get("file"), str):
+        yield state["file"]
+    for value in state.values() if isinstance(state, dict) else state if isinstance(state, list) else ():
+        yield from _array_files(value)
 
 
 def _without_addresses(state: Any, names: dict[str, str]) -> Any:  # noqa: ANN401 - JSON

@@ -18,11 +18,12 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from components.common.code_state import code_state
-from components.common.errors import BadInput, EnvironmentFault, Killed, SluiceError, TrackingFault
+from components.common.errors import BadInput, EnvironmentFault, Killed, SluiceError, TrackingFault, shortened
 from components.common.files import check_folder, faults
 from components.common.lifeline import Stopped, stoppable, watch, work_has_stopped
 from components.common.manifests import Producer
-from components.common.plain_text import one_line, show_defect
+from components.common.parameters import check_numbers
+from components.common.plain_text import show_defect
 from components.common.stores import GUARDED_S3, Store, open_store
 
 HOME = "SLUICE_HOME"
@@ -97,7 +98,7 @@ def open_lake(address: str) -> Store:
 
 def progress(message: str) -> None:
     """Tell the person who waits: one line, at once, whatever names the message holds."""
-    print(f"{PROGRESS}{one_line(message)}", flush=True)  # noqa: T201 - a step's standard output is its log
+    print(f"{PROGRESS}{shortened(message)}", flush=True)  # noqa: T201 - a step's standard output is its log
 
 
 def log_metrics(artifact: Any, values: Mapping[str, float]) -> None:  # noqa: ANN401 - KFP's, which this package does not know
@@ -152,8 +153,12 @@ def environment_digest() -> str:
 
 
 @contextmanager
-def step(name: str) -> Iterator[None]:
+def step(name: str, parameters: Mapping[str, Any] | None = None) -> Iterator[None]:
     """Run a step's body; turn a failure that Sluice understands into one line and the right exit code.
+
+    Args:
+        name: The step's.
+        parameters: What it was given, whose numbers are looked at first; a component hands over its `locals()`.
 
     The line goes to the log, to the termination message (a pod's, or the file SLUICE_TERMINATION_LOG) and to MLflow.
     Any other exception passes through with its traceback: it is a defect of ours. A step ends with its run, and when
@@ -163,6 +168,7 @@ def step(name: str) -> Iterator[None]:
     sys.excepthook = show_defect
     with stoppable():
         try:
+            check_numbers(parameters or {})
             yield
             _await_store()
         except SluiceError as error:

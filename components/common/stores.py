@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
+from components.common.bounds import FILE_BYTES, Bound
 from components.common.errors import BadInput
 from components.common.local_store import LocalStore
 
@@ -48,8 +49,8 @@ class Store(Protocol):
         """Copy the object to a local file. Raises `BadInput` when there is none."""
         ...
 
-    def get_bytes(self, key: str) -> bytes:
-        """The object's bytes. Raises `BadInput` when there is none."""
+    def get_bytes(self, key: str, bound: Bound = FILE_BYTES) -> bytes:
+        """The object's bytes. Raises `BadInput` when there is none, or it is larger than the bound."""
         ...
 
     def exists(self, key: str) -> bool:

@@ -1,6 +1,5 @@
 """What a pipeline run found, as MLflow shows it: the candidates' test metrics, the report and its plots."""
 
-import json
 import os
 import re
 import time
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from components.common.bundles import open_bundle
+from components.common.json_documents import read_json
 from components.common.mlflow_access import mlflow_module, tracking_faults
 from components.common.mlflow_settings import RUN_ID
 from components.common.pages import sections_of
@@ -47,7 +47,7 @@ def log_evaluation(evaluation: Path, splits: str) -> None:
     """
     if not inside():
         return
-    body, mlflow = json.loads(evaluation.read_text(encoding="utf-8")), mlflow_module()
+    body, mlflow = read_json(evaluation), mlflow_module()
     client = mlflow.MlflowClient()
     with tracking_faults():
         run = str(pipeline_run_id(mlflow))

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from components.common.bounds import MODEL_FEATURES
+
 _MOST_CATEGORIES = 256  # the bits that scikit-learn's trees keep for a categorical feature
 
 
@@ -19,6 +21,7 @@ def check_trees(estimator: Any) -> None:  # noqa: ANN401 - scikit-learn has no t
         ValueError: An index is out of range, or a tree could run in a circle.
     """
     features = estimator.n_features_in_
+    MODEL_FEATURES.check(features, "the trees' features", "train the model again")
     prepared = estimator._preprocessor.transform(np.zeros((1, features))) if estimator._preprocessor else None
     if prepared is not None and prepared.shape[1] != features:
         raise ValueError("the trees' preparation gives another number of features")

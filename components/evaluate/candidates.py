@@ -1,6 +1,5 @@
 """The trained candidates: what `train` wrote of them, and what each says of the rows."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ import pandas as pd
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from components.common.errors import BadInput
+from components.common.json_documents import read_json
 from components.common.models import Predictor, Threshold, load_model, read_threshold
 from components.common.tasks import Task
 from components.evaluate.metrics import Floats, Integers, Predictions
@@ -54,7 +54,7 @@ def read_candidates(folder: Path, where: str) -> list[Candidate]:
     """
     path = folder / TRAINING
     try:
-        entries = json.loads(path.read_text(encoding="utf-8"))["candidates"]
+        entries = read_json(path)["candidates"]
         fields = ("name", "family", "baseline", "rank", "size", "parameters")
         candidates = [Candidate(**{f: entry[f] for f in fields}, cut=entry.get("cut", "")) for entry in entries]
     except (OSError, ValueError, KeyError, TypeError) as error:

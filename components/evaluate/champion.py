@@ -7,11 +7,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from components.common.champions import champion_version
 from components.common.datasets import read_dataset
 from components.common.errors import BadInput
 from components.common.models import Threshold, load_model, read_threshold
 from components.common.provenance import find_bundle
-from components.common.registry import CHAMPION, version_by_alias, version_files
+from components.common.registry import version_files
 from components.common.steps import default_store
 from components.common.tasks import Task
 from components.evaluate.candidates import TEST, TRAIN, VALIDATION, score
@@ -50,7 +51,7 @@ class Champion:
 
 
 def present_champion(task: Task, frames: Mapping[str, pd.DataFrame], known: Mapping[str, Scores]) -> Champion | None:
-    """Load the champion from the registry, its digest checked, and let it judge the rows.
+    """Load the champion, by the records, from the registry, its digest checked, and let it judge the rows.
 
     Args:
         task: Its name is the registered model's.
@@ -58,13 +59,13 @@ def present_champion(task: Task, frames: Mapping[str, pd.DataFrame], known: Mapp
         known: The candidates' scores by model digest: a champion that is among them is not loaded again.
 
     Returns:
-        None where no version has the alias yet.
+        None where there is none.
 
     Raises:
-        BadInput: Its files were changed since it was registered.
+        BadInput: Its files were changed since it was registered; records and registry contradict each other.
         EnvironmentFault: The registry is down.
     """
-    version = version_by_alias(task.name, CHAMPION)
+    version = champion_version(default_store(), task.name)
     if version is None:
         return None
     unseen = _unseen(version.tags.get("sluice.splits", ""), task, frames[TEST])

@@ -47,7 +47,7 @@ def evaluate(
     from components.evaluate.judging import run
     from components.evaluate.settings import Gate, Settings
 
-    with step("evaluate"):
+    with step("evaluate", locals()):
         gate = Gate(max_calibration_error, slice_tolerance, min_slice_rows, least_effect, min_effective_rows)
         settings = Settings(gate, resamples, seed)
         found = run(splits, models, settings, evaluation=Path(evaluation.path), page=Path(page.path))

@@ -9,6 +9,7 @@ from components.common.datasets import read_dataset
 from components.common.models import Threshold
 from components.common.populations import Population, population_of
 from components.common.registry import model_digest
+from components.common.row_counts import reconcile
 from components.common.steps import progress
 from components.common.tasks import Task, task_of
 from components.evaluate.candidates import (
@@ -89,7 +90,9 @@ def read_inputs(splits: str, models: str) -> Inputs:
         designed = [name for name in (task.cluster, task.time, task.weight) if name]
         columns = list(dict.fromkeys([task.label, *task.slices, *designed]))
         population = population_of(dataset)
-        overlap = tuple(dataset.manifest.details.get("overlap", {}).get("warnings", ()))
+        overlap = tuple(dataset.manifest.notes.get("overlap", {}).get("warnings", ()))
+        for name, frame in frames.items():
+            reconcile(f"part {name!r} of {splits}", dataset.manifest.tables[name].rows, {name: len(frame)})
         every = pd.concat([table.select(columns).to_pandas() for table in tables.values()], ignore_index=True)
     labels = {name: labels_of(frame, task, name) for name, frame in frames.items()}
     bundle = open_bundle(models, "model")

@@ -34,8 +34,9 @@ def look_number(task: Task, splits: str, test: pd.DataFrame, digest: str) -> int
     """
     looks: dict[str, str] = {}  # by evaluation, the split that it judged on
     for record in promotions(default_store(), task.name):
-        if record.digest != digest and record.decision != "unchanged":
-            looks[str(record.evidence.get("evaluation"))] = str(record.evidence.get("datasets", {}).get(_STEP, ""))
+        evaluation = record.evidence.get("evaluation")  # a person's decision has none
+        if evaluation and record.digest != digest and record.decision != "unchanged":
+            looks[str(evaluation)] = str(record.evidence.get("datasets", {}).get(_STEP, ""))
     same = {split: split == splits or _overlaps(split, task, test) for split in set(looks.values())}
     return 1 + sum(same[split] for split in looks.values())
 

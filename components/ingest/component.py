@@ -23,7 +23,7 @@ def ingest(tables: Output[Dataset], summary: Output[Markdown], lake: str = "lake
     from components.common.steps import step
     from components.ingest.ingestion import run
 
-    with step("ingest"):
+    with step("ingest", locals()):
         bundle = run(lake, summary=Path(summary.path))
         tables.uri = bundle.uri
         tables.metadata.update(bundle.metadata())

@@ -1,7 +1,5 @@
 """Finding what is wrong with a CSV file, and where: a second, slower look once reading it has failed."""
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,56 +10,49 @@ from components.common.contracts import Column
 from components.common.engines import duckdb_engine
 from components.common.errors import EnvironmentFault
 from components.ingest.conversions import EXACT
+from components.ingest.csv_counts import CsvCount
+from components.ingest.csv_rows import BrokenRow, numbered_rows, odd_line, uneven_row
 from components.ingest.csv_scan import scan
 from components.ingest.source_files import SourceFile
-from components.ingest.wording import shown, wrong_value
+from components.ingest.wording import wrong_value
 
 _STRUCTURE = {
     "UNQUOTED VALUE": "a quoted value is not closed, or text follows it; quote the whole value and double quotes in it",
     "INVALID ENCODING": "not UTF-8; save the file in UTF-8",
-    "LINE SIZE OVER MAXIMUM": "longer than 2 MB; a quote may not be closed",
+    "LINE SIZE OVER MAXIMUM": "a row longer than 2 MB, the most that is read; or a quote is not closed",
 }
 _REJECTS = 100
-_BLOCK = 1 << 20
 
 
-def find_defect(file: SourceFile, header: Sequence[str], columns: Mapping[str, Column]) -> str | None:
+def find_defect(file: SourceFile, header: Sequence[str], columns: Mapping[str, Column], count: CsvCount) -> str | None:
     """Say what is wrong with a file and where, or None when every row fits its columns.
 
     Raises:
         EnvironmentFault: DuckDB has too little memory.
     """
+    if defect := odd_line(file, count):
+        return defect
     engine = duckdb_engine(threads=1)  # one thread meets rows in their order, so the first defect is the first
     text = dict.fromkeys(columns, "VARCHAR")
     try:
-        table = scan(engine, file, header, text, store_rejects=True, rejects_limit=_REJECTS)
+        table = scan(engine, file, header, text, store_rejects=True, rejects_limit=_REJECTS, parallel=False)
         table.agg(**{name: table[name].count() for name in table.columns}).to_pyarrow()
         rejects = engine.table("reject_errors").order_by("line").limit(1).to_pyarrow().to_pylist()
         if rejects:
-            return _structure(file, rejects[0], len(header))
-        return _value(file, scan(engine, file, header, text), columns)
+            return _structure(file, rejects[0], header)
+        defect = _value(file, scan(engine, file, header, text, parallel=False), columns)
     except duckdb.OutOfMemoryException:
         raise EnvironmentFault(f"{file.name}: too little memory to read it; raise SLUICE_ENGINE_MEMORY") from None
     except duckdb.Error as error:
-        line = _odd_line_end(file)
-        if line:
-            return f"{file.name}, line {line}: its line end differs from the first line's; save the file with one kind"
         return f"{file.name} is no CSV as RFC 4180 has it: {str(error).splitlines()[0]}; mend or write it anew"
+    return defect or uneven_row(file, header)
 
 
-def _structure(file: SourceFile, reject: Mapping[str, Any], fields: int) -> str:
+def _structure(file: SourceFile, reject: Mapping[str, Any], header: Sequence[str]) -> str:
     place, kind = f"{file.name}, line {reject['line']}", reject["error_type"]
-    if kind in ("MISSING COLUMNS", "TOO MANY COLUMNS"):
-        found = _values(reject["csv_line"])
-        return (
-            f"{place}: {found} values where the header has {fields} columns: {shown(reject['csv_line'])}; mend the line"
-        )
+    if kind in ("MISSING COLUMNS", "TOO MANY COLUMNS") and (uneven := uneven_row(file, header)):
+        return uneven
     return f"{place}: {_STRUCTURE.get(kind) or str(reject['error_message']).splitlines()[0]}"
-
-
-def _values(line: str) -> int:
-    """How many values a line has; DuckDB itself stops counting at the first that is too many."""
-    return len(next(csv.reader(io.StringIO(line, newline="")), []))
 
 
 def _value(file: SourceFile, table: ibis.Table, columns: Mapping[str, Column]) -> str | None:
@@ -87,22 +78,10 @@ def given(text: Any, kind: str) -> Any:  # noqa: ANN401 - Ibis's columns
 
 def _line(file: SourceFile, row: int) -> str:
     """Where a row (counted from 0) stands. A row may span lines, and blank lines are no rows."""
-    with file.path.open(encoding="utf-8-sig", newline="") as stream:
-        reader = csv.reader(stream)
-        try:
-            for number, _ in enumerate(cells for cells in reader if cells):
-                if number == row + 1:
-                    return f"line {reader.line_num}"
-        except csv.Error:
-            pass
+    try:
+        for number, (line, _) in enumerate(filled for filled in numbered_rows(file) if filled[1]):
+            if number == row + 1:
+                return f"line {line}"
+    except BrokenRow:
+        pass
     return f"row {row + 1}"
-
-
-def _odd_line_end(file: SourceFile) -> int:
-    """The first line whose end differs from the first line's, or 0."""
-    with file.path.open("rb") as stream:
-        first = stream.readline(_BLOCK).endswith(b"\r\n")
-        for number, line in enumerate(iter(lambda: stream.readline(_BLOCK), b""), 2):
-            if line.endswith(b"\n") and line.endswith(b"\r\n") != first:
-                return number
-    return 0

@@ -9,7 +9,7 @@ import ibis
 from components.ingest.source_files import SourceFile
 
 # An unquoted NA or nothing is a missing value; what is quoted is text.
-_DIALECT: dict[str, Any] = {
+DIALECT: dict[str, Any] = {
     "header": True,
     "delim": ",",
     "quote": '"',
@@ -18,6 +18,7 @@ _DIALECT: dict[str, Any] = {
     "allow_quoted_nulls": False,
     "strict_mode": True,
     "compression": "none",
+    "auto_detect": False,  # else it looks at the first rows to guess a dialect, for minutes where columns are many
 }
 
 
@@ -35,9 +36,10 @@ def scan(
         file: A CSV file.
         header: Its columns' names, in its order.
         read_as: DuckDB's type for each wanted column.
-        options: More options of DuckDB's `read_csv`.
+        options: More options of DuckDB's `read_csv`. With `parallel` (its default) a thread guesses where in the file
+            rows begin, and may guess wrongly inside a quoted value.
     """
     # DuckDB ignores case in names, and a header may hold anything: only places are sure.
     types = {f"c{place}": read_as.get(name, "VARCHAR") for place, name in enumerate(header)}
-    table = engine.read_csv(glob.escape(str(file.path)), columns=types, **_DIALECT, **options)
+    table = engine.read_csv(glob.escape(str(file.path)), columns=types, **DIALECT, **options)
     return table.select(**{f"v{place}": table[f"c{header.index(name)}"] for place, name in enumerate(read_as)})

@@ -14,6 +14,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlch
 
 from components.common.errors import BadInput, EnvironmentFault, SluiceError
 from components.ingest.source_files import SourceFile, check_readable, find
+from components.ingest.sqlite_files import reading_options
 
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 _WAITS = (0.5, 1.0, 2.0)  # seconds before each further try
@@ -53,7 +54,9 @@ def locate(lake: Path, address: str) -> Database:
         raise BadInput(f"contract.yaml: source {address!r} must name one file: sqlite:///path/in/the/lake.db")
     check_readable(files[0])
     read_only = sa.URL.create(
-        "sqlite", database=f"file:{quote(str(files[0].path))}", query={"mode": "ro", "uri": "true"}
+        "sqlite",
+        database=f"file:{quote(str(files[0].path))}",
+        query={"mode": "ro", "uri": "true", **reading_options(files[0])},
     )
     return Database(read_only, files[0].name, files[0])
 
@@ -75,7 +78,7 @@ def connected(database: Database) -> Iterator[sa.Connection]:
         ) from None
     try:
         with _patiently(engine.connect, database) as connection:
-            yield connection.execution_options(stream_results=True)
+            yield connection.execution_options(stream_results=database.file is None)
     except SQLAlchemyError as error:
         raise _in_words(error, database) from None
     finally:

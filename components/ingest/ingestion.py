@@ -12,12 +12,14 @@ from components.common.digests import sha256_json
 from components.common.errors import BadInput
 from components.common.parquet import Written
 from components.common.steps import default_store, producer, progress
+from components.ingest.csv_counts import CsvCount, CsvCounter
 from components.ingest.csv_tables import read_csv
-from components.ingest.databases import locate
+from components.ingest.databases import Database, locate
 from components.ingest.json_tables import read_json
 from components.ingest.lakes import Lake, opened
-from components.ingest.source_files import check_readable, find, hashed, line_at
+from components.ingest.source_files import Digest, SourceFile, check_readable, find, hashed, line_at
 from components.ingest.sql_tables import read_sql
+from components.ingest.sqlite_files import check_settled
 from components.ingest.summaries import summarize
 
 
@@ -27,7 +29,7 @@ class Source:
 
     Attributes:
         table: The dataset's table.
-        path: The file's path in the lake, or the database's address without credentials.
+        path: The file's path in the lake, or the database server as the contract states it, without credentials.
         sha256: Of the file; None for a database server.
         bytes: Of the file; None for a database server.
         rows: Rows read.
@@ -66,9 +68,10 @@ def run(lake: str, *, summary: Path) -> Bundle:
             rows = sum(written.rows for written in parts[name])
             progress(f"{name}: {rows:,} rows from {_places(read)} in {time.monotonic() - start:.1f} s")
         body = contract_body(source.contract)
-        details = {"contract": body, "lake": source.address, "sources": [asdict(origin) for origin in sources]}
+        details = {"contract": body, "sources": [asdict(origin) for origin in sources]}
         made = producer("ingest", {"contract": sha256_json(body)})
-        bundle = publish_tables(store, folder, parts, made, details=details)
+        notes = {"lake": source.address, "databases": _servers(source)}
+        bundle = publish_tables(store, folder, parts, made, details=details, notes=notes)
     summary.write_text(summarize(bundle), encoding="utf-8")
     return bundle
 
@@ -78,27 +81,50 @@ def _read(lake: Lake, name: str, table: TableContract, target: Path) -> Iterator
     if "sql" in table.source:
         yield _read_database(lake, name, table, target / PART.format(0))
         return
-    read = read_csv if "csv" in table.source else read_json
     for number, file in enumerate(find(lake.folder, table.source.get("csv") or table.source["json"])):
         check_readable(file)
-        with hashed(file) as digest:
-            written = read(file, table.columns, target / PART.format(number))
-        found = digest.result()
-        if found.zero_at >= 0:
-            line = line_at(file.path, found.zero_at)
+        written, digest = _read_file(file, table, target / PART.format(number))
+        if digest.zero_at >= 0:
+            line = line_at(file.path, digest.zero_at)
             raise BadInput(f"{file.name}, line {line}: a NUL byte, so this is no text file; save it anew in UTF-8")
-        yield written, Source(name, file.name, found.sha256, found.size, written.rows)
+        yield written, Source(name, file.name, digest.sha256, digest.size, written.rows)
+
+
+def _read_file(file: SourceFile, table: TableContract, target: Path) -> tuple[Written, Digest]:
+    """Read a CSV or JSON file; what hashes a CSV file also counts its rows."""
+    counter = CsvCounter()
+    is_csv = "csv" in table.source
+    with hashed(file, counter.feed if is_csv else None) as digest:
+
+        def count() -> CsvCount:
+            digest.result()
+            return counter.result()
+
+        written = read_csv(file, table.columns, target, count) if is_csv else read_json(file, table.columns, target)
+    return written, digest.result()
 
 
 def _read_database(lake: Lake, name: str, table: TableContract, target: Path) -> tuple[Written, Source]:
     database = locate(lake.folder, table.source["sql"])
     if database.file is None:
         written = read_sql(database, table, target)
-        return written, Source(name, f"{database.name}, {table.source['table']}", None, None, written.rows)
+        return written, Source(name, f"{_stated(table, database)}, {table.source['table']}", None, None, written.rows)
     with hashed(database.file) as digest:
         written = read_sql(database, table, target)
+    check_settled(database.file)  # a program may have begun to write into a log meanwhile
     found = digest.result()
     return written, Source(name, database.name, found.sha256, found.size, written.rows)
+
+
+def _stated(table: TableContract, database: Database) -> str:
+    """A server as the contract states it: behind a variable its address differs between a laptop and a cluster."""
+    return table.source["sql"] if "${" in table.source["sql"] else database.name
+
+
+def _servers(lake: Lake) -> dict[str, str]:
+    """The addresses of the tables' database servers, without credentials."""
+    databases = {n: locate(lake.folder, t.source["sql"]) for n, t in lake.contract.tables.items() if "sql" in t.source}
+    return {name: database.name for name, database in databases.items() if database.file is None}
 
 
 def _places(read: list[tuple[Written, Source]]) -> str:

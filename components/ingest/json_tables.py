@@ -3,18 +3,21 @@
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import pyarrow as pa
 
+from components.common.bounds import FILE_BYTES
 from components.common.contracts import Column
 from components.common.errors import BadInput
+from components.common.json_documents import parse_json
 from components.common.parquet import ARROW_TYPES, Written, write_parquet
+from components.ingest.formats import check_text
 from components.ingest.source_files import SourceFile
 from components.ingest.typed_values import WrongValue, to_arrow
 from components.ingest.wording import shown, wrong_value
 
-_LARGEST = 256 << 20
+_BEGINNING = 16
 
 
 def read_json(file: SourceFile, columns: Mapping[str, Column], target: Path) -> Written:
@@ -36,15 +39,19 @@ def read_json(file: SourceFile, columns: Mapping[str, Column], target: Path) -> 
 
 
 def _records(file: SourceFile) -> list[dict[str, Any]]:
-    if file.path.stat().st_size > _LARGEST:
-        raise BadInput(
-            f"{file.name} is larger than 256 MiB; JSON is for reference data: give large tables as CSV or SQL"
-        )
+    FILE_BYTES.check(file.path.stat().st_size, file.name, "JSON is for reference data: give large tables as CSV or SQL")
     try:
-        body = json.loads(file.path.read_bytes().decode("utf-8-sig"), parse_constant=_refuse_constant)
+        body = parse_json(file.path.read_bytes(), file.name)
     except json.JSONDecodeError as error:
+        if error.msg == "Extra data" and error.doc.lstrip().startswith("{"):
+            raise BadInput(
+                f"{file.name}, line {error.lineno}: another value after the first, as in JSON Lines; make the file one "
+                "array of objects, [{…}, {…}]"
+            ) from None
         raise BadInput(f"{file.name}, line {error.lineno}: not JSON ({error.msg}); mend it there") from None
     except UnicodeDecodeError:
+        with file.path.open("rb") as stream:
+            check_text(file, stream.read(_BEGINNING))
         raise BadInput(f"{file.name} is not UTF-8; save the file in UTF-8") from None
     except (RecursionError, ValueError) as error:
         reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)
@@ -74,7 +81,3 @@ def _column(file: SourceFile, records: Sequence[dict[str, Any]], name: str, colu
         return to_arrow([record.get(name) for record in records], column.type)
     except WrongValue as wrong:
         raise BadInput(wrong_value(f"{file.name}, row {wrong.row + 1}", name, wrong.value, column.type)) from None
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON number; write null")

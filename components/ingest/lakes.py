@@ -4,7 +4,6 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from pathlib import Path
 
 from components.common.contracts import CONTRACT, Contract, parse_contract
@@ -12,6 +11,8 @@ from components.common.errors import BadInput
 from components.common.files import faults
 from components.common.steps import open_lake, progress
 from components.common.stores import Store
+from components.ingest.source_files import may_mean
+from components.ingest.sqlite_files import LOG
 
 _SQLITE = "sqlite:///"
 
@@ -58,10 +59,14 @@ def _contract(store: Store) -> Contract:
 
 
 def _copy(store: Store, contract: Contract, folder: Path) -> None:
+    """Copy what the contract may mean; the reader then looks for its files there as in any folder."""
     sources = [table.source for table in contract.tables.values()]
     wanted = {source.get("csv") or source.get("json") or source["sql"].removeprefix(_SQLITE) for source in sources}
+    logs = {f"{pattern}{LOG}" for pattern in wanted}  # a database's newest rows: they are refused, not missed
     for key in store.keys(""):
-        if any(fnmatchcase(key, pattern) for pattern in wanted):
+        if key.endswith("/"):
+            continue  # what a console makes of a new folder
+        if any(may_mean(pattern, key) for pattern in wanted | logs):
             progress(f"copying {key}")
             target = folder / key
             with faults(str(target)):

@@ -2,17 +2,21 @@
 
 import hashlib
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
 from components.common.errors import BadInput
-from components.common.files import faults
+from components.common.files import faults, inside
 from components.common.plain_text import is_unicode
 
 _BLOCK = 1 << 20
+_GLOB = re.compile(r"[*?[]")
+_LETTER = re.compile(r"[A-Za-z]")
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,7 @@ def find(lake: Path, pattern: str) -> list[SourceFile]:
     """The files that a path or glob of the contract names, sorted by name.
 
     Raises:
-        BadInput: The pattern leads out of the lake, or nothing matches it.
+        BadInput: The pattern or a link leads out of the lake, or nothing matches it.
     """
     if PurePosixPath(pattern).is_absolute() or ".." in PurePosixPath(pattern).parts:
         raise BadInput(f"contract.yaml: source {pattern!r} leads out of the lake; give a path inside it")
@@ -56,15 +60,50 @@ def find(lake: Path, pattern: str) -> list[SourceFile]:
             paths = sorted(lake.glob(pattern))
     except ValueError as error:
         raise BadInput(f"contract.yaml: source {pattern!r} is no path or glob: {error}") from None
+    _check_case(lake, pattern, paths)
     if not paths:
         raise BadInput(
             f"no file matches {pattern!r} in the lake {lake}; check the lake's address and its contract.yaml"
         )
-    files = [SourceFile(path, path.relative_to(lake).as_posix()) for path in paths]
-    for file in files:
-        if not is_unicode(file.name):
-            raise BadInput(f"the lake's file {file.name} has a name that is not UTF-8; rename it")
-    return files
+    names = [path.relative_to(lake).as_posix() for path in paths]
+    for name in names:
+        if not is_unicode(name):
+            raise BadInput(f"the lake's file {name} has a name that is not UTF-8; rename it")
+    return [SourceFile(inside(lake, name), name) for name in names]
+
+
+def may_mean(pattern: str, key: str) -> bool:
+    """Whether a path or glob of the contract may mean a file, in whatever case; `find` then decides in a folder."""
+    return _matches(PurePosixPath(pattern.casefold()).parts, PurePosixPath(key.casefold()).parts)
+
+
+def _matches(pattern: tuple[str, ...], key: tuple[str, ...]) -> bool:
+    """As `Path.glob` has it: `*` stays within a folder, and `**` stands for any folders, also for none."""
+    reached = {0}  # how many parts of the key the pattern so far may have taken
+    for part in pattern:
+        if part == "**":
+            reached = set(range(min(reached, default=len(key) + 1), len(key) + 1))
+        else:
+            reached = {place + 1 for place in reached if place < len(key) and fnmatchcase(key[place], part)}
+    return len(key) in reached
+
+
+def _check_case(lake: Path, pattern: str, paths: list[Path]) -> None:
+    """Refuse a file that only its upper case keeps out: whether it is meant differs between systems."""
+    if paths and not _GLOB.search(pattern):
+        return
+    parts = re.split(r"(\[[^]]*])", pattern)
+    either = [part if part.startswith("[") else _LETTER.sub(_in_either_case, part) for part in parts]
+    with faults(str(lake)):
+        for path in sorted(set(lake.glob("".join(either))) - set(paths)):
+            name = path.relative_to(lake).as_posix()
+            raise BadInput(
+                f"contract.yaml: source {pattern!r} means {name} but for its case; rename it, or name it alike"
+            )
+
+
+def _in_either_case(letter: re.Match[str]) -> str:
+    return f"[{letter[0].lower()}{letter[0].upper()}]"
 
 
 def check_readable(file: SourceFile) -> None:
@@ -84,15 +123,19 @@ def check_readable(file: SourceFile) -> None:
 
 
 @contextmanager
-def hashed(file: SourceFile) -> Iterator[Future[Digest]]:
+def hashed(file: SourceFile, watch: Callable[[bytes], None] | None = None) -> Iterator[Future[Digest]]:
     """Hash a file in a thread of its own while the `with` block reads it.
+
+    Args:
+        file: The file.
+        watch: Is given the same bytes, block by block, in that thread.
 
     Raises:
         BadInput: The file changed in the meantime: what was read and what was hashed may differ.
     """
     before = _stamp(file)
     with ThreadPoolExecutor(1, "sha256") as hasher:
-        digest = hasher.submit(_digest, file.path)
+        digest = hasher.submit(_digest, file.path, watch)
         yield digest
         digest.result()
     if _stamp(file) != before:
@@ -109,12 +152,14 @@ def line_at(path: Path, offset: int) -> int:
     return lines
 
 
-def _digest(path: Path) -> Digest:
+def _digest(path: Path, watch: Callable[[bytes], None] | None) -> Digest:
     sha256, size, zero_at = hashlib.sha256(), 0, -1
     with path.open("rb", buffering=0) as stream:
         os.posix_fadvise(stream.fileno(), 0, 0, os.POSIX_FADV_SEQUENTIAL)
         while block := stream.read(_BLOCK):
             sha256.update(block)
+            if watch:
+                watch(block)
             if zero_at < 0 and (found := block.find(0)) >= 0:
                 zero_at = size + found
             size += len(block)

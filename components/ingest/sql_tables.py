@@ -1,8 +1,10 @@
 """Tables of a SQL database into Parquet, a chunk at a time: memory does not grow with the table."""
 
 import gc
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +16,13 @@ from components.common.contracts import TableContract
 from components.common.errors import BadInput
 from components.common.parquet import ARROW_TYPES, Written, write_parquet
 from components.ingest.databases import Database, connected
+from components.ingest.sqlite_bounds import Guard, guarded
 from components.ingest.typed_values import WrongValue, to_arrow
 from components.ingest.wording import shown, wrong_value
 
 _CHUNK_ROWS = 16_384
+_CHUNK_BYTES = 64 << 20
+_AT_ONCE = 8  # rows between two looks at their size
 
 
 def read_sql(database: Database, contract: TableContract, target: Path) -> Written:
@@ -33,10 +38,15 @@ def read_sql(database: Database, contract: TableContract, target: Path) -> Writt
         EnvironmentFault: The database failed, or the disk is full.
     """
     name = contract.source["table"]
+    where = f"{database.name}, table {name!r}"
     schema = pa.schema([(column, ARROW_TYPES[stated.type]) for column, stated in contract.columns.items()])
-    with connected(database) as connection, _rare_collections():
+    with (
+        connected(database) as connection,
+        guarded(connection, database, where) as guard,
+        _rare_collections(),
+    ):
         query = _query(connection, database, name, contract)
-        return write_parquet(_batches(connection, query, f"{database.name}, table {name!r}", contract), schema, target)
+        return write_parquet(_batches(connection, query, where, contract, guard), schema, target)
 
 
 def _query(connection: sa.Connection, database: Database, name: str, contract: TableContract) -> sa.Select[Any]:
@@ -60,18 +70,37 @@ def _query(connection: sa.Connection, database: Database, name: str, contract: T
     return sa.select(*columns.values()).select_from(source).order_by(*order)
 
 
-def _batches(connection: sa.Connection, query: sa.Select[Any], where: str, contract: TableContract) -> Iterator[Any]:
-    result = connection.execution_options(yield_per=_CHUNK_ROWS).execute(query)
-    for start, rows in enumerate(result.partitions()):
+def _batches(
+    connection: sa.Connection, query: sa.Select[Any], where: str, contract: TableContract, guard: Guard | None
+) -> Iterator[Any]:
+    before = 0
+    for rows in _chunks(connection.execute(query)):
         values = list(zip(*rows, strict=True))
         arrays = []
         for place, (name, column) in enumerate(contract.columns.items()):
             try:
                 arrays.append(to_arrow(values[place], column.type))
             except WrongValue as wrong:
-                row = _row(rows[wrong.row], start * _CHUNK_ROWS + wrong.row, contract)
+                row = _row(rows[wrong.row], before + wrong.row, contract)
                 raise BadInput(wrong_value(f"{where}, {row}", name, wrong.value, column.type)) from None
+        before += len(rows)
+        if guard:
+            guard.took(sum(array.nbytes for array in arrays), where)
         yield pa.RecordBatch.from_arrays(arrays, names=list(contract.columns))
+
+
+def _chunks(result: sa.Result[Any]) -> Iterator[list[Sequence[Any]]]:
+    """Rows in lists of _CHUNK_ROWS, or of fewer where they are large."""
+    rows: list[Sequence[Any]] = []
+    size = 0
+    while some := list(islice(result, _AT_ONCE)):
+        rows += some
+        size += sum(map(sys.getsizeof, chain.from_iterable(some)))
+        if len(rows) >= _CHUNK_ROWS or size >= _CHUNK_BYTES:
+            yield rows
+            rows, size = [], 0
+    if rows:
+        yield rows
 
 
 @contextmanager

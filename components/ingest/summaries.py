@@ -10,7 +10,7 @@ def summarize(bundle: Bundle) -> str:
     lines = [
         f"# {bundle.rows:,} rows from the lake {markdown(details['contract']['name'])}",
         "",
-        f"Dataset `{bundle.id[:12]}`, read from {markdown_code(details['lake'])}.",
+        f"Dataset `{bundle.id[:12]}`, read from {markdown_code(bundle.manifest.notes['lake'])}.",
         "",
         "| table | rows | columns | source | bytes | SHA-256 |",
         "| --- | ---: | ---: | --- | ---: | --- |",

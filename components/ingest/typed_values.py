@@ -1,5 +1,7 @@
 """Python values, as database drivers and the JSON parser give them, into Arrow arrays: strictly."""
 
+import math
+import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -8,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from components.common.parquet import ARROW_TYPES
-from components.ingest.conversions import FAST
+from components.ingest.conversions import DATE, FAST, TIMESTAMP
 
 # pyarrow itself would take 1.5 as the integer 1, True as 1.0 and 7 as a moment after 1970: only these are sure.
 _SURE: dict[str, set[type]] = {
@@ -71,7 +73,10 @@ def _integer(value: Any) -> int:  # noqa: ANN401 - any value
 
 
 def _float(value: Any) -> float:  # noqa: ANN401 - any value
-    return float(value) if isinstance(value, int | float | Decimal) and not isinstance(value, bool) else _refuse(value)
+    if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
+        _refuse(value)
+    number = float(value)
+    return number if math.isfinite(number) or not math.isfinite(value) else _refuse(value)
 
 
 def _bool(value: Any) -> bool:  # noqa: ANN401 - any value
@@ -79,15 +84,20 @@ def _bool(value: Any) -> bool:  # noqa: ANN401 - any value
 
 
 def _timestamp(value: Any) -> datetime:  # noqa: ANN401 - any value
-    moment = datetime.fromisoformat(value.strip()) if isinstance(value, str) else value
+    moment = datetime.fromisoformat(_of_form(value, TIMESTAMP)) if isinstance(value, str) else value
     if not isinstance(moment, datetime):
         _refuse(value)
     return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
 
 
 def _date(value: Any) -> date:  # noqa: ANN401 - any value
-    day = date.fromisoformat(value.strip()) if isinstance(value, str) else value
+    day = date.fromisoformat(_of_form(value, DATE)) if isinstance(value, str) else value
     return day if type(day) is date else _refuse(value)
+
+
+def _of_form(text: str, form: re.Pattern[str]) -> str:
+    bare = text.strip()
+    return bare if form.search(bare) else _refuse(text)
 
 
 def _refuse(value: object) -> Any:  # noqa: ANN401 - never returns

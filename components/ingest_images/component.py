@@ -23,7 +23,7 @@ def ingest_images(images: Output[Dataset], page: Output[HTML], lake: str = "lake
     from components.common.steps import step
     from components.ingest_images.ingestion import run
 
-    with step("ingest_images"):
+    with step("ingest_images", locals()):
         read = run(lake, Path(page.path))
         images.uri = read.bundle.uri
         images.metadata.update(read.bundle.metadata())

@@ -7,6 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from components.common.bounds import IMAGE_BYTES, IMAGES_BYTES, IMAGES_VALUES
 from components.common.bundles import Bundle
 from components.common.datasets import write_dataset
 from components.common.digests import sha256_bytes
@@ -71,8 +72,7 @@ def run(lake: str, page: Path) -> Images:
     metadata = store.get_bytes(METADATA)
     lines = parse_metadata(metadata, where)
     progress(f"reading {len(lines):,} images")
-    with ThreadPoolExecutor(_READERS) as pool:
-        read = list(pool.map(lambda line: _row(store, line, where), lines))
+    read = _read(store, lines, where)
     _check_shapes(lines, [shape for _, shape in read], store.uri)
     rows = [row for row, _ in read]
     page.write_text(images_page(rows, CLASSES, store.uri), encoding="utf-8")
@@ -82,11 +82,26 @@ def run(lake: str, page: Path) -> Images:
     return Images(write_dataset(default_store(), {"rows": table}, made, details=details), len(rows))
 
 
+def _read(store: Store, lines: list[ImageLine], where: str) -> list[tuple[dict[str, Any], ImageShape]]:
+    """Every image with its shape; few at a time, so that a bound is met before much more is read."""
+    read: list[tuple[dict[str, Any], ImageShape]] = []
+    size = values = 0
+    with ThreadPoolExecutor(_READERS) as pool:
+        for start in range(0, len(lines), _READERS):
+            for row, shape in pool.map(lambda line: _row(store, line, where), lines[start : start + _READERS]):
+                read.append((row, shape))
+                size += len(row["image"])
+                values += shape.width * shape.height * shape.channels
+            IMAGES_BYTES.check(size, where, "give fewer or smaller images")
+            IMAGES_VALUES.check(values, where, "give fewer or smaller images")
+    return read
+
+
 def _row(store: Store, line: ImageLine, where: str) -> tuple[dict[str, Any], ImageShape]:
     place = f"{store.uri}/{line.file}"
     if not store.exists(line.file):
         raise BadInput(f"{place} is not there, though {where}, line {line.number} names it; add it or drop the line")
-    data = store.get_bytes(line.file)
+    data = store.get_bytes(line.file, IMAGE_BYTES)
     pixels = decode_png(data, place)
     if sha256_bytes(data) != line.sha256:
         raise BadInput(f"{place} differs from its SHA-256 in {where}, line {line.number}; restore the file")

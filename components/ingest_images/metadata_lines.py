@@ -1,9 +1,9 @@
 """`metadata.jsonl`: one JSON object a line, which names an image, its label and its digest."""
 
-import json
 from dataclasses import dataclass
 
 from components.common.errors import BadInput
+from components.common.json_documents import parse_json
 from components.common.keys import check_key
 from components.common.plain_text import is_unicode
 
@@ -59,7 +59,7 @@ def parse_metadata(data: bytes, where: str) -> list[ImageLine]:
 def _line(text: str, number: int, where: str) -> ImageLine:
     place = f"{where}, line {number}"
     try:
-        body = json.loads(text)
+        body = parse_json(text.encode(), place)
     except (ValueError, RecursionError) as error:
         raise BadInput(f"{place} is not JSON ({error}); write one object a line") from None
     if not isinstance(body, dict):

@@ -31,7 +31,7 @@ def prepare(
     from components.common.steps import step
     from components.prepare.preparation import run
 
-    with step("prepare"):
+    with step("prepare", locals()):
         bundle = run(validated, recipe=recipe, features=features, summary=Path(summary.path))
         prepared.uri = bundle.uri
         prepared.metadata.update(bundle.metadata())

@@ -13,6 +13,7 @@ from components.common.contracts import Contract, contract_from_body
 from components.common.datasets import read_dataset, write_dataset
 from components.common.engines import duckdb_engine
 from components.common.errors import BadInput
+from components.common.row_counts import reconcile
 from components.common.steps import default_store, producer, progress
 from components.common.tasks import Task
 from components.prepare.gate import Feature, Gate, gate_of
@@ -55,14 +56,16 @@ def run(uri: str, *, recipe: str, features: Sequence[str], summary: Path) -> Bun
             check_keys(built, task)
             rows = _rows(built, task)
             alone = row_wise(wide, names, tables, chosen.time)
+            left_out, classes = _left_out(built), count_classes(rows, task)
+            reconcile("step prepare", int(built.count().to_pyarrow().as_py()), classes, left_out)
             details = task.details() | {
                 "recipe": recipe,
                 "features": [_feature_body(feature, alone) for feature in passed],
                 "row_wise": alone,
-                "left_out": _left_out(built),
+                "left_out": left_out,
                 "heuristic_left_out": chosen.heuristic if chosen.heuristic not in names else None,
                 "masked": counts,
-                "classes": count_classes(rows, task),
+                "classes": classes,
             }
             bundle = write_dataset(
                 default_store(),
@@ -70,10 +73,11 @@ def run(uri: str, *, recipe: str, features: Sequence[str], summary: Path) -> Bun
                 producer("prepare", {"recipe": recipe, "features": list(features)}),
                 parents=(parent.id,),
                 details=details,
+                expected={"rows": sum(classes.values())},
             )
     summary.write_text(summarize(task, bundle, details, passed), encoding="utf-8")
-    left_out = ", ".join(f"{n:,} {why}" for why, n in details["left_out"].items())
-    progress(f"{bundle.rows:,} rows; left out: {left_out or 'none'}")
+    reasons = ", ".join(f"{n:,} {why}" for why, n in details["left_out"].items())
+    progress(f"{bundle.rows:,} rows; left out: {reasons or 'none'}")
     return bundle
 
 

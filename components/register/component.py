@@ -30,7 +30,7 @@ def register(
     from components.common.steps import step
     from components.register.registration import run
 
-    with step("register"):
+    with step("register", locals()):
         done = run(splits, models, Path(evaluation.path), result=Path(result.path), card=Path(card.path))
         model.uri = f"models:/{done.version.model}/{done.version.version}"
         model.metadata.update({"digest": done.version.digest, "decision": done.record.decision})

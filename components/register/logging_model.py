@@ -105,17 +105,6 @@ def _takes(kinds: Mapping[str, str]) -> str:
     return f"Takes {shown if len(shown) <= _LONGEST else shown[:_LONGEST].rpartition(',')[0] + ' and more'}."
 
 
-def set_alias(version: Version, alias: str) -> None:
-    """Point an alias to a version.
-
-    Raises:
-        EnvironmentFault: MLflow is down or denies access.
-    """
-    client = mlflow_module().MlflowClient()
-    with tracking_faults():
-        client.set_registered_model_alias(version.model, alias, version.version)
-
-
 def threshold_tags(folder: Path) -> dict[str, str]:
     """Where the positive class begins, and by which rule, as tags; none for a model that carries no threshold.
 

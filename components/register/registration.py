@@ -1,7 +1,8 @@
 """The step itself: the winner becomes a version, `challenger`, and through the gate `champion`.
 
 The order makes a crash harmless: files, version with tags, alias `challenger`, promotion record, alias `champion`.
-The next run finds the version by its digest and goes on from there.
+The next run finds the version by its digest and goes on from there. Of several that register the same files at once
+the first version counts, and the others remove theirs.
 """
 
 import json
@@ -12,19 +13,14 @@ from typing import Any
 import pandas as pd
 
 from components.common.bundles import Bundle, local_copy, open_bundle
+from components.common.champions import standing
 from components.common.datasets import read_dataset
+from components.common.evidence import MANIFESTS, manifest_digests
 from components.common.mlflow_access import tracking_uri
 from components.common.models import Threshold, read_threshold
-from components.common.promotions import Promotion, promotions
+from components.common.promotions import Promotion
 from components.common.provenance import ancestry
-from components.common.registry import (
-    CHAMPION,
-    Version,
-    check_digest,
-    version_by_alias,
-    version_by_digest,
-    version_by_number,
-)
+from components.common.registry import Version, check_digest, remove_version, version_by_digest, version_by_number
 from components.common.steps import default_store, producer, progress
 from components.common.tasks import Task, task_of
 from components.common.tracking import log_dataset, tracked_run
@@ -79,17 +75,16 @@ def register(splits: str, models: str, evaluation: Path) -> Registered:
     verdict, task = read_verdict(evaluation, data, bundle), task_of(data)
     store = default_store()
     lineage = ancestry(store, data.id)
-    promotions(store, task.name)  # a broken chain must show before anything is registered
+    standing(store, task.name)  # records or an alias that were tampered with must show before anything is registered
     with local_copy(bundle) as folder:
         files, digest = folder / verdict.winner, str(verdict.body["winner_digest"])
         check_digest(files, digest, f"{bundle.uri}/{verdict.winner}")
         card, threshold = model_card(task, verdict, lineage, files), read_threshold(files)
-        champion = version_by_alias(task.name, CHAMPION)
         version = version_by_digest(task.name, digest)
         if version is None:
-            version = _new_version(task, verdict, data, bundle, lineage, card, files)
+            version = _first(_new_version(task, verdict, data, bundle, lineage, card, files))
             progress(f"registered {task.name} version {version.version}")
-    record = decide(store, verdict, version, champion, lineage)
+    record = decide(store, verdict, version, [*lineage, bundle])
     version = version_by_number(task.name, version.version) or version
     return Registered(version, record, card, _result(task, verdict, version, record, lineage, threshold))
 
@@ -103,6 +98,7 @@ def _new_version(
         "sluice.models": bundle.id,
         "sluice.splits": data.id,
         "sluice.datasets": json.dumps(dataset_ids(lineage)),
+        MANIFESTS: json.dumps(manifest_digests([*lineage, bundle])),
         "sluice.evaluation": verdict.digest,
         "sluice.commit": made.commit,
         **({"sluice.changes": made.changes} if made.changes else {}),
@@ -117,6 +113,15 @@ def _new_version(
         rows = _some_rows(data)
         log_text(card, "model-card.md")
         return add_version(Registration(task, files, digest, rows, tags, reason))
+
+
+def _first(made: Version) -> Version:
+    """The first version with the same files: where another run registered them at the same moment, ours is removed."""
+    first = version_by_digest(made.model, made.digest) or made
+    if int(first.version) < int(made.version):
+        remove_version(made)
+        return first
+    return made
 
 
 def _result(

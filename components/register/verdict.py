@@ -1,6 +1,5 @@
 """What evaluation found, as register reads it back from the JSON artifact."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 from components.common.bundles import Bundle
 from components.common.digests import sha256_json
 from components.common.errors import BadInput
+from components.common.json_documents import read_json
 
 _SCHEMAS = (1, 2)
 
@@ -55,7 +55,7 @@ def read_verdict(path: Path, splits: Bundle, models: Bundle) -> Verdict:
         BadInput: It is no evaluation, of another version, or of other inputs.
     """
     try:
-        body = json.loads(path.read_text(encoding="utf-8"))
+        body = read_json(path)
         schema, judged = body["schema"], body["datasets"]
         missing = {"task", "candidates", "winner", "winner_digest", "champion", "checks", "decision", "reason"} - set(
             body

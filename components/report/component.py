@@ -28,6 +28,6 @@ def report(
     from components.common.steps import step
     from components.report.reporting import run
 
-    with step("report"):
+    with step("report", locals()):
         pages = [Path(page.path) for page in (quality, curves, evaluation)]
         run(pages, Path(result.path), Path(report.path))

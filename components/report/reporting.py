@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from components.common.code_state import short_commit
 from components.common.errors import BadInput
+from components.common.json_documents import read_json
 from components.common.pages import (
     Section,
     code_html,
@@ -61,7 +62,7 @@ def read_result(path: Path) -> dict[str, Any]:
     """
     wanted = {"task", "question", "candidates", "winner", "decision", "reason", "version", "models", "model_digest"}
     try:
-        body = json.loads(path.read_text(encoding="utf-8"))
+        body = read_json(path)
         missing = wanted - set(body)
     except (OSError, ValueError, TypeError) as error:
         raise BadInput(f"{path} is no result of register ({error}); run register again") from None

@@ -37,7 +37,7 @@ def sample(
     from components.common.steps import step
     from components.sample.sampling import run
 
-    with step("sample"):
+    with step("sample", locals()):
         bundle = run(
             prepared,
             fraction=fraction,

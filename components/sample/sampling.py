@@ -15,6 +15,7 @@ from components.common.datasets import labelled_rows, read_dataset, write_datase
 from components.common.engines import duckdb_engine
 from components.common.errors import BadInput
 from components.common.populations import Population, population_of
+from components.common.row_counts import reconcile
 from components.common.steps import default_store, producer, progress
 from components.common.tasks import Task, task_of
 from components.sample.allocation import allocate, check_allocation
@@ -52,6 +53,8 @@ def run(
             before = population_of(parent)
             labelled = labelled_rows(uri, tables)
             plan = plan_sample(labelled, strata, fraction, rows, allocation)
+            strata_rows = {"strata": sum(stratum.rows for stratum in plan)}
+            reconcile("step sample", parent.manifest.tables["rows"].rows, strata_rows)
             weighting = weigh(labelled, task, before, plan)
             after = replace(before, drawn=sum(stratum.sampled for stratum in plan), draws=before.draws + 1)
             weighted = replace(task, weight=weighting.column if weighting else None)
@@ -64,6 +67,7 @@ def run(
                 parents=(parent.id,),
                 design=_design(plan, weighted, strata, allocation, seed, after),
                 details={**parent.manifest.details, **weighted.details(), **after.details()},
+                expected={"rows": after.drawn},
             )
     summary.write_text(summarize(bundle), encoding="utf-8")
     progress(f"{bundle.rows:,} of {parent.rows:,} rows in {len(plan)} strata")

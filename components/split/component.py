@@ -33,7 +33,7 @@ def split(
     from components.common.steps import step
     from components.split.splitting import run
 
-    with step("split"):
+    with step("split", locals()):
         bundle = run(sampled, strategy=strategy, shares=shares, seed=seed, summary=Path(summary.path))
         splits.uri = bundle.uri
         splits.metadata.update(bundle.metadata())

@@ -26,8 +26,8 @@ class Overlap:
         found = [_words(group) for group in self.groups if group.seen > 0]
         return [*([_of_copies(self.copies)] if self.copies.copied else []), *found]
 
-    def details(self) -> dict[str, Any]:
-        """As a manifest's details keep it, for evaluation and report."""
+    def notes(self) -> dict[str, Any]:
+        """As a manifest's notes keep it, for evaluation and report."""
         return {
             "overlap": {
                 "copies": self.copies.body(),

@@ -15,6 +15,7 @@ from components.common.datasets import labelled_rows, read_dataset, write_datase
 from components.common.engines import duckdb_engine
 from components.common.errors import BadInput
 from components.common.populations import population_of
+from components.common.row_counts import reconcile
 from components.common.steps import default_store, producer, progress
 from components.common.tasks import Task, task_of
 from components.split.overlap import find_overlap
@@ -53,6 +54,8 @@ def run(uri: str, *, strategy: str, shares: Sequence[float], seed: int, summary:
             assigned, way = _assign(labelled, task, strategy, exact, seed, part)
             assigned = assigned.cache()
             parts = _describe(assigned, task, part)
+            rows = {name: int(body["rows"]) for name, body in parts.items()}
+            reconcile("step split", parent.manifest.tables["rows"].rows, rows)
             overlap = find_overlap(assigned, task, part) if strategy == "stratified" else None
             bundle = write_dataset(
                 default_store(),
@@ -60,7 +63,9 @@ def run(uri: str, *, strategy: str, shares: Sequence[float], seed: int, summary:
                 producer("split", {"strategy": strategy, "shares": list(shares), "seed": seed}),
                 parents=(parent.id,),
                 design={"strategy": strategy, "shares": [float(share) for share in exact], "parts": parts, **way},
-                details={**parent.manifest.details, **(overlap.details() if overlap else {})},
+                details=parent.manifest.details,
+                notes=overlap.notes() if overlap else {},  # sums of floats, which no two machines need agree on
+                expected=rows,
             )
     summary.write_text(summarize(bundle, task), encoding="utf-8")
     progress(", ".join(f"{name} {body['rows']:,}" for name, body in parts.items()) + " rows")

@@ -26,6 +26,6 @@ def summarize(bundle: Bundle, task: Task) -> str:
         part = design["parts"][name]
         shares = " | ".join(f"{part[key][value]:.1%}" for key in keys for value in task.classes)
         lines += [f"| {name} | {part['rows']:,} | {part['share']:.1%} | {shares} |"]
-    warnings = bundle.manifest.details.get("overlap", {}).get("warnings", [])
+    warnings = bundle.manifest.notes.get("overlap", {}).get("warnings", [])
     lines += ["", *(f"- **Warning.** {markdown(warning)}." for warning in warnings)] if warnings else []
     return "\n".join(lines) + "\n"

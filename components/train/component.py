@@ -39,7 +39,7 @@ def train(
 
     from components.common.steps import log_metrics, step
 
-    with step("train"):
+    with step("train", locals()):
         from components.train.settings import check_settings
         from components.train.training import run
 

@@ -17,6 +17,7 @@ from components.common.bundles import Bundle
 from components.common.datasets import read_dataset
 from components.common.errors import BadInput
 from components.common.features import Floats, Integers
+from components.common.row_counts import reconcile
 from components.common.row_groups import effective_rows, row_weights
 from components.common.tasks import Task, task_of
 
@@ -72,6 +73,8 @@ def read_parts(uri: str) -> Iterator[tuple[Bundle, Parts]]:
         task = task_of(bundle)
         _check_features(task, uri)
         train, validation = (_read_part(tables, name, task, uri) for name in ("train", "validation"))
+        for name, part in (("train", train), ("validation", validation)):
+            reconcile(f"part {name!r} of {uri}", bundle.manifest.tables[name].rows, {name: len(part.labels)})
     if len(np.unique(train.labels)) < 2:
         only = task.classes[int(train.labels[0])]
         raise BadInput(

@@ -98,13 +98,12 @@ def _publish(trained: list[Trained], left_out: list[str], parts: Parts, settings
         (folder / TRAINING).write_text(json.dumps(record, indent=1, sort_keys=True, allow_nan=False), encoding="utf-8")
         details = {
             **parts.task.details(),
-            "timings": timings(trained),
-            "environment": environment(trained, settings.threads),
             "pooled_values": pooled_values(parts),
             "rows": {"train": len(parts.train.labels), "validation": len(parts.validation.labels)},
         }
+        notes = {"timings": timings(trained), "environment": environment(trained, settings.threads)}
         made_by = producer(_STEP, settings.parameters())
-        return publish(default_store(), folder, "model", made_by, parents=(source.id,), details=details)
+        return publish(default_store(), folder, "model", made_by, parents=(source.id,), details=details, notes=notes)
 
 
 def _tell(parts: Parts) -> None:

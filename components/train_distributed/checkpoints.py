@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
+from components.common.bounds import MODEL_BYTES
 from components.common.errors import BadInput
 from components.common.stores import Store
 from components.train.rounds import Point
@@ -77,7 +78,7 @@ class Checkpoints:
         Raises:
             EnvironmentFault: The store failed.
         """
-        return self._store.get_bytes(self._key) if self._store.exists(self._key) else b""
+        return self._store.get_bytes(self._key, MODEL_BYTES) if self._store.exists(self._key) else b""
 
     def decode(self, data: bytes) -> Checkpoint:
         """What `read` gave, checked.

@@ -48,7 +48,7 @@ def train_distributed(
 
     from components.common.steps import log_metrics, step
 
-    with step("train_distributed"):
+    with step("train_distributed", given):
         from components.train_distributed.launching import run
         from components.train_distributed.settings import check_settings
 

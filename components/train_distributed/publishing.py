@@ -53,13 +53,12 @@ def publish_models(store: Store, job: Job, source: Bundle, parts: Parts, fitted:
         (folder / TRAINING).write_text(json.dumps(record, indent=1, sort_keys=True, allow_nan=False), encoding="utf-8")
         details = {
             **parts.task.details(),
-            "timings": timings(trained),
-            "environment": environment(trained, settings.threads),
             "pooled_values": pooled_values(parts),
             "rows": {"train": len(parts.train.labels), "validation": len(parts.validation.labels)},
         }
+        notes = {"timings": timings(trained), "environment": environment(trained, settings.threads)}
         made_by = producer(STEP, asdict(job.learning))
-        bundle = publish(store, folder, "model", made_by, parents=(source.id,), details=details)
+        bundle = publish(store, folder, "model", made_by, parents=(source.id,), details=details, notes=notes)
     store.put_bytes(f"{job.key}/{RESULT}", json.dumps({"models": bundle.uri}).encode())
     progress(f"published {bundle.uri}")
     return bundle

@@ -6,6 +6,7 @@ from typing import Any
 
 from components.common.bundles import Bundle, local_copy, open_bundle
 from components.common.errors import EnvironmentFault
+from components.common.json_documents import read_json
 from components.common.models import load_model, read_threshold
 from components.common.stores import Store
 from components.common.tasks import task_of
@@ -40,9 +41,9 @@ def read_trained(bundle: Bundle) -> list[Trained]:
         BadInput: A file is missing or damaged.
     """
     known = {candidate.name: candidate for candidate in candidates_for(task_of(bundle))}
-    times = bundle.manifest.details["timings"]
+    times = bundle.manifest.notes["timings"]
     with local_copy(bundle) as folder:
-        records = json.loads((folder / TRAINING).read_text(encoding="utf-8"))["candidates"]
+        records = read_json(folder / TRAINING)["candidates"]
         return [_trained(folder, known[r["name"]], r, times[r["name"]]) for r in records]
 
 

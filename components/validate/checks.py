@@ -106,7 +106,11 @@ def _repeated(name: str, table: ibis.Table, stated: TableContract, counted: Prof
 
 def _age(name: str, stated: TableContract, counted: Profile, as_of: date | None) -> Iterator[Finding]:
     newest, column, limit = counted.newest(stated), stated.freshness_column, stated.max_age_days
-    if as_of is None or newest is None or column is None or limit is None:
+    if as_of is None or column is None or limit is None or column not in counted.columns:
+        return
+    if newest is None:
+        message = f"{column} is missing in every row, so nothing tells how old the table is"
+        yield Finding(name, column, "freshness", "error", counted.rows, 1.0, 0.0, f"{column}=None", message)
         return
     midnight = datetime.combine(as_of, time(), UTC)
     days = (midnight - (newest if newest.tzinfo else newest.replace(tzinfo=UTC))).total_seconds() / _DAY

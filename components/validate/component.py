@@ -33,7 +33,7 @@ def validate(
     from components.common.steps import log_metrics, step
     from components.validate.validation import validate_tables
 
-    with step("validate"):
+    with step("validate", locals()):
         verdict = validate_tables(tables, as_of, Path(quality.path), Path(findings.path))
         log_metrics(metrics, verdict.metrics())
         verdict.open_gate()

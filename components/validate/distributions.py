@@ -2,18 +2,22 @@
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, time
+from math import isinf
 from typing import Any
 
 import ibis
 from markupsafe import Markup
 
 from components.common.contracts import Column, TableContract
+from components.validate.aggregation import aggregated
 from components.validate.profiles import ColumnProfile, Profile
 
 _BINS = 24
 _COMMON = 3
 _LONGEST = 24
 _HEIGHT = 10
+_AT_ONCE = 20  # histograms in one query
+_SCALE = 2.0**-10
 
 
 def _histogram(place: Any) -> Any:  # noqa: ANN401 - Ibis's columns
@@ -43,14 +47,20 @@ def spreads(table: ibis.Table, contract: TableContract, counted: Profile) -> dic
         if stated.type in ("string", "bool"):
             cells[name] = _commonest(table, name)
         elif limits:
-            places[name] = histogram(_place(table[name], stated.type, *limits))
-    if places:
-        # All in one pass; numbered, since a column may have any name.
-        found_places = table.aggregate(**{f"h{n}": place for n, place in enumerate(places.values())})
-        for name, counts in zip(places, found_places.to_pyarrow().to_pylist()[0].values(), strict=True):
-            by_place = dict(counts or [])
-            cells[name] = _sparkline([by_place.get(place, 0) for place in range(_BINS)])
+            places[name] = histogram(_place(table[name], stated, *limits))
+    numbered = {f"h{n}": place for n, place in enumerate(places.values())}
+    for name, counts in zip(places, aggregated(table, numbered, _AT_ONCE).values(), strict=True):
+        cells[name] = _sparkline(_bins(counts))
     return cells
+
+
+def _bins(counts: Sequence[tuple[int, int]] | None) -> list[int]:
+    """Rows by bin; the greatest value itself, and what rounding puts beyond it, is in the last."""
+    bins = [0] * _BINS
+    for place, rows in counts or ():
+        if place is not None:
+            bins[min(max(place, 0), _BINS - 1)] += rows
+    return bins
 
 
 def _limits(stated: Column, counted: ColumnProfile) -> tuple[float, float] | None:
@@ -70,12 +80,16 @@ def _seconds(moment: date) -> float:
     return float((when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp() // 1)
 
 
-def _place(column: Any, kind: str, least: float, greatest: float) -> Any:  # noqa: ANN401 - Ibis's columns
-    """The bin of each value, null outside the limits."""
-    value = column.cast("timestamp").epoch_seconds() if kind in ("timestamp", "date") else column
-    width = (greatest - least) / _BINS or 1.0
-    place = ((value.cast("float64") - least) / width).floor().clip(0, _BINS - 1)
-    return ibis.ifelse(value.between(least, greatest), place, ibis.null("float64")).cast("int64")
+def _place(column: Any, stated: Column, least: float, greatest: float) -> Any:  # noqa: ANN401 - Ibis's columns
+    """The bin of each value, null outside the limits; as short as can be, for a table may have thousands of columns."""
+    value = column.cast("timestamp").epoch_seconds() if stated.type in ("timestamp", "date") else column
+    number, scale = value.cast("float64"), 1.0
+    if stated.range or stated.type == "float64":
+        number = ibis.ifelse(value.between(least, greatest), number, ibis.null("float64"))
+    if isinf(greatest - least):
+        number, scale = number * _SCALE, _SCALE  # a double cannot hold the difference
+    width = (greatest * scale - least * scale) / _BINS or 1.0
+    return ((number - least * scale) / width).floor().cast("int64")
 
 
 def _commonest(table: ibis.Table, name: str) -> str:

@@ -13,7 +13,7 @@ from matplotlib.patches import Rectangle
 from components.common.plots import FONT_SIZE, INK, SERIES, figure_svg, legend, new_figure, shortened
 
 _DASHES = ("-", "--", "-.", ":")
-_MOST_COLUMNS = 16
+MOST_COLUMNS = 16
 _FAINTEST, _FULLEST = 0.06, 0.5  # opacity: the least is still to be seen, and numbers stay legible on the most
 _NUMBERED = 14  # more months leave no room for numbers
 
@@ -44,7 +44,7 @@ def missing_by_month(table: ibis.Table, time: str, columns: Sequence[str]) -> Ma
     Args:
         table: The table.
         time: Its timestamp column.
-        columns: Columns with missing values; those with most are shown.
+        columns: Columns with missing values; MOST_COLUMNS of them are shown.
 
     Returns:
         The figure, or None when no column has any or the rows are of one month.
@@ -58,7 +58,7 @@ def missing_by_month(table: ibis.Table, time: str, columns: Sequence[str]) -> Ma
     if len(found) < 2:
         return None
     shares = {name: [row[f"share{place}"] for row in found] for place, name in enumerate(columns)}
-    shown = sorted(columns, key=lambda name: -sum(shares[name]))[:_MOST_COLUMNS]
+    shown = sorted(columns, key=lambda name: -sum(shares[name]))[:MOST_COLUMNS]
     figure, axes = new_figure(1.0 + 0.3 * len(shown))
     _grid(axes, [row["month"] for row in found], shown, [shares[name] for name in shown])
     return figure_svg(figure, f"Share of missing values by month: most in {shown[0]}")

@@ -12,11 +12,14 @@ import ibis
 from scipy.stats import fisher_exact
 
 from components.common.contracts import Availability, Column, Contract, TableContract
+from components.common.steps import progress
+from components.validate.aggregation import aggregated
 from components.validate.findings import Finding, Severity, count_of
 from components.validate.profiles import Profile
 
 LEVEL = 0.05  # of all tests of a lake together
 LEAST_DIFFERENCE = 0.1  # between two shares; less may be real, yet is no sign of a column that was filled in afterwards
+_MOST_TESTS = 2000  # of a table: each costs time, and a correction for many more would leave nothing to be seen
 _SECONDS = {"seconds": 1.0, "minutes": 60.0, "hours": 3600.0, "days": 86_400.0}
 
 
@@ -133,6 +136,12 @@ def _ties(name: str, table: ibis.Table, stated: TableContract, counted: Profile)
     if not (early and late):
         return []
     outcomes = _outcomes(table, late, counted)
+    tested = max(_MOST_TESTS // len(outcomes), 1) if outcomes else len(early)
+    if tested < len(early):
+        early = sorted(early, key=lambda column: -counted.columns[column].nulls)[:tested]
+        progress(
+            f"{name}: the {tested} columns with most gaps are held against {len(outcomes)} outcomes; others are not"
+        )
     wanted = {
         f"n{place}_{number}_{gap}_{kind}": value
         for place, column in enumerate(early)
@@ -140,7 +149,7 @@ def _ties(name: str, table: ibis.Table, stated: TableContract, counted: Profile)
         for gap, rows in (("missing", table[column].isnull()), ("present", table[column].notnull()))
         for kind, value in (("seen", (rows & outcome).sum()), ("all", (rows & outcome.notnull()).sum()))
     }
-    found = table.aggregate(**wanted).to_pyarrow().to_pylist()[0]
+    found = aggregated(table, wanted)
     ties = []
     for place, column in enumerate(early):
         for number, (words, known, _) in enumerate(outcomes):
@@ -174,7 +183,7 @@ def _usual(table: ibis.Table, late: Mapping[str, Column]) -> dict[str, Any]:
     kinds = {column: said.type for column, said in late.items()}
     numbers = [column for column, kind in kinds.items() if kind in ("int64", "float64", "bool")]
     means = {f"mean{place}": _number(table[column], kinds[column]).mean() for place, column in enumerate(numbers)}
-    found = list(table.aggregate(**means).to_pyarrow().to_pylist()[0].values()) if means else []
+    found = list(aggregated(table, means).values())
     usual: dict[str, Any] = dict(zip(numbers, found, strict=True))
     for column in (column for column, kind in kinds.items() if kind == "string"):
         counts = table[column].name("value").value_counts(name="rows").filter(lambda t: t.value.notnull())

@@ -20,7 +20,7 @@ from components.common.pages import (
     table_html,
 )
 from components.validate.distributions import spreads
-from components.validate.figures import missing_by_month, rows_by_day
+from components.validate.figures import MOST_COLUMNS, missing_by_month, rows_by_day
 from components.validate.findings import Finding
 from components.validate.profiles import Profile
 
@@ -82,8 +82,9 @@ def _pictures(tables: Mapping[str, ibis.Table], contract: Contract, profiles: Ma
         days = rows_by_day({name: tables[name][column] for name, column in timed.items()})
         figures.append(figure_html(days, "Rows by day: a gap or a jump would show here."))
     for name, column in timed.items():
-        gaps = [each for each, counted in profiles[name].columns.items() if counted.nulls and each != column]
-        drawn = missing_by_month(tables[name], column, gaps)
+        gaps = {each: counted.nulls for each, counted in profiles[name].columns.items() if counted.nulls}
+        most = sorted(gaps.keys() - {column}, key=lambda each: (-gaps[each], each))[:MOST_COLUMNS]
+        drawn = missing_by_month(tables[name], column, most)
         if drawn:
             figures.append(figure_html(drawn, f"Missing values of {name} by month, in percent of its rows."))
     return figures_html(figures)

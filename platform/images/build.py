@@ -17,10 +17,11 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 IMAGES = {"tabular": "python-tabular", "torch": "python-torch", "platform": "platform", "kfp-driver": "kfp-driver"}
-CODE = ("components", "pipelines", "platform/sluice", "pyproject.toml")  # what the image's commit speaks of
 OWN_STAGE = ("kfp-driver",)  # the others share the Dockerfile's last one
+DOCKERFILE = "platform/images/Dockerfile"
 CONTENT = ("pyproject.toml", "README.md", "LICENSE", "requirements", "components", "pipelines", "platform/sluice")
 DIGEST_CHARACTERS = 12
+DIRTY = "+dirty"
 
 
 class ImageError(Exception):
@@ -29,7 +30,7 @@ class ImageError(Exception):
 
 def content_files() -> Iterator[Path]:
     """The files that go into the images, sorted, without what Python leaves beside its sources."""
-    for name in (*CONTENT, "platform/images/Dockerfile"):
+    for name in (*CONTENT, DOCKERFILE, ".dockerignore"):
         place = ROOT / name
         found = [place] if place.is_file() else sorted(place.rglob("*"))
         yield from (path for path in found if path.is_file() and path.suffix != ".pyc")
@@ -45,6 +46,44 @@ def content_tag(settings: dict[str, str]) -> str:
     for path in content_files():
         digest.update(path.relative_to(ROOT).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
     return f"{version()}-{digest.hexdigest()[:DIGEST_CHARACTERS]}"
+
+
+def commit() -> str:
+    """The commit that the images' content is of, with `+dirty` where a file differs; `unknown` outside a checkout.
+
+    The files themselves are compared with the commit, one by one: `git status` passes over what a `.gitignore` or a
+    flag in the index hides, and Docker takes it all the same.
+    """
+    top = _git("rev-parse", "--show-toplevel").strip()
+    head = _git("rev-parse", "HEAD").strip()
+    if not head or Path(top).resolve() != ROOT:
+        return "unknown"
+    return head if _committed() == _present() else head + DIRTY
+
+
+def _committed() -> dict[str, str]:
+    """The content files of the last commit, each with git's own digest of it."""
+    listed = _git("ls-tree", "-r", "-z", "HEAD", "--", *CONTENT, DOCKERFILE, ".dockerignore")
+    rows = [line.partition("\t") for line in listed.split("\0") if line]
+    return {name: facts.split()[2] for facts, _, name in rows}
+
+
+def _present() -> dict[str, str]:
+    names = [path.relative_to(ROOT).as_posix() for path in content_files()]
+    digests = _git("hash-object", "--no-filters", "--stdin-paths", given="\n".join(names)).split()
+    return dict(zip(names, digests, strict=False))
+
+
+def _git(*arguments: str, given: str = "") -> str:
+    """What git says of this folder, whatever GIT_DIR is set to; empty where it fails or is not installed."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    command = ["git", "-c", "core.quotePath=false", "-c", f"safe.directory={ROOT}", *arguments]
+    try:
+        return subprocess.run(
+            command, cwd=ROOT, env=own, check=True, input=given, capture_output=True, text=True
+        ).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return ""
 
 
 def version() -> str:
@@ -99,21 +138,22 @@ def build(image: str, reference: str, base: str, torch: str, kfp_driver: str) ->
     Raises:
         ImageError: The build fails; Docker's own output stands above it.
     """
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, check=False, capture_output=True, text=True)
-    status = ["git", "status", "--porcelain", "--", *CODE, ":(exclude,glob)**/README.md"]
-    changed = subprocess.run(status, cwd=ROOT, check=False, capture_output=True, text=True).stdout.strip()
+    before = content_tag({})
     arguments = {
         "IMAGE": image,
         "BASE_IMAGE": base,
         "TORCH": torch,
         "KFP_DRIVER": kfp_driver,
         "VERSION": version(),
-        "COMMIT": (commit.stdout.strip() or "unknown") + ("+dirty" if changed else ""),
+        "COMMIT": commit(),
     }
     settings = [part for key, value in arguments.items() for part in ("--build-arg", f"{key}={value}")]
     target = ["--target", image] if image in OWN_STAGE else []
     command = ["build", "--network", "host", "--progress", "plain", "--tag", reference, *settings, *target]
-    docker(*command, "--file", "platform/images/Dockerfile", ".", quiet=False)
+    docker(*command, "--file", DOCKERFILE, ".", quiet=False)
+    if content_tag({}) != before:
+        docker("image", "rm", "--no-prune", reference)
+        raise ImageError(f"{reference}: files were changed while it was built, so its commit is not known; build again")
 
 
 def main() -> None:

@@ -1,10 +1,12 @@
 """`-p key=value` from the command line, as values of the types that a pipeline declares."""
 
 import json
+import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from components.common.errors import BadInput
+from components.common.parameters import check_numbers
 from components.common.plain_text import is_unicode
 from sluice.catalog import Parameter, Pipeline, near
 
@@ -34,6 +36,7 @@ def parse_arguments(pipeline: Pipeline, pairs: Iterable[str]) -> dict[str, Any]:
         if name in arguments:
             raise BadInput(f"parameter {name!r} is given twice; keep one of them")
         arguments[name] = _value(known[name], text)
+    check_numbers(arguments)
     return arguments
 
 
@@ -53,6 +56,19 @@ def _value(parameter: Parameter, text: str) -> Any:  # noqa: ANN401 - the type i
         hint = near(text, [str(choice) for choice in choices])
         raise BadInput(f"parameter {name!r}: {text!r} is not offered{hint}; choose {' or '.join(map(str, choices))}")
     return value
+
+
+def _integer(text: str) -> int:
+    """Digits of ASCII: Python's own `int` takes `1_0` for ten, and digits of every script."""
+    if not re.fullmatch(r"\s*[+-]?[0-9]{1,400}\s*", text):
+        raise ValueError(text)
+    return int(text)
+
+
+def _float(text: str) -> float:
+    if "_" in text or not text.isascii():
+        raise ValueError(text)
+    return float(text)
 
 
 def _boolean(text: str) -> bool:
@@ -78,8 +94,8 @@ def _json(text: str, kind: type) -> Any:  # noqa: ANN401 - JSON
 
 _READERS: dict[str, tuple[Callable[[str], Any], str]] = {
     "String": (str, "text"),
-    "Integer": (int, "7"),
-    "Float": (float, "0.5"),
+    "Integer": (_integer, "7"),
+    "Float": (_float, "0.5"),
     "Boolean": (_boolean, "true"),
     "List": (_list, '\'["a", "b"]\''),
     "Dict": (lambda text: _json(text, dict), "'{\"a\": 1}'"),

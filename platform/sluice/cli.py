@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from components.common.errors import SluiceError
+from components.common.promotions import Promotion
 from sluice import catalog
 from sluice.arguments import parse_arguments
 from sluice.cluster.access import NAMESPACE, Target
@@ -125,6 +126,49 @@ def lineage(
         tracing.render(found, console())
 
 
+Reason = Annotated[str, typer.Option(help="Why; it stands in the promotion record.")]
+
+
+@app.command(epilog='Examples: `sluice promote flights-late/3 --reason "new features: the champion cannot judge"`')
+def promote(
+    version: Annotated[str, typer.Argument(metavar="MODEL/VERSION", help="The version to make champion.")],
+    reason: Reason,
+    as_json: Json = False,
+    cluster: OnCluster = False,
+    namespace: Namespace = NAMESPACE,
+    context: Context = None,
+) -> None:
+    """Make a version champion by a person's decision, on the record; the gate decides in every other case."""
+    from sluice.appointing import appoint
+
+    with _place(cluster, namespace, context):
+        _tell_decision(appoint(version, reason), as_json)
+
+
+@app.command(epilog='Examples: `sluice rollback flights-late --reason "too many alarms"`')
+def rollback(
+    model: Annotated[str, typer.Argument(help="The registered model.")],
+    reason: Reason,
+    as_json: Json = False,
+    cluster: OnCluster = False,
+    namespace: Namespace = NAMESPACE,
+    context: Context = None,
+) -> None:
+    """Make the champion before the present one champion again, on the record; where none is left, there is none."""
+    from sluice.appointing import roll_back
+
+    with _place(cluster, namespace, context):
+        _tell_decision(roll_back(model, reason), as_json)
+
+
+def _tell_decision(record: Promotion, as_json: bool) -> None:
+    if as_json:
+        print_json(asdict(record))
+    else:
+        told = f"{record.decision} {record.model} version {record.version}, record {record.number}: {record.reason}"
+        console().print(plain(told), highlight=False, soft_wrap=True)
+
+
 @app.command(epilog="Examples: `sluice doctor` · `sluice doctor --cluster` · `sluice doctor --json`")
 def doctor(
     as_json: Json = False, cluster: OnCluster = False, namespace: Namespace = NAMESPACE, context: Context = None
@@ -194,3 +238,5 @@ def main() -> None:
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)
+    finally:
+        close_abandoned()  # an earlier run's step may only have ended meanwhile

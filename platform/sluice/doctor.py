@@ -26,8 +26,8 @@ class Finding:
 
 
 def examine() -> Iterator[Finding]:
-    """Look at Python, packages, disk, store, tracking and the demo lake, one finding at a time."""
-    for check in (_python, _packages, _memory, _disk, _store, _tracking, _lake, _java):
+    """Look at Python, packages, disk, store, tracking, champions and the demo lake, one finding at a time."""
+    for check in (_python, _packages, _memory, _disk, _store, _tracking, champions, _lake, _java):
         try:
             yield check()
         except SluiceError as error:
@@ -77,8 +77,15 @@ def _store() -> Finding:
     store = steps.default_store()
     key = f"doctor/{os.urandom(4).hex()}"
     store.put_bytes(key, b"doctor")
-    store.get_bytes(key)
+    overwritten = store.put_if_absent(key, b"again") or store.get_bytes(key) != b"doctor"
     store.delete(key)
+    if overwritten:
+        return Finding(
+            "store",
+            "error",
+            f"{store.uri} writes over what is there in spite of `If-None-Match: *`: of two runs at once one could wipe "
+            "out the other's promotion record; use a server that honours conditional puts",
+        )
     return Finding("store", "ok", f"{store.uri} can be written, read and deleted from")
 
 
@@ -90,6 +97,38 @@ def _tracking() -> Finding:
     with tracking_faults():
         count = len(mlflow_module().MlflowClient().search_registered_models())
     return Finding("tracking", "ok", f"MLflow answers, {count} registered models")
+
+
+def champions() -> Finding:
+    """Whether each registered model's champion is the one of its promotion records."""
+    from components.common.champions import standing
+
+    store = steps.default_store()
+    recorded = {key.split("/")[1] for key in store.keys("promotions/")}
+    names = sorted(recorded | set(_own_models()))
+    found = [standing(store, name) for name in names]
+    behind = [each.chain.model for each in found if not each.settled]
+    if behind:
+        return Finding(
+            "champions",
+            "error",
+            f"decisions about {', '.join(behind)} are written but not carried out: a run is at it, or was killed; "
+            "a run of the pipeline carries them out",
+        )
+    reigning = sum(each.champion is not None for each in found)
+    return Finding("champions", "ok", f"{reigning} of {len(names)} models have one, as the promotion records say")
+
+
+def _own_models() -> list[str]:
+    """Registered models that Sluice keeps records of, or whose champion it registered: others' are none of ours."""
+    from components.common.champions import HEAD
+    from components.common.registry import CHAMPION, DIGEST, registered_models, registry_entry, version_by_alias
+
+    def own(model: str) -> bool:
+        entry, champion = registry_entry(model), version_by_alias(model, CHAMPION)
+        return bool((entry and HEAD in entry.tags) or (champion and DIGEST in champion.tags))
+
+    return [model for model in registered_models() if own(model)]
 
 
 def _lake() -> Finding:

@@ -1,7 +1,8 @@
 """Where a registered model came from: data, sample, split, parameters, code, run, and who decided about it.
 
 Everything is read from what the steps left behind: the registry's tags, the manifests in the store, back through their
-parents, and the promotion records.
+parents, and the promotion records. What of these was changed since, or contradicts the rest, is not shown as a fact: it
+is refused by name.
 """
 
 from dataclasses import asdict, dataclass
@@ -10,9 +11,11 @@ from typing import Any
 
 from rich.console import Console
 
+from components.common.champions import settled
 from components.common.code_state import changes_key
 from components.common.errors import BadInput
-from components.common.promotions import Promotion, promotions
+from components.common.evidence import check_evidence
+from components.common.promotions import CROWNING, Promotion
 from components.common.provenance import Origin, ancestry, origin
 from components.common.registry import (
     Version,
@@ -93,7 +96,7 @@ def lineage(reference: str, store: Store | None = None) -> Lineage:
 
     Raises:
         BadInput: The model, alias or version is unknown (the message names the known ones), it was not registered by
-            Sluice, or a manifest or record is missing or was changed.
+            Sluice, a manifest, tag or record is missing or was changed, or the champion is not the one of the records.
         EnvironmentFault: The registry or the store is down.
     """
     version = find_version(reference)
@@ -101,14 +104,18 @@ def lineage(reference: str, store: Store | None = None) -> Lineage:
     models = version.tags.get("sluice.models")
     if not models:
         raise BadInput(f"{version.model}/{version.version} was not registered by Sluice: it names no datasets")
-    records = promotions(store, version.model)
-    promoted = [record for record in records if record.decision == "promoted"]
+    records = settled(store, version.model).chain.records
+    own = tuple(record for record in records if (record.version, record.digest) == (version.version, version.digest))
+    bundles = ancestry(store, models)
+    check_evidence(store, version, bundles, own)
+    crowned = [record for record in reversed(records) if record.decision in CROWNING]
+    successor = next((record.version for record in crowned if record.replaced == version.version), None)
     return Lineage(
         model=_facts(version, store),
-        origins=tuple(origin(bundle) for bundle in ancestry(store, models)),
-        decisions=tuple(record for record in records if record.version == version.version),
-        replaced=next((r.replaced for r in reversed(promoted) if r.version == version.version), None),
-        replaced_by=next((r.version for r in reversed(promoted) if r.replaced == version.version), None),
+        origins=tuple(origin(bundle) for bundle in bundles),
+        decisions=own,
+        replaced=next((record.replaced for record in crowned if record in own), None),
+        replaced_by=successor if own else None,
     )
 
 

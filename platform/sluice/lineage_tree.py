@@ -17,6 +17,9 @@ _SIGNS = {
     "refused": "[red]✗ refused[/]",
     "undecided": "[yellow]? undecided[/]",
     "unchanged": "[yellow]= unchanged[/]",
+    "appointed": "[green]✓ appointed[/]",
+    "restored": "[green]✓ restored[/]",
+    "withdrawn": "[red]✗ withdrawn[/]",
 }
 _CHECKS = {"passed": "[green]✓[/]", "failed": "[red]✗[/]", "undecided": "[yellow]?[/]", "not judged": "[dim]-[/]"}
 _MOST_GROUPS = 6

@@ -110,14 +110,17 @@ def _tracked(pipeline: Pipeline, name: str, arguments: Mapping[str, Any], folder
     with (
         contextlib.closing(line),
         stoppable(line.begin_end),
-        pipeline_run(name, values) as run,
+        tempfile.TemporaryDirectory(prefix=abandoned_runs.SCRATCH_PREFIX, ignore_cleanup_errors=True) as scratch,
     ):
-        line.note({abandoned_runs.RUN: run, abandoned_runs.PLACE: abandoned_runs.place()})
-        try:
-            with _environment({**line.variables, RUN_ID: run, PIPELINE_RUN: run}):
-                yield run
-        finally:
-            line.end_steps()
+        # Before the run is opened in MLflow: it may be killed the moment after.
+        line.note(abandoned_runs.notes(scratch))
+        with pipeline_run(name, values) as run:
+            line.note({abandoned_runs.RUN: run})
+            try:
+                with _environment({**line.variables, RUN_ID: run, PIPELINE_RUN: run, "TMPDIR": scratch}):
+                    yield run
+            finally:
+                line.end_steps()
 
 
 def _variables(pipeline: Pipeline, run: str, failure: Path) -> dict[str, str]:
@@ -156,7 +159,7 @@ def _execute(pipeline: Pipeline, arguments: Mapping[str, Any], folder: Path, *, 
     from kfp import local
 
     # KFP removes this folder at the end of a run, so it must be one of its own.
-    workspace = tempfile.mkdtemp(prefix="sluice-workspace-")
+    workspace = tempfile.mkdtemp(prefix="workspace-", dir=os.environ["TMPDIR"])
     local.init(
         local.SubprocessRunner(use_venv=False),
         pipeline_root=str(folder),

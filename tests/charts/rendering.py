@@ -34,7 +34,14 @@ SETTINGS = {
     "no-policies": ("networkPolicy.enabled=false",),
     "replicas": ("kfp.apiServer.replicas=2", "kfp.ui.replicas=3"),
     "proxy": ("kfp.metadata.gateway.program=grpcwebproxy", "minio.browser=true"),
-    "ingress": ("ingress.enabled=true", "ingress.host=kfp.example.org", "ingress.tlsSecret=tls", "ingress.className=x"),
+    "ingress": (
+        "ingress.enabled=true",
+        "ingress.host=kfp.example.org",
+        "ingress.tlsSecret=tls",
+        "ingress.className=x",
+        "kfp.login=proxy",
+        "ingress.proxy.service=oauth2-proxy",
+    ),
     "agent": ("kfp.driver.inAgent=true",),
     "foreign-kfp": (
         "kfp.enabled=false",

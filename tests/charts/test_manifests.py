@@ -11,7 +11,8 @@ from tests.charts.rendering import CASES, NAMESPACE, SETTINGS, Manifest, flags, 
 LAYOUT = "{{.ResourceKind}}{{.KindSuffix}}.json"
 # Kinds that belong to the cluster, and so have no namespace.
 CLUSTER = {"CustomResourceDefinition", "ClusterRole", "ClusterRoleBinding", "MutatingWebhookConfiguration"}
-CLUSTER |= {"ValidatingWebhookConfiguration", "MutatingAdmissionPolicy", "MutatingAdmissionPolicyBinding"}
+CLUSTER |= {"ValidatingWebhookConfiguration"}
+CLUSTER |= {f"{kind}AdmissionPolicy{end}" for kind in ("Mutating", "Validating") for end in ("", "Binding")}
 # Checks of kube-score that are not ours, each with its reason.
 IGNORED = {
     "container-image-pull-policy": "images are pinned; IfNotPresent is what air-gapped nodes need",

@@ -1,6 +1,7 @@
 """Network policies: everything closed, each client's arrow open at both ends, and only there."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -70,6 +71,7 @@ ARROWS = {
     ("worker", "minio", 9000): True,
     ("worker", "worker", 29500): True,
     # What must stay shut.
+    ("step", "ml-pipeline", 8888): False,
     ("step", "mysql", 3306): False,
     ("step", "postgresql", 5432): False,
     ("step", "ml-pipeline-ui", 3000): False,
@@ -121,6 +123,57 @@ def test_what_is_not_exposed_is_closed_to_the_world() -> None:
         (policy,) = [p for p in of_kind(manifests(), "NetworkPolicy") if p["metadata"]["name"] == name]
         peers = [peer for rule in policy["spec"]["ingress"] for peer in rule.get("from", [])]
         assert not [peer for peer in peers if "ipBlock" in peer], name
+
+
+def test_without_its_cache_no_step_reaches_kfp() -> None:
+    objects = manifests(settings=("kfp.apiServer.cache=false",))
+    for port in (8887, 8888):
+        assert not allowed(objects, STEP, labels_of(objects, "ml-pipeline"), port)
+
+
+def world(objects: tuple[Manifest, ...], labels: dict[str, str]) -> list[Any]:
+    """The ports on which a pod may call any address of the world."""
+    return [
+        port["port"]
+        for policy in policies(objects, labels, "Egress")
+        for rule in policy["spec"].get("egress", [])
+        if "to" not in rule or any(peer.get("ipBlock", {}).get("cidr", "").endswith("/0") for peer in rule["to"])
+        for port in rule["ports"]
+        if port["port"] != 53
+    ]
+
+
+def test_no_pod_calls_the_world_by_default() -> None:
+    """Neither the Kubernetes API's ports nor the object store's lead out: data that a step read stay inside."""
+    for name in ("default", "small", "hermetic"):
+        for label, template in [*pods(case(name)), ("step", {"metadata": {"labels": STEP}})]:
+            assert world(case(name), template["metadata"]["labels"]) == [], (name, label)
+
+
+def test_with_an_s3_of_your_own_steps_reach_it_and_where_it_is_named_no_more() -> None:
+    foreign = ("minio.enabled=false", "objectStore.host=s3", "objectStore.existingSecret=x", "steps.createSecret=false")
+    assert world(manifests(settings=foreign), STEP) == [443]
+    named_ = (*foreign, "networkPolicy.objectStoreCidrs={203.0.113.0/24}")
+    assert world(manifests(settings=named_), STEP) == []
+    egress = [r for p in policies(manifests(settings=named_), STEP, "Egress") for r in p["spec"].get("egress", [])]
+    assert [{"ipBlock": {"cidr": "203.0.113.0/24"}}] in [rule.get("to") for rule in egress]
+
+
+def test_people_reach_kfp_through_who_asks_for_a_login_alone() -> None:
+    objects, proxy = case("ingress"), {"sluice.dev/login-proxy": "true"}
+    for name, port in (("ml-pipeline-ui", 3000), ("ml-pipeline", 8888), ("mlflow", 5000)):
+        assert allowed(objects, proxy, labels_of(objects, name), port)
+        assert not allowed(manifests(), proxy, labels_of(objects, name), port), "nobody said that there is a proxy"
+        into = [
+            rule
+            for p in policies(objects, labels_of(objects, name), "Ingress")
+            for rule in p["spec"].get("ingress") or []
+        ]
+        assert not [peer for rule in into for peer in rule["from"] if "ipBlock" in peer], name
+    ingress = next(of_kind(objects, "Ingress"))
+    (path,) = ingress["spec"]["rules"][0]["http"]["paths"]
+    assert path["backend"]["service"] == {"name": "oauth2-proxy", "port": {"number": 4180}}
+    assert ingress["metadata"]["annotations"]["sluice.dev/login"] == "proxy"
 
 
 def test_entry_points_bound_who_reaches_what_is_exposed() -> None:

@@ -51,6 +51,21 @@ def test_notes_say_where_things_are(chart: Path) -> None:
     assert "https://pipelines.example.org" in notes(chart, CASES["production"])
 
 
+def test_notes_say_what_is_open(chart: Path) -> None:
+    plain, kind, production = (notes(chart, CASES[name]) for name in ("default", "kind", "production"))
+    assert "KFP's pages and API have no login; nothing opens them but kubectl." in plain
+    assert "answer to whoever reaches the addresses above" in kind
+    assert "MinIO answers outside the cluster over http" in kind
+    assert "MinIO answers outside" not in plain
+    assert "the ingress controller asks for one" in production
+    assert "Steps reach any address on port 443" in production
+    assert "Not encrypted between pods: the object store, KFP's database, MLflow's database, MLflow, KFP's API" in plain
+    assert "Not encrypted between pods: MLflow, KFP's API and metadata." in production
+    assert "One account of the S3" not in production
+    foreign = ("minio.enabled=false", "objectStore.host=s3", "objectStore.existingSecret=x", "steps.createSecret=false")
+    assert "One account of the S3 serves kfp, mlflow, runs" in notes(chart, settings=foreign)
+
+
 def test_notes_say_how_to_remove_it_all(chart: Path) -> None:
     assert "delete persistentvolumeclaims,secrets -l app.kubernetes.io/instance=sluice" in notes(chart)
     assert "The data go with it." in notes(chart, settings=("persistence.enabled=false",))

@@ -66,7 +66,8 @@ def test_pods_use_accounts_that_the_chart_makes(rendered: tuple[Manifest, ...]) 
     made = {item["metadata"]["name"] for item in rendered if item["kind"] == "ServiceAccount"}
     used = {template["spec"]["serviceAccountName"] for _, template in pods(rendered)}
     assert used <= made
-    assert made - used <= {"pipeline-runner", "training-worker", "kfp-driver-executor-plugin"}
+    runs = {"pipeline-runner", "pipeline-trainer", "pipeline-executor", "training-worker", "kfp-driver-executor-plugin"}
+    assert made - used <= runs
 
 
 def test_images_are_pinned(rendered: tuple[Manifest, ...]) -> None:

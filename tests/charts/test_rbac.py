@@ -48,22 +48,59 @@ def test_cluster_roles_are_only_those_of_trainer(rendered: tuple[Manifest, ...])
         assert item["metadata"]["labels"]["app.kubernetes.io/name"].split("-")[0] in CLUSTER_WIDE
 
 
-def test_steps_can_do_little() -> None:
-    """A step runs a data scientist's code: it reads one Secret and no other pod's log."""
-    role = named(manifests(), "Role", "pipeline-runner")
-    verbs = {(resource, verb) for rule in role["rules"] for resource in rule["resources"] for verb in rule["verbs"]}
-    assert verbs == {
-        ("configmaps", "get"),
-        ("secrets", "get"),
-        ("pods", "get"),
-        ("persistentvolumeclaims", "get"),
-        ("persistentvolumeclaims", "create"),
-        ("persistentvolumeclaims", "delete"),
-        ("workflowtaskresults", "create"),
-        ("workflowtaskresults", "patch"),
+def rights(objects: tuple[Manifest, ...], account: str) -> set[tuple[str, str, str]]:
+    """Resource, verb and the names it is bound to, of everything that an account of the chart may do."""
+    bound = {
+        (item["roleRef"]["kind"], item["roleRef"]["name"])
+        for item in of_kind(objects, "RoleBinding", "ClusterRoleBinding")
+        if account in [subject["name"] for subject in item["subjects"]]
     }
-    (secrets,) = [rule for rule in role["rules"] if rule["resources"] == ["secrets"]]
-    assert secrets["resourceNames"] == ["mlpipeline-minio-artifact"]
+    return {
+        (resource, verb, ",".join(rule.get("resourceNames", [])))
+        for item in of_kind(objects, "Role", "ClusterRole")
+        if (item["kind"], item["metadata"]["name"]) in bound
+        for rule in item["rules"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }
+
+
+LAUNCHER = {("configmaps", "get", "kfp-launcher"), ("secrets", "get", "object-store-runs")}
+AGENT = {
+    ("workflowtasksets", "list", ""),
+    ("workflowtasksets", "watch", ""),
+    ("workflowtasksets/status", "patch", ""),  # of agents alone, says templates/admission/workflows.yaml
+}
+
+
+def test_steps_can_do_little() -> None:
+    """A step runs a data scientist's code, in the container of KFP's launcher, which reads settings and keys."""
+    assert rights(manifests(), "pipeline-runner") == LAUNCHER
+    assert rights(manifests(settings=("kfp.driver.inAgent=true",)), "pipeline-runner") == LAUNCHER | AGENT
+
+
+def test_each_program_in_runs_pods_has_its_own_account() -> None:
+    objects = manifests()
+    results = {("workflowtaskresults", "create", ""), ("workflowtaskresults", "patch", "")}
+    assert rights(objects, "pipeline-executor") == results
+    assert not rights(objects, "training-worker")
+    training = rights(objects, "pipeline-trainer")
+    assert training > LAUNCHER
+    assert {verb for resource, verb, _ in training if resource == "trainjobs"} == {"get", "create", "patch", "delete"}
+    assert {resource for resource, verb, _ in training if verb in ("create", "patch", "update", "delete")} == {
+        "trainjobs"
+    }
+
+
+def test_no_account_of_the_chart_makes_what_the_policy_of_pods_passes_over() -> None:
+    """Pods of Kubernetes' own controllers are not held, but those of JobSets: nobody may make what they are made of."""
+    unheld = {"deployments", "replicasets", "statefulsets", "daemonsets", "cronjobs", "jobs", "replicationcontrollers"}
+    for name, rule in rules(manifests(settings=("kfp.driver.inAgent=true",))):
+        if unheld & set(rule["resources"]) and {"create", "update", "patch"} & set(rule["verbs"]):
+            assert (name, rule["resources"]) in (
+                ("ClusterRole sluice-jobset-controller", ["jobs"]),
+                ("ClusterRole sluice-jobset-controller", ["jobs/status"]),
+            )
 
 
 def test_drivers_of_an_agent_can_do_less_than_steps() -> None:

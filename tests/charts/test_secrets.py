@@ -6,7 +6,9 @@ import json
 from tests.charts.rendering import CASES, Manifest, flags, helm, manifests, named, of_kind
 
 OWN = ("mlpipeline-minio-artifact", "mysql-credentials", "mysql-root-credentials")
-ACCOUNTS = {"sluice", "steps", "admin", "mlflow"}  # names that are no secret
+ACCOUNTS = {"sluice", "steps", "register", "admin", "mlflow"} | {
+    f"sluice-{part}" for part in ("kfp", "mlflow", "people", "register", "runs", "steps")
+}  # names that are no secret
 
 
 def secret_values(objects: tuple[Manifest, ...]) -> set[str]:
@@ -47,20 +49,44 @@ def test_passwords_are_random() -> None:
 
 def test_one_password_made_is_the_same_wherever_it_stands() -> None:
     objects = manifests()
-    store, steps = named(objects, "Secret", "mlpipeline-minio-artifact"), named(objects, "Secret", "sluice-steps")
-    assert steps["data"]["AWS_SECRET_ACCESS_KEY"] == store["data"]["secretkey"]
-    assert steps["data"]["AWS_ACCESS_KEY_ID"] == store["data"]["accesskey"]
+    for part in ("steps", "register", "people"):
+        store, copy = (named(objects, "Secret", f"{name}-{part}")["data"] for name in ("object-store", "sluice"))
+        assert copy["AWS_SECRET_ACCESS_KEY"] == store["secretkey"]
+        assert copy["AWS_ACCESS_KEY_ID"] == store["accesskey"]
     mlflow = named(objects, "Secret", "mlflow-credentials")["data"]
-    assert steps["data"]["MLFLOW_TRACKING_PASSWORD"] == mlflow["password"]
+    steps, register, people = (named(objects, "Secret", f"sluice-{n}")["data"] for n in ("steps", "register", "people"))
+    assert steps["MLFLOW_TRACKING_PASSWORD"] == people["MLFLOW_TRACKING_PASSWORD"] == mlflow["password"]
+    assert register["MLFLOW_TRACKING_PASSWORD"] == mlflow["register-password"] != mlflow["password"]
     assert named(objects, "Secret", "kfp-mlflow-credentials")["data"]["password"] == mlflow["password"]
     metadata = named(objects, "Secret", "metadata-grpc-config")["stringData"]["config.pbtxt"]
     mysql = base64.b64decode(named(objects, "Secret", "mysql-credentials")["data"]["password"]).decode()
     assert f'password: "{mysql}"' in metadata
 
 
+def test_no_two_parts_have_one_account() -> None:
+    objects = manifests()
+    parts = ("kfp", "mlflow", "people", "register", "runs", "steps")
+    secrets = [named(objects, "Secret", f"object-store-{part}")["data"] for part in parts]
+    secrets.append(named(objects, "Secret", "mlpipeline-minio-artifact")["data"])
+    for key in ("accesskey", "secretkey"):
+        assert len({secret[key] for secret in secrets}) == len(secrets)
+
+
+def test_an_account_of_your_own_takes_the_place_of_one_that_is_made() -> None:
+    objects = manifests(settings=("objectStore.accounts.mlflow=mine", "objectStore.accounts.kfp=yours"))
+    made = {item["metadata"]["name"] for item in of_kind(objects, "Secret")}
+    assert not made & {"object-store-mlflow", "object-store-kfp"}
+    for name, secret in (("mlflow", "mine"), ("ml-pipeline", "yours"), ("minio-accounts-1", "mine")):
+        workload = next(i for i in of_kind(objects, "Deployment", "Job") if i["metadata"]["name"] == name)
+        assert f'"{secret}"' in json.dumps(workload), name
+
+
 def test_with_every_secret_named_none_is_made() -> None:
-    """What GitOps needs: helm sees no cluster there, so what it makes would change each time."""
-    assert not list(of_kind(manifests(CASES["production"]), "Secret"))
+    """What GitOps needs: helm sees no cluster there, and what it makes would change each time."""
+    made = [
+        item for item in of_kind(manifests(CASES["production"]), "Secret") if "data" in item or "stringData" in item
+    ]
+    assert not made
 
 
 def test_what_opens_a_kept_volume_is_kept_with_it() -> None:

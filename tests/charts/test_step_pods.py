@@ -7,7 +7,9 @@ import yaml
 
 from tests.charts.rendering import CASES, Manifest, case, manifests, named
 
-EXPRESSION = re.compile(r'\{\{= pod\.name matches "([^"]+)" \? "(.*?)" : "(.*?)" \}\}')
+EXPRESSION = re.compile(r'\{\{= (.+?) \? "(.*?)" : "(.*?)" \}\}')
+CONDITION = re.compile(r'(\S+) (matches|==|contains) "([^"]+)"')
+TRAINING = '{"containers": [{"args": ["from components.train_distributed.launching import run"]}]}'
 
 
 def controller_config(objects: tuple[Manifest, ...]) -> dict[str, Any]:
@@ -15,14 +17,22 @@ def controller_config(objects: tuple[Manifest, ...]) -> dict[str, Any]:
     return {key: yaml.safe_load(value) for key, value in data.items()}
 
 
-def patch(objects: tuple[Manifest, ...], pod: str) -> dict[str, Any]:
-    """The pod's patch once Argo has put the pod's name into its expression, as Argo does it."""
+def patch(
+    objects: tuple[Manifest, ...], pod: str, account: str = "pipeline-runner", given: str = "{}"
+) -> dict[str, Any]:
+    """The pod's patch once Argo has read its expressions: pod's name, workflow's account, KFP's own patch."""
     text = controller_config(objects)["workflowDefaults"]["spec"]["podSpecPatch"]
-    (found,) = [EXPRESSION.search(text)]
+    known = {"pod.name": pod, "workflow.serviceAccountName": account, 'inputs.parameters["pod-spec-patch"]': given}
+    does = {"matches": lambda have, want: bool(re.search(want, have)), "==": str.__eq__, "contains": str.__contains__}
+    found = list(EXPRESSION.finditer(text))
     assert found, text
-    assert "}}" not in found[0][:-2], "Argo ends an expression at the first two closing braces"
-    result = found[2].replace("\\n", "\n") if re.search(found[1], pod) else found[3]
-    return dict(yaml.safe_load(text.replace(found[0], result)))
+    for each in found:
+        assert "}}" not in each[0][:-2], "Argo ends an expression at the first two closing braces"
+        terms = [CONDITION.fullmatch(term) for term in each[1].split(" && ")]
+        holds = all(does[term[2]](known[term[1]], term[3]) for term in terms if term)
+        assert all(terms), each[1]
+        text = text.replace(each[0], each[2].replace("\\n", "\n") if holds else each[3])
+    return dict(yaml.safe_load(text))
 
 
 def restricted(context: dict[str, Any]) -> bool:
@@ -62,10 +72,52 @@ def test_only_steps_get_kfp_s_launcher() -> None:
         assert containers == ({"init", "kfp-launcher"} if has else {"init"}), pod
 
 
+def test_each_pod_of_a_workflow_runs_as_the_account_of_what_it_does() -> None:
+    step, driver = "p-abc12-system-container-impl-1", "p-abc12-system-dag-driver-1"
+    for name in ("default", "kind"):
+        objects = case(name)
+        account = {
+            (pod, given): patch(objects, pod, given=given).get("serviceAccountName")
+            for pod in (step, driver)
+            for given in ("{}", TRAINING)
+        }
+        drivers = "kfp-driver-executor-plugin"
+        assert account == {
+            (step, "{}"): None,  # the workflow's own
+            (step, TRAINING): "pipeline-trainer",
+            (driver, "{}"): drivers,
+            (driver, TRAINING): drivers,
+        }
+    for pod in (step, driver):  # a run that names its account keeps it
+        assert "serviceAccountName" not in patch(manifests(), pod, account="own", given=TRAINING)
+    assert "serviceAccountName" not in patch(manifests(settings=("runtimes.enabled=false",)), step, given=TRAINING)
+
+
+def test_the_training_step_is_known_by_its_code() -> None:
+    """The text of the component that KFP's driver puts into the pod's patch; and no other step's."""
+    from sluice.catalog import find_pipeline
+    from sluice.cluster.spec import compile_for_cluster
+
+    for fused in (False, True):
+        spec = compile_for_cluster(find_pipeline("lake_to_model_distributed"), fused=fused).pipeline
+        executors = spec["deploymentSpec"]["executors"]
+        found = {name for name, each in executors.items() if "components.train_distributed" in str(each["container"])}
+        assert found == ({"exec-all-steps"} if fused else {"exec-train-distributed"})
+
+
+def test_argo_s_own_containers_hold_another_token_than_the_step() -> None:
+    objects = manifests()
+    executor = controller_config(objects)["workflowDefaults"]["spec"]["executor"]["serviceAccountName"]
+    named(objects, "ServiceAccount", executor)
+    token = named(objects, "Secret", f"{executor}.service-account-token")
+    assert token["type"] == "kubernetes.io/service-account-token"
+    assert token["metadata"]["annotations"] == {"kubernetes.io/service-account.name": executor}
+
+
 def test_an_agent_s_patch_is_sound_before_its_expression_is_read() -> None:
     """Argo reads no expressions there: it lays the patch over an agent's pod as it stands."""
     raw = yaml.safe_load(controller_config(manifests())["workflowDefaults"]["spec"]["podSpecPatch"])
-    assert raw == patch(manifests(), "p-abc12-system-dag-driver-1")
+    assert raw == patch(manifests(), "p-abc12-system-dag-driver-1", account="own")
 
 
 def agent_container(name: str) -> dict[str, Any]:
@@ -120,7 +172,7 @@ def changes(objects: tuple[Manifest, ...]) -> list[str]:
 
 def test_drivers_stay_pods_unless_asked() -> None:
     assert not [each for each in changes(manifests()) if '"plugin"' in each]
-    assert not [item for item in manifests(settings=("steps.retries=0",)) if "Admission" in item["kind"]]
+    assert not [item for item in manifests(settings=("steps.retries=0",)) if "MutatingAdmission" in item["kind"]]
     assert [each for each in changes(case("agent")) if '"plugin"' in each]
 
 
@@ -132,7 +184,10 @@ def test_a_step_is_run_again_for_a_service_that_is_away_and_for_nothing_else() -
         assert pattern
         lost = "failed to publish results to ML Metadata: rpc error: code = Unavailable desc = connection error"
         assert re.search(pattern[1], f"Error (exit code 1): {lost}")
-        for other in ("Error (exit code 1)", "OOMKilled (exit code 137)", "rpc error: code = InvalidArgument desc = x"):
+        panic = "Error (exit code 2): panic: invalid memory address\ngoroutine 1 [running]:\n"
+        assert re.search(pattern[1], panic + "pipelines/backend/src/v2/metadata.(*Client).PublishExecution(0xc0)")
+        refused = "rpc error: code = InvalidArgument desc = x"
+        for other in (panic, "Error (exit code 1)", "OOMKilled (exit code 137)", refused):
             assert not re.search(pattern[1], other)
         assert '"limit": dyn("5")' in change
     # or Argo never sees the launcher's words

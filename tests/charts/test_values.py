@@ -32,6 +32,23 @@ REFUSED = {
     ("ingress.enabled=true", "ingress.tlsSecret=t"): "ingress.enabled without ingress.host",
     ("ingress.enabled=true", "ingress.host=h"): "ingress.enabled without ingress.tlsSecret",
     ("ingress.enabled=true", "ingress.host=h", "ingress.tlsSecret=t", "kfp.ui.enabled=false"): "no pages to show",
+    ("ingress.enabled=true", "ingress.host=h", "ingress.tlsSecret=t"): "they have no login: say who asks for one",
+    ("kfp.apiServer.service.type=NodePort",): "they have no login: say who asks for one",
+    ("kfp.ui.service.type=LoadBalancer",): "they have no login: say who asks for one",
+    (
+        "ingress.enabled=true",
+        "ingress.host=h",
+        "ingress.tlsSecret=t",
+        "kfp.login=proxy",
+    ): "kfp.login=proxy without ingress.proxy.service",
+    (
+        "ingress.enabled=true",
+        "ingress.host=h",
+        "ingress.tlsSecret=t",
+        "kfp.login=annotations",
+    ): "kfp.login=annotations without ingress.annotations",
+    ("kfp.login=proxy", "kfp.ui.service.type=NodePort"): "people would go past the proxy",
+    ("objectStore.scratch={datasets/}",): 'objectStore.scratch: "datasets/" holds what steps must not overwrite',
     ("minio.service.nodePort=30900",): "minio.service.nodePort is set with type ClusterIP",
     ("kfp.ui.service.nodePort=30080",): "kfp.ui.service.nodePort is set with type ClusterIP",
 }

@@ -139,9 +139,9 @@ class Cluster:
         env = {e.name: e.value for e in job.spec.template.spec.containers[0].env if e.value}
         return f"{env['SLUICE_IMAGES']}/python-tabular:{env['SLUICE_IMAGE_TAG']}"
 
-    def access(self) -> dict[str, str]:
-        """The variables that lead Sluice on this machine to the cluster's MLflow and object store."""
-        return self.secret("sluice-steps") | {
+    def access(self, account: str = "sluice-people") -> dict[str, str]:
+        """The variables that lead Sluice on this machine to the cluster's MLflow and object store, as an account."""
+        return self.secret(account) | {
             "AWS_ENDPOINT_URL": "http://127.0.0.1:9000",
             "AWS_REGION": "us-east-1",
             "MLFLOW_TRACKING_URI": "http://127.0.0.1:5000",

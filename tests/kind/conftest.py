@@ -18,7 +18,17 @@ from tests.kind.cluster import ROOT, Cluster
 
 UP_SECONDS = 3600  # hermetic images from an empty cache included
 # The release first, then what fills KFP's cache for the tests after it, and last what breaks the platform.
-ORDER = ("release", "runs", "network_policies", "distributed", "accelerators", "external_services", "platform_faults")
+ORDER = (
+    "release",
+    "runs",
+    "accounts",
+    "network_policies",
+    "attacks",
+    "distributed",
+    "accelerators",
+    "external_services",
+    "platform_faults",
+)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -33,7 +33,8 @@ CASES = {
         {
             "minio-service:9000": "open",
             "mlflow:5000": "open",
-            "ml-pipeline:8888": "open",
+            "ml-pipeline:8887": "open",
+            "ml-pipeline:8888": "closed",
             "metadata-grpc-service:8080": "open",
             "mysql:3306": "closed",
             "postgresql:5432": "closed",

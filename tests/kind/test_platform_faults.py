@@ -68,7 +68,7 @@ def last_a_minute(cluster: Cluster) -> None:
     cluster.until(lambda: time.monotonic() >= end, OUTAGE_SECONDS + 10, "the outage to have lasted a minute")
 
 
-def test_a_run_outlives_its_agent_and_a_minute_without_object_store_and_without_database(cluster: Cluster) -> None:
+def test_a_run_outlives_its_agent_and_a_minute_without_store_metadata_server_and_database(cluster: Cluster) -> None:
     """And whoever follows it sees it succeed, though the way to the object store led to a pod that is gone."""
     run = cluster.submit("lake_to_model", QUICK, options=("--fresh",))
     other = cluster.submit("lake_to_model", QUICK, options=("--fresh",))
@@ -81,6 +81,8 @@ def test_a_run_outlives_its_agent_and_a_minute_without_object_store_and_without_
             cluster.sluice("cancel", other)  # takes KFP alone
             last_a_minute(cluster)
             assert cluster.state(run) == "RUNNING", cluster.tasks(run)
+        with outage(cluster, "metadata-grpc"):
+            last_a_minute(cluster)
         with outage(cluster, "mysql"):
             last_a_minute(cluster)
         cluster.until(lambda: answers(cluster), BACK_SECONDS, "KFP's API to answer")

@@ -4,7 +4,9 @@ Hostile are names that our own aliases, a library's arguments or another program
 """
 
 import csv
+import json
 import random
+import re
 import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +16,6 @@ from typing import Any
 
 import ibis
 import pytest
-import yaml
 
 from components.common.bundles import Bundle
 from components.evaluate.judging import run as evaluate
@@ -98,6 +99,7 @@ VALUES = (
     "[red]r[/]",
     "b\u202e\x1b]0;t\x07",
 )
+NO_YAML = re.compile("[\x7f-\x9f\u2028\u2029\ufeff]")
 ROWS, DAYS = 600, 40
 TABLE = "select_"
 
@@ -160,8 +162,13 @@ def lay_out(folder: Path, names: Sequence[str], role: Roles, *, source: str = "c
     table = {"source": where, "key": [role.key], "columns": columns}
     table["freshness"] = {"column": role.time, "max_age_days": 10000}
     body = {"name": "$hostile$ <lake>", "tables": {TABLE: table}}
-    (folder / "contract.yaml").write_text(yaml.safe_dump(body, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    (folder / "contract.yaml").write_text(contract_text(body), encoding="utf-8")
     return folder
+
+
+def contract_text(body: Mapping[str, Any]) -> str:
+    """The contract as JSON, which is YAML whose every name is quoted; what YAML reads only as an escape is one."""
+    return NO_YAML.sub(lambda match: f"\\u{ord(match[0]):04x}", json.dumps(body, ensure_ascii=False))
 
 
 def _value(kind: str, random_: random.Random, known: int) -> object:

@@ -61,21 +61,21 @@ def test_an_unknown_context_is_told_with_the_known_ones(kubeconfig: Path) -> Non
 
 def test_a_namespace_without_sluice_is_named(kubeconfig: Path) -> None:
     with pytest.raises(BadInput, match=r"namespace other has no ConfigMap sluice-steps.*helm install"):
-        Kubernetes(Target("other")).settings("sluice-steps")
+        Kubernetes(Target("other")).settings("sluice-steps", "sluice-people")
 
 
 def test_denied_access_names_what_was_asked_for(kubeconfig: Path, server: Server) -> None:
     place = "/api/v1/namespaces/sluice"
     server.answers[f"{place}/configmaps/sluice-steps"] = (200, {"data": {"SLUICE_STORE": "sluice+s3://sluice"}})
-    server.answers[f"{place}/secrets/sluice-steps"] = (403, {"message": "forbidden"})
-    with pytest.raises(EnvironmentFault, match="denies access to Secret sluice-steps"):
-        Kubernetes(Target()).settings("sluice-steps")
+    server.answers[f"{place}/secrets/sluice-people"] = (403, {"message": "forbidden"})
+    with pytest.raises(EnvironmentFault, match="denies access to Secret sluice-people"):
+        Kubernetes(Target()).settings("sluice-steps", "sluice-people")
 
 
 def test_a_cluster_that_is_gone_is_named_by_its_address(kubeconfig: Path, server: Server) -> None:
     server.close()
     with pytest.raises(EnvironmentFault, match=rf"the cluster at {server.url} does not answer \(.*refused"):
-        Kubernetes(Target()).settings("sluice-steps")
+        Kubernetes(Target()).settings("sluice-steps", "sluice-people")
 
 
 def test_what_steps_know_is_read_and_never_shown(
@@ -86,7 +86,7 @@ def test_what_steps_know_is_read_and_never_shown(
     config |= {"MLFLOW_TRACKING_URI": "https://mlflow.example", "SLUICE_TORCH_IMAGE": "mirror/torch:1"}
     secret = {"AWS_SECRET_ACCESS_KEY": base64.b64encode(b"hidden-key").decode()}
     server.answers[f"{place}/configmaps/sluice-steps"] = (200, {"data": config})
-    server.answers[f"{place}/secrets/sluice-steps"] = (200, {"data": secret})
+    server.answers[f"{place}/secrets/sluice-people"] = (200, {"data": secret})
     kubectl = tmp_path / "kubectl"
     kubectl.write_text("#!/bin/sh\necho 'Forwarding from 127.0.0.1:4711 -> 1'\nexec sleep 60\n")
     kubectl.chmod(0o755)

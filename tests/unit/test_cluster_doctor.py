@@ -12,7 +12,7 @@ import pytest
 
 from sluice.cluster.access import Target
 from sluice.cluster.doctor import examine, trouble
-from sluice.cluster.step_environment import CONFIG_KEYS, SECRET_KEYS
+from sluice.cluster.step_environment import ACCOUNTS, CONFIG_KEYS, SECRET_KEYS
 from tests.unit.api_server import Server
 
 
@@ -110,6 +110,10 @@ def workload(name: str, replicas: int, **conditions: str) -> dict[str, Any]:
     }
 
 
+def account(name: str) -> dict[str, str]:
+    return {key: base64.b64encode(f"{name} {key}".encode()).decode() for key in SECRET_KEYS}
+
+
 def helm_keeps(*names: str) -> dict[str, Any]:
     """The Secret of a release whose manifest has these Deployments."""
     objects = [{"kind": "ConfigMap", "metadata": {"name": "sluice-steps"}}]
@@ -131,7 +135,9 @@ def release(kubeconfig: Path, server: Server, tmp_path: Path, monkeypatch: pytes
     server.answers |= {
         "/version/": (200, build | {"minor": "35", "platform": "a", "gitVersion": "v1.35.4"}),
         f"{PLACE}/configmaps/sluice-steps": (200, {"data": config}),
-        f"{PLACE}/secrets/sluice-steps": (200, {"data": dict.fromkeys(SECRET_KEYS, "YQ==")}),
+        **{f"{PLACE}/secrets/{name}": (200, {"data": account(name)}) for name in ACCOUNTS},
+        f"{PLACE}/services": (200, {"items": []}),
+        "/apis/networking.k8s.io/v1/namespaces/sluice/ingresses": (200, {"items": []}),
         f"{PLACE}/secrets": (200, {"items": [helm_keeps("mlflow", "workflow-controller")]}),
         f"{PLACE}/pods": (200, {"items": []}),
         "/apis/apps/v1/namespaces/sluice/statefulsets": (200, {"items": []}),
@@ -179,6 +185,7 @@ def test_one_broken_part_hides_no_other_and_doctor_does_not_send_to_itself(relea
         "settings": "ok",
         "workloads": "ok",
         "pods": "error",
+        "open": "warning",
         "kfp": "ok",
         "s3": "error",
         "mlflow": "ok",
@@ -192,6 +199,36 @@ def test_without_its_settings_kfp_is_still_asked(release: Server) -> None:
     del release.answers[f"{PLACE}/configmaps/sluice-steps"]
     levels = {each.name: each.level for each in examine(Target())}
     assert (levels["settings"], levels["kfp"], levels["s3"]) == ("error", "ok", "error")
+
+
+def test_what_is_open_or_shared_is_said(release: Server) -> None:
+    assert said("accounts") == []
+    assert [line.partition(" (")[0] for line in said("open")] == [
+        "warning: the object store is called over http",
+        "warning: MLflow is called over http",
+    ]
+    port = {"port": 8888, "nodePort": 30888}
+    service = {"metadata": {"name": "ml-pipeline"}, "spec": {"type": "NodePort", "ports": [port]}}
+    release.answers[f"{PLACE}/services"] = (200, {"items": [service]})
+    path = {"path": "/", "pathType": "Prefix", "backend": {"service": {"name": "ml-pipeline-ui"}}}
+    rules = [{"host": "kfp.example.org", "http": {"paths": [path]}}]
+    ingress: dict[str, Any] = {"metadata": {"name": "pages"}, "spec": {"rules": rules, "tls": [{"hosts": ["x"]}]}}
+    place = "/apis/networking.k8s.io/v1/namespaces/sluice/ingresses"
+    release.answers[place] = (200, {"items": [ingress]})
+    service_line, ingress_line, *_ = said("open")
+    assert (
+        "Service ml-pipeline answers outside the cluster (NodePort, port 30888): KFP's API, without a login"
+        in service_line
+    )
+    assert (
+        "Ingress pages (kfp.example.org) leads to KFP's pages, and its API behind them, without a login" in ingress_line
+    )
+    ingress["metadata"]["annotations"] = {"sluice.dev/login": "proxy"}
+    assert not [line for line in said("open") if "Ingress" in line]
+    release.answers[f"{PLACE}/secrets/sluice-register"] = release.answers[f"{PLACE}/secrets/sluice-steps"]
+    shared = said("accounts")
+    assert ["promotions" in line for line in shared] == [True, False]
+    assert "move aliases" in shared[1]
 
 
 def test_without_a_cluster_the_rest_is_not_looked_at(no_cluster: None) -> None:

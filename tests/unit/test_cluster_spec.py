@@ -14,7 +14,15 @@ from components.common.images import TABULAR, TABULAR_IMAGE, TORCH, TORCH_IMAGE,
 from sluice.catalog import Pipeline, find_pipeline, pipeline_names
 from sluice.cluster.executors import complete_executor
 from sluice.cluster.spec import compile_for_cluster
-from sluice.cluster.step_environment import CONFIG_KEYS, NAME, SECRET_KEYS, platform_config, use_stores
+from sluice.cluster.step_environment import (
+    CONFIG_KEYS,
+    NAME,
+    REGISTER,
+    SECRET_KEYS,
+    platform_config,
+    secret_for,
+    use_stores,
+)
 
 
 @pytest.fixture(params=pipeline_names())
@@ -44,8 +52,9 @@ def test_every_step_knows_its_stores_its_run_and_its_limits(pipeline: Pipeline, 
         (secret,), (shared,), (run,) = config.secret_as_env, config.config_map_as_env, config.field_path_as_env
         assert {entry.env_var for entry in secret.key_to_env} == set(SECRET_KEYS)
         assert {entry.env_var for entry in shared.key_to_env} == set(CONFIG_KEYS)
-        assert secret.secret_name == shared.config_map_name == NAME
-        assert secret.secret_name_parameter.runtime_value.constant.string_value == NAME
+        assert shared.config_map_name == NAME
+        accounts = REGISTER if label in ("exec-register", "exec-all-steps") else NAME
+        assert secret.secret_name == secret.secret_name_parameter.runtime_value.constant.string_value == accounts
         assert (run.name, run.field_path) == ("SLUICE_RUN", "metadata.labels['pipeline/runid']")
         assert config.image_pull_policy == "IfNotPresent"
         constants = {entry.name: entry.value for entry in container.env}
@@ -147,4 +156,13 @@ def test_the_fused_pipeline_has_the_same_form_and_outputs_and_one_task(pipeline:
     assert fused["pipelineInfo"]["name"] == f"{plain['pipelineInfo']['name']}-fused"
     container = fused["deploymentSpec"]["executors"][f"exec-{name}"]["container"]
     assert container["command"] == ["python", "-m", "sluice.cluster.fused_step"]
-    assert container["args"] == [pipeline.name, "{{$}}"]
+    assert container["args"][:2] == [pipeline.name, "{{$}}"]
+    steps = set(container["args"][2].split(","))
+    assert "components.ingest" in steps or "components.ingest_images" in steps
+    # by which the chart gives a pod the account that makes TrainJobs
+    assert ("components.train_distributed" in steps) == (pipeline.name == "lake_to_model_distributed")
+
+
+def test_only_what_registers_has_the_account_that_may() -> None:
+    names = ("exec-register", "exec-register-2", "exec-all-steps", "exec-train", "exec-registered", "exec-pre-register")
+    assert [secret_for(name) for name in names] == [REGISTER] * 3 + [NAME] * 3

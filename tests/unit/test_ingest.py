@@ -139,7 +139,7 @@ def test_a_lake_and_a_store_of_any_kind(tmp_path: Path, store: Store, monkeypatc
     store.put_bytes("lakes/shop/unrelated/large.bin", b"x")
     bundle = _run("lakes/shop", tmp_path)
     assert bundle.rows == 7
-    assert open_bundle(bundle.uri).manifest.details["lake"] == f"{store.uri}/lakes/shop"
+    assert open_bundle(bundle.uri).manifest.notes["lake"] == f"{store.uri}/lakes/shop"
     assert len(list(open_store(bundle.uri).keys(""))) == 5
 
 

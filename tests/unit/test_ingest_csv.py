@@ -1,5 +1,6 @@
 """CSV is read by name and to the letter, or refused in one line that says where and what to do."""
 
+import gzip
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -115,7 +116,29 @@ def test_the_reader_of_our_own_reads_what_was_written(table: RandomTable, end: s
             "id,name,at,day,speed\n1,one,,,\n",
             "line 1: column 'ok' is missing; the header has: id, name, at, day, speed",
         ),
-        ("id;name;at;day;speed;ok\n1;;;;;\n", "line 1: column 'id' is missing; the header has: id;name;at"),
+        (
+            "id;name;at;day;speed;ok\n1;;;;;\n",
+            "line 1: column 'id' is missing; its columns are separated by sem",
+        ),
+        ("\n" + HEADER + GOOD, "line 1 is blank where the header must stand"),
+        ("\r\n\r\n" + HEADER + GOOD, "line 1 is blank where the header must stand"),
+        (HEADER.replace(",", ", ") + GOOD, "column 'name' is missing; the header has ' name', and spaces count"),
+        (HEADER.replace("name", "Name") + GOOD, "column 'name' is missing; the header has 'Name', and case counts"),
+        (HEADER.replace(",", "\t") + GOOD, "its columns are separated by tabs; save the file with commas"),
+        ('{"id": 1, "name": "x"}\n' * 3, "the line looks like JSON; give the file as `json`"),
+        (gzip.compress((HEADER + GOOD).encode()), "is no text file, but gzip; unpack it"),
+        (b"PK\x03\x04\x14\0\0\0", "is no text file, but ZIP (an Excel workbook is one, too)"),
+        (b"PAR1,a\n1,2\n", "column 'id' is missing; the header has: PAR1, a"),
+        (b"PAR1\x15\0", "is no text file, but Parquet"),
+        (HEADER + GOOD.replace("one", "o\rne") + GOOD, "line 2: a carriage return within the line"),
+        (HEADER + GOOD + GOOD.replace("\n", "\r\r\n"), "line 3: a carriage return within the line"),
+        (HEADER + GOOD.replace(",one", ', "one"'), "line 2: spaces around a quoted value"),
+        (HEADER + GOOD.replace("true\n", '"true" '), "line 2: spaces around"),
+        (HEADER + GOOD + GOOD.replace("one", '"one" '), "line 3: spaces around a quoted value"),
+        (HEADER + GOOD * 30_000 + GOOD.replace("true", "true,"), "line 30002: 7 values where the header has 6 columns"),
+        (HEADER + GOOD.replace("true", "true,"), "or name the last column in the header: it ends with a separator"),
+        (",".join(f"c{n}" for n in range(10_001)) + "\n", "10,001 columns, where at most 10,000 are read"),
+        (",".join(f"column {n}" for n in range(100_000)) + "\n", "the header is longer than 1 MiB"),
         ("id,id,name,at,day,speed,ok\n1,2,,,,,\n", "line 1: column 'id' stands there twice"),
         ('"id,name\n' + GOOD, "line 1: the header is no CSV"),
         (HEADER + GOOD + "2,two\n", "line 3: 2 values where the header has 6 columns: '2,two'"),
@@ -140,7 +163,7 @@ def test_the_reader_of_our_own_reads_what_was_written(table: RandomTable, end: s
         (HEADER + GOOD + GOOD.replace("one", "o\0ne"), "line 3: a NUL byte"),
         ((HEADER + GOOD).encode("utf-16"), "line 1: a NUL byte, so this is no text file (or UTF-16)"),
         (HEADER + GOOD.replace("\n", "\r\n") + GOOD, "line"),
-        (HEADER + "1," + "x" * 3_000_000 + ",,,,\n", "line 2: longer than 2 MB"),
+        (HEADER + "1," + "x" * 3_000_000 + ",,,,\n", "line 2: a row longer than 2 MB"),
     ],
 )
 def test_a_defect_is_named_with_its_line(tmp_path: Path, content: bytes | str, said: str) -> None:
@@ -148,6 +171,13 @@ def test_a_defect_is_named_with_its_line(tmp_path: Path, content: bytes | str, s
         _read(tmp_path, content)
     assert said in str(caught.value)
     assert len(str(caught.value)) < 500
+
+
+def test_a_blank_line_of_one_column_is_refused(tmp_path: Path) -> None:
+    for blank in ("a\n1\n\n2\n", "a\n1\n2\n\n"):
+        with pytest.raises(BadInput, match=r"line [34]: blank, in a file of one column; write NA for a missing value"):
+            _read(tmp_path, blank, {"a": Column("int64", nullable=True)})
+    assert _read(tmp_path, 'a\n1\n""\nNA\n', {"a": Column("int64", nullable=True)})[1:] == [{"a": None}] * 2
 
 
 def test_the_first_defect_of_a_large_file_is_named(tmp_path: Path) -> None:
@@ -171,6 +201,15 @@ def test_columns_are_read_by_name(tmp_path: Path) -> None:
     [
         ("id", "1.0", "1"),
         ("id", " 7 ", "7"),
+        ("id", "+5", "5"),
+        ("id", "1e5", "100000"),
+        ("id", "1.5e1", "15"),
+        ("id", "00012", "12"),
+        ("speed", " 1.5 ", "1.5"),
+        ("speed", "+.5", "0.5"),
+        ("day", " 2013-01-01 ", "2013-01-01"),
+        ("at", "2013-01-01T10", "2013-01-01 10:00:00"),
+        ("at", "2013-01-01 10:00:00+0230", "2013-01-01 07:30:00"),
         ("id", "9223372036854775807", "9223372036854775807"),
         ("id", "-9007199254740993", "-9007199254740993"),
         ("id", '"12"', "12"),
@@ -201,6 +240,25 @@ def test_a_value_keeps_its_meaning(tmp_path: Path, column: str, text: str, value
 def test_a_moment_outside_the_calendar_is_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises(BadInput, match="which is no timestamp"):
         _read(tmp_path, f"{HEADER}1,,{text},,,\n")
+
+
+@pytest.mark.parametrize(
+    ("column", "text"),
+    [
+        *(("id", text) for text in ("1_0", "0x1F", "0b1", "0.99999999999999999", "1.0000000000000001", "1e-1", ".5")),
+        *(("id", text) for text in ("9007199254740993.5", "1e19", "9223372036854775808")),
+        *(("speed", text) for text in ("1_0", "0x1F", "1e400", "-1e999", "1,5".replace(",", "d"))),
+        *(("day", text) for text in ("epoch", "13-01-05", "2013-1-5", "2013/01/05", "infinity", "2013-01-05 (BC)")),
+        *(("at", text) for text in ("epoch", "13-01-05 10:00:00", "2013-01-01 10:00:00+25:00", "2013-1-1 1:2:3")),
+        *(("at", text) for text in ("2013-01-01 10:00:00+02:99", "2013-01-01 10:00:00 EST", "2013-01-01 24:00:00")),
+        *(("ok", text) for text in ("2", "on", "1.0", "-1")),
+    ],
+)
+def test_what_only_looks_like_a_value_is_refused(tmp_path: Path, column: str, text: str) -> None:
+    cells = dict.fromkeys(COLUMNS, "NA") | {"id": "1", column: text}
+    with pytest.raises(BadInput) as caught:
+        _read(tmp_path, HEADER + ",".join(cells.values()) + "\n")
+    assert f"line 2: column {column!r} has {text!r}, which is no {COLUMNS[column].type}" in str(caught.value)
 
 
 def test_a_name_with_glob_characters_is_one_file(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """JSON arrays of objects are read to the letter, or refused in one line."""
 
+import gzip
 import json
 import math
 import re
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from components.common.bounds import Bound
 from components.common.contracts import Column
 from components.common.errors import BadInput
 from components.ingest import json_tables
@@ -150,6 +152,11 @@ def _check_refusal_is_true(data: bytes, said: str) -> None:
         ('[{"id": 1}, {"id": 2.5}]', "row 2: column 'id' has 2.5, which is no int64"),
         ('[{"id": 1}, {"id": true}]', "row 2: column 'id' has True, which is no int64"),
         ('[{"id": 1}, {"id": 9223372036854775808}]', "row 2: column 'id' has 9223372036854775808"),
+        ('[{"id": 1, "id": 2}]', "the key 'id' stands twice in one object; keep one"),
+        ('[{"id": 1, "more": {"b": 1, "b": 1}}]', "the key 'b' stands twice in one object"),
+        ('[{"id": 0.99999999999999999}]', "row 1: column 'id' has Decimal('0.99999999999999999'), which is no int64"),
+        ('{"id": 1}\n{"id": 2}\n', "line 2: another value after the first, as in JSON Lines; make the file one array"),
+        (gzip.compress(b"[1]"), "t.json is no text file, but gzip; unpack it"),
         ('[{"id": 1}, {"id": NaN}]', "NaN is no JSON number; write null"),
         (b'[{"id": "\xff"}]', "not UTF-8"),
         ("[" * 100_000, "nested too deeply"),
@@ -171,6 +178,11 @@ def test_a_defect_is_named(tmp_path: Path, content: bytes | str, said: str) -> N
         ("float64", False, "False, which is no float64"),
         ("bool", 2, "2, which is no bool"),
         ("timestamp", 1356998400, "1356998400, which is no timestamp"),
+        ("float64", 10**400, "which is no float64"),
+        ("timestamp", "2013-01-01T10:00:00+25:00", "which is no timestamp"),
+        ("timestamp", "20130101T100000", "which is no timestamp"),
+        ("date", "20130105", "which is no date"),
+        ("date", "13-01-05", "which is no date"),
         ("timestamp", "noon", "'noon', which is no timestamp"),
         ("date", "2013-01-01T10:00:00", "which is no date"),
         ("int64", [1], "[1], which is no int64"),
@@ -198,7 +210,12 @@ def test_a_value_keeps_its_meaning(tmp_path: Path, kind: str, value: Any, read: 
     assert [str(row["a"]) for row in rows] == [read, "None"]
 
 
+def test_a_number_beyond_a_double_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"row 1: column 'a' has Decimal\('1E\+400'\), which is no float64"):
+        _read(tmp_path, '[{"a": 1e400}]', {"a": Column("float64")})
+
+
 def test_a_large_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(json_tables, "_LARGEST", 10)
-    with pytest.raises(BadInput, match="larger than 256 MiB"):
+    monkeypatch.setattr(json_tables, "FILE_BYTES", Bound("bytes", 10))
+    with pytest.raises(BadInput, match="at most 10 bytes are taken; JSON is for reference data"):
         _read(tmp_path, '[{"id": 12345}]', {"id": Column("int64")})

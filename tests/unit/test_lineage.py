@@ -106,3 +106,10 @@ def test_references_are_parsed() -> None:
     assert parse_reference("flights-late") == ("flights-late", "champion", "")
     assert parse_reference("flights-late@challenger") == ("flights-late", "challenger", "")
     assert parse_reference("flights-late/12") == ("flights-late", "", "12")
+
+
+def test_a_version_of_any_number_is_only_not_there(pipeline: Pipeline) -> None:
+    pipeline(small_world.GOOD)
+    for number in ("0", "2147483648", "99999999999999999999", "9" * 5000):
+        with pytest.raises(BadInput, match="is not registered; known: "):
+            lineage(f"late/{number}")

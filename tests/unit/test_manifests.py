@@ -21,6 +21,8 @@ MANIFEST = Manifest(
     parents=("b" * 64,),
     tables={"rows": TableEntry((ENTRY.path,), 3, {"a": "int64"})},
     design={"strategy": "stratified"},
+    details={"sources": [{"sha256": "d" * 64}], "task": {"name": "late"}},
+    notes={"lake": "here"},
 )
 
 
@@ -28,9 +30,27 @@ def test_reading_gives_back_what_was_written() -> None:
     assert parse_manifest(MANIFEST.to_json(), "here") == MANIFEST
 
 
-def test_time_run_and_commit_stay_outside_the_id() -> None:
+def test_time_run_commit_and_notes_stay_outside_the_id() -> None:
     other = dataclasses.replace(MANIFEST.producer, run="r2", commit="c", created="2027-01-01T00:00:00+00:00")
-    assert dataclasses.replace(MANIFEST, producer=other).id == MANIFEST.id
+    assert dataclasses.replace(MANIFEST, producer=other, notes={"lake": "there"}).id == MANIFEST.id
+
+
+def test_a_manifest_of_the_first_version_keeps_its_id() -> None:
+    old = dataclasses.replace(MANIFEST, version=1, notes={})
+    body = json.loads(old.to_json())
+    assert recomputed_id(body) == old.id != MANIFEST.id
+    assert parse_manifest(json.dumps(body).encode(), "here") == old
+    del body["notes"]  # none was written then
+    assert parse_manifest(json.dumps(body).encode(), "here").id == old.id
+
+
+def test_a_manifest_is_not_passed_off_as_one_of_the_first_version() -> None:
+    body = json.loads(MANIFEST.to_json())
+    body |= {"version": 1, "details": {"sources": [{"sha256": "e" * 64}]}}
+    with pytest.raises(BadInput, match="does not match"):
+        parse_manifest(json.dumps(body).encode(), "here")
+    body["id"] = recomputed_id(body)  # it agrees with itself, but not with the id that others name
+    assert parse_manifest(json.dumps(body).encode(), "here").id != MANIFEST.id
 
 
 @pytest.mark.parametrize(
@@ -42,6 +62,10 @@ def test_time_run_and_commit_stay_outside_the_id() -> None:
         {"producer": Producer("split", {"seed": 1})},
         {"files": (FileEntry(ENTRY.path, 10, "c" * 64),)},
         {"kind": "model"},
+        {"tables": {"rows": TableEntry((ENTRY.path,), 4, {"a": "int64"})}},
+        {"tables": {"rows": TableEntry((ENTRY.path,), 3, {"a": "int32"})}},
+        {"details": {"sources": [{"sha256": "c" * 64}]}},
+        {"details": {"task": {"name": "early"}}},
     ],
 )
 def test_each_part_of_content_and_derivation_changes_the_id(change: dict) -> None:
@@ -87,6 +111,8 @@ def recomputed_id(body: dict[str, Any]) -> str:
     derivation |= {name: body[name] for name in ("parents", "design")}
     files = [[entry["path"], entry["size"], entry["sha256"]] for entry in body["files"]]
     content = {"kind": body["kind"], "files": files, "derivation": derivation}
+    if body["version"] == 2:
+        content |= {name: body[name] for name in ("version", "tables", "details")}
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -104,9 +130,9 @@ def test_a_wrong_field_is_kept_where_it_may_change_and_refused_elsewhere(field: 
         said = str(error)
         assert re.match(r"here/manifest\.json (is not a manifest \(|does not match: it states id|has version )", said)
         assert ("has version" in said) == (field == "version")
-        assert field not in ("details", "tables") or not isinstance(value, dict) or field == "tables"
+        assert field != "notes" or not isinstance(value, dict)
     else:
-        assert field in ("details", "tables"), "another one is part of the id"
+        assert field == "notes", "another one is part of the id"
         again = json.loads(read.to_json())
-        assert again[field] == (value or {})
+        assert again[field] == dict(value or {})
         assert {name: again[name] for name in body if name != field} == {n: body[n] for n in body if n != field}

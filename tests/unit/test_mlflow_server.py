@@ -11,9 +11,11 @@ import time
 import urllib.error
 import urllib.request
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic.script import ScriptDirectory
@@ -28,8 +30,9 @@ from sluice.mlflow_server.serving import server_environment
 from sluice.mlflow_server.settings import Settings
 from tests.conftest import free_port
 
-START_SECONDS = 90.0
+START_SECONDS = 240.0
 ADMIN, STEPS = ("root-user", "administrator1"), ("pipelines", "steps-password")
+REGISTER = ("registrar", "register-password")
 EXPERIMENTS = "/api/2.0/mlflow/experiments/search?max_results=1"
 
 
@@ -59,7 +62,7 @@ class Pod:
     def run(self, *arguments: str) -> tuple[int, str]:
         """The exit code, and the last line on standard error."""
         process = self.start(*arguments)
-        process.communicate(timeout=120)
+        process.communicate(timeout=300)
         lines = (self.folder / "stderr").read_text().splitlines()
         return process.returncode, lines[-1] if lines else ""
 
@@ -75,6 +78,8 @@ def new_pod(folder: Path) -> Pod:
             "MLFLOW_AUTH_ADMIN_PASSWORD": ADMIN[1],
             "SLUICE_MLFLOW_STEPS_USERNAME": STEPS[0],
             "SLUICE_MLFLOW_STEPS_PASSWORD": STEPS[1],
+            "SLUICE_MLFLOW_REGISTER_USERNAME": REGISTER[0],
+            "SLUICE_MLFLOW_REGISTER_PASSWORD": REGISTER[1],
             "SLUICE_MLFLOW_FOLDER": str(folder),
             "MLFLOW_FLASK_SERVER_SECRET_KEY": "signs-sessions",
             "MLFLOW_SERVER_ALLOWED_HOSTS": "127.0.0.1:*,localhost",
@@ -179,17 +184,23 @@ def test_people_and_steps_have_accounts_and_nobody_else_gets_in(serving: tuple[P
         assert secret not in (pod.folder / "stderr").read_text()
 
 
-def test_steps_log_into_what_the_administrator_made(
-    server: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+@pytest.fixture
+def client(server: str, monkeypatch: pytest.MonkeyPatch) -> Callable[[tuple[str, str]], Any]:
+    """A function that gives MLflow's client as an account; the last one that it gave is the one that works."""
     from mlflow import MlflowClient
 
-    def client(account: tuple[str, str]) -> MlflowClient:
+    def given(account: tuple[str, str]) -> Any:
         monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", account[0])
         monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", account[1])
         return MlflowClient(server)
 
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server)
+    return given
+
+
+def test_steps_log_into_what_the_administrator_made_and_the_register_step_registers(
+    client: Callable[[tuple[str, str]], Any], tmp_path: Path
+) -> None:
     experiment = client(ADMIN).create_experiment("flights")
     client(ADMIN).create_registered_model("delays")
     steps = client(STEPS)
@@ -197,10 +208,126 @@ def test_steps_log_into_what_the_administrator_made(
     steps.log_metric(run.info.run_id, "rmse", 1.5)
     (tmp_path / "note.txt").write_text("kept")
     steps.log_artifact(run.info.run_id, str(tmp_path / "note.txt"))
-    version = steps.create_model_version("delays", run.info.artifact_uri, run.info.run_id).version
-    steps.set_registered_model_alias("delays", "champion", version)
     assert Path(steps.download_artifacts(run.info.run_id, "note.txt")).read_text() == "kept"
-    assert client(ADMIN).get_model_version_by_alias("delays", "champion").run_id == run.info.run_id
+    register = client(REGISTER)
+    version = register.create_model_version("delays", run.info.artifact_uri, run.info.run_id).version
+    register.set_registered_model_alias("delays", "champion", version)
+    register.create_registered_model("arrivals")
+    assert client(STEPS).get_model_version_by_alias("delays", "champion").run_id == run.info.run_id
+
+
+def test_steps_cannot_touch_the_registry(client: Callable[[tuple[str, str]], Any]) -> None:
+    """Neither anybody's model nor, before the register step does, one of a name to come, which they would then own."""
+    from mlflow.exceptions import MlflowException
+
+    experiment = client(STEPS).create_experiment("attacks")  # of its own: it may manage what it made
+    run = client(STEPS).create_run(experiment)
+    client(STEPS).delete_run(client(STEPS).create_run(experiment).info.run_id)  # of two opened at once, one goes
+    register = client(REGISTER)
+    register.create_registered_model("taken")
+    version = register.create_model_version("taken", run.info.artifact_uri, run.info.run_id).version
+    register.set_registered_model_alias("taken", "champion", version)
+    steps = client(STEPS)
+    attacks: dict[str, Callable[[], Any]] = {
+        "a model of a name to come": lambda: steps.create_registered_model("flights-late"),
+        "a version": lambda: steps.create_model_version("taken", run.info.artifact_uri, run.info.run_id),
+        "an alias": lambda: steps.set_registered_model_alias("taken", "champion", version),
+        "an alias away": lambda: steps.delete_registered_model_alias("taken", "champion"),
+        "a version's digest": lambda: steps.set_model_version_tag("taken", version, "sluice.digest", "0"),
+        "a version's tag away": lambda: steps.delete_model_version_tag("taken", version, "sluice.digest"),
+        "a model's tag": lambda: steps.set_registered_model_tag("taken", "x", "0"),
+        "a version's words": lambda: steps.update_model_version("taken", version, "forged"),
+        "a version's stage": lambda: steps.transition_model_version_stage("taken", version, "Production"),
+        "another name": lambda: steps.rename_registered_model("taken", "mine"),
+        "a version away": lambda: steps.delete_model_version("taken", version),
+        "a model away": lambda: steps.delete_registered_model("taken"),
+        "its experiment away": lambda: steps.delete_experiment(experiment),
+    }
+    for what, attack in attacks.items():
+        with pytest.raises(MlflowException) as error:
+            attack()
+        assert error.value.error_code == "PERMISSION_DENIED", what
+    assert client(ADMIN).get_model_version_by_alias("taken", "champion").version == version
+    with pytest.raises(MlflowException, match="the account registrar may not delete"):
+        client(REGISTER).delete_registered_model("taken")
+
+
+def test_the_files_of_a_registered_version_stay_as_they_are(
+    client: Callable[[tuple[str, str]], Any], server: str, tmp_path: Path
+) -> None:
+    """Who loads `models:/name@champion` with plain MLflow checks no digest."""
+    import mlflow
+    from mlflow.exceptions import MlflowException
+
+    client(STEPS).create_experiment("loading")
+    mlflow.set_tracking_uri(server)
+    mlflow.set_experiment("loading")
+    with mlflow.start_run():
+        made = mlflow.initialize_logged_model("model")
+        folder = tmp_path / "model"
+        folder.mkdir()
+        (folder / "MLmodel").write_text("flavors: {}")
+        for account in (STEPS, REGISTER):
+            client(account).log_model_artifacts(made.model_id, str(folder))
+        client(STEPS).finalize_logged_model(made.model_id, "READY")
+    (folder / "MLmodel").write_text("forged")
+    for account in (STEPS, REGISTER):
+        attacker = client(account)
+        for attack in (
+            partial(attacker.log_model_artifacts, made.model_id, str(folder)),
+            partial(attacker.finalize_logged_model, made.model_id, "FAILED"),
+            partial(attacker.delete_logged_model, made.model_id),
+        ):
+            with pytest.raises((MlflowException, OSError), match=r"READY|may not delete|403"):
+                attack()
+    kept = Path(mlflow.artifacts.download_artifacts(f"models:/{made.model_id}", tracking_uri=server))
+    assert (kept / "MLmodel").read_text() == "flavors: {}"
+    place = f"{made.experiment_id}/models/{made.model_id}/artifacts/MLmodel"
+    for path in (f"artifacts/{place}", f"artifacts//{place.replace('models', '%6dodels')}", f"mpu/create/{place}"):
+        code = send(f"{server}/api/2.0/mlflow-artifacts/{path}", "POST" if "mpu" in path else "PUT", STEPS)
+        assert code == 403, path
+
+
+def test_steps_give_no_rights_away_and_change_no_password(
+    client: Callable[[tuple[str, str]], Any], server: str
+) -> None:
+    experiment = client(STEPS).create_experiment("rights")
+    for method, path, body in (
+        ("PATCH", "users/update-password", {"username": STEPS[0], "password": "another-password"}),
+        ("POST", "users/create", {"username": "intruder", "password": "another-password"}),
+        (
+            "POST",
+            "experiments/permissions/create",
+            {"experiment_id": experiment, "username": STEPS[0], "permission": "READ"},
+        ),
+    ):
+        assert send(f"{server}/api/2.0/mlflow/{path}", method, STEPS, body) == 403, path
+    assert status(server + EXPERIMENTS, account=STEPS) == 200
+
+
+def test_no_other_spelling_of_the_account_gets_past_its_limits(server: str) -> None:
+    """Flask and FastAPI read the header each in a way of its own; a request that they could read apart goes nowhere."""
+    whole = b64encode(":".join(STEPS).encode()).decode()
+    place = f"{server}/api/2.0/mlflow/registered-models/create"
+    for header in (f"Basic {whole}", f"basic  {whole}", f"Basic\t{whole}", f"Basic {whole}!", f"Basic\xa0{whole}"):
+        assert send(place, "POST", None, {"name": "spelt"}, header) in (401, 403), header
+    for path in ("registered%2Dmodels/create", "registered%252Dmodels/create", "Registered-Models/create"):
+        assert send(f"{server}/api/2.0/mlflow/{path}", "POST", STEPS, {"name": "spelt"}) == 403, path
+    assert send(place, "POST", REGISTER, {"name": "spelt"}) == 200
+
+
+def send(
+    url: str, method: str, account: tuple[str, str] | None, body: Mapping[str, Any] | None = None, header: str = ""
+) -> int:
+    """The HTTP status of a request that would change something."""
+    given = header or "Basic " + b64encode(":".join(account or ("", "")).encode()).decode()
+    headers = {"Authorization": given, "Content-Type": "application/json"}
+    request = urllib.request.Request(url, json.dumps(body or {}).encode(), headers, method=method)
+    try:
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
 
 
 def test_clients_are_told_that_artifacts_go_through_the_server(monkeypatch: pytest.MonkeyPatch) -> None:

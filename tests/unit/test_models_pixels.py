@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
 
+from components.common.bounds import IMAGE_BYTES
 from components.common.errors import BadInput
-from components.common.pixels import MOST_BYTES, ImageShape, blank_png, decode_png, shape_of
+from components.common.pixels import ImageShape, blank_png, decode_png, shape_of
 from tests.unit.png_oracle import check_png, pixels_of
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -57,7 +58,10 @@ TEXT_BOMB = (
         (SIGNATURE, "is no PNG image"),
         (b"GIF89a" + b"\0" * 50, "is no PNG image"),
         (SIGNATURE + header(0, 4) + chunk(b"IEND", b""), "PNG"),
-        (SIGNATURE + header(5_000, 5_000) + chunk(b"IDAT", b""), "5000 x 5000, over 16,777,216 pixels"),
+        (
+            SIGNATURE + header(5_000, 5_000) + chunk(b"IDAT", b""),
+            "25,000,000, and at most 16,777,216 pixels",
+        ),
         (BOMB, "PNG"),
         (TEXT_BOMB, "PNG"),
         (saved(Image.new("RGBA", (4, 4))), "colour mode RGBA"),
@@ -66,7 +70,7 @@ TEXT_BOMB = (
         (saved(Image.new("P", (4, 4))), "colour mode P"),
         (saved(FRAMES[0], save_all=True, append_images=FRAMES[1:]), "is animated"),
         (saved(Image.new("L", (40, 40), 3))[:-30], "is a damaged PNG image"),
-        (b"\0" * (MOST_BYTES + 1), "more than the limit"),
+        (b"\0" * (IMAGE_BYTES.most + 1), "at most 33,554,432 bytes of an image file"),
     ],
 )
 def test_what_is_no_such_image_is_refused_at_once(data: bytes, named: str) -> None:

@@ -1,5 +1,8 @@
 """The step prepare on a small lake: what it builds, counts, masks and refuses."""
 
+import os
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -150,6 +153,18 @@ def test_the_same_input_gives_the_same_id(monkeypatch: pytest.MonkeyPatch, tmp_p
         monkeypatch.setenv("SLUICE_HOME", str(tmp_path / place))
         ids.append(prepare(publish(frames())).id)
     assert ids[0] == ids[1]
+
+
+def test_the_id_does_not_follow_the_order_in_which_python_hashes(tmp_path: Path) -> None:
+    script = "from tests.unit.test_prepare_step import *; print(prepare(publish(frames())).id)"
+    ids = set()
+    for seed in ("1", "2"):
+        own = {"SLUICE_HOME": str(tmp_path / seed), "PYTHONHASHSEED": seed}
+        command = [sys.executable, "-c", script]
+        done = subprocess.run(command, env=os.environ | own, capture_output=True, text=True, timeout=300, check=False)
+        assert done.returncode == 0, done.stderr
+        ids.add(done.stdout.split()[-1])
+    assert len(ids) == 1
 
 
 def test_features_can_be_chosen() -> None:

@@ -1,16 +1,28 @@
 """The record of promotions: appended to, chained, safe between writers."""
 
 import threading
+from dataclasses import asdict
+from itertools import pairwise
 
 import pytest
 
+from components.common.digests import canonical_json
 from components.common.errors import BadInput
-from components.common.promotions import Promotion, promotions, record_promotion
+from components.common.promotions import (
+    Chain,
+    Decision,
+    Promotion,
+    Ruling,
+    promotion_chain,
+    promotions,
+    record_promotion,
+)
 from components.common.stores import Store
 
 
 def promote(store: Store, version: str) -> Promotion:
-    return record_promotion(store, "late", "promoted", version, "d" * 64, None, "It is better.", {"checks": []})
+    ruling = Ruling("promoted", version, "d" * 64, "It is better.", {"checks": []})
+    return record_promotion(store, "late", lambda _: ruling)
 
 
 def test_records_come_back_in_order_and_name_who_decided(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -34,6 +46,59 @@ def test_writers_at_once_each_get_a_number(store: Store) -> None:
         thread.join(timeout=60)
     assert [record.number for record in promotions(store, "late")] == [1, 2, 3, 4, 5, 6]
     assert {record.version for record in promotions(store, "late")} == set("012345")
+
+
+def test_of_several_that_were_judged_against_the_same_champion_one_replaces_it(store: Store) -> None:
+    promote(store, "0")
+    for turn in range(4):
+        _promote_at_once(store, [str(10 * (turn + 1) + number) for number in range(4)])
+    chain = promotion_chain(store, "late")
+    promoted = [record for record in chain.records if record.decision == "promoted"]
+    assert len(promoted) == 5
+    assert len(chain.records) == 17
+    for before, after in pairwise(promoted):
+        assert after.champion == {"version": before.version, "digest": before.digest}
+        assert after.replaced == before.version
+    assert chain.champion == promoted[-1]
+
+
+def _promote_at_once(store: Store, names: list[str]) -> None:
+    """Writers that wait for each other, each sure of the champion that it saw before."""
+    barrier, seen = threading.Barrier(len(names)), promotion_chain(store, "late").champion
+
+    def write(version: str) -> None:
+        def judge(chain: Chain) -> Ruling:
+            decision: Decision = "promoted" if chain.champion == seen else "refused"
+            return Ruling(decision, version, version * 32, "It is better.", {})
+
+        barrier.wait(60)
+        record_promotion(store, "late", judge)
+
+    threads = [threading.Thread(target=write, args=(name,)) for name in names]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=120)
+
+
+def test_records_of_the_first_schema_are_read_and_followed(store: Store) -> None:
+    old = {"number": 1, "model": "late", "decision": "promoted", "version": "1", "digest": "a", "replaced": None}
+    old |= {"reason": "It was better.", "who": "a@b", "run": "", "when": "", "evidence": {}, "previous": ""}
+    store.put_bytes("promotions/late/000001.json", canonical_json(old))
+    assert promote(store, "2").champion == {"version": "1", "digest": "a"}
+    assert [record.schema for record in promotions(store, "late")] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"champion": None}, {"champion": {"version": "7", "digest": "d" * 64}}, {"model": "early"}, {"schema": 3}],
+)
+def test_a_record_that_contradicts_the_chain_is_refused(store: Store, change: dict[str, object]) -> None:
+    promote(store, "1")
+    last = asdict(promote(store, "2"))
+    store.put_bytes("promotions/late/000002.json", canonical_json(last | change))
+    with pytest.raises(BadInput, match=r"000002\.json"):
+        promotions(store, "late")
 
 
 @pytest.mark.parametrize("harm", ["change", "remove", "garble"])

@@ -14,12 +14,11 @@ from components.common.bundles import Bundle
 from components.common.errors import BadInput, EnvironmentFault
 from components.common.models import Threshold
 from components.common.promotions import promotions
-from components.common.registry import CHALLENGER, CHAMPION, Version, version_by_alias, version_files, versions
+from components.common.registry import CHALLENGER, CHAMPION, version_by_alias, version_files, versions
 from components.common.steps import default_store
 from components.evaluate.judging import run as evaluate
 from components.evaluate.settings import Gate, Settings
 from components.register import decision, registration
-from components.register.logging_model import set_alias
 from components.register.registration import Registered, run
 from tests.unit import small_world
 
@@ -185,16 +184,13 @@ def test_a_crash_leaves_a_state_that_the_next_run_completes(
     def broken(*_: object) -> None:
         raise EnvironmentFault("the power went")
 
-    def broken_for_champion(version: Version, alias: str) -> None:
-        set_alias(version, alias) if alias == CHALLENGER else broken()
-
     with monkeypatch.context() as patch:
         if place == "before the version":
             patch.setattr(registration, "add_version", broken)
         elif place == "before the record":
             patch.setattr(decision, "record_promotion", broken)
         else:
-            patch.setattr(decision, "set_alias", broken if place == "before challenger" else broken_for_champion)
+            patch.setattr(decision, "set_alias" if place == "before challenger" else "carry_out", broken)
         with pytest.raises(EnvironmentFault, match="power"):
             pipeline.register(models, evaluation)
     assert version_by_alias("late", CHAMPION) is None
@@ -252,12 +248,13 @@ def test_an_evaluation_of_other_data_is_refused(pipeline: Pipeline) -> None:
 
 
 def test_a_broken_chain_of_records_stops_everything(pipeline: Pipeline) -> None:
-    pipeline(small_world.WORSE)
+    models, evaluation = pipeline.evaluated(small_world.WORSE)
+    pipeline(small_world.GOOD)
     store = default_store()
     key = "promotions/late/000001.json"
     store.put_bytes(key, store.get_bytes(key).replace(b'"promoted"', b'"refused"'))
-    pipeline(small_world.WORSE)
-    store.put_bytes(key, store.get_bytes(key).replace(b'"refused"', b'"promoted"'))
-    with pytest.raises(BadInput, match="000002"):
-        pipeline(small_world.GOOD)
+    with pytest.raises(BadInput, match=r"000001\.json is not the record whose SHA-256 the registry keeps"):
+        pipeline.register(models, evaluation)
+    with pytest.raises(BadInput, match=r"000001\.json is not the record"):
+        pipeline.evaluated(small_world.WORSE)
     assert [version.version for version in versions("late")] == ["1"]

@@ -18,9 +18,9 @@ from components.common.s3_retries import retries, tries
 from components.common.stores import open_store
 from components.common.tracking import tracked_run
 from sluice.catalog import find_pipeline
-from sluice.cluster import check, setup
+from sluice.cluster import check, setup, store_accounts
 from sluice.cluster.access import Target
-from sluice.cluster.connection import connected
+from sluice.cluster.connection import connected, environment
 from sluice.cluster.spec import compile_for_cluster
 from sluice.mlflow_server.serving import serve, write_configuration
 from sluice.mlflow_server.settings import Settings
@@ -42,6 +42,8 @@ SERVER = {
     "MLFLOW_AUTH_ADMIN_PASSWORD": "administrator1",
     "SLUICE_MLFLOW_STEPS_USERNAME": "steps",
     "SLUICE_MLFLOW_STEPS_PASSWORD": "steps-password",
+    "SLUICE_MLFLOW_REGISTER_USERNAME": "register",
+    "SLUICE_MLFLOW_REGISTER_PASSWORD": "register-password",
 }
 S3 = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_ENDPOINT_URL": "http://127.0.0.1:9"}
 
@@ -103,6 +105,17 @@ def _folder() -> None:
     write_configuration(Settings.from_environment(os.environ))
 
 
+def _accounts() -> None:
+    names = (store_accounts.ACCOUNTS, store_accounts.POLICIES)
+    with environment({name: os.environ.get(name, str(ROOT)) for name in names}):
+        store_accounts.make(1)
+
+
+def _versioned() -> None:
+    with environment({store_accounts.VERSIONED: os.environ.get(store_accounts.VERSIONED, "sluice")}):
+        store_accounts.versioned()
+
+
 # What reads a variable, and values that it must refuse.
 READERS: dict[str, tuple[Callable[[], object], tuple[str, ...]]] = {
     "SLUICE_HOME": (_store, ("/dev/null", "/dev/null/home")),
@@ -141,6 +154,12 @@ READERS: dict[str, tuple[Callable[[], object], tuple[str, ...]]] = {
     "MLFLOW_AUTH_ADMIN_PASSWORD": (_server, ("", "short")),
     "SLUICE_MLFLOW_STEPS_USERNAME": (_server, ("root",)),
     "SLUICE_MLFLOW_STEPS_PASSWORD": (_server, ("", "short")),
+    "SLUICE_MLFLOW_REGISTER_USERNAME": (_server, ("root", "steps")),
+    "SLUICE_MLFLOW_REGISTER_PASSWORD": (_server, ("", "short")),
+    "SLUICE_STORE_ACCOUNTS": (_accounts, ("",)),
+    "SLUICE_STORE_POLICIES": (_accounts, ("", "/nowhere/at/all")),
+    "SLUICE_STORE_VERSIONED": (_versioned, ("Bad_Bucket", "x")),
+    "SLUICE_STORE_PASSING": (_versioned, ("../x", "/x")),
     "SLUICE_MLFLOW_DEFAULT_PERMISSION": (_server, ("read", "ALL")),
     "SLUICE_MLFLOW_PORT": (_server, ("http", "0", "-1", "65536")),
     "SLUICE_MLFLOW_WORKERS": (_server, ("few", "0", "1000")),

@@ -199,10 +199,10 @@ def test_images_are_compared_by_their_bytes() -> None:
 def test_what_is_found_is_kept_for_the_report() -> None:
     group = Group("person", 10, 0.5, 0.25, "likely")
     found = overlap(independent(1))
-    assert found.details() == {
+    assert found.notes() == {
         "overlap": {"copies": {"exact": 0.0, "near": 0.0, "copied": False}, "groups": [], "warnings": []}
     }
-    told = replace(found, groups=(group,)).details()["overlap"]
+    told = replace(found, groups=(group,)).notes()["overlap"]
     assert told["groups"] == [{"column": "person", "groups": 10, "seen": 0.5, "correlation": 0.25, "reason": "likely"}]
     assert len(told["warnings"]) == 1
 

@@ -71,9 +71,9 @@ def test_the_bundle_tells_what_it_was_made_from_and_how_long_it_took(trained: Re
     source = open_bundle(dataset().uri)
     assert manifest.parents == (source.id,)
     assert manifest.details["task"]["label"] == "late"
-    assert manifest.details["environment"]["threads"] == 1
-    assert manifest.details["environment"]["versions"].keys() == {"sklearn", "torch", "numpy", "skops"}
-    assert manifest.details["timings"].keys() == set(TABLE_NAMES)
+    assert manifest.notes["environment"]["threads"] == 1
+    assert manifest.notes["environment"]["versions"].keys() == {"sklearn", "torch", "numpy", "skops"}
+    assert manifest.notes["timings"].keys() == set(TABLE_NAMES)
     assert "seconds" not in (Path(trained.bundle.uri) / "training.json").read_text().replace("budget_seconds", "")
 
 

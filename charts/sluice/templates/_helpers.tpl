@@ -325,9 +325,10 @@ Nothing where it is not exposed; else networkPolicy.entryPoints, and where those
 {{- if and .Values.kfp.enabled $wanted (include "sluice.mutatingPolicyVersion" .) }}true{{ end -}}
 {{- end }}
 
-{{/* Argo's expression for a pod that ended with a service's outage: gRPC's codes, as KFP's programs write them. */}}
+{{/* Argo's expression for a pod that ended with a service's outage: gRPC's codes, as KFP's programs write them, or KFP
+2.14's launcher on a nil execution, which it publishes where MLMD has not let it create one. */}}
 {{- define "sluice.serviceAway" -}}
-lastRetry.message matches 'rpc error: code = (Unavailable|Internal|Unknown|Aborted|DeadlineExceeded|ResourceExhausted)' && not (lastRetry.message contains 'Created execution: ')
+lastRetry.message matches 'rpc error: code = (Unavailable|Internal|Unknown|Aborted|DeadlineExceeded|ResourceExhausted)|[(][*]Client[)][.]PublishExecution' && not (lastRetry.message contains 'Created execution: ')
 {{- end }}
 
 {{/* Where pods' logs go in KFP's bucket: KFP 2.17's pages find a run's namespace by this form. */}}
@@ -345,15 +346,28 @@ lastRetry.message matches 'rpc error: code = (Unavailable|Internal|Unknown|Abort
   ports:
     - port: 9000
 {{- else -}}
-# An S3 outside the chart: its addresses are not known here.
+# An S3 outside the chart: without networkPolicy.objectStoreCidrs, its addresses are not known here.
 - ports:
     - port: {{ .Values.objectStore.port }}
+  {{- with .Values.networkPolicy.objectStoreCidrs }}
+  to:
+    {{- range . }}
+    - ipBlock:
+        cidr: {{ . | quote }}
+    {{- end }}
+  {{- end }}
 {{- end }}
 {{- end }}
 
 {{/* The patch of every step's pod, with Argo's expression for KFP's init container. Argo ends an expression at the first
 two closing braces: keep them apart. */}}
 {{- define "sluice.stepPodPatch" -}}
+{{- $own := printf "workflow.serviceAccountName == %q" (include "sluice.accounts.step" .) -}}
+{{- $account := "serviceAccountName: %s\\nautomountServiceAccountToken: true" -}}
+# {{ printf `{{= pod.name matches "system-(container|dag)-driver-[0-9]+$" && %s ? "driver\n%s" : "others" }}` $own (printf $account (include "sluice.accounts.driver" .)) }}
+{{- if .Values.runtimes.enabled }}
+# {{ printf `{{= pod.name matches "system-container-impl-[0-9]+$" && %s && inputs.parameters["pod-spec-patch"] contains "components.train_distributed" ? "training\n%s" : "others" }}` $own (printf $account (include "sluice.accounts.training" .)) }}
+{{- end }}
 securityContext:
   {{- include "sluice.podSecurityContext" .Values.steps.runAsUser | nindent 2 }}
 {{- include "sluice.imagePullSecrets" . }}

@@ -45,8 +45,8 @@ class Kubernetes:
         self.client = client.ApiClient(configuration)
         self.core = client.CoreV1Api(self.client)
 
-    def settings(self, name: str) -> tuple[dict[str, str], dict[str, str]]:
-        """The content of the ConfigMap and of the Secret of a name.
+    def settings(self, name: str, accounts: str) -> tuple[dict[str, str], dict[str, str]]:
+        """The content of the ConfigMap `name` and of the Secret `accounts`.
 
         Raises:
             BadInput: They are not there: no release is installed in this namespace.
@@ -55,8 +55,8 @@ class Kubernetes:
         namespace = self.target.namespace
         with self.answers(f"ConfigMap {name}"):
             config = self.core.read_namespaced_config_map(name, namespace, _request_timeout=TIMEOUT)
-        with self.answers(f"Secret {name}"):
-            secret = self.core.read_namespaced_secret(name, namespace, _request_timeout=TIMEOUT)
+        with self.answers(f"Secret {accounts}"):
+            secret = self.core.read_namespaced_secret(accounts, namespace, _request_timeout=TIMEOUT)
         decoded = {key: base64.b64decode(value).decode() for key, value in (secret.data or {}).items()}
         return dict(config.data or {}), decoded
 

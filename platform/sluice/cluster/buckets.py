@@ -1,15 +1,33 @@
 """Makes the buckets that a release needs, where they are not there yet."""
 
+import os
 from collections.abc import Iterable
 
 from minio.error import S3Error
+from minio.helpers import check_bucket_name
 
-from components.common.errors import EnvironmentFault
+from components.common.errors import BadInput, EnvironmentFault
 from components.common.s3_connection import Connection
 from components.common.s3_refusals import Place, refusals
 
+BUCKETS = "SLUICE_SETUP_BUCKETS"
 PRESENT = ("BucketAlreadyOwnedByYou", "BucketAlreadyExists")
 NOT_OURS_TO_LOOK = ("AccessDenied",)
+
+
+def required_buckets() -> list[str]:
+    """The names in SLUICE_SETUP_BUCKETS.
+
+    Raises:
+        BadInput: One is no name of a bucket.
+    """
+    names = os.environ.get(BUCKETS, "").replace(",", " ").split()
+    for name in names:
+        try:
+            check_bucket_name(name, strict=True)
+        except ValueError as error:
+            raise BadInput(f"{BUCKETS}: {name!r}: {error}; give names of buckets, separated by commas") from None
+    return names
 
 
 def make_buckets(names: Iterable[str]) -> list[str]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from components.common.parameters import check_numbers
 from sluice import catalog
 from sluice.arguments import parse_arguments
 from sluice.cluster.access import NAMESPACE, Target
@@ -15,10 +16,16 @@ from sluice.terminal import Json, console, plain, print_json
 if TYPE_CHECKING:
     from sluice.cluster.connection import Cluster
 
+
+def _finite(hours: float) -> float:
+    check_numbers({"hours": hours})
+    return hours
+
+
 Namespace = Annotated[str, typer.Option(help="The namespace that Sluice is installed in.")]
 Context = Annotated[str | None, typer.Option(help="A context of the kubeconfig; by default the current one.")]
 Fused = Annotated[bool, typer.Option("--fused", help="All steps in one pod: faster, less to see in KFP.")]
-Hours = Annotated[float, typer.Option("--hours", help="The longest to follow the run.")]
+Hours = Annotated[float, typer.Option("--hours", help="The longest to follow the run.", callback=_finite)]
 RunId = Annotated[str, typer.Argument(metavar="RUN", help="The run's id.")]
 
 

@@ -1,8 +1,8 @@
 """The way to a cluster's KFP, MLflow and object store, from wherever the command is typed.
 
 With SLUICE_KFP set everything comes from the environment: in a pod, in CI, behind an ingress. Without it, or with a
-context that is named, the kubeconfig leads there: what the release keeps for its steps says where the stores are and
-who may use them, and Services inside the cluster are reached through forwarded ports.
+context that is named, the kubeconfig leads there: what the release keeps for its steps says where the stores are, its
+Secret sluice-people who may use them, and Services inside the cluster are reached through forwarded ports.
 """
 
 import os
@@ -17,7 +17,7 @@ from components.common.s3_connection import ENDPOINTS
 from components.common.settings import web_address
 from sluice.cluster.access import Kubernetes, Target
 from sluice.cluster.forwarding import MEND_SECONDS, Forward, forwarded
-from sluice.cluster.step_environment import NAME
+from sluice.cluster.step_environment import NAME, PEOPLE
 
 KFP = "SLUICE_KFP"
 KFP_SERVICE, KFP_PORT = "ml-pipeline", 8888
@@ -87,7 +87,7 @@ def connected(
         yield Cluster(given, {}, step_images(os.environ), None)
         return
     kubernetes = Kubernetes(target)
-    config, secret = kubernetes.settings(NAME) if needs else ({}, {})
+    config, secret = kubernetes.settings(NAME, PEOPLE) if needs else ({}, {})
     with ExitStack() as stack:
         forwards = {KFP: stack.enter_context(forwarded(target, KFP_SERVICE, KFP_PORT, seconds))} if kfp else {}
         for name in needs:

@@ -9,8 +9,9 @@ from typing import Any
 
 from components.common.errors import SluiceError
 from sluice.cluster.access import TIMEOUT, Kubernetes, Target
+from sluice.cluster.open_doors import open_doors, shared_accounts
 from sluice.cluster.services import services
-from sluice.cluster.step_environment import CONFIG_KEYS, NAME, SECRET_KEYS
+from sluice.cluster.step_environment import ACCOUNTS, CONFIG_KEYS, NAME, SECRET_KEYS
 from sluice.cluster.workflow_steps import NO_IMAGE
 from sluice.cluster.workloads import workloads
 from sluice.doctor import Finding
@@ -35,9 +36,10 @@ def examine(target: Target) -> Iterator[Finding]:
         return
     yield Finding("cluster", "ok", f"{kubernetes.client.configuration.host} answers, Kubernetes {version}")
     yield from _safely("crds", lambda: _crds(kubernetes))
-    yield from _safely("settings", lambda: iter([_settings(kubernetes)]))
+    yield from _safely("settings", lambda: _settings(kubernetes))
     yield from _safely("workloads", lambda: workloads(kubernetes))
     yield from _safely("pods", lambda: _pods(kubernetes))
+    yield from _safely("open", lambda: open_doors(kubernetes))
     yield from services(target)
 
 
@@ -118,13 +120,18 @@ def _has_crd(kubernetes: Kubernetes, name: str) -> bool:
     return any(resource.name == plural for resource in found.resources)
 
 
-def _settings(kubernetes: Kubernetes) -> Finding:
-    config, secret = kubernetes.settings(NAME)
-    missing = [f"ConfigMap key {key}" for key in CONFIG_KEYS if key not in config]
-    missing += [f"Secret key {key}" for key in SECRET_KEYS if key not in secret]
+def _settings(kubernetes: Kubernetes) -> Iterator[Finding]:
+    """The ConfigMap, and each Secret with accounts: of the steps, of the one that registers, of people."""
+    found = {name: kubernetes.settings(NAME, name) for name in ACCOUNTS}
+    missing = [f"ConfigMap {NAME} key {key}" for key in CONFIG_KEYS if key not in found[NAME][0]]
+    missing += [f"Secret {name} key {key}" for name in ACCOUNTS for key in SECRET_KEYS if key not in found[name][1]]
     if missing:
-        return Finding("settings", "error", f"{NAME} lacks {', '.join(missing)}; upgrade the release, or add them")
-    return Finding("settings", "ok", f"ConfigMap and Secret {NAME} have all that steps need")
+        yield Finding("settings", "error", f"missing: {', '.join(missing)}; upgrade the release, or add them")
+    else:
+        yield Finding(
+            "settings", "ok", f"ConfigMap {NAME} and the Secrets {', '.join(ACCOUNTS)} have all that steps need"
+        )
+    yield from shared_accounts({name: secret for name, (_, secret) in found.items()})
 
 
 def _pods(kubernetes: Kubernetes) -> Iterator[Finding]:

@@ -1,7 +1,8 @@
 """All steps of a pipeline in this process' pod: what the one task of a fused pipeline runs.
 
-`python -m sluice.cluster.fused_step PIPELINE EXECUTOR_INPUT`, where KFP's launcher fills in the executor's input. The
-steps are those of `sluice run`, each a process of its own; what they leave in the stores is the same, to the address.
+`python -m sluice.cluster.fused_step PIPELINE EXECUTOR_INPUT STEPS`, where KFP's launcher fills in the executor's input,
+and the third is for who reads the command line: the chart gives the pod its account by it. The steps are those of
+`sluice run`, each a process of its own; what they leave in the stores is the same, to the address.
 """
 
 import io
@@ -15,6 +16,7 @@ from typing import Any
 
 from components.common import steps
 from components.common.errors import SluiceError
+from components.common.parameters import check_numbers
 
 WIDTH = 140
 
@@ -37,9 +39,9 @@ def main(pipeline_name: str, executor_input: str) -> None:
 
     asked = json.loads(executor_input)
     pipeline = catalog.find_pipeline(pipeline_name)
-    arguments = typed(pipeline, asked.get("inputs", {}).get("parameterValues", {}))
     console = Console(file=Marked(), width=WIDTH, no_color=True)
     try:
+        arguments = typed(pipeline, asked.get("inputs", {}).get("parameterValues", {}))
         done = local_run.run_pipeline(pipeline, arguments, console, run=os.environ.get(steps.RUN, ""))
     except SluiceError as error:
         print(f"{steps.PROGRESS}error: {error}", flush=True)  # noqa: T201 - a step's standard output is its log
@@ -53,6 +55,7 @@ def main(pipeline_name: str, executor_input: str) -> None:
 
 def typed(pipeline: Any, values: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ANN401 - a catalog.Pipeline, imported late
     """The parameters' values as the pipeline declares them: KFP's JSON has 7.0 for the integer 7, and 60 for 60.0."""
+    check_numbers(values)
     numbers = {"Integer": int, "Float": float}
     kinds = {parameter.name: numbers.get(parameter.type) for parameter in pipeline.parameters}
     return {name: kind(value) if (kind := kinds.get(name)) else value for name, value in values.items()}
@@ -78,4 +81,4 @@ def hand_over(asked: Mapping[str, Any], name: str, made: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main(*sys.argv[1:3])

@@ -4,6 +4,8 @@ A step costs some seconds of pods and waiting whatever it does; where all steps 
 """
 
 import copy
+import json
+import re
 from typing import Any
 
 from components.common.images import TORCH_IMAGE
@@ -11,6 +13,7 @@ from components.common.images import TORCH_IMAGE
 SUFFIX = "-fused"
 TASK = "all-steps"
 MODULE = "sluice.cluster.fused_step"
+_STEP = re.compile(r"\bcomponents\.(?!common\b)\w+")
 
 
 def fuse(spec: dict[str, Any], pipeline: str) -> dict[str, Any]:
@@ -33,7 +36,7 @@ def fuse(spec: dict[str, Any], pipeline: str) -> dict[str, Any]:
         name: {"artifactSelectors": [{"outputArtifactKey": name, "producerSubtask": TASK}]}
         for name in outputs.get("artifacts", {})
     }
-    container = {"image": TORCH_IMAGE, "command": ["python", "-m", MODULE], "args": [pipeline, "{{$}}"]}
+    container = {"image": TORCH_IMAGE, "command": ["python", "-m", MODULE], "args": [pipeline, "{{$}}", steps_of(spec)]}
     component = {"executorLabel": f"exec-{TASK}", "inputDefinitions": root["inputDefinitions"]}
     return {
         **spec,
@@ -42,3 +45,8 @@ def fuse(spec: dict[str, Any], pipeline: str) -> dict[str, Any]:
         "deploymentSpec": {"executors": {f"exec-{TASK}": {"container": container}}},
         "root": {**root, "dag": {"tasks": {TASK: task}, "outputs": {"artifacts": selectors}}},
     }
+
+
+def steps_of(spec: dict[str, Any]) -> str:
+    """The steps' packages that a pipeline's executors run, in one word: the chart gives pods their account by these."""
+    return ",".join(sorted(set(_STEP.findall(json.dumps(spec["deploymentSpec"])))))

@@ -1,7 +1,7 @@
-"""Whether a release's KFP, object store and MLflow answer, each for itself, for `sluice doctor --cluster`."""
+"""Whether a release's KFP, object store and MLflow answer, and its champions are the recorded ones, each for itself."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from components.common.errors import SluiceError
 from components.common.stores import plain_address
@@ -11,7 +11,7 @@ from sluice.cluster.connection import OBJECT_STORE, TRACKING, Cluster, connected
 from sluice.cluster.forwarding import LOOK
 from sluice.cluster.kfp_api import KfpApi
 from sluice.cluster.step_environment import NAME
-from sluice.doctor import Finding
+from sluice.doctor import Finding, champions
 
 # A server that is ill is to be told, not waited for: MLflow's client would try for minutes.
 IMPATIENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
@@ -19,16 +19,21 @@ IMPATIENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOU
 
 def services(target: Target) -> Iterator[Finding]:
     """Ask each of them; a way that leads nowhere is told of that one alone."""
-    for name, needs, look in (
-        ("kfp", (), _kfp),
-        ("s3", (OBJECT_STORE,), _object_store),
-        ("mlflow", (TRACKING,), _mlflow),
-    ):
-        try:
-            with connected(target, needs, kfp=not needs) as cluster, environment({**cluster.variables, **IMPATIENT}):
-                yield look(cluster)
-        except SluiceError as error:
-            yield Finding(name, "error", str(error).removesuffix(f"; {LOOK}"))  # that is what looks here
+    answering = {"kfp": _asked(target, "kfp", (), _kfp)}
+    yield answering["kfp"]
+    for name, needs, look in (("s3", (OBJECT_STORE,), _object_store), ("mlflow", (TRACKING,), _mlflow)):
+        answering[name] = _asked(target, name, needs, look)
+        yield answering[name]
+    if all(answering[name].level == "ok" for name in ("s3", "mlflow")):
+        yield _asked(target, "champions", (OBJECT_STORE, TRACKING), lambda _: champions())
+
+
+def _asked(target: Target, name: str, needs: tuple[str, ...], look: Callable[[Cluster], Finding]) -> Finding:
+    try:
+        with connected(target, needs, kfp=not needs) as cluster, environment({**cluster.variables, **IMPATIENT}):
+            return look(cluster)
+    except SluiceError as error:
+        return Finding(name, "error", str(error).removesuffix(f"; {LOOK}"))  # that is what looks here
 
 
 def _kfp(cluster: Cluster) -> Finding:

@@ -1,20 +1,19 @@
 """What a release needs beyond its manifests: buckets, the pipelines in KFP, training runtimes.
 
 The chart's Job runs `python -m sluice.cluster.setup` after each install and upgrade; doing it again changes nothing.
+With the chart's own MinIO the buckets are there by then (`store_accounts`).
 """
 
 import os
 import sys
 from pathlib import Path
 
-from minio.helpers import check_bucket_name
-
 from components.common import settings
-from components.common.errors import BadInput, SluiceError
+from components.common.errors import SluiceError
 from components.common.images import step_images
 from components.common.steps import progress
 from sluice.cluster.access import Kubernetes, Target
-from sluice.cluster.buckets import make_buckets, require_answer
+from sluice.cluster.buckets import make_buckets, require_answer, required_buckets
 from sluice.cluster.connection import KFP
 from sluice.cluster.kfp_api import KfpApi
 from sluice.cluster.runtimes import apply_runtimes, named
@@ -22,7 +21,6 @@ from sluice.cluster.uploads import all_specs, upload
 from sluice.cluster.waiting import wait_for
 
 DEADLINE = "SLUICE_SETUP_SECONDS"
-BUCKETS = "SLUICE_SETUP_BUCKETS"
 NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 
@@ -43,7 +41,7 @@ def run() -> None:
         EnvironmentFault: A service did not come up in time.
     """
     seconds = settings.seconds(DEADLINE, 300)
-    buckets = _buckets()
+    buckets = required_buckets()
     if buckets:
         wait_for("the object store", seconds, require_answer)
         made = make_buckets(buckets)
@@ -62,16 +60,6 @@ def _upload_all(url: str, seconds: float) -> None:
     for spec in all_specs(step_images(os.environ), choices=choices):
         new = upload(api, spec)
         progress(f"pipeline {spec.name}: version {spec.version} {'uploaded' if new else 'was there already'}")
-
-
-def _buckets() -> list[str]:
-    names = os.environ.get(BUCKETS, "").replace(",", " ").split()
-    for name in names:
-        try:
-            check_bucket_name(name, strict=True)
-        except ValueError as error:
-            raise BadInput(f"{BUCKETS}: {name!r}: {error}; give names of buckets, separated by commas") from None
-    return names
 
 
 def _namespace() -> str:

@@ -23,7 +23,7 @@ from components.common.settings import image
 from sluice.catalog import Pipeline
 from sluice.cluster.executors import complete_executor
 from sluice.cluster.fusing import fuse
-from sluice.cluster.step_environment import platform_config
+from sluice.cluster.step_environment import platform_config, secret_for
 
 DIGEST_CHARACTERS = 10
 _PLACES = "SLUICE_IMAGES and SLUICE_IMAGE_TAG"
@@ -87,7 +87,7 @@ def compile_for_cluster(
     for label, executor in spec["deploymentSpec"]["executors"].items():
         if "container" in executor:
             executor["container"] = complete_executor(executor["container"], pipeline.name, _renamed(found))
-            own[label] = platform_config(_present(platform, label))
+            own[label] = platform_config(_present(platform, label), secret_for(label))
     spec = json.loads(json.dumps(spec, sort_keys=True))
     kubernetes = {"platforms": {"kubernetes": {"deploymentSpec": {"executors": own}}}}
     return ClusterSpec(spec["pipelineInfo"]["name"], spec["pipelineInfo"]["description"], spec, kubernetes)

@@ -1,5 +1,6 @@
 """How a step's pod learns where the stores are: from a Secret and a ConfigMap of the release, never from the spec."""
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,10 @@ if TYPE_CHECKING:
     from kfp import dsl
 
 NAME = "sluice-steps"  # of the Secret and of the ConfigMap
+REGISTER = "sluice-register"  # the Secret of the one step that makes versions, moves aliases and records promotions
+PEOPLE = "sluice-people"  # that of commands typed outside the cluster
+ACCOUNTS = (NAME, REGISTER, PEOPLE)
+REGISTERING = ("register", "all-steps")  # a fused pipeline's one task registers too
 SECRET_KEYS = (*KEYS, "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
 # Its client's own settings: large artifacts go straight to the object store, which steps reach; how often it tries.
 MLFLOW = (
@@ -23,7 +28,7 @@ CONFIG_KEYS = (steps.STORE, TRIES_VARIABLE, ENDPOINTS[1], REGIONS[0], *MLFLOW)
 RUN_LABEL = "metadata.labels['pipeline/runid']"  # KFP sets it on every pod of a run, of a recurring one too
 
 
-def use_stores(task: "dsl.PipelineTask") -> "dsl.PipelineTask":
+def use_stores(task: "dsl.PipelineTask", secret: str = NAME) -> "dsl.PipelineTask":
     """Give a step of a pipeline of your own the release's object store and MLflow, as Sluice's steps have them.
 
     Its code finds the variables that boto3, MLflow and `components.common.steps.default_store` read, and its run's id
@@ -31,6 +36,8 @@ def use_stores(task: "dsl.PipelineTask") -> "dsl.PipelineTask":
 
     Args:
         task: Of a component, called inside a pipeline.
+        secret: The name of the Secret with its accounts: that of the steps, which log runs and add datasets and models;
+            REGISTER for a step that makes versions of models and moves their aliases.
 
     Returns:
         The same task.
@@ -40,16 +47,23 @@ def use_stores(task: "dsl.PipelineTask") -> "dsl.PipelineTask":
 
     # Not by KFP's own functions: since 2.16 they write a field that servers of 2.14 refuse.
     message = common.get_existing_kubernetes_config_as_message(task)
-    ours = {key: value for key, value in _ours().items() if key.endswith("AsEnv")}
+    ours = {key: value for key, value in _ours(secret).items() if key.endswith("AsEnv")}
     message.MergeFrom(json_format.ParseDict(ours, type(message)()))
     task.platform_config["kubernetes"] = json_format.MessageToDict(message)
     return task
 
 
-def platform_config(present: Mapping[str, Any]) -> dict[str, Any]:
+def secret_for(executor: str) -> str:
+    """The name of the Secret with the accounts of an executor, by KFP's label of it, such as `exec-register`."""
+    step = re.sub(r"-[0-9]+$", "", executor.removeprefix("exec-"))  # KFP numbers equal names
+    return REGISTER if step in REGISTERING else NAME
+
+
+def platform_config(present: Mapping[str, Any], secret: str = NAME) -> dict[str, Any]:
     """Kubernetes' part of an executor: `KubernetesExecutorConfig` as JSON values.
 
     Args:
+        secret: The name of the Secret with its accounts.
         present: What the pipeline itself has asked for, in the same form; it is kept, and where only one value can
             stand it wins.
 
@@ -59,20 +73,20 @@ def platform_config(present: Mapping[str, Any]) -> dict[str, Any]:
     from google.protobuf import json_format
     from kfp.kubernetes import kubernetes_executor_config_pb2 as kubernetes
 
-    message = json_format.ParseDict(_ours(), kubernetes.KubernetesExecutorConfig())
+    message = json_format.ParseDict(_ours(secret), kubernetes.KubernetesExecutorConfig())
     message.MergeFrom(json_format.ParseDict(present, kubernetes.KubernetesExecutorConfig()))
     whole: dict[str, Any] = json_format.MessageToDict(message)
     return whole
 
 
-def _ours() -> dict[str, Any]:
+def _ours(name: str) -> dict[str, Any]:
     secret = [{"secretKey": key, "envVar": key} for key in SECRET_KEYS]
     config = [{"configMapKey": key, "envVar": key} for key in CONFIG_KEYS]
     # Servers read the name from the one field or from the other.
-    constant = {"runtimeValue": {"constant": NAME}}
+    accounts, places = ({"runtimeValue": {"constant": constant}} for constant in (name, NAME))
     return {
-        "secretAsEnv": [{"secretName": NAME, "secretNameParameter": constant, "keyToEnv": secret}],
-        "configMapAsEnv": [{"configMapName": NAME, "configMapNameParameter": constant, "keyToEnv": config}],
+        "secretAsEnv": [{"secretName": name, "secretNameParameter": accounts, "keyToEnv": secret}],
+        "configMapAsEnv": [{"configMapName": NAME, "configMapNameParameter": places, "keyToEnv": config}],
         "fieldPathAsEnv": [{"name": steps.RUN, "fieldPath": RUN_LABEL}],
         "imagePullPolicy": "IfNotPresent",
     }

@@ -1,4 +1,4 @@
-"""MLflow's own two accounts, kept at what the Secrets say: the administrator's and the steps'."""
+"""MLflow's own accounts, kept at what the Secrets say: the administrator's, the steps' and the register step's."""
 
 import os
 from typing import Any
@@ -7,9 +7,9 @@ from components.common.steps import progress
 from sluice.mlflow_server.serving import CONFIG_PATH, write_configuration
 from sluice.mlflow_server.settings import Account, Settings
 
-# What steps may do with anybody's experiments and models; what an account made itself it may manage.
-STEPS_PERMISSION = "EDIT"
-STEPS_RESOURCES = ("experiment", "registered_model")
+# What they may do with anybody's experiments and models; what an account made itself it may manage, within `limits`.
+STEPS = {"experiment": "EDIT", "registered_model": "READ"}
+REGISTER = {"experiment": "EDIT", "registered_model": "EDIT"}
 
 
 def load_mlflow(settings: Settings) -> None:
@@ -28,10 +28,11 @@ def keep_accounts(settings: Settings) -> None:
     store = SqlAlchemyStore()
     store.init_db(settings.auth_database)  # upgrades the schema too
     _keep(store, settings.admin, is_admin=True)
-    if settings.steps:
-        _keep(store, settings.steps, is_admin=False)
-        for resource in STEPS_RESOURCES:
-            store.grant_user_permission(settings.steps.username, resource, "*", STEPS_PERMISSION)
+    for account, permissions in ((settings.steps, STEPS), (settings.register, REGISTER)):
+        if account:
+            _keep(store, account, is_admin=False)
+            for resource, permission in permissions.items():
+                store.grant_user_permission(account.username, resource, "*", permission)
     store.engine.dispose()
 
 

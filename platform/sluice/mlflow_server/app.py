@@ -9,8 +9,9 @@ from typing import Any
 from sqlalchemy import Engine, create_engine, literal, select, table
 from sqlalchemy.exc import SQLAlchemyError
 
+from sluice.mlflow_server.limits import Limits
 from sluice.mlflow_server.schemas import RUNS
-from sluice.mlflow_server.settings import DATABASE, DIRECT
+from sluice.mlflow_server.settings import DATABASE, DIRECT, REGISTER, STEPS
 
 READY = "/health/database"  # MLflow asks for no account under /health
 SECONDS = 3  # less than a probe's timeout
@@ -25,7 +26,21 @@ def create_app() -> Any:  # noqa: ANN401 - a FastAPI application, untyped in MLf
     app.add_url_rule(READY, "database", lambda: readiness(engine))
     if os.environ.get(DIRECT) != "true":
         keep_transfers_here()
-    return with_accounts(app)
+    whole = with_accounts(app)
+    steps, register = (os.environ.get(name, "") for name in (STEPS[0], REGISTER[0]))
+    return Limits(whole, steps, register, _is_ready) if steps and register else whole
+
+
+def _is_ready(model: str) -> bool:
+    """Whether a logged model of that id is there and READY."""
+    from mlflow.entities import LoggedModelStatus
+    from mlflow.exceptions import MlflowException
+    from mlflow.server.handlers import _get_tracking_store
+
+    try:
+        return bool(_get_tracking_store().get_logged_model(model).status == LoggedModelStatus.READY)
+    except MlflowException:
+        return False
 
 
 def keep_transfers_here() -> None:

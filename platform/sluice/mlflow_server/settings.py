@@ -19,6 +19,7 @@ AUTH_DATABASE = "SLUICE_MLFLOW_AUTH_STORE_URI"
 ARTIFACTS = "MLFLOW_ARTIFACTS_DESTINATION"
 ADMIN = ("MLFLOW_AUTH_ADMIN_USERNAME", "MLFLOW_AUTH_ADMIN_PASSWORD")
 STEPS = ("SLUICE_MLFLOW_STEPS_USERNAME", "SLUICE_MLFLOW_STEPS_PASSWORD")
+REGISTER = ("SLUICE_MLFLOW_REGISTER_USERNAME", "SLUICE_MLFLOW_REGISTER_PASSWORD")
 DIRECT = "SLUICE_MLFLOW_DIRECT_TRANSFERS"
 PERMISSION = "SLUICE_MLFLOW_DEFAULT_PERMISSION"
 PERMISSIONS = ("NO_PERMISSIONS", "READ", "USE", "EDIT", "MANAGE")
@@ -43,7 +44,9 @@ class Settings:
         database: SQLAlchemy's URI of runs and registry, without a password.
         auth_database: That of accounts and permissions; may be the same.
         admin: The account that may do everything.
-        steps: The account of the steps' pods; None where they use another one.
+        steps: The account of the steps' pods; None where they use another one, and for the server, which is told their
+            names alone.
+        register: That of the step which registers; the same.
         default_permission: What every account may do with what it was given no permission on.
         artifacts: Where the server keeps artifacts, e.g. `s3://mlflow`.
         port: What the server listens on.
@@ -55,6 +58,7 @@ class Settings:
     auth_database: str
     admin: Account
     steps: Account | None
+    register: Account | None
     default_permission: str
     artifacts: str
     port: int
@@ -69,13 +73,7 @@ class Settings:
             BadInput: A variable is missing or wrong.
         """
         database = _database(environment, DATABASE)
-        admin, steps = _account(environment, *ADMIN), None
-        if environment.get(STEPS[0]):
-            steps = _account(environment, *STEPS)
-            if steps.username == admin.username:
-                raise BadInput(
-                    f"{STEPS[0]} and {ADMIN[0]} are both {admin.username!r}; steps need an account of their own"
-                )
+        admin, steps, register = _accounts(environment)
         permission = choice(PERMISSION, PERMISSIONS, "READ", environment)
         choice(DIRECT, ("true", "false"), "false", environment)  # read where the application is made
         return cls(
@@ -83,6 +81,7 @@ class Settings:
             auth_database=_database(environment, AUTH_DATABASE) if environment.get(AUTH_DATABASE) else database,
             admin=admin,
             steps=steps,
+            register=register,
             default_permission=permission,
             artifacts=_required(environment, ARTIFACTS),
             port=whole_number("SLUICE_MLFLOW_PORT", 5000, 1, 65535, environment),
@@ -106,6 +105,26 @@ def _database(environment: Mapping[str, str], name: str) -> str:
         said = f"{name}={shown(value)!r} is no URI of a database"
         raise BadInput(f"{said}; write one like postgresql://host:5432/mlflow") from None
     return value
+
+
+def _accounts(environment: Mapping[str, str]) -> tuple[Account, Account | None, Account | None]:
+    """The administrator's, and the steps' where there is a password: those three names differ."""
+    owner: dict[str, str] = {}
+    found = []
+    for names in (ADMIN, STEPS, REGISTER):
+        name = environment.get(names[0]) or ""
+        if other := owner.get(name):
+            raise BadInput(
+                f"{names[0]} and {other} are both {name!r}; steps need an account of their own, "
+                "and the step that registers another one"
+            )
+        if name:
+            owner[name] = names[0]
+        given = names is ADMIN or names[1] in environment
+        found.append(_account(environment, *names) if given else None)
+    admin, steps, register = found
+    assert admin  # noqa: S101 - it is always read
+    return admin, steps, register
 
 
 def _account(environment: Mapping[str, str], username: str, password: str) -> Account:

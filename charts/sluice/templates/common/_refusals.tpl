@@ -17,6 +17,11 @@ wrong together. Call: include "sluice.refuse" .
 {{- if regexMatch "://|/|:[0-9]" $v.objectStore.host -}}
 {{- $bad = append $bad (printf "objectStore.host is %q: give the host name alone; objectStore.port and objectStore.secure say the rest" $v.objectStore.host) -}}
 {{- end -}}
+{{- range $prefix := $v.objectStore.scratch -}}
+  {{- if has (first (splitList "/" $prefix)) (list "lakes" "datasets" "models" "code" "runs" "promotions") -}}
+  {{- $bad = append $bad (printf "objectStore.scratch: %q holds what steps must not overwrite or delete; name another prefix" $prefix) -}}
+  {{- end -}}
+{{- end -}}
 {{- $b := $v.objectStore.buckets -}}
 {{- if ne 3 (len (uniq (list $b.pipelines $b.sluice $b.mlflow))) -}}
 {{- $bad = append $bad "objectStore.buckets: the three buckets need three names" -}}
@@ -68,11 +73,23 @@ wrong together. Call: include "sluice.refuse" .
   {{- $bad = append $bad "ingress.enabled without kfp.enabled: there are no pages to show" -}}
   {{- end -}}
 {{- end -}}
+{{- if and (include "sluice.kfp.exposed" .) (not $v.kfp.login) -}}
+{{- $bad = append $bad "KFP's pages or API are opened to outside (ingress.enabled, or a Service of kfp with type NodePort or LoadBalancer), and they have no login: say who asks for one, kfp.login=proxy or kfp.login=annotations (docs/security.md), or kfp.login=none to open them to whoever comes" -}}
+{{- end -}}
+{{- if and $v.ingress.enabled (eq $v.kfp.login "proxy") (not $v.ingress.proxy.service) -}}
+{{- $bad = append $bad "kfp.login=proxy without ingress.proxy.service: name the Service that asks for the login" -}}
+{{- end -}}
+{{- if and (eq $v.kfp.login "annotations") $v.ingress.enabled (not $v.ingress.annotations) -}}
+{{- $bad = append $bad "kfp.login=annotations without ingress.annotations: give those by which your ingress controller asks for a login" -}}
+{{- end -}}
+{{- if and (eq $v.kfp.login "proxy") (or (ne $v.kfp.apiServer.service.type "ClusterIP") (and $v.kfp.ui.enabled (ne $v.kfp.ui.service.type "ClusterIP"))) -}}
+{{- $bad = append $bad "kfp.login=proxy with a Service of kfp that is no ClusterIP: people would go past the proxy" -}}
+{{- end -}}
 {{- if $v.ingress.enabled -}}
   {{- if not $v.ingress.host -}}
   {{- $bad = append $bad "ingress.enabled without ingress.host: name the host" -}}
   {{- end -}}
-  {{- if and $v.kfp.enabled (not $v.kfp.ui.enabled) -}}
+  {{- if and $v.kfp.enabled (not $v.kfp.ui.enabled) (ne $v.kfp.login "proxy") -}}
   {{- $bad = append $bad "ingress.enabled with kfp.ui.enabled=false: there are no pages to show" -}}
   {{- end -}}
   {{- if and (not $v.ingress.tlsSecret) (not $v.ingress.allowHttp) -}}

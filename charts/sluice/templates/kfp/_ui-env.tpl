@@ -21,16 +21,7 @@
   value: {{ include "sluice.objectStore.port" . | quote }}
 - name: MINIO_SSL
   value: {{ include "sluice.objectStore.secure" . | quote }}
-- name: MINIO_ACCESS_KEY
-  valueFrom:
-    secretKeyRef:
-      name: {{ include "sluice.objectStore.secret" . }}
-      key: accesskey
-- name: MINIO_SECRET_KEY
-  valueFrom:
-    secretKeyRef:
-      name: {{ include "sluice.objectStore.secret" . }}
-      key: secretkey
+{{ include "sluice.objectStore.keys" (list (include "sluice.objectStore.account" (list . "kfp")) "MINIO_ACCESS_KEY" "MINIO_SECRET_KEY") }}
 # Logs of pods that are gone.
 - name: ARGO_ARCHIVE_LOGS
   value: "true"

@@ -9,6 +9,23 @@
 {{ include "sluice.keptSecret" (list . "mlflow-credentials" "username" "steps") }}
 {{- end }}
 
+{{/* The same of the register step's account. */}}
+{{- define "sluice.mlflow.registerUsername" -}}
+{{ include "sluice.keptSecret" (list . "mlflow-credentials" "register-username" "register") }}
+{{- end }}
+
+{{/*
+The key of the register step's account in MLflow's Secret. Call: ... (list $ "password")
+An MLflow of your own may have one account for all: then it is that of the steps.
+*/}}
+{{- define "sluice.mlflow.registerKey" -}}
+{{- $root := index . 0 -}}{{- $name := $root.Values.mlflow.existingSecret -}}
+{{- $own := printf "register-%s" (index . 1) -}}
+{{- $found := dict -}}
+{{- if $name }}{{ $found = (lookup "v1" "Secret" $root.Release.Namespace $name).data | default dict }}{{ end -}}
+{{- if or $root.Values.mlflow.enabled (not $name) (hasKey $found $own) }}{{ $own }}{{ else }}{{ index . 1 }}{{ end -}}
+{{- end }}
+
 {{/* MLflow's database: the chart's PostgreSQL, or one outside. */}}
 {{- define "sluice.mlflow.database.secret" -}}
 {{- if .Values.postgresql.enabled }}{{ include "sluice.postgresql.secret" . }}{{ else }}{{ .Values.mlflow.database.existingSecret }}{{ end -}}

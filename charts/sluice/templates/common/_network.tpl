@@ -1,0 +1,42 @@
+{{/* What policies of several parts say alike. */}}
+
+{{/*
+Where the Kubernetes API answers (a NetworkPolicy's `to`). Without networkPolicy.apiServerCidr: private networks, where
+control planes are, and the API's own public addresses where helm sees them; never the whole world.
+*/}}
+{{- define "sluice.apiServerPeers" -}}
+{{- $cidrs := list -}}
+{{- if .Values.networkPolicy.apiServerCidr -}}
+{{- $cidrs = list .Values.networkPolicy.apiServerCidr -}}
+{{- else -}}
+{{- $cidrs = list "10.0.0.0/8" "172.16.0.0/12" "192.168.0.0/16" "100.64.0.0/10" "fd00::/8" -}}
+{{- range (lookup "v1" "Endpoints" "default" "kubernetes").subsets | default list -}}
+{{- range .addresses -}}
+{{- if not (regexMatch "^(10\\.|172\\.(1[6-9]|2[0-9]|3[01])\\.|192\\.168\\.|100\\.(6[4-9]|[7-9][0-9]|1[01][0-9]|12[0-7])\\.|f[cd])" .ip) -}}
+{{- $cidrs = append $cidrs (printf "%s/%s" .ip (ternary "128" "32" (contains ":" .ip))) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- range $cidrs }}
+- ipBlock:
+    cidr: {{ . | quote }}
+{{- end }}
+{{- end }}
+
+{{/* Whether KFP's pages and API, which have no login, are reached from outside: ingress, NodePort or LoadBalancer. */}}
+{{- define "sluice.kfp.exposed" -}}
+{{- $k := .Values.kfp -}}
+{{- $services := list $k.apiServer.service.type -}}
+{{- if $k.ui.enabled }}{{ $services = append $services $k.ui.service.type }}{{ end -}}
+{{- if and $k.enabled (or .Values.ingress.enabled (has "NodePort" $services) (has "LoadBalancer" $services)) }}true{{ end -}}
+{{- end }}
+
+{{/* Pods of your own that ask for a login before what has none (manifests/examples/oauth2-proxy), with kfp.login=proxy. */}}
+{{- define "sluice.loginProxyPeer" -}}
+{{- if eq .Values.kfp.login "proxy" }}
+- podSelector:
+    matchLabels:
+      sluice.dev/login-proxy: "true"
+{{- end }}
+{{- end }}

@@ -1,0 +1,28 @@
+{{/* What KFP's launcher asks the Kubernetes API for: its settings, and its keys to the object store. */}}
+{{- define "sluice.launcherRules" -}}
+- apiGroups: [""]
+  resources: [configmaps]
+  resourceNames: [kfp-launcher]
+  verbs: [get]
+- apiGroups: [""]
+  resources: [secrets]
+  resourceNames: [{{ include "sluice.objectStore.account" (list . "runs") }}]
+  verbs: [get]
+{{- end }}
+
+{{/*
+A token without an end of a ServiceAccount, in a Secret. Argo mounts no other for its executor and its agents: by the
+name of the account, into its own containers alone. Call: include "sluice.accountToken" (list $ "pipeline-runner" "steps")
+*/}}
+{{- define "sluice.accountToken" -}}
+apiVersion: v1
+kind: Secret
+metadata:
+  name: {{ include "sluice.tokenSecret" (index . 1) }}
+  namespace: {{ (index . 0).Release.Namespace }}
+  labels:
+    {{- include "sluice.labels" . | nindent 4 }}
+  annotations:
+    kubernetes.io/service-account.name: {{ index . 1 }}
+type: kubernetes.io/service-account-token
+{{- end }}

@@ -1,0 +1,123 @@
+"""What the accounts of steps may not do at MLflow, whatever MLflow's own permissions let them.
+
+MLflow gives who made an experiment or a model all rights on it, and anybody may make a model of a new name. So by
+permissions alone a step could make `flights-late` before the register step does, and move its aliases for ever. Here:
+
+- Steps log runs. They make no registered model and no version, and move no alias; the register step's account does.
+- Neither deletes more than a run (which an administrator can restore), makes accounts, or gives permissions away.
+- The files of a logged model stay as they are once it is READY: so a registered version keeps its own.
+
+It stands before MLflow's own checks and takes nothing from them: who claims to be somebody else must know the password.
+"""
+
+import json
+import re
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
+from urllib.parse import unquote
+
+from starlette.concurrency import run_in_threadpool
+from werkzeug.datastructures import Authorization
+
+READING = frozenset({"GET", "HEAD", "OPTIONS"})
+REGISTRY = frozenset({"registered-models", "model-versions"})
+ACCOUNTS = frozenset({"users", "roles", "permissions", "signup", "webhooks", "gateway"})
+REMOVABLE = (("runs", "delete"), ("runs", "delete-tag"))  # by two of them opened at once, one goes
+LOGGED_MODEL = re.compile(r"\bm-[0-9a-f]{8,}\b")
+ARTIFACTS, MODELS = "mlflow-artifacts", "logged-models"
+UNAUTHORIZED, FORBIDDEN = 401, 403
+
+Scope = dict[str, Any]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+Application = Callable[[Scope, Any, Send], Awaitable[None]]
+
+
+class Limits:
+    """An ASGI application before MLflow's."""
+
+    def __init__(self, app: Application, steps: str, register: str, is_ready: Callable[[str], bool]) -> None:
+        """Nothing is asked yet.
+
+        Args:
+            app: MLflow's.
+            steps: The name of the steps' account.
+            register: That of the register step's.
+            is_ready: Whether the logged model of an id is READY.
+        """
+        self._app, self._accounts = app, {register: True, steps: False}
+        self._is_ready = is_ready
+
+    async def __call__(self, scope: Scope, receive: Any, send: Send) -> None:  # noqa: ANN401 - ASGI's
+        """Refuse, or hand on."""
+        if scope["type"] == "http":
+            known, name = username(value for key, value in scope["headers"] if key == b"authorization")
+            if not known:
+                return await _answer(send, UNAUTHORIZED, "UNAUTHENTICATED", "the header Authorization is malformed")
+            if name in self._accounts and (said := await self._refusal(name, scope["method"], scope["path"])):
+                return await _answer(send, FORBIDDEN, "PERMISSION_DENIED", f"the account {name} {said}")
+        return await self._app(scope, receive, send)
+
+    async def _refusal(self, name: str, method: str, path: str) -> str:
+        plain = canonical(path)
+        if said := refusal(method, plain, registers=self._accounts[name]):
+            return said
+        if method not in READING and {ARTIFACTS, MODELS} & set(plain.split("/")):
+            for model in set(LOGGED_MODEL.findall(plain)):
+                if not plain.endswith("/tags") and await run_in_threadpool(self._is_ready, model):
+                    return f"may not change the logged model {model}, which is READY"
+        return ""
+
+
+def refusal(method: str, path: str, *, registers: bool) -> str:
+    """Why a request is refused by its method and path alone; empty where it is not.
+
+    Args:
+        method: HTTP's, in capitals.
+        path: As `canonical` gives it.
+        registers: Whether the account is the register step's.
+    """
+    if method in READING:
+        return ""
+    segments = path.split("/")
+    if ACCOUNTS & set(segments):
+        return "may not change accounts or permissions"
+    deletes = method == "DELETE" or any(segment.startswith("delete") for segment in segments)
+    if deletes and tuple(segments[-2:]) not in REMOVABLE:
+        return "may not delete"
+    if not registers and REGISTRY & set(segments):
+        return "may not change registered models, their versions and aliases; the register step's account may"
+    return ""
+
+
+def canonical(path: str) -> str:
+    """A path in lower case without any percent-encoding, however often it was encoded, and without empty segments."""
+    while (plain := unquote(path)) != path:
+        path = plain
+    return "/".join(segment for segment in path.lower().split("/") if segment)
+
+
+def username(headers: Iterable[bytes]) -> tuple[bool, str]:
+    """Whose request it is, by its headers `Authorization`; MLflow checks the password.
+
+    Returns:
+        Whether all that read such a header read it alike (else it must not be handed on), and the name, empty without.
+    """
+    values = [value.decode("latin-1") for value in headers]
+    if not values:
+        return True, ""
+    words = values[0].split()
+    if len(values) > 1 or not words:
+        return False, ""
+    if words[0].lower() != "basic":
+        return True, ""  # MLflow knows no other way in
+    read = Authorization.from_header(values[0])
+    name = read.username if read and read.type == "basic" else None
+    return bool(name), name or ""
+
+
+async def _answer(send: Send, status: int, code: str, message: str) -> None:
+    """An error as MLflow writes its own, so that its client shows the message."""
+    body = json.dumps({"error_code": code, "message": message}).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

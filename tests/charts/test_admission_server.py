@@ -1,0 +1,283 @@
+"""The admission policies on a real API server: what each lets pass and what it refuses, without a cluster."""
+
+import copy
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.charts.api_server import NAMESPACE, ApiServer, running, until
+from tests.charts.rendering import Manifest, manifests, of_kind
+from tests.kind.attacks import (
+    JOB_ATTACKS,
+    JOBSET_ATTACKS,
+    POD_ATTACKS,
+    WORKFLOW_ATTACKS,
+    job_set,
+    loot,
+    patched,
+    step_pod,
+    train_job,
+    workflow,
+)
+
+KINDS = (
+    "ServiceAccount",
+    "Role",
+    "RoleBinding",
+    "ClusterRole",
+    "ClusterRoleBinding",
+    "PersistentVolumeClaim",
+    "Secret",
+)
+POLICIES = ("ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding")
+SETTINGS = ("kfp.driver.inAgent=true", "images.tag=x")
+STEP, EXECUTOR = "sluice/python-tabular:x", "quay.io/argoproj/argoexec:v3.7.4"
+CONTROLLER = "system:serviceaccount:kube-system:replicaset-controller"
+JOBS = "system:serviceaccount:kube-system:job-controller"
+
+
+def account(name: str) -> str:
+    return f"system:serviceaccount:{NAMESPACE}:{name}"
+
+
+@pytest.fixture(scope="module")
+def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
+    """A server with the chart's CRDs, accounts, rights and policies."""
+    whole = manifests(settings=SETTINGS, crds=True)
+    with running(tmp_path_factory.mktemp("api")) as server:
+        server.apply(list(of_kind(whole, "CustomResourceDefinition")))
+        server.apply(list(of_kind(whole, *KINDS)))
+        server.apply([controllers()])
+        server.apply(list(of_kind(whole, *POLICIES)))
+        refused = lambda: server.ask(account("workflow-controller"), "create", body=attacked())  # noqa: E731
+        until(lambda: "the label" in refused(), "the policies to hold")
+        yield server
+
+
+def controllers() -> Manifest:
+    """Kubernetes' controllers make pods; a server alone may have no rights for them yet."""
+    subjects = [
+        {"kind": "ServiceAccount", "name": f"{name}-controller", "namespace": "kube-system"}
+        for name in ("replicaset", "job")
+    ]
+    reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "edit"}
+    return {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "RoleBinding",
+        "metadata": {"name": "controllers", "namespace": NAMESPACE},
+        "roleRef": reference,
+        "subjects": subjects,
+    }
+
+
+def attacked() -> Manifest:
+    pod = step_pod(STEP, EXECUTOR)
+    pod["metadata"]["labels"]["sluice.dev/mysql-client"] = "true"
+    return pod
+
+
+def refuses(said: str, words: str) -> bool:
+    return any(each in said for each in words.split("|")) and ("denied request" in said or "PodSecurity" in said)
+
+
+def test_an_honest_pod_passes(api: ApiServer) -> None:
+    assert not api.ask(account("workflow-controller"), "create", body=step_pod(STEP, EXECUTOR))
+
+
+@pytest.mark.parametrize("attack", POD_ATTACKS)
+def test_a_workflow_s_pod_is_refused(api: ApiServer, attack: str) -> None:
+    change, words = POD_ATTACKS[attack]
+    pod = step_pod(STEP, EXECUTOR)
+    change(pod)
+    said = api.ask(account("workflow-controller"), "create", body=pod)
+    assert refuses(said, words), said
+
+
+WAYS = ("variable", "variables", "volume", "projection", "pull")
+NOISE = [
+    {"name": "A", "value": "x"},
+    {"name": "B", "valueFrom": {"secretKeyRef": {"name": "sluice-steps", "key": "k"}}},
+]
+
+
+def steal(pod: Manifest, secret: str, way: str, kind: str, place: int, before: int) -> None:
+    """Name a Secret somewhere in a pod, among things that are allowed."""
+    spec = pod["spec"]
+    containers = spec.setdefault(kind, [])
+    while len(containers) <= place:
+        containers.append({**copy.deepcopy(spec["containers"][1]), "name": f"more-{kind.lower()}-{len(containers)}"})
+    noise = NOISE[:before]
+    if way == "variable":
+        loot = {"name": "LOOT", "valueFrom": {"secretKeyRef": {"name": secret, "key": "k", "optional": True}}}
+        containers[place]["env"] = [*noise, loot]
+    elif way == "variables":
+        containers[place]["envFrom"] = [{"secretRef": {"name": name}} for name in ["sluice-steps"] * before + [secret]]
+    elif way == "volume":
+        spec["volumes"].append({"name": "loot", "secret": {"secretName": secret, "optional": True}})
+    elif way == "projection":
+        sources = [{"configMap": {"name": "x"}}] * before + [{"secret": {"name": secret}}]
+        spec["volumes"].append({"name": "loot", "projected": {"sources": sources}})
+    else:
+        spec["imagePullSecrets"] = [{"name": secret}]
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    way=st.sampled_from(WAYS),
+    kind=st.sampled_from(["initContainers", "containers"]),
+    place=st.integers(0, 3),
+    before=st.integers(0, 2),
+    secret=st.sampled_from(["mysql-root-credentials", "my-sluice-steps", "sluice-steps2", "trainer-webhook-cert"]),
+)
+def test_no_place_of_a_pod_names_a_secret_of_the_platform(
+    api: ApiServer, way: str, kind: str, place: int, before: int, secret: str
+) -> None:
+    argo = account("workflow-controller")
+    pods = [step_pod(STEP, EXECUTOR) for _ in range(2)]
+    for pod, name in zip(pods, ("sluice-steps", secret), strict=True):
+        steal(pod, name, way, kind, place, before)
+    if way != "pull":  # no Secret pulls images by default
+        assert not api.ask(argo, "create", body=pods[0])
+    said = api.ask(argo, "create", body=pods[1])
+    assert f"ecret {secret}" in said, said
+    assert "denied request" in said
+
+
+def agent() -> Manifest:
+    """An agent's pod as Argo makes it, in short: tokens from Secrets, its own program and KFP's driver."""
+    pod = step_pod(STEP, EXECUTOR)
+    pod["metadata"] |= {"name": "attack-abc12-1234567890-agent", "annotations": {}}
+    folder = "/var/run/secrets/kubernetes.io/serviceaccount"
+    own = pod["spec"]["containers"][0] | {"name": "main", "command": ["argoexec"], "args": ["agent", "main"]}
+    own["volumeMounts"] = [{"name": "own", "mountPath": folder}]
+    driver = {key: own[key] for key in ("securityContext",)} | {"name": "kfp-driver", "image": "sluice/kfp-driver:x"}
+    driver["volumeMounts"] = [{"name": "driver", "mountPath": folder}]
+    tokens = {"own": "pipeline-runner", "driver": "kfp-driver-executor-plugin"}
+    pod["spec"] |= {
+        "automountServiceAccountToken": False,
+        "initContainers": [{**own, "name": "init", "args": ["agent", "init"]}],
+        "containers": [driver, own],
+        "volumes": [
+            {"name": name, "secret": {"secretName": f"{owner}.service-account-token"}} for name, owner in tokens.items()
+        ],
+    }
+    return pod
+
+
+def test_an_agent_s_pod_passes_from_argo_alone_and_as_it_is(api: ApiServer) -> None:
+    argo = account("workflow-controller")
+    assert not api.ask(argo, "create", body=agent())
+    changed = agent()
+    changed["spec"]["containers"][0]["command"] = ["python", "-c", "print(open('/var/run/secrets/x').read())"]
+    assert "a workflow's agent holds" in api.ask(argo, "create", body=changed)
+    step = agent()
+    step["metadata"]["annotations"] = {"workflows.argoproj.io/node-id": "x"}  # as every pod of a template has
+    assert "service-account-token" in api.ask(argo, "create", body=step)
+
+
+def owned(kind: str, *, labels: dict[str, str], account_name: str = "mysql") -> Manifest:
+    """A pod of the platform: with labels, Secrets and volumes that no run may have."""
+    pod = step_pod(STEP, "docker.io/library/mariadb:11")
+    owner = {"apiVersion": "apps/v1", "kind": kind, "name": "x", "uid": "x", "controller": True}
+    pod["metadata"] |= {"labels": labels, "ownerReferences": [owner]}
+    pod["spec"]["serviceAccountName"] = account_name
+    pod["spec"]["volumes"] = [{"name": "exec-sa-token", "secret": {"secretName": "mysql-credentials"}}]
+    return pod
+
+
+def test_the_platform_s_pods_pass_from_kubernetes_own_controllers_alone(api: ApiServer) -> None:
+    labels = {"app.kubernetes.io/name": "mysql"}
+    assert not api.ask(CONTROLLER, "create", body=owned("ReplicaSet", labels=labels))
+    assert not api.ask(JOBS, "create", body=owned("Job", labels=labels))
+    # the same from Argo's account, with an owner that only says so
+    said = api.ask(account("workflow-controller"), "create", body=owned("ReplicaSet", labels=labels))
+    assert "ServiceAccount mysql" in said or "denied request" in said
+    # a TrainJob's pods are made by the same controller as the setup Job's
+    training = labels | {"jobset.sigs.k8s.io/jobset-name": "x"}
+    assert "denied request" in api.ask(JOBS, "create", body=owned("Job", labels=training))
+
+
+def test_who_may_change_the_policies_is_not_held(api: ApiServer) -> None:
+    done = api.kubectl("create", "--dry-run=server", "--filename=-", given=[attacked()])
+    assert done.returncode == 0, done.stderr
+
+
+def test_an_update_is_held_for_what_it_changes(api: ApiServer) -> None:
+    """A pod from before the policies may still be marked as done; it may not be given what it had not."""
+    old = attacked()
+    old["metadata"]["name"] = "old"
+    api.apply([old])
+    argo = account("workflow-controller")
+    done = ("pod", "old", "--type=merge", '--patch={"metadata":{"labels":{"workflows.argoproj.io/completed":"true"}}}')
+    assert not api.ask(argo, "patch", *done)
+    more = ("pod", "old", "--type=merge", '--patch={"metadata":{"labels":{"sluice.dev/kfp-client":"true"}}}')
+    assert "the label sluice.dev/kfp-client" in api.ask(argo, "patch", *more)
+
+
+def test_an_honest_trainjob_passes(api: ApiServer) -> None:
+    where: dict[str, Any] = {"runtimePatches": patched(nodeSelector={"pool": "a"})}
+    for changes in ({}, {"trainer": loot("sluice-steps")}, where):
+        assert not api.ask(account("pipeline-trainer"), "create", body=train_job(**copy.deepcopy(changes)))
+
+
+@pytest.mark.parametrize("attack", JOB_ATTACKS)
+def test_a_trainjob_is_refused(api: ApiServer, attack: str) -> None:
+    changes, words = JOB_ATTACKS[attack]
+    said = api.ask(account("pipeline-trainer"), "create", body=train_job(**copy.deepcopy(changes)))
+    assert refuses(said, words), said
+
+
+@pytest.mark.parametrize("attack", JOBSET_ATTACKS)
+def test_a_jobset_is_refused(api: ApiServer, attack: str) -> None:
+    assert not api.ask(account("trainer-controller"), "create", body=job_set())
+    changes, words = JOBSET_ATTACKS[attack]
+    said = api.ask(account("trainer-controller"), "create", body=job_set(**copy.deepcopy(changes)))
+    assert refuses(said, words), said
+
+
+def test_an_honest_workflow_passes(api: ApiServer) -> None:
+    assert not api.ask(account("ml-pipeline"), "create", body=workflow())
+    assert not api.ask(
+        account("ml-pipeline"), "create", body=workflow(executor={"serviceAccountName": "pipeline-executor"})
+    )
+
+
+@pytest.mark.parametrize("attack", WORKFLOW_ATTACKS)
+def test_a_workflow_is_refused(api: ApiServer, attack: str) -> None:
+    changes, words = WORKFLOW_ATTACKS[attack]
+    said = api.ask(account("ml-pipeline"), "create", body=workflow(**copy.deepcopy(changes)))
+    assert refuses(said, words), said
+
+
+def test_claims_of_the_platform_stay(api: ApiServer) -> None:
+    driver = account("kfp-driver-executor-plugin")
+    assert "the platform's" in api.ask(driver, "delete", "pvc", "mysql")
+
+
+def test_only_agents_say_how_tasks_ended(api: ApiServer) -> None:
+    """A step has a token of the same account, but one that its pod is bound to, as the API server sees."""
+    tasks = {"apiVersion": "argoproj.io/v1alpha1", "kind": "WorkflowTaskSet", "metadata": {"name": "run-abc12"}}
+    api.apply([tasks | {"spec": {}}, *kubectl_s_own_rights()])
+    patch = ("workflowtaskset", "run-abc12", "--subresource=status", "--type=merge", '--patch={"status":{"nodes":{}}}')
+    bound = "--as-user-extra=authentication.kubernetes.io/pod-name=run-abc12-system-container-impl-1"
+    runner = account("pipeline-runner")
+    assert not api.ask(runner, "patch", *patch)
+    assert "only a workflow's agent says" in api.ask(runner, "patch", *patch, bound)
+    assert not api.ask(account("workflow-controller"), "patch", *patch, bound)
+
+
+def kubectl_s_own_rights() -> list[Manifest]:
+    """It reads what it is about to patch, which agents do not."""
+    metadata = {"name": "kubectl", "namespace": NAMESPACE}
+    rule = {"apiGroups": ["argoproj.io"], "resources": ["workflowtasksets/status"], "verbs": ["get"]}
+    kind = {"apiVersion": "rbac.authorization.k8s.io/v1", "metadata": metadata}
+    subjects = [
+        {"kind": "ServiceAccount", "name": name, "namespace": NAMESPACE}
+        for name in ("pipeline-runner", "workflow-controller")
+    ]
+    reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "kubectl"}
+    binding = {"kind": "RoleBinding", "roleRef": reference, "subjects": subjects}
+    return [{**kind, "kind": "Role", "rules": [rule]}, {**kind, **binding}]

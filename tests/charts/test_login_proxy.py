@@ -1,0 +1,275 @@
+"""The example of oauth2-proxy with its own settings: a real one between a provider and what stands for KFP."""
+
+import base64
+import json
+import os
+import re
+import subprocess
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator, Mapping
+from http.cookiejar import CookieJar
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+import yaml
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
+
+from tests.charts.rendering import ROOT, flags, helm, program
+from tests.conftest import free_port
+
+EXAMPLE = ROOT / "manifests/examples/oauth2-proxy"
+START_SECONDS = 60.0
+INSIDE = "somebody@example.org"
+
+
+def documents() -> list[dict[str, Any]]:
+    return list(yaml.safe_load_all((EXAMPLE / "oauth2-proxy.yaml").read_text()))
+
+
+class Quiet(BaseHTTPRequestHandler):
+    """Answers with JSON and keeps no log."""
+
+    def log_message(self, *_: Any) -> None:
+        """Nothing."""
+
+    def answer(self, body: Any, status: int = 200, **headers: str) -> None:
+        """Send JSON."""
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(json.dumps(body).encode())
+
+
+class Provider:
+    """An OpenID Connect provider that logs in whoever comes, at once, as `email`.
+
+    Source: OpenID Connect Core 1.0, the code flow; RFC 7515 and 7517 for the token and its key.
+    """
+
+    def __init__(self) -> None:
+        self.email, self.key = INSIDE, rsa.generate_private_key(65537, 2048)
+        self.nonce = ""
+        provider = self
+
+        class Handler(Quiet):
+            def do_GET(self) -> None:
+                url = urllib.parse.urlsplit(self.path)
+                asked = dict(urllib.parse.parse_qsl(url.query))
+                if url.path == "/authorize":
+                    provider.nonce = asked.get("nonce", "")
+                    back = urllib.parse.urlencode({"code": "once", "state": asked["state"]})
+                    self.answer({}, 302, Location=f"{asked['redirect_uri']}?{back}")
+                else:
+                    self.answer(provider.jwks() if url.path == "/keys" else provider.discovery())
+
+            def do_POST(self) -> None:
+                self.rfile.read(int(self.headers["Content-Length"]))
+                token = provider.token()
+                self.answer(
+                    {"access_token": "a", "token_type": "Bearer", "id_token": token},
+                    **{"Content-Type": "application/json"},
+                )
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+        Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def discovery(self) -> dict[str, Any]:
+        """Where its parts are."""
+        places = {"authorization_endpoint": "authorize", "token_endpoint": "token", "jwks_uri": "keys"}
+        found = {name: f"{self.url}/{path}" for name, path in places.items()}
+        return {"issuer": self.url, "id_token_signing_alg_values_supported": ["RS256"], **found}
+
+    def jwks(self) -> dict[str, Any]:
+        """Its public key."""
+        numbers = self.key.public_key().public_numbers()
+        n, e = (number.to_bytes((number.bit_length() + 7) // 8, "big") for number in (numbers.n, numbers.e))
+        return {"keys": [{"kty": "RSA", "kid": "1", "use": "sig", "alg": "RS256", "n": plain(n), "e": plain(e)}]}
+
+    def token(self, **other: Any) -> str:
+        """An id token of its user."""
+        now = int(time.time())
+        claims = {"iss": self.url, "sub": "1", "aud": "sluice", "iat": now, "exp": now + 600, "email": self.email}
+        claims |= {"email_verified": True, "nonce": self.nonce} | other
+        head = {"alg": "RS256", "kid": "1", "typ": "JWT"}
+        body = ".".join(plain(json.dumps(part).encode()) for part in (head, claims))
+        return f"{body}.{plain(self.key.sign(body.encode(), padding.PKCS1v15(), hashes.SHA256()))}"
+
+
+def plain(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+class Upstream(Quiet):
+    """Says which path and which headers reached it."""
+
+    def do_GET(self) -> None:
+        """Echo."""
+        self.answer({"path": self.path, "headers": {k.lower(): v for k, v in self.headers.items()}})
+
+
+@pytest.fixture(scope="module")
+def provider() -> Iterator[Provider]:
+    made = Provider()
+    yield made
+    made.server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def upstream() -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Upstream)
+    Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+
+
+def started(name: str, provider: Provider, upstream: str, folder: Path) -> Iterator[str]:
+    """The proxy of that name as the example has it; its address. Only places and keys are the test's own."""
+    binary = program("oauth2-proxy")
+    found = documents()
+    settings = next(d for d in found if d["kind"] == "ConfigMap")["data"]
+    deployment = next(d for d in found if d["kind"] == "Deployment" and d["metadata"]["name"] == f"oauth2-proxy-{name}")
+    words = deployment["spec"]["template"]["spec"]["containers"][0]["args"]
+    words = [re.sub(r"http://(ml-pipeline-ui|ml-pipeline|mlflow):[0-9]+", upstream, word) for word in words]
+    port = free_port()
+    own = {
+        "OAUTH2_PROXY_OIDC_ISSUER_URL": provider.url,
+        "OAUTH2_PROXY_HTTP_ADDRESS": f"127.0.0.1:{port}",
+        "OAUTH2_PROXY_COOKIE_SECURE": "false",  # the test speaks http
+        "OAUTH2_PROXY_CLIENT_ID": "sluice",
+        "OAUTH2_PROXY_CLIENT_SECRET": "secret",
+        "OAUTH2_PROXY_COOKIE_SECRET": base64.urlsafe_b64encode(os.urandom(32)).decode(),
+    }
+    log = (folder / f"{name}.log").open("w")
+    process = subprocess.Popen([binary, *words], env=settings | own, stdout=log, stderr=log)
+    address = f"http://127.0.0.1:{port}"
+    try:
+        deadline = time.monotonic() + START_SECONDS
+        while call(f"{address}/ping")[0] != 200:
+            assert process.poll() is None, (folder / f"{name}.log").read_text()
+            assert time.monotonic() < deadline, (folder / f"{name}.log").read_text()
+            time.sleep(0.1)
+        yield address
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+        log.close()
+
+
+@pytest.fixture(scope="module")
+def kfp(provider: Provider, upstream: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    yield from started("kfp", provider, upstream, tmp_path_factory.mktemp("kfp"))
+
+
+@pytest.fixture(scope="module")
+def mlflow(provider: Provider, upstream: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    yield from started("mlflow", provider, upstream, tmp_path_factory.mktemp("mlflow"))
+
+
+class NoRedirect(urllib.request.HTTPRedirectHandler):
+    """Leaves redirects to the test."""
+
+    def redirect_request(self, *_: Any) -> None:
+        """Do not follow."""
+
+
+def call(url: str, headers: Mapping[str, str] | None = None) -> tuple[int, Any]:
+    """Status and answer, or where it redirects to; 0 where nothing answers."""
+    opener = urllib.request.build_opener(NoRedirect)
+    try:
+        with opener.open(urllib.request.Request(url, headers=dict(headers or {})), timeout=10) as answer:
+            return answer.status, read(answer.read())
+    except urllib.error.HTTPError as error:
+        return error.code, error.headers.get("Location") or read(error.read())
+    except OSError:
+        return 0, ""
+
+
+def read(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except ValueError:
+        return body.decode()
+
+
+def logged_in(address: str, path: str) -> tuple[int, Any]:
+    """What a browser without a session gets in the end."""
+    browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(CookieJar()))
+    try:
+        with browser.open(address + path, timeout=20) as answer:
+            return answer.status, read(answer.read())
+    except urllib.error.HTTPError as error:
+        return error.code, read(error.read())
+
+
+def test_without_a_login_nobody_gets_past(kfp: str, provider: Provider) -> None:
+    status, place = call(f"{kfp}/")
+    assert status == 302
+    assert place.startswith(f"{provider.url}/authorize")
+    for path in ("/apis/v2beta1/runs", "/apis/v1beta1/healthz"):
+        assert call(kfp + path)[0] == 401
+    claimed = {"X-Forwarded-User": INSIDE, "X-Forwarded-Email": INSIDE, "X-Auth-Request-Email": INSIDE}
+    assert call(f"{kfp}/apis/v2beta1/runs", claimed)[0] == 401
+    for wrong in ("Bearer nonsense", f"Bearer {provider.token(aud='another')}", f"Bearer {provider.token(exp=1)}"):
+        assert call(f"{kfp}/apis/v2beta1/runs", {"Authorization": wrong})[0] == 401, wrong
+    for trick in (
+        "//apis/v2beta1/runs",
+        "/ping/../apis/v2beta1/runs",
+        "/apis/v2beta1/runs?x=/ping",
+        "/oauth2/../apis/x",
+    ):
+        assert call(kfp + trick)[0] in (301, 302, 400, 401, 403, 404), trick
+
+
+def test_who_logs_in_gets_the_page_that_they_wanted(kfp: str) -> None:
+    status, seen = logged_in(kfp, "/pipeline/runs")
+    assert (status, seen["path"]) == (200, "/pipeline/runs")
+    assert not [name for name in seen["headers"] if name.startswith("x-forwarded-") and INSIDE in seen["headers"][name]]
+    assert "authorization" not in seen["headers"]
+
+
+def test_who_is_of_another_domain_stays_outside(kfp: str, provider: Provider) -> None:
+    for email in ("somebody@elsewhere.org", "somebody@notexample.org", "somebody@example.org.elsewhere.org"):
+        provider.email = email
+        try:
+            assert logged_in(kfp, "/")[0] == 403, email
+            token = provider.token()
+        finally:
+            provider.email = INSIDE
+        assert call(f"{kfp}/apis/v2beta1/runs", {"Authorization": f"Bearer {token}"})[0] in (401, 403)
+
+
+def test_a_program_with_a_token_of_the_provider_is_let_through(kfp: str, provider: Provider) -> None:
+    status, seen = call(f"{kfp}/apis/v2beta1/runs", {"Authorization": f"Bearer {provider.token()}"})
+    assert (status, seen["path"]) == (200, "/apis/v2beta1/runs")
+
+
+def test_mlflow_asks_its_clients_itself(mlflow: str, provider: Provider) -> None:
+    account = {"Authorization": "Basic " + base64.b64encode(b"steps:password").decode()}
+    status, seen = call(f"{mlflow}/api/2.0/mlflow/runs/get", account)
+    assert (status, seen["headers"]["authorization"]) == (200, account["Authorization"])
+    status, place = call(f"{mlflow}/ajax-api/2.0/mlflow/runs/get")
+    assert status in (302, 401, 403), place
+    assert call(f"{mlflow}/")[0] == 302
+    assert logged_in(mlflow, "/")[0] == 200
+
+
+def test_the_example_s_values_render_and_lead_to_its_service() -> None:
+    done = helm(*flags((), ()), "--values", str(EXAMPLE / "values.yaml"))
+    assert done.returncode == 0, done.stderr
+    rendered = [item for item in yaml.load_all(done.stdout, Loader=yaml.CSafeLoader) if item]
+    (ingress,) = [item for item in rendered if item["kind"] == "Ingress"]
+    backend = ingress["spec"]["rules"][0]["http"]["paths"][0]["backend"]["service"]
+    services = {d["metadata"]["name"]: d["spec"]["ports"][0]["port"] for d in documents() if d["kind"] == "Service"}
+    assert services[backend["name"]] == backend["port"]["number"]
+    for deployment in (d for d in documents() if d["kind"] == "Deployment"):
+        labels = deployment["spec"]["template"]["metadata"]["labels"]
+        assert labels["sluice.dev/login-proxy"] == "true", "else the release's policies shut it out"

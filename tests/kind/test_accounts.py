@@ -1,0 +1,188 @@
+"""Each part's account as it is on the cluster, with the credentials that its pods have, and what an attacker would do.
+
+The attacks run where a step's code would: in a pod with a step's labels, account and Secrets.
+"""
+
+import io
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from minio import Minio
+from minio.error import S3Error
+
+from tests.kind.cluster import Cluster
+
+BUCKETS = {"kfp": "mlpipeline", "runs": "mlpipeline", "mlflow": "mlflow"}
+IN_A_STEP = {"steps": "sluice", "register": "sluice"}
+# What a step's code can try with nothing but its environment. It prints one JSON object: attack to outcome.
+ATTACKS = """
+import io, json, os, socket, urllib.error, urllib.request
+from minio import Minio
+from minio.error import S3Error
+from components.common.s3_connection import Connection
+client = Connection.from_environment().client()
+done = {}
+def store(name, attempt):
+    try:
+        attempt()
+        done[name] = "allowed"
+    except S3Error as error:
+        done[name] = error.code
+def put(bucket, name):
+    return lambda: client.put_object(bucket, name, io.BytesIO(b"forged"), 6)
+store("a promotion", put("sluice", "promotions/flights-late/000001.json"))
+store("the lake", put("sluice", "lakes/flights/contract.yaml"))
+store("an artifact of MLflow", put("mlflow", "1/models/m-0/artifacts/MLmodel"))
+store("an uploaded pipeline", put("mlpipeline", "pipelines/forged"))
+store("another's log", put("mlpipeline", "private-artifacts/sluice/x/main.log"))
+store("a promotion away", lambda: client.remove_object("sluice", "promotions/flights-late/000001.json"))
+store("a dataset away", lambda: client.remove_object("sluice", "datasets/x/manifest.json"))
+store("a bucket", lambda: client.make_bucket("intruder"))
+store("own work", put("sluice", "own/attacks"))
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+tracking = MlflowClient()
+def registry(name, attempt):
+    try:
+        attempt()
+        done[name] = "allowed"
+    except MlflowException as error:
+        done[name] = error.error_code
+registry("a model", lambda: tracking.create_registered_model("intruder"))
+registry("an alias", lambda: tracking.set_registered_model_alias("flights-late", "champion", "1"))
+registry("reading models", lambda: tracking.search_registered_models(max_results=1))
+def way(name, host, port):
+    try:
+        socket.create_connection((host, port), timeout=5).close()
+        done[name] = "allowed"
+    except OSError:
+        done[name] = "closed"
+way("KFP's REST API", "ml-pipeline", 8888)
+way("a database", "postgresql", 5432)
+way("the world", "192.0.2.1", 443)
+way("the object store", "minio-service", 9000)
+print("ATTACKS " + json.dumps(done))
+"""
+
+
+def client(cluster: Cluster, secret: str, access: str = "accesskey", key: str = "secretkey") -> Minio:
+    """A client of the cluster's store, from this machine, with the keys of a Secret."""
+    data = cluster.secret(secret)
+    return Minio("127.0.0.1:9000", data[access], data[key], secure=False, region="us-east-1")
+
+
+def denied(store: Minio, bucket: str, name: str) -> bool:
+    try:
+        store.put_object(bucket, name, io.BytesIO(b"forged"), 6)
+    except S3Error as error:
+        return error.code == "AccessDenied"
+    return False
+
+
+def test_only_minio_and_its_job_hold_root_s_keys(cluster: Cluster) -> None:
+    root = cluster.secret("mlpipeline-minio-artifact")
+    names = [item.metadata.name for item in cluster.core.list_namespaced_secret(cluster.namespace).items]
+    for name in (name for name in names if name != "mlpipeline-minio-artifact" and not name.startswith("sh.helm")):
+        assert root["secretkey"] not in cluster.secret(name).values(), name
+    for pod in cluster.core.list_namespaced_pod(cluster.namespace).items:
+        if pod.metadata.labels.get("app.kubernetes.io/name") not in ("minio", "minio-accounts"):
+            assert "mlpipeline-minio-artifact" not in str(pod.spec), pod.metadata.name
+    config = cluster.core.read_namespaced_config_map("kfp-launcher", cluster.namespace).data["providers"]
+    assert "object-store-runs" in config
+    assert "mlpipeline-minio-artifact" not in config
+
+
+@pytest.mark.parametrize("part", [*BUCKETS, *IN_A_STEP])
+def test_no_part_writes_what_another_keeps(cluster: Cluster, part: str) -> None:
+    secret = f"object-store-{part}"
+    store, own = client(cluster, secret), {**BUCKETS, **IN_A_STEP}[part]
+    for bucket in {"mlpipeline", "mlflow", "sluice"} - {own}:
+        assert denied(store, bucket, "forged"), bucket
+    assert denied(store, "sluice", "lakes/flights/contract.yaml")
+    if part != "register":
+        assert denied(store, "sluice", "promotions/intruder/000001.json")
+    if part != "kfp":
+        assert denied(store, "mlpipeline", "pipelines/forged")
+
+
+def test_a_step_overwrites_nothing_for_good(cluster: Cluster) -> None:
+    root, step = client(cluster, "mlpipeline-minio-artifact"), client(cluster, "object-store-steps")
+    name = "datasets/attacked/part"
+    root.put_object("sluice", name, io.BytesIO(b"first"), 5)
+    step.put_object("sluice", name, io.BytesIO(b"forged"), 6)
+    versions = list(root.list_objects("sluice", name, include_version=True))
+    try:
+        assert len(versions) >= 2
+        for version in versions:
+            with pytest.raises(S3Error, match=r"Access ?Denied"):
+                step.remove_object("sluice", name, version_id=version.version_id)
+        oldest = min(versions, key=lambda version: version.last_modified)
+        assert root.get_object("sluice", name, version_id=oldest.version_id).read() == b"first"
+    finally:
+        for version in versions:
+            root.remove_object("sluice", name, version_id=version.version_id)
+
+
+@pytest.fixture
+def attacked(cluster: Cluster) -> Iterator[dict[str, str]]:
+    """What came of each attack from a pod that a step's code cannot tell from its own."""
+    pod = attacker(cluster)
+    name = pod["metadata"]["name"]
+    cluster.kubectl("delete", "pod", name, "--ignore-not-found")
+    cluster.kubectl("apply", "--filename", "-", stdin=json.dumps(pod))
+    try:
+        cluster.until(
+            lambda: cluster.core.read_namespaced_pod(name, cluster.namespace).status.phase in ("Succeeded", "Failed"),
+            240,
+            "the attacks to end",
+        )
+        log = cluster.kubectl("logs", name)
+        (line,) = [text for text in log.splitlines() if text.startswith("ATTACKS ")] or pytest.fail(log)
+        yield json.loads(line.removeprefix("ATTACKS "))
+    finally:
+        cluster.kubectl("delete", "pod", name, "--wait=false")
+
+
+def attacker(cluster: Cluster) -> dict[str, Any]:
+    """A pod with a step's labels, Secrets and settings."""
+    references = [{"configMapRef": {"name": "sluice-steps"}}, {"secretRef": {"name": "sluice-steps"}}]
+    closed = {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
+    container = {
+        "name": "main",
+        "image": cluster.step_image(),
+        "command": ["python", "-c", ATTACKS],
+        "envFrom": references,
+        "env": [{"name": "HOME", "value": "/tmp"}, {"name": "USER", "value": "sluice"}],
+        "securityContext": closed,
+        "resources": {"limits": {"memory": "1Gi"}},
+        "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],
+    }
+    spec = {
+        "restartPolicy": "Never",
+        "automountServiceAccountToken": False,
+        "securityContext": {"runAsNonRoot": True, "runAsUser": 65532, "seccompProfile": {"type": "RuntimeDefault"}},
+        "containers": [container],
+        "volumes": [{"name": "tmp", "emptyDir": {}}],
+    }
+    labels = {"pipelines.kubeflow.org/v2_component": "true"}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "attacker", "labels": labels}, "spec": spec}
+
+
+def test_what_a_step_s_code_can_do_is_its_own_work(cluster: Cluster, attacked: dict[str, str]) -> None:
+    allowed = {name for name, outcome in attacked.items() if outcome == "allowed"}
+    assert allowed == {"own work", "reading models", "the object store"}, attacked
+    assert {outcome for name, outcome in attacked.items() if name not in allowed} == {
+        "AccessDenied",
+        "PERMISSION_DENIED",
+        "closed",
+    }
+
+
+def test_doctor_says_what_is_open(cluster: Cluster) -> None:
+    found = json.loads(cluster.sluice("doctor", "--cluster", "--json", check=False).stdout)
+    said = [entry["message"] for entry in found if entry["name"] == "open"]
+    assert [line for line in said if "Service ml-pipeline answers outside the cluster" in line], found
+    assert [line for line in said if "the object store is called over http" in line]
+    assert not [entry for entry in found if entry["name"] == "accounts"], "each part has an account of its own"
