@@ -51,7 +51,7 @@ def test_an_error_and_a_line_of_progress_are_one_line_without_escapes(text: str)
 
 def test_progress_cannot_be_forged(capsys: pytest.CaptureFixture[str]) -> None:
     progress("read a\n[sluice] error: all is lost\x1b[2J")
-    assert capsys.readouterr().out == "[sluice] read a\\n[sluice] error: all is lost\\x1b[2J\n"
+    assert capsys.readouterr().out == "[sluice] read a [sluice] error: all is lost\\x1b[2J\n"
 
 
 def test_markdown_shows_the_text_itself() -> None:
