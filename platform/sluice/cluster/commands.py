@@ -145,5 +145,6 @@ def _to_the_end(
 def _tell_ways(run: str, pipeline: str, *, fused: bool) -> None:
     told = console()
     told.print("the run goes on without you", highlight=False)
-    told.print(f"  sluice follow {plain(run)} {plain(pipeline)}{' --fused' if fused else ''}   see how it ends", highlight=False)
+    words = f"{run} {pipeline}{' --fused' if fused else ''}"
+    told.print(f"  sluice follow {plain(words)}   see how it ends", highlight=False)
     told.print(f"  sluice cancel {plain(run)}   end it", highlight=False)
