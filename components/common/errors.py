@@ -1,8 +1,11 @@
 """Errors that end in one line for the person at the terminal.
 
 A message names the file, row, column, parameter or service that is wrong and says the way out.
-It is folded to one line and cut, because it must fit a pod's termination message and a terminal's last line.
+It is folded to one line and cut, because it must fit a pod's termination message and a terminal's last line. It never
+holds a login of an address or another secret of the environment, whatever a library has put into its own words.
 """
+
+from components.common.addresses import redacted
 
 LONGEST_MESSAGE = 2000
 """Characters; a pod's termination message has 4,096 bytes, and a value from a lake may have many millions."""
@@ -28,7 +31,7 @@ class SluiceError(Exception):
     exit_code = 1
 
     def __init__(self, message: str) -> None:
-        super().__init__(shortened(message))
+        super().__init__(shortened(redacted(message)))
 
 
 class BadInput(SluiceError):

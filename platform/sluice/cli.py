@@ -5,14 +5,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 
+from components.common.addresses import show_defect
 from components.common.errors import SluiceError
+from components.common.files import denied
 from components.common.promotions import Promotion
+from components.common.user_names import user_name
 from sluice import catalog
 from sluice.arguments import parse_arguments
 from sluice.cluster.access import NAMESPACE, Target
@@ -229,12 +232,22 @@ def main() -> None:
     from sluice.abandoned_runs import close_abandoned
 
     try:
+        user_name()
         close_abandoned()
         app()
     except SluiceError as error:
-        Console(stderr=True).print(f"[red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
-        sys.exit(error.exit_code)
+        _end(error)
     except KeyboardInterrupt:
         sys.exit(130)
+    except Exception as error:  # noqa: BLE001 - a defect of ours; Typer would not let Python's hook for it be ours
+        if isinstance(error, OSError) and (fault := denied(error)):
+            _end(fault)
+        show_defect(type(error), error, error.__traceback__)
+        sys.exit(1)
     finally:
         close_abandoned()  # an earlier run's step may only have ended meanwhile
+
+
+def _end(error: SluiceError) -> NoReturn:
+    Console(stderr=True).print(f"[red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
+    sys.exit(error.exit_code)

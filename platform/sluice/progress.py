@@ -19,6 +19,7 @@ from rich.live import Live
 from rich.markup import escape
 from rich.spinner import Spinner
 
+from components.common.addresses import redacted
 from components.common.steps import PROGRESS
 
 PLAIN_NOTE_SECONDS = 2.0  # where lines cannot be overwritten, a step's words are thinned out
@@ -76,12 +77,13 @@ class RunOutput(io.TextIOBase):
         return True
 
     def write(self, text: str) -> int:
-        """Take part of a line, or several."""
+        """Take part of a line, or several; what libraries and KFP say of addresses too loses its logins."""
+        taken, text = len(text), redacted(text)
         self._log.write(_COLOUR.sub("", text))
         *lines, self._rest = (self._rest + text).split("\n")
         for line in lines:
             self._read(_COLOUR.sub("", line))
-        return len(text)
+        return taken
 
     def flush(self) -> None:
         """Bring the log up to date for whoever reads along."""

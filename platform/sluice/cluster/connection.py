@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from components.common.addresses import shown
 from components.common.images import TABULAR, TORCH, step_images
 from components.common.s3_connection import ENDPOINTS
 from components.common.settings import web_address
@@ -33,13 +34,13 @@ class Cluster:
     """A cluster that can be talked to.
 
     Attributes:
-        kfp: The URL of KFP's API.
+        kfp: The URL of KFP's API, with the login where one was given: never to be shown.
         variables: What steps and commands need in their environment to use its stores; never shown.
         images: The step images that it has.
         kubernetes: Its API, or None where only KFP's is known.
     """
 
-    kfp: str
+    kfp: str = field(repr=False)
     variables: Mapping[str, str] = field(repr=False)
     images: Mapping[str, str]
     kubernetes: Kubernetes | None
@@ -48,7 +49,7 @@ class Cluster:
     @property
     def place(self) -> str:
         """Where it is, for people."""
-        return str(self.kubernetes.target) if self.kubernetes else self.kfp
+        return str(self.kubernetes.target) if self.kubernetes else shown(self.kfp)
 
     def mend(self, name: str, seconds: float = MEND_SECONDS) -> None:
         """Open a way again that a restarted pod has closed; nothing to do where none is forwarded.
