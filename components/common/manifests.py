@@ -111,7 +111,7 @@ class Manifest:
             "parameters": self.producer.parameters,
             "design": self.design,
         }
-        content = {
+        content: dict[str, Any] = {
             "kind": self.kind,
             "files": [[f.path, f.size, f.sha256] for f in self.files],
             "derivation": derivation,
