@@ -6,8 +6,9 @@ Importing MLflow takes seconds, so it happens inside the functions.
 import logging
 import os
 import re
+import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,6 +18,8 @@ from components.common.steps import home, make_home
 from components.common.tracking_database import ensure_database
 
 URI = "MLFLOW_TRACKING_URI"
+_PAUSES = (0.1, 0.5, 2.0)  # seconds before a write that met another one is tried again
+_MET_ANOTHER = re.compile(r"IntegrityError|UNIQUE constraint|duplicate key|database is locked")
 _DEFAULTS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
@@ -92,6 +95,32 @@ def tracking_faults() -> Iterator[None]:
             raise
         reason = without_password(_innermost(error))
         raise TrackingFault(f"MLflow at {where} failed: {reason}; check that it runs, or unset {URI}") from error
+
+
+def write_tracking(write: Callable[[], object]) -> None:
+    """Write to MLflow what several runs may write at once: again where another process made the same row first.
+
+    MLflow looks whether a row (an alias, a tag, a dataset) is there, and then makes it; what came between is an error.
+
+    Args:
+        write: Harmless when it is repeated.
+
+    Raises:
+        TrackingFault: As `tracking_faults`.
+    """
+    from mlflow.exceptions import MlflowException
+
+    for pause in _PAUSES:
+        try:
+            with tracking_faults():
+                write()
+            return
+        except (MlflowException, TrackingFault) as error:
+            if not _MET_ANOTHER.search(f"{error} {error.__cause__}"):
+                raise
+            time.sleep(pause)
+    with tracking_faults():
+        write()
 
 
 def _innermost(error: BaseException) -> str:
