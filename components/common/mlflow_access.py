@@ -6,8 +6,9 @@ Importing MLflow takes seconds, so it happens inside the functions.
 import logging
 import os
 import re
+import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -19,9 +20,14 @@ from components.common.moved_homes import DATABASE, follow_move
 from components.common.steps import HOME, home, make_home
 from components.common.tracking_database import ensure_database
 
+<<<<<<< HEAD
 # The address of a database ends at `?`; an experiment's place is decoded once too often; text must have UTF-8.
 _MISREAD = re.compile(r"\?|%[0-9A-Fa-f]{2}|[\x00-\x1f\x7f]|[\ud800-\udfff]")
 _DELETED = re.compile(r"in the deleted state|must be in (?:the )?'active' state")
+=======
+_PAUSES = (0.1, 0.5, 2.0)  # seconds before a write that met another one is tried again
+_MET_ANOTHER = re.compile(r"IntegrityError|UNIQUE constraint|duplicate key|database is locked")
+>>>>>>> races
 _DEFAULTS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
@@ -131,6 +137,32 @@ def _way_out() -> str:
     if os.environ.get(URI):
         return f"check that it runs, or unset {URI}"
     return f"check the owner and mode of that file and the room on its disk, or name another folder in {HOME}"
+
+
+def write_tracking(write: Callable[[], object]) -> None:
+    """Write to MLflow what several runs may write at once: again where another process made the same row first.
+
+    MLflow looks whether a row (an alias, a tag, a dataset) is there, and then makes it; what came between is an error.
+
+    Args:
+        write: Harmless when it is repeated.
+
+    Raises:
+        TrackingFault: As `tracking_faults`.
+    """
+    from mlflow.exceptions import MlflowException
+
+    for pause in _PAUSES:
+        try:
+            with tracking_faults():
+                write()
+            return
+        except (MlflowException, TrackingFault) as error:
+            if not _MET_ANOTHER.search(f"{error} {error.__cause__}"):
+                raise
+            time.sleep(pause)
+    with tracking_faults():
+        write()
 
 
 def _innermost(error: BaseException) -> str:
