@@ -5,7 +5,7 @@ permissions alone a step could make `flights-late` before the register step does
 
 - Steps log runs. They make no registered model and no version, and move no alias; the register step's account does.
 - Neither deletes more than a run (which an administrator can restore), makes accounts, or gives permissions away. The
-  register step's takes aliases and tags of models back.
+  register step's takes aliases, tags of models and versions back.
 - The files of a logged model stay as they are once it is READY: so a registered version keeps its own.
 
 It stands before MLflow's own checks and takes nothing from them: who claims to be somebody else must know the password.
@@ -24,8 +24,8 @@ READING = frozenset({"GET", "HEAD", "OPTIONS"})
 REGISTRY = frozenset({"registered-models", "model-versions"})
 ACCOUNTS = frozenset({"users", "roles", "permissions", "signup", "webhooks", "gateway"})
 REMOVABLE = (("runs", "delete"), ("runs", "delete-tag"))  # of two that were opened at once, one goes
-# What registering takes back: an alias that it moved, and its word of a record that it could not write.
-TAKEN_BACK = (("registered-models", "alias"), ("registered-models", "delete-tag"))
+# What registering takes back: an alias, its word of a record that is carried out, a version of which there were two.
+TAKEN_BACK = (("registered-models", "alias"), ("registered-models", "delete-tag"), ("model-versions", "delete"))
 LOGGED_MODEL = re.compile(r"\bm-[0-9a-f]{8,}\b")
 ARTIFACTS, MODELS = "mlflow-artifacts", "logged-models"
 UNAUTHORIZED, FORBIDDEN = 401, 403
