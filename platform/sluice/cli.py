@@ -144,7 +144,7 @@ def promote(
     """Make a version champion by a person's decision, on the record; the gate decides in every other case."""
     from sluice.appointing import appoint
 
-    with _place(cluster, namespace, context):
+    with _place(cluster, namespace, context, promotes=True):
         _tell_decision(appoint(version, reason), as_json)
 
 
@@ -160,7 +160,7 @@ def rollback(
     """Make the champion before the present one champion again, on the record; where none is left, there is none."""
     from sluice.appointing import roll_back
 
-    with _place(cluster, namespace, context):
+    with _place(cluster, namespace, context, promotes=True):
         _tell_decision(roll_back(model, reason), as_json)
 
 
@@ -213,14 +213,16 @@ def lake(
 
 
 @contextmanager
-def _place(cluster: bool, namespace: str, context: str | None) -> Iterator[None]:
-    """The stores of a cluster, or those that the environment names."""
+def _place(cluster: bool, namespace: str, context: str | None, *, promotes: bool = False) -> Iterator[None]:
+    """The stores of a cluster, or those that the environment names; who promotes there takes the accounts that may."""
     if not cluster:
         yield
         return
     from sluice.cluster.connection import connected, environment
+    from sluice.cluster.step_environment import PEOPLE, REGISTER
 
-    with connected(Target(namespace, context)) as found, environment(found.variables):
+    reached = connected(Target(namespace, context), accounts=REGISTER if promotes else PEOPLE)
+    with reached as found, environment(found.variables):
         yield
 
 

@@ -67,7 +67,12 @@ class Cluster:
 
 @contextmanager
 def connected(
-    target: Target, needs: Collection[str] = ADDRESSES, *, kfp: bool = True, seconds: float = 0.0
+    target: Target,
+    needs: Collection[str] = ADDRESSES,
+    *,
+    kfp: bool = True,
+    seconds: float = 0.0,
+    accounts: str = PEOPLE,
 ) -> Iterator[Cluster]:
     """A connection for the time of the `with` block.
 
@@ -77,6 +82,7 @@ def connected(
             nor what the release keeps for its steps is asked for.
         kfp: Whether KFP is wanted; its address is empty where it is not.
         seconds: How long to try to reach each of them; 0 tries once.
+        accounts: The Secret with the accounts to use there; to promote takes those of the register step.
 
     Raises:
         BadInput: SLUICE_KFP is no address; there is no kubeconfig, no such context, or no release of Sluice in the
@@ -88,7 +94,7 @@ def connected(
         yield Cluster(given, {}, step_images(os.environ), None)
         return
     kubernetes = Kubernetes(target)
-    config, secret = kubernetes.settings(NAME, PEOPLE) if needs else ({}, {})
+    config, secret = kubernetes.settings(NAME, accounts) if needs else ({}, {})
     with ExitStack() as stack:
         forwards = {KFP: stack.enter_context(forwarded(target, KFP_SERVICE, KFP_PORT, seconds))} if kfp else {}
         for name in needs:
