@@ -16,10 +16,7 @@ from components.common.model_digests import check_digest as check_digest
 from components.common.model_digests import model_digest as model_digest
 
 CHAMPION, CHALLENGER = "champion", "challenger"
-<<<<<<< HEAD
 _DIGITS = 9  # of a version's number: MLflow keeps 32 bits
-=======
->>>>>>> races
 _ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 
 
