@@ -11,7 +11,7 @@ INSTALL := $(BIN)/uv pip install --python $(BIN)/python --require-hashes \
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--custom-compile-command "make lock" $(if $(UPGRADE),--upgrade)
 
-RESULTS := $(or $(SLUICE_HOME),.sluice)
+RESULTS := $${SLUICE_HOME:-.sluice}
 PORT := 5000
 
 # A stamp's name follows from the content that it stands for: nothing is installed twice, whatever the files' times.
@@ -33,7 +33,7 @@ HERMETIC ?=
 BASES := $(if $(HERMETIC),--base sluice.local/python-torch:3.13 --system-torch --kfp-driver sluice.local/kfp-driver:2.14.3)
 OWN_IMAGES := python-tabular python-torch platform kfp-driver
 
-tool = ln -sf "$$(readlink -f $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/sluice/hermetic/tools/$(1))" .tools/bin/
+tool = ln -sf "$$(readlink -f "$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/sluice/hermetic/tools/$(1)")" .tools/bin/
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -86,11 +86,12 @@ bench: $(DEV)  ## Measure against peers on this machine (tests/benchmarks; some 
 	@for name in step_overhead stratified_sampling csv_ingest; do echo "== $$name"; $(BIN)/python tests/benchmarks/$$name.py || exit; done
 
 ui: $(DEMO)  ## Show the runs and models of .sluice in MLflow's pages on this machine (PORT=5000).
-	@test -f $(RESULTS)/mlflow.db || { echo "nothing to show yet: run 'make demo' first" >&2; exit 2; }
+	@test -f "$(RESULTS)/mlflow.db" || { echo "nothing to show yet: run 'make demo' first" >&2; exit 2; }
 	@echo "MLflow starts on http://127.0.0.1:$(PORT) - end it with Ctrl-C"
+	@$(BIN)/python -c 'from components.common import moved_homes, steps; moved_homes.follow_move(steps.home())'
 	@MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false $(BIN)/mlflow server --workers 1 \
-		--host 127.0.0.1 --port $(PORT) --backend-store-uri sqlite:///$(RESULTS)/mlflow.db \
-		--artifacts-destination $(RESULTS)/mlartifacts
+		--host 127.0.0.1 --port $(PORT) --backend-store-uri "sqlite:///$(RESULTS)/mlflow.db" \
+		--artifacts-destination "$(RESULTS)/mlartifacts"
 
 lock: $(BOOTSTRAP)  ## Write the locks anew from pyproject.toml; UPGRADE=1 takes the newest versions it allows.
 	$(COMPILE) pyproject.toml --extra all -o requirements/demo.txt

@@ -6,6 +6,7 @@ kept: what nobody has committed yet may be a secret.
 """
 
 import functools
+import os
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from components.common.digests import sha256_bytes
 from components.common.stores import Store
 
 ROOT = Path(__file__).parents[2]
-DIRTY = "+dirty"
+DIRTY, UNKNOWN = "+dirty", "unknown"
 CODE = ("components", "pipelines", "platform/sluice", "pyproject.toml")
 PAGES = ":(exclude,glob)**/README.md"  # no step reads them
 MOST_BYTES = 1 << 20
@@ -42,12 +43,14 @@ class CodeState:
 def code_state(root: Path = ROOT) -> CodeState:
     """Ask git once; what changes later in this process's life does not change what it has imported."""
     try:
-        # Else it is the checkout of a project that Sluice is installed in.
+        # Else it is the checkout of a project that Sluice is installed in, or was copied into.
+        if not Path(os.fsdecode(_git(root, "rev-parse", "--show-toplevel").rstrip(b"\n"))).samefile(root):
+            return CodeState(UNKNOWN, b"")
         _git(root, "ls-files", "--error-unmatch", "components/__init__.py")
         commit = _git(root, "rev-parse", "HEAD").decode().strip()
         patch = _patch(root)
     except (OSError, subprocess.CalledProcessError):
-        return CodeState("unknown", b"")
+        return CodeState(UNKNOWN, b"")
     return CodeState(f"{commit}{DIRTY}" if patch else commit, patch)
 
 
@@ -93,7 +96,7 @@ _PLAIN = ("--binary", "--no-color", "--no-ext-diff", "--no-textconv", "--no-rena
 def _addition(root: Path, name: str) -> bytes:
     """A new file as a patch; `git diff --no-index` ends with 1 where files differ."""
     command = _command(root, "diff", *_PLAIN, "--no-index", "--", "/dev/null", name)
-    return subprocess.run(command, check=False, capture_output=True, cwd=root).stdout  # noqa: S603 - fixed words
+    return subprocess.run(command, check=False, capture_output=True, cwd=root, env=_environment()).stdout  # noqa: S603
 
 
 def _notes(root: Path, names: list[str], why: str) -> bytes:
@@ -107,7 +110,13 @@ def _notes(root: Path, names: list[str], why: str) -> bytes:
 
 
 def _git(root: Path, *arguments: str) -> bytes:
-    return subprocess.run(_command(root, *arguments), check=True, capture_output=True).stdout  # noqa: S603 - fixed words
+    command = _command(root, *arguments)
+    return subprocess.run(command, check=True, capture_output=True, env=_environment()).stdout  # noqa: S603 - fixed words
+
+
+def _environment() -> dict[str, str]:
+    """Ours without git's own variables: GIT_DIR, which git sets for its hooks, is another project's repository."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
 
 
 def _command(root: Path, *arguments: str) -> list[str]:

@@ -1,5 +1,6 @@
 """Datasets: published folders of Parquet tables, written from and read as Ibis tables."""
 
+import glob
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -132,7 +133,8 @@ def read_dataset(uri: str, engine: Any = None) -> Iterator[tuple[Bundle, dict[st
         yield (
             bundle,
             {
-                name: engine.read_parquet([str(folder / file) for file in entry.files], table_name=name)
+                # Escaped: in a folder named `a*` DuckDB would read those of every folder whose name begins with `a`.
+                name: engine.read_parquet([glob.escape(str(folder / f)) for f in entry.files], table_name=name)
                 for name, entry in bundle.manifest.tables.items()
             },
         )

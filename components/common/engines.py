@@ -4,7 +4,6 @@ A step writes its work as Ibis expressions over tables; only this file knows whi
 sampling are tested on Spark too (`tests/local/test_spark_sampling.py`); no step runs there.
 """
 
-import os
 import secrets
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import duckdb
 import ibis
 
 from components.common.errors import BadInput
+from components.common.settings import memory_size
 
 MEMORY_LIMIT = "SLUICE_ENGINE_MEMORY"
 
@@ -35,7 +35,7 @@ def duckdb_engine(scratch: Path | None = None, *, memory: str | None = None, thr
         "autoload_known_extensions": False,
         "preserve_insertion_order": True,
     }
-    limit = memory or os.environ.get(MEMORY_LIMIT)
+    limit = memory or memory_size(MEMORY_LIMIT)
     if limit:
         settings["memory_limit"] = limit
     if threads:

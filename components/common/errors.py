@@ -2,9 +2,11 @@
 
 A message names the file, row, column, parameter or service that is wrong and says the way out.
 It is folded to one line and cut, because it must fit a pod's termination message and a terminal's last line; what a
-terminal would obey or hide is written out.
+terminal would obey or hide is written out. It never holds a login of an address or another secret of the environment,
+whatever a library has put into its own words.
 """
 
+from components.common.addresses import redacted
 from components.common.plain_text import one_line
 
 LONGEST_MESSAGE = 2000
@@ -35,7 +37,7 @@ class SluiceError(Exception):
     exit_code = 1
 
     def __init__(self, message: str) -> None:
-        super().__init__(shortened(message))
+        super().__init__(shortened(redacted(message)))
 
 
 class BadInput(SluiceError):

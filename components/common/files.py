@@ -90,6 +90,16 @@ def faults(place: str) -> Iterator[None]:
         raise _in_words(error, place) from None
 
 
+def denied(error: OSError) -> SluiceError | None:
+    """What a person is told of an error that no caller expected, where it is the machine's: no access, no space.
+
+    None for any other: that is a defect of ours, and its traceback says where.
+    """
+    if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT):
+        return None
+    return _in_words(error, os.fsdecode(error.filename) if error.filename else "the disk")
+
+
 def check_folder(name: str, place: Path) -> Path:
     """See that a folder can stand at the place that a setting names.
 
@@ -118,9 +128,9 @@ def _in_words(error: OSError, place: str) -> SluiceError:
     if isinstance(error, PermissionError):
         return EnvironmentFault(f"{place}: access denied; check the owner and mode of the folder")
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return EnvironmentFault(f"{place}: no space left; free some, or choose a store elsewhere")
+        return EnvironmentFault(f"{place}: no space left; free some, or point SLUICE_HOME or the store elsewhere")
     if error.errno == errno.EROFS:
-        return EnvironmentFault(f"{place}: the file system is read-only; choose a store elsewhere")
+        return EnvironmentFault(f"{place}: the file system is read-only; point SLUICE_HOME or the store elsewhere")
     if error.errno == errno.EFBIG:
         return EnvironmentFault(f"{place}: larger than the file system or `ulimit -f` allows; raise the limit")
     return EnvironmentFault(f"{place}: {error.strerror or error}; check the disk's health")

@@ -6,17 +6,25 @@ Importing MLflow takes seconds, so it happens inside the functions.
 import logging
 import os
 import re
+import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from components.common.errors import TrackingFault
-from components.common.mlflow_settings import check_mlflow_settings, unknown_run
-from components.common.steps import home, make_home
+from components.common.addresses import redacted, shown
+from components.common.errors import BadInput, TrackingFault
+from components.common.mlflow_settings import RUN_ID, check_mlflow_settings, set_login_apart, unknown_run
+from components.common.mlflow_settings import URI as URI
+from components.common.moved_homes import DATABASE, follow_move
+from components.common.steps import HOME, home, make_home
 from components.common.tracking_database import ensure_database
 
-URI = "MLFLOW_TRACKING_URI"
+# The address of a database ends at `?`; an experiment's place is decoded once too often; text must have UTF-8.
+_MISREAD = re.compile(r"\?|%[0-9A-Fa-f]{2}|[\x00-\x1f\x7f]|[\ud800-\udfff]")
+_DELETED = re.compile(r"in the deleted state|must be in (?:the )?'active' state")
+_PAUSES = (0.1, 0.5, 2.0)  # seconds before a write that met another one is tried again
+_MET_ANOTHER = re.compile(r"IntegrityError|UNIQUE constraint|duplicate key|database is locked")
 _DEFAULTS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
@@ -31,13 +39,24 @@ _DEFAULTS = {
 
 
 def tracking_uri() -> str:
-    """MLFLOW_TRACKING_URI, else SQLite in the home."""
-    return os.environ.get(URI) or f"sqlite:///{home() / 'mlflow.db'}"
+    """MLFLOW_TRACKING_URI, else SQLite in the home.
+
+    Raises:
+        BadInput: The home's path is one that MLflow takes for another.
+    """
+    if given := os.environ.get(URI):
+        return given
+    place = home()
+    if misread := _MISREAD.search(str(place)):
+        raise BadInput(
+            f"{HOME}={str(place)!r}: MLflow takes a path with {misread[0]!r} for another one; name another folder"
+        )
+    return f"sqlite:///{place / DATABASE}"
 
 
 def tracking_exists() -> bool:
     """Whether anything can have been tracked yet: false only where the local database is still to be made."""
-    return bool(os.environ.get(URI)) or (home() / "mlflow.db").exists()
+    return bool(os.environ.get(URI)) or (home() / DATABASE).exists()
 
 
 def mlflow_module() -> Any:  # noqa: ANN401 - MLflow, imported late
@@ -48,6 +67,7 @@ def mlflow_module() -> Any:  # noqa: ANN401 - MLflow, imported late
         TrackingFault: The local database cannot be made.
     """
     check_mlflow_settings()
+    set_login_apart()
     for name, value in _DEFAULTS.items():
         os.environ.setdefault(name, value)
     for name in ("alembic", "mlflow"):
@@ -55,6 +75,7 @@ def mlflow_module() -> Any:  # noqa: ANN401 - MLflow, imported late
     warnings.filterwarnings("ignore", category=FutureWarning, module="mlflow")
     import mlflow
 
+    _stop_guessing()
     logging.getLogger("mlflow").setLevel(logging.WARNING)  # its import has set it to INFO
     given, uri = os.environ.get(URI), tracking_uri()
     if mlflow.get_tracking_uri() != uri:
@@ -64,7 +85,19 @@ def mlflow_module() -> Any:  # noqa: ANN401 - MLflow, imported late
     with tracking_faults():
         make_home()
         ensure_database(uri)
+    if not given:
+        follow_move(home())
     return mlflow
+
+
+def _stop_guessing() -> None:
+    """Have MLflow record no repository: it takes that around the program's file, e.g. the one that .venv lies in.
+
+    With it goes the address of that repository's remote, which may hold a token. Our own tags name our commit.
+    """
+    from mlflow.tracking.context.git_context import GitRunContext
+
+    GitRunContext.in_context = lambda _: False
 
 
 @contextmanager
@@ -82,15 +115,50 @@ def tracking_faults() -> Iterator[None]:
         yield
     except (MlflowException, sqlalchemy.exc.SQLAlchemyError, OSError) as error:  # those of requests are OSErrors
         code = getattr(error, "error_code", "")
-        where = without_password(tracking_uri())
+        where = shown(tracking_uri())
         if code in ("PERMISSION_DENIED", "UNAUTHENTICATED", "CUSTOMER_UNAUTHORIZED"):
             raise TrackingFault(f"MLflow at {where} denies access; check the user and password") from error
         if refused := unknown_run(error):
             raise refused from None
+        if _DELETED.search(str(error)):
+            said = _innermost(error)
+            raise BadInput(f"MLflow at {where}: {said}; restore it there, or name another ({RUN_ID})") from None
         if isinstance(error, MlflowException) and code not in ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE"):
             raise
-        reason = without_password(_innermost(error))
-        raise TrackingFault(f"MLflow at {where} failed: {reason}; check that it runs, or unset {URI}") from error
+        reason = redacted(_innermost(error))
+        raise TrackingFault(f"MLflow at {where} failed: {reason}; {_way_out()}") from error
+
+
+def _way_out() -> str:
+    if os.environ.get(URI):
+        return f"check that it runs, or unset {URI}"
+    return f"check the owner and mode of that file and the room on its disk, or name another folder in {HOME}"
+
+
+def write_tracking(write: Callable[[], object]) -> None:
+    """Write to MLflow what several runs may write at once: again where another process made the same row first.
+
+    MLflow looks whether a row (an alias, a tag, a dataset) is there, and then makes it; what came between is an error.
+
+    Args:
+        write: Harmless when it is repeated.
+
+    Raises:
+        TrackingFault: As `tracking_faults`.
+    """
+    from mlflow.exceptions import MlflowException
+
+    for pause in _PAUSES:
+        try:
+            with tracking_faults():
+                write()
+            return
+        except (MlflowException, TrackingFault) as error:
+            if not _MET_ANOTHER.search(f"{error} {error.__cause__}"):
+                raise
+            time.sleep(pause)
+    with tracking_faults():
+        write()
 
 
 def _innermost(error: BaseException) -> str:
@@ -98,8 +166,3 @@ def _innermost(error: BaseException) -> str:
     while (cause := error.__cause__ or error.__context__) is not None:
         error = cause
     return str(error).split("\n", 1)[0][:200]
-
-
-def without_password(text: str) -> str:
-    """A text whose addresses have lost their user and password."""
-    return re.sub(r"//[^@/\s]+@", "//", text)

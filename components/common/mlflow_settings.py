@@ -3,13 +3,12 @@
 import os
 import re
 
-from sqlalchemy import make_url
-from sqlalchemy.exc import ArgumentError
-
+from components.common.addresses import is_web_address, shown, without_login
 from components.common.errors import BadInput
-from components.common.settings import choice, is_web_address, shown, whole_number
+from components.common.settings import check_login, choice, whole_number
 
 URI, RUN_ID = "MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID"
+LOGIN = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
 EXPERIMENT_ID, EXPERIMENT_NAME = "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME"
 SWITCHES = (
     "MLFLOW_DISABLE_TELEMETRY",
@@ -54,6 +53,18 @@ def check_mlflow_settings() -> None:
         raise BadInput(f"{EXPERIMENT_NAME} has more than {_NAME_CHARACTERS} characters; shorten it")
 
 
+def set_login_apart() -> None:
+    """Take the login out of a server's address into the variables that are meant for it: MLflow's errors quote that.
+
+    A login that stands in those variables already wins, as it does in MLflow.
+    """
+    address, login = without_login(os.environ.get(URI) or "")
+    if login and is_web_address(address):
+        os.environ[URI] = address
+        if not any(os.environ.get(name) for name in (*LOGIN, "MLFLOW_TRACKING_TOKEN")):
+            os.environ.update(zip(LOGIN, login, strict=True))
+
+
 def unknown_run(error: Exception) -> BadInput | None:
     """The refusal of MLFLOW_RUN_ID where MLflow said that there is no such run; None for any other error.
 
@@ -65,14 +76,22 @@ def unknown_run(error: Exception) -> BadInput | None:
 
 def _check_address(given: str) -> None:
     scheme, separator, _ = given.partition("://")
+    check_login(URI, given)
     if not given or given in _ELSEWHERE or scheme in _ELSEWHERE:
         return
     if scheme in ("http", "https") and is_web_address(given):
         return
     if separator and scheme.partition("+")[0] in _DATABASES:
+        from sqlalchemy import make_url  # a tenth of a second that most steps need not pay
+        from sqlalchemy.exc import ArgumentError
+
         try:
-            make_url(given)
+            make_url(given).get_dialect().import_dbapi()
             return
+        except ImportError as error:
+            raise BadInput(
+                f"{URI}: no driver for {scheme} is installed ({error}); install it, or point {URI} at a server"
+            ) from None
         except (ArgumentError, ValueError):
             pass
     said = f"{URI}={shown(given)!r} is neither a server nor a database"

@@ -9,14 +9,16 @@ One pipeline run is one MLflow run, under which the candidates' runs stand. Who 
 """
 
 import os
-import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from components.common.addresses import redacted
+from components.common.code_state import DIRTY, UNKNOWN
 from components.common.errors import BadInput
-from components.common.mlflow_access import tracking_uri, without_password
+from components.common.mlflow_access import tracking_uri
 from components.common.mlflow_settings import EXPERIMENT_ID, EXPERIMENT_NAME, RUN_ID
+from components.common.moved_homes import ARTIFACTS
 from components.common.steps import ENVIRONMENT, PIPELINE, RUN, code_changes, code_commit, environment_digest, home
 
 PIPELINE_RUN = "SLUICE_MLFLOW_RUN"
@@ -25,8 +27,6 @@ ERROR_TAG, PARENT_TAG, RUN_TAG, KFP_TAG = "sluice.error", "mlflow.parentRunId", 
 _MOST_CHARACTERS = 500  # of an error
 _MOST_PARAMETER = 6000  # characters; MLflow refuses longer values
 _MOST_PARAMETERS = 100  # in one request
-_SECRET = re.compile(r"PASSWORD|SECRET|TOKEN|ACCESS_KEY|API_KEY", re.IGNORECASE)
-_LEAST_SECRET = 6  # characters; shorter ones would be found in ordinary words
 
 
 def pipeline_run_id(mlflow: Any) -> str | None:  # noqa: ANN401 - MLflow, imported late
@@ -75,6 +75,8 @@ def _all_tags(tags: Mapping[str, str]) -> dict[str, str]:
     from mlflow.tracking.context.registry import resolve_tags
 
     source = {"mlflow.source.name": os.environ[PIPELINE]} if os.environ.get(PIPELINE) else {}
+    if (commit := code_commit()) != UNKNOWN:
+        source["mlflow.source.git.commit"] = commit.removesuffix(DIRTY)
     return dict(resolve_tags(run_tags() | source | dict(tags)))
 
 
@@ -122,7 +124,7 @@ def experiment_id(mlflow: Any) -> str:  # noqa: ANN401 - MLflow, imported late
     given = os.environ.get(EXPERIMENT_ID)
     if given:
         try:
-            return str(client.get_experiment(given).experiment_id)
+            return _active(client.get_experiment(given))
         except mlflow.MlflowException as error:
             if error.error_code != "RESOURCE_DOES_NOT_EXIST":
                 raise
@@ -130,14 +132,24 @@ def experiment_id(mlflow: Any) -> str:  # noqa: ANN401 - MLflow, imported late
     name = os.environ.get(EXPERIMENT_NAME) or os.environ.get(PIPELINE) or "sluice"
     found = client.get_experiment_by_name(name)
     if found is None:
-        artifacts = None if tracking_uri().startswith("http") else (home() / "mlartifacts").as_uri()
+        artifacts = None if tracking_uri().startswith("http") else (home() / ARTIFACTS).as_uri()
         try:
             return str(client.create_experiment(name, artifact_location=artifacts))
         except mlflow.MlflowException as error:  # another process made it first
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
             found = client.get_experiment_by_name(name)
-    return str(found.experiment_id)
+    return _active(found)
+
+
+def _active(experiment: Any) -> str:  # noqa: ANN401 - MLflow's
+    """The id of an experiment that can take runs."""
+    if experiment.lifecycle_stage != "active":
+        raise BadInput(
+            f"MLflow's experiment {experiment.name!r} was deleted: restore it (`mlflow experiments restore "
+            f"--experiment-id {experiment.experiment_id}`), or name another in {EXPERIMENT_NAME}"
+        )
+    return str(experiment.experiment_id)
 
 
 def log_parameters(client: Any, run: str, parameters: Mapping[str, Any]) -> None:  # noqa: ANN401 - MLflow's client
@@ -145,7 +157,7 @@ def log_parameters(client: Any, run: str, parameters: Mapping[str, Any]) -> None
     from mlflow.entities import Param
 
     known = client.get_run(run).data.params
-    new = [Param(k, str(v)[:_MOST_PARAMETER]) for k, v in parameters.items() if k not in known]
+    new = [Param(k, redacted(str(v))[:_MOST_PARAMETER]) for k, v in parameters.items() if k not in known]
     for start in range(0, len(new), _MOST_PARAMETERS):
         client.log_batch(run, params=new[start : start + _MOST_PARAMETERS])
 
@@ -170,8 +182,4 @@ def close_run(client: Any, run: str, status: str, error: str = "") -> None:  # n
 
 def error_line(error: str) -> str:
     """One line without the secrets that the environment holds, and without passwords in addresses."""
-    line = without_password(" ".join(error.split()))
-    for name, value in os.environ.items():
-        if _SECRET.search(name) and len(value) >= _LEAST_SECRET:
-            line = line.replace(value, "***")
-    return line[:_MOST_CHARACTERS]
+    return " ".join(redacted(error).split())[:_MOST_CHARACTERS]

@@ -7,9 +7,6 @@ Markdown are written with `markdown` and `markdown_code`.
 """
 
 import re
-import sys
-import traceback
-from types import TracebackType
 
 # Control characters (C0, DEL, C1), invisible and direction marks, line and paragraph separators, half characters and
 # code points that XML does not have. Joiners (U+200C, U+200D) stay: scripts and emoji need them.
@@ -42,11 +39,6 @@ def uncoloured(text: str) -> str:
 def is_unicode(text: str) -> bool:
     """Whether UTF-8 can write the text: names and arguments in another encoding have half characters in Python."""
     return not _HALF.search(text)
-
-
-def show_defect(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """Python's `sys.excepthook`, for an error whose text may hold names from a lake."""
-    sys.stderr.write(lines("".join(traceback.format_exception(kind, error, trace))))
 
 
 class Markdown(str):

@@ -8,7 +8,6 @@ The record is the one place where it is decided who is champion. Of two that dec
 the other has to judge again, by the chain as it is then. So each record is made by a function of the chain so far.
 """
 
-import getpass
 import os
 import socket
 from collections.abc import Callable, Sequence
@@ -21,6 +20,7 @@ from components.common.errors import BadInput, EnvironmentFault
 from components.common.json_documents import parse_json
 from components.common.steps import PIPELINE, RUN
 from components.common.stores import Store
+from components.common.user_names import user_name
 
 Decision = Literal["promoted", "refused", "undecided", "unchanged", "appointed", "restored", "withdrawn"]
 CROWNING = ("promoted", "appointed", "restored")  # after these the version is champion, after `withdrawn` there is none
@@ -159,7 +159,7 @@ def _next(chain: Chain, ruling: Ruling) -> Promotion:
         digest=ruling.digest,
         replaced=before.version if before and turned else None,
         reason=ruling.reason,
-        who=f"{getpass.getuser()}@{socket.gethostname()}",
+        who=f"{user_name()}@{socket.gethostname()}",
         run="/".join(filter(None, (os.environ.get(PIPELINE), os.environ.get(RUN)))),
         when=datetime.now(UTC).isoformat(timespec="seconds"),
         evidence=ruling.evidence,

@@ -2,23 +2,20 @@
 
 import re
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from components.common.errors import BadInput, TrackingFault
-from components.common.mlflow_access import mlflow_module, tracking_exists, tracking_faults
+from components.common.errors import BadInput
+from components.common.mlflow_access import mlflow_module, tracking_exists, tracking_faults, write_tracking
 from components.common.model_digests import CODE_DIGEST, check_code
 from components.common.model_digests import DIGEST as DIGEST  # what a version is found and checked by
 from components.common.model_digests import check_digest as check_digest
 from components.common.model_digests import model_digest as model_digest
 
 CHAMPION, CHALLENGER = "champion", "challenger"
-_PAUSES = (0.1, 0.5, 2.0)  # seconds before a write that met another one
-_MET_ANOTHER = re.compile(r"IntegrityError|UNIQUE constraint|duplicate key|database is locked")
 _DIGITS = 9  # of a version's number: MLflow keeps 32 bits
 _ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 
@@ -83,7 +80,7 @@ def set_alias(model: str, alias: str, version: str) -> None:
         EnvironmentFault: MLflow is down or denies access.
     """
     client = mlflow_module().MlflowClient()
-    _written(lambda: client.set_registered_model_alias(model, alias, version))
+    write_tracking(lambda: client.set_registered_model_alias(model, alias, version))
 
 
 def remove_alias(model: str, alias: str) -> None:
@@ -96,7 +93,7 @@ def remove_alias(model: str, alias: str) -> None:
 def set_model_tag(model: str, key: str, value: str) -> None:
     """Set a tag of the registered model as a whole; raises as `set_alias`."""
     client = mlflow_module().MlflowClient()
-    _written(lambda: client.set_registered_model_tag(model, key, value))
+    write_tracking(lambda: client.set_registered_model_tag(model, key, value))
 
 
 def remove_model_tag(model: str, key: str) -> None:
@@ -110,24 +107,6 @@ def remove_model_tag(model: str, key: str) -> None:
         except MlflowException as error:
             if error.error_code not in _ABSENT:
                 raise
-
-
-def _written(write: Callable[[], None]) -> None:
-    """Write to the registry; again where another process made the same row at the same moment, which MLflow refuses."""
-    from mlflow.exceptions import MlflowException
-
-    for pause in _PAUSES:
-        try:
-            with tracking_faults():
-                return write()
-        except (MlflowException, TrackingFault) as error:
-            if not re.search(
-                r"IntegrityError|UNIQUE constraint|duplicate key|database is locked", f"{error} {error.__cause__}"
-            ):
-                raise
-            time.sleep(pause)
-    with tracking_faults():
-        return write()
 
 
 def remove_version(version: Version) -> None:

@@ -17,10 +17,11 @@ from minio.signer import sign_v4_s3
 from minio.time import to_amz_date, utcnow
 from urllib3 import BaseHTTPResponse
 
+from components.common.addresses import shown
 from components.common.digests import sha256_bytes
 from components.common.errors import BadInput
 from components.common.s3_retries import TIMEOUT, TRANSIENT, Pool, retries
-from components.common.settings import header_text
+from components.common.settings import check_login, header_text
 
 ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
 REGIONS = ("AWS_REGION", "AWS_DEFAULT_REGION")
@@ -123,6 +124,7 @@ def _endpoint(region: str) -> str:
     if name is None:
         return f"https://s3.{region}.amazonaws.com"
     way_out = f"{name} must be like https://host or http://host:port"
+    check_login(name, os.environ[name])
     try:
         url = urlsplit(os.environ[name])
         host, port = url.hostname, url.port
@@ -131,6 +133,6 @@ def _endpoint(region: str) -> str:
     if url.username or url.password:
         raise BadInput(f"{way_out}, without a user or password in it; the credentials go into {' and '.join(KEYS)}")
     if url.scheme not in ("http", "https") or not host or url.path not in ("", "/") or url.query or url.fragment:
-        raise BadInput(f"{way_out}, not {os.environ[name]!r}")
-    shown = f"[{host}]" if ":" in host else host
-    return f"{url.scheme}://{shown}:{port}" if port else f"{url.scheme}://{shown}"
+        raise BadInput(f"{way_out}, not {shown(os.environ[name])!r}")
+    place = f"[{host}]" if ":" in host else host
+    return f"{url.scheme}://{place}:{port}" if port else f"{url.scheme}://{place}"

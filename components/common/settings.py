@@ -8,11 +8,11 @@ import math
 import os
 import re
 from collections.abc import Mapping
-from urllib.parse import urlsplit
 
+from components.common.addresses import is_ambiguous, is_web_address, shown
 from components.common.errors import BadInput
 
-_SECRET = re.compile(r"//[^/@\s]+@")
+_SIZE = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,3})? ?(?:[KMGT]i?B|%)", re.ASCII | re.IGNORECASE)
 _PART = r"[a-z0-9]+(?:[._-]+[a-z0-9]+)*"
 _IMAGE = re.compile(
     rf"(?:[a-zA-Z0-9][a-zA-Z0-9.-]*(?::[0-9]+)?/)?{_PART}(?:/{_PART})*(:\w[\w.-]{{0,127}})?(@sha256:[0-9a-f]{{64}})?",
@@ -30,6 +30,18 @@ def whole_number(name: str, default: int, least: int, most: int, environment: Ma
     if not (given.isascii() and given.isdecimal() and len(given) < 20 and least <= int(given) <= most):
         raise BadInput(f"{name}={given!r}: give a whole number from {least} to {most}, or unset it")
     return int(given)
+
+
+def memory_size(name: str) -> str:
+    """A size of memory such as `512MB` or `80%`, as DuckDB takes it; empty where it is not set.
+
+    Raises:
+        BadInput: The variable holds something else.
+    """
+    given = _given(name)
+    if given and not (_SIZE.fullmatch(given) and re.search("[1-9]", given)):
+        raise BadInput(f"{name}={given!r}: give a size such as 512MB, 2GiB or 50%, or unset it")
+    return given
 
 
 def seconds(name: str, default: float) -> float:
@@ -83,18 +95,23 @@ def web_address(name: str) -> str:
         BadInput: The variable holds something else.
     """
     given = _given(name)
+    check_login(name, given)
     if given and not is_web_address(given):
         raise BadInput(f"{name}={shown(given)!r}: give an address like https://host or http://host:port")
     return given.rstrip("/")
 
 
-def is_web_address(text: str) -> bool:
-    """Whether a text is an address of http or https with a host."""
-    try:
-        url = urlsplit(text)
-        return url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0 and not re.search(r"\s", text)
-    except ValueError:  # a port or an IPv6 address that is none
-        return False
+def check_login(name: str, address: str) -> None:
+    """See that everybody reads the same login, and so the same host, in an address that a setting gives.
+
+    Raises:
+        BadInput: It can be read in two ways. The message shows nothing of it: which part is the password is not known.
+    """
+    if is_ambiguous(address):
+        raise BadInput(
+            f"{name} can be read as two different hosts: write `@` in a user, password or path as %40, `/` as %2F, "
+            "`?` as %3F and `#` as %23 before the host"
+        )
 
 
 def image(name: str, reference: str) -> str:
@@ -108,11 +125,6 @@ def image(name: str, reference: str) -> str:
             f"{name}: {reference!r} names no image; write it like registry.example/sluice/python-torch:0.1.0"
         )
     return reference
-
-
-def shown(address: str) -> str:
-    """An address without the user and password in it."""
-    return _SECRET.sub("//", address)
 
 
 def _given(name: str, environment: Mapping[str, str] | None = None) -> str:

@@ -3,7 +3,6 @@
 The same step runs in a test, on a laptop and in a pod; what differs between them reaches it through the environment.
 """
 
-import errno
 import functools
 import hashlib
 import json
@@ -17,14 +16,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn
 
+from components.common.addresses import redacted, show_defect
 from components.common.code_state import code_state
 from components.common.errors import BadInput, EnvironmentFault, Killed, SluiceError, TrackingFault, shortened
-from components.common.files import check_folder, faults
+from components.common.files import check_folder, denied, faults
 from components.common.lifeline import Stopped, stoppable, watch, work_has_stopped
 from components.common.manifests import Producer
 from components.common.parameters import check_numbers
-from components.common.plain_text import show_defect
+from components.common.setting_checks import check_settings
 from components.common.stores import GUARDED_S3, Store, open_store
+from components.common.user_names import user_name
 
 HOME = "SLUICE_HOME"
 STORE = "SLUICE_STORE"
@@ -98,7 +99,7 @@ def open_lake(address: str) -> Store:
 
 def progress(message: str) -> None:
     """Tell the person who waits: one line, at once, whatever names the message holds."""
-    print(f"{PROGRESS}{shortened(message)}", flush=True)  # noqa: T201 - a step's standard output is its log
+    print(f"{PROGRESS}{shortened(redacted(message))}", flush=True)  # noqa: T201 - a step's standard output is its log
 
 
 def log_metrics(artifact: Any, values: Mapping[str, float]) -> None:  # noqa: ANN401 - KFP's, which this package does not know
@@ -166,8 +167,10 @@ def step(name: str, parameters: Mapping[str, Any] | None = None) -> Iterator[Non
     """
     watch()
     sys.excepthook = show_defect
+    user_name()
     with stoppable():
         try:
+            check_settings()
             check_numbers(parameters or {})
             yield
             _await_store()
@@ -176,11 +179,10 @@ def step(name: str, parameters: Mapping[str, Any] | None = None) -> Iterator[Non
         except (Stopped, KeyboardInterrupt) as error:
             _end_killed(name, error)
         except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-                _tell_tracking(name, error)
-                raise
-            place = error.filename or "the disk"
-            _terminate(name, EnvironmentFault(f"{place}: no space left; free some, or point SLUICE_HOME elsewhere"))
+            if fault := denied(error):
+                _terminate(name, fault)
+            _tell_tracking(name, error)
+            raise
         except Exception as error:
             if _out_of_engine_memory(error):
                 _terminate(name, EnvironmentFault(f"DuckDB is out of memory; {_MORE_MEMORY}"))

@@ -16,7 +16,7 @@ from typing import Any
 from components.common.bundles import Bundle
 from components.common.errors import Killed, SluiceError
 from components.common.lifeline import Stopped, run_was_killed
-from components.common.mlflow_access import URI, mlflow_module, tracking_faults
+from components.common.mlflow_access import URI, mlflow_module, tracking_faults, write_tracking
 from components.common.mlflow_settings import RUN_ID
 from components.common.pipeline_runs import (
     ERROR_TAG,
@@ -152,9 +152,9 @@ def log_dataset(bundle: Bundle, context: str, run: str = "") -> None:
     """
     mlflow = mlflow_module()
     entries = dataset_inputs(bundle, context, mlflow)
+    client, target = mlflow.MlflowClient(), run or mlflow.active_run().info.run_id
+    write_tracking(lambda: client.log_inputs(target, datasets=entries))
     with tracking_faults():
-        client, target = mlflow.MlflowClient(), run or mlflow.active_run().info.run_id
-        client.log_inputs(target, datasets=entries)
         client.set_tag(target, f"sluice.dataset.{context}", bundle.id)
 
 

@@ -1,7 +1,6 @@
 """CSV files into Parquet, by DuckDB's parallel reader."""
 
 import functools
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from components.common.contracts import Column
 from components.common.engines import MEMORY_LIMIT, arrow_batches, duckdb_engine
 from components.common.errors import BadInput
 from components.common.parquet import ARROW_TYPES, ROW_GROUP_ROWS, Written, write_parquet
+from components.common.settings import memory_size
 from components.ingest.conversions import EXACT, FAST
 from components.ingest.csv_counts import CsvCount, count_csv
 from components.ingest.csv_defects import find_defect, given
@@ -128,4 +128,4 @@ def _batches(table: ibis.Table) -> Iterator[Any]:
 
 def _engine() -> Any:  # noqa: ANN401 - see engines
     # Reading keeps little at a time; more memory would only let the reader run further ahead.
-    return duckdb_engine(memory=os.environ.get(MEMORY_LIMIT) or _MEMORY)
+    return duckdb_engine(memory=memory_size(MEMORY_LIMIT) or _MEMORY)

@@ -12,11 +12,15 @@ from urllib.parse import quote
 import sqlalchemy as sa
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 
+from components.common.addresses import HIDDEN, SOURCE_PREFIX, shown
 from components.common.errors import BadInput, EnvironmentFault, SluiceError
+from components.common.settings import check_login
 from components.ingest.source_files import SourceFile, check_readable, find
 from components.ingest.sqlite_files import reading_options
+from components.ingest.wording import shown as named
 
-_VARIABLE = re.compile(r"\$\{(\w+)\}")
+_VARIABLE = re.compile(rf"\$\{{({SOURCE_PREFIX}[A-Z0-9_]+)\}}")
+_VARIABLE_FORM = f"${{{SOURCE_PREFIX}NAME}}"
 _WAITS = (0.5, 1.0, 2.0)  # seconds before each further try
 
 
@@ -26,7 +30,7 @@ class Database:
 
     Attributes:
         url: With credentials: never to be shown.
-        name: The file's path in the lake, or the address without user, password and options.
+        name: The file's path in the lake, or the variable that holds a server's URL: nothing of the URL itself.
         file: The file of an SQLite database.
     """
 
@@ -38,20 +42,29 @@ class Database:
 def locate(lake: Path, address: str) -> Database:
     """Find the database at an address of the contract.
 
+    A server's URL stands in a variable, whole: whoever may write a contract must choose neither what of this process's
+    environment is read nor where its logins are sent. An SQLite file lies in the lake.
+
     Args:
         lake: The folder where the paths of SQLite files start.
-        address: An SQLAlchemy URL. `${NAME}` takes the environment variable NAME, and that is where passwords belong.
+        address: `sqlite:///path/in/the/lake.db`, or `${SLUICE_SOURCE_NAME}`.
 
     Raises:
-        BadInput: A variable is not set, the URL is malformed or holds a password, or there is no such file.
+        BadInput: It is of another form, the variable is not set or holds no URL, or there is no such file.
     """
-    url = _parse(address)
+    if "${" in address:
+        return _server(address)
+    url = _parse(address, "contract.yaml: a source's `sql`")
     if url.get_backend_name() != "sqlite":
-        shown = sa.URL.create(url.drivername, host=url.host, port=url.port, database=url.database)
-        return Database(url, shown.render_as_string(), None)
+        raise BadInput(
+            f"contract.yaml: source {named(shown(address))} is a server's; put its whole URL into a variable and write "
+            f"{_VARIABLE_FORM}"
+        )
     files = find(lake, url.database or "")
     if not url.database or len(files) != 1:
-        raise BadInput(f"contract.yaml: source {address!r} must name one file: sqlite:///path/in/the/lake.db")
+        raise BadInput(
+            f"contract.yaml: source {named(shown(address))} must name one file: sqlite:///path/in/the/lake.db"
+        )
     check_readable(files[0])
     read_only = sa.URL.create(
         "sqlite",
@@ -66,18 +79,16 @@ def connected(database: Database) -> Iterator[sa.Connection]:
     """A connection for the time of the `with` block; every failure inside it is told in words.
 
     Raises:
-        BadInput: The driver is not installed, the file is no SQLite database, or a query is refused.
+        BadInput: The driver is not installed or does not take the URL, the file is no SQLite database, or a query is
+            refused.
         EnvironmentFault: The server cannot be reached after bounded retries, or failed; the file is locked.
     """
-    try:
+    with _taken(database):
         engine = sa.create_engine(database.url)
-    except (NoSuchModuleError, ModuleNotFoundError):
-        driver = database.url.drivername
-        raise BadInput(
-            f"database {database.name}: no driver for {driver!r} is installed; add it to the image"
-        ) from None
     try:
-        with _patiently(engine.connect, database) as connection:
+        with _taken(database):
+            opened = _patiently(engine.connect, database)
+        with opened as connection:
             yield connection.execution_options(stream_results=database.file is None)
     except SQLAlchemyError as error:
         raise _in_words(error, database) from None
@@ -85,22 +96,44 @@ def connected(database: Database) -> Iterator[sa.Connection]:
         engine.dispose()
 
 
-def _parse(address: str) -> sa.URL:
-    def value(match: re.Match[str]) -> str:
-        if match[1] not in os.environ:
-            raise BadInput(f"contract.yaml: source {address!r} needs the environment variable {match[1]}; set it")
-        return os.environ[match[1]]
-
+@contextmanager
+def _taken(database: Database) -> Iterator[None]:
+    """What a driver says of a URL that it does not take may quote it, so none of that is told."""
     try:
-        if sa.make_url(_VARIABLE.sub("", address) or "sqlite://").password:
-            raise BadInput(
-                "contract.yaml: a source's URL holds a password; put the URL in an environment variable, ${NAME}"
-            )
-        return sa.make_url(_VARIABLE.sub(value, address))
-    except (ArgumentError, ValueError):
+        yield
+    except (NoSuchModuleError, ModuleNotFoundError):
+        driver = database.url.drivername
         raise BadInput(
-            "contract.yaml: a source's `sql` is no database URL; write for example sqlite:///file.db"
+            f"database {database.name}: no driver for {driver!r} is installed; add it to the image"
         ) from None
+    except (ArgumentError, TypeError, ValueError, LookupError):
+        raise BadInput(
+            f"database {database.name}: the driver does not take its URL; correct the options after `?`"
+        ) from None
+
+
+def _server(address: str) -> Database:
+    name = (_VARIABLE.fullmatch(address) or ("", ""))[1]
+    if not name:
+        raise BadInput(
+            f"contract.yaml: source {named(shown(address))}: a variable stands for the whole URL of a server, "
+            f"and its name begins with {SOURCE_PREFIX}; write {_VARIABLE_FORM}, or sqlite:///path/in/the/lake.db"
+        )
+    given = os.environ.get(name)
+    if not given:
+        raise BadInput(f"contract.yaml: source {address} needs the environment variable {name}; set it")
+    check_login(name, given)
+    url = _parse(given, name)
+    if url.get_backend_name() == "sqlite":
+        raise BadInput(f"{name} names an SQLite file; write its path into contract.yaml: sqlite:///path/in/the/lake.db")
+    return Database(url, address, None)
+
+
+def _parse(address: str, place: str) -> sa.URL:
+    try:
+        return sa.make_url(address)
+    except (ArgumentError, ValueError):
+        raise BadInput(f"{place} is no database URL; write for example sqlite:///file.db or {_VARIABLE_FORM}") from None
 
 
 def _patiently(connect: Callable[[], sa.Connection], database: Database) -> sa.Connection:
@@ -114,9 +147,21 @@ def _patiently(connect: Callable[[], sa.Connection], database: Database) -> sa.C
 
 def _in_words(error: SQLAlchemyError, database: Database) -> SluiceError:
     # SQLAlchemy's own text repeats the query and a link; the driver's names the fault.
-    reason = str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
+    reason = _unnamed(str(getattr(error, "orig", None) or error).strip().partition("\n")[0], database)
     if database.file is None:
         return EnvironmentFault(f"database {database.name}: {reason}; check the server and the account's rights")
     if "locked" in reason or "busy" in reason:
         return EnvironmentFault(f"{database.name}: {reason}; wait until whoever writes it is done")
     return BadInput(f"{database.name} cannot be read as an SQLite database ({reason}); restore it from a copy")
+
+
+def _unnamed(reason: str, database: Database) -> str:
+    """A driver's words without what the variable holds: who asks, where, for what."""
+    if database.file is not None:
+        return reason
+    url = database.url
+    options = [value for values in url.normalized_query.values() for value in values]
+    parts = filter(None, (url.username, url.password, url.host, url.database, *options))
+    for part in sorted(parts, key=len, reverse=True):
+        reason = re.sub(rf"(?<!\w){re.escape(part)}(?!\w)", HIDDEN, reason)
+    return reason

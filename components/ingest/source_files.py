@@ -155,7 +155,8 @@ def line_at(path: Path, offset: int) -> int:
 def _digest(path: Path, watch: Callable[[bytes], None] | None) -> Digest:
     sha256, size, zero_at = hashlib.sha256(), 0, -1
     with path.open("rb", buffering=0) as stream:
-        os.posix_fadvise(stream.fileno(), 0, 0, os.POSIX_FADV_SEQUENTIAL)
+        if hasattr(os, "posix_fadvise"):  # macOS has none, and reads ahead without being told
+            os.posix_fadvise(stream.fileno(), 0, 0, os.POSIX_FADV_SEQUENTIAL)
         while block := stream.read(_BLOCK):
             sha256.update(block)
             if watch:

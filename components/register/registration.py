@@ -12,6 +12,7 @@ from typing import Any
 
 import pandas as pd
 
+from components.common.addresses import shown
 from components.common.bundles import Bundle, local_copy, open_bundle
 from components.common.champions import standing
 from components.common.datasets import read_dataset
@@ -149,7 +150,7 @@ def _result(
         "record": record.number,
         "model_digest": version.digest,
         "evaluation_digest": verdict.digest,
-        "mlflow": {"run": version.run, "uri": tracking_uri()},
+        "mlflow": {"run": version.run, "uri": shown(tracking_uri())},
         "datasets": dataset_ids(lineage),
         "models": verdict.body["datasets"]["models"],
     }

@@ -4,10 +4,12 @@ import os
 import sys
 from pathlib import Path
 
+from components.common.addresses import show_defect
 from components.common.bundles import Bundle
 from components.common.errors import SluiceError
 from components.common.networks import NetworkModel
 from components.common.steps import TERMINATION_LOG, default_store, leave_message, progress
+from components.common.user_names import user_name
 from components.train.catalogue import EMBEDDINGS, network_for
 from components.train.networks import image_model, table_model
 from components.train.parts import Parts, read_parts
@@ -25,6 +27,8 @@ _THREADS = 1
 
 def main() -> None:
     """Train, and as rank 0 publish; a failure ends in one line, in the log and in the termination message."""
+    sys.excepthook = show_defect
+    user_name()
     try:
         job = job_from_json(os.environ.get(JOB, ""))
         with read_parts(job.splits) as (source, parts), fixed_threads(_THREADS), joined() as group:

@@ -1,1 +1,5 @@
 """The `sluice` command."""
+
+from sluice.own_packages import unhide
+
+unhide()

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from components.common import steps
+from components.common.addresses import shown
 from components.common.bundles import staging_prefix
 from components.common.errors import BadInput, SluiceError
 from components.common.files import STAGING
@@ -22,7 +23,6 @@ from components.common.mlflow_access import (
     tracking_exists,
     tracking_faults,
     tracking_uri,
-    without_password,
 )
 from components.common.pipeline_runs import close_run, find
 
@@ -36,7 +36,7 @@ _IMPATIENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEO
 
 def place() -> str:
     """Where the runs of this process are tracked, without a password."""
-    return without_password(tracking_uri())
+    return shown(tracking_uri())
 
 
 def notes(scratch: str) -> dict[str, str]:
@@ -60,7 +60,7 @@ def close_abandoned(runs: Path | None = None) -> list[str]:
         The MLflow runs that were ended. One that is tracked elsewhere, or whose server is down, is left for later.
     """
     closed: list[str] = []
-    with contextlib.suppress(SluiceError):
+    with contextlib.suppress(SluiceError, OSError):  # the command itself will tell
         for _, noted in _here(runs or steps.home() / "runs"):
             with contextlib.suppress(BadInput):  # MLflow does not know the run any more
                 closed += _close(noted)

@@ -6,12 +6,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
+from components.common.addresses import show_defect
 from components.common.errors import SluiceError
+from components.common.files import denied
 from components.common.promotions import Promotion
+from components.common.user_names import user_name
 from sluice import catalog
 from sluice.arguments import parse_arguments
 from sluice.cluster.access import NAMESPACE, Target
@@ -141,7 +144,7 @@ def promote(
     """Make a version champion by a person's decision, on the record; the gate decides in every other case."""
     from sluice.appointing import appoint
 
-    with _place(cluster, namespace, context):
+    with _place(cluster, namespace, context, promotes=True):
         _tell_decision(appoint(version, reason), as_json)
 
 
@@ -157,7 +160,7 @@ def rollback(
     """Make the champion before the present one champion again, on the record; where none is left, there is none."""
     from sluice.appointing import roll_back
 
-    with _place(cluster, namespace, context):
+    with _place(cluster, namespace, context, promotes=True):
         _tell_decision(roll_back(model, reason), as_json)
 
 
@@ -210,14 +213,16 @@ def lake(
 
 
 @contextmanager
-def _place(cluster: bool, namespace: str, context: str | None) -> Iterator[None]:
-    """The stores of a cluster, or those that the environment names."""
+def _place(cluster: bool, namespace: str, context: str | None, *, promotes: bool = False) -> Iterator[None]:
+    """The stores of a cluster, or those that the environment names; who promotes there takes the accounts that may."""
     if not cluster:
         yield
         return
     from sluice.cluster.connection import connected, environment
+    from sluice.cluster.step_environment import PEOPLE, REGISTER
 
-    with connected(Target(namespace, context)) as found, environment(found.variables):
+    reached = connected(Target(namespace, context), accounts=REGISTER if promotes else PEOPLE)
+    with reached as found, environment(found.variables):
         yield
 
 
@@ -231,12 +236,22 @@ def main() -> None:
 
     try:
         check_words(sys.argv[1:], os.environ)
+        user_name()
         close_abandoned()
         app()
     except SluiceError as error:
-        console(sys.stderr).print(f"[red]error:[/] {plain(error)}", highlight=False, soft_wrap=True)
-        sys.exit(error.exit_code)
+        _end(error)
     except KeyboardInterrupt:
         sys.exit(130)
+    except Exception as error:  # noqa: BLE001 - a defect of ours; Typer would not let Python's hook for it be ours
+        if isinstance(error, OSError) and (fault := denied(error)):
+            _end(fault)
+        show_defect(type(error), error, error.__traceback__)
+        sys.exit(1)
     finally:
         close_abandoned()  # an earlier run's step may only have ended meanwhile
+
+
+def _end(error: SluiceError) -> NoReturn:
+    console(sys.stderr).print(f"[red]error:[/] {plain(error)}", highlight=False, soft_wrap=True)
+    sys.exit(error.exit_code)

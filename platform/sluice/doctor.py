@@ -11,6 +11,7 @@ from typing import Literal
 from components.common import steps
 from components.common.contracts import CONTRACT
 from components.common.errors import SluiceError
+from components.common.setting_checks import check_settings
 
 Level = Literal["ok", "warning", "error"]
 DISK_BYTES = 2 * 1024**3
@@ -26,8 +27,8 @@ class Finding:
 
 
 def examine() -> Iterator[Finding]:
-    """Look at Python, packages, disk, store, tracking, champions and the demo lake, one finding at a time."""
-    for check in (_python, _packages, _memory, _disk, _store, _tracking, champions, _lake, _java):
+    """Look at Python, packages, settings, disk, store, tracking, champions and the lake, one finding at a time."""
+    for check in (_python, _packages, _settings, _memory, _disk, _store, _tracking, champions, _lake, _java):
         try:
             yield check()
         except SluiceError as error:
@@ -54,6 +55,11 @@ def _packages() -> Finding:
             "packages", "error", f"{', '.join(missing)} missing; run `make demo`, or pip install 'sluice[all]'"
         )
     return Finding("packages", "ok", ", ".join(versions))
+
+
+def _settings() -> Finding:
+    check_settings()
+    return Finding("settings", "ok", "every variable that is set can be used; docs/settings.md lists them")
 
 
 def _memory() -> Finding:

@@ -5,6 +5,7 @@ are content addresses; what the key cannot see, the code and the installed packa
 """
 
 import contextlib
+import hashlib
 import json
 import os
 import shutil
@@ -24,10 +25,12 @@ from components.common.lifeline import Lifeline, stoppable
 from components.common.mlflow_settings import RUN_ID
 from components.common.pipeline_runs import PIPELINE_RUN, RUN_NAME, run_name
 from components.common.plain_text import one_line, uncoloured
+from components.common.setting_checks import check_settings
 from components.common.tracked_results import keep_report
 from components.common.tracking import pipeline_run
 from sluice import abandoned_runs
 from sluice.catalog import Pipeline
+from sluice.local_python import this_python
 from sluice.progress import StepTimes, captured
 from sluice.step_code import code_digest
 
@@ -82,6 +85,7 @@ def run_pipeline(
         SluiceError: A step broke; the message names the log.
     """
     started = datetime.now(UTC)
+    check_settings()
     made = run_name(pipeline.name, run or os.urandom(2).hex())
     run, name = run or made, name or os.environ.get(RUN_NAME) or made
     folder = steps.home() / "runs" / run
@@ -165,10 +169,17 @@ def _execute(pipeline: Pipeline, arguments: Mapping[str, Any], folder: Path, *, 
         pipeline_root=str(folder),
         workspace_root=workspace,
         enable_caching=reuse,
-        cache_root=str(steps.home() / "cache" / code_digest()),
+        cache_root=str(_cache()),
     )
-    outputs: dict[str, Any] = pipeline.component(**arguments).outputs
+    with this_python():
+        outputs: dict[str, Any] = pipeline.component(**arguments).outputs
     return outputs
+
+
+def _cache() -> Path:
+    """Where results of this code are kept. They hold addresses, so a home that was moved begins anew."""
+    made_by = f"{code_digest()} {steps.home()} {steps.default_store().uri}"
+    return steps.home() / "cache" / hashlib.sha256(os.fsencode(made_by)).hexdigest()
 
 
 @contextlib.contextmanager

@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.spinner import Spinner
 
+from components.common.addresses import redacted
 from components.common.plain_text import lines, uncoloured
 from components.common.steps import PROGRESS
 from sluice.terminal import plain
@@ -78,10 +79,10 @@ class RunOutput(io.TextIOBase):
         return True
 
     def write(self, text: str) -> int:
-        """Take part of a line, or several."""
+        """Take part of a line, or several; what libraries and KFP say of addresses too loses its logins."""
         *whole, self._rest = (self._rest + text).split("\n")
         for line in whole:
-            shown = lines(uncoloured(line))
+            shown = lines(uncoloured(redacted(line)))
             self._log.write(f"{shown}\n")
             self._read(shown)
         return len(text)

@@ -125,9 +125,27 @@ def test_every_secret_of_the_platform_is_out_of_reach() -> None:
         everyone = set(json.loads(re.match(r"\[.*?\]", expression)[0]))  # type: ignore[index]
         workflows = set(json.loads(re.search(r"training \? \[\] : (\[.*?\])", expression)[1]))  # type: ignore[index]
         assert everyone == {"sluice-steps"}
-        assert workflows - {"kfp-mlflow-credentials"} == {"object-store-runs"}
+        assert workflows - {"kfp-mlflow-credentials"} == {"object-store-runs", "sluice-register"}
         made = {item["metadata"]["name"] for item in of_kind(objects, "Secret")}
-        assert {"mysql-credentials", "mysql-root-credentials", "mlflow-credentials"} <= made - everyone - workflows
+        assert {
+            "mysql-credentials",
+            "mysql-root-credentials",
+            "mlflow-credentials",
+            "sluice-people",
+        } <= made - everyone - workflows
+
+
+def test_every_secret_that_a_compiled_pipeline_names_is_admitted() -> None:
+    """Of all pipelines and both their forms: a step whose Secret is refused would fail where the run is almost done."""
+    from sluice.catalog import find_pipeline, pipeline_names
+    from sluice.cluster.spec import compile_for_cluster
+
+    expression = variable(policies(manifests())["pods"], "secrets")
+    for name, fused in ((name, fused) for name in pipeline_names() for fused in (False, True)):
+        platform = compile_for_cluster(find_pipeline(name), fused=fused).platform
+        for executor in platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"].values():
+            for secret in executor.get("secretAsEnv", []):
+                assert f'"{secret["secretName"]}"' in expression, (name, secret["secretName"])
 
 
 def keys(selector: Manifest) -> set[str]:

@@ -39,10 +39,10 @@ class Quiet(BaseHTTPRequestHandler):
     def log_message(self, *_: Any) -> None:
         """Nothing."""
 
-    def answer(self, body: Any, status: int = 200, **headers: str) -> None:
+    def answer(self, body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> None:
         """Send JSON."""
         self.send_response(status)
-        for name, value in headers.items():
+        for name, value in (headers or {}).items():
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(json.dumps(body).encode())
@@ -66,17 +66,15 @@ class Provider:
                 if url.path == "/authorize":
                     provider.nonce = asked.get("nonce", "")
                     back = urllib.parse.urlencode({"code": "once", "state": asked["state"]})
-                    self.answer({}, 302, Location=f"{asked['redirect_uri']}?{back}")
+                    self.answer({}, 302, {"Location": f"{asked['redirect_uri']}?{back}"})
                 else:
                     self.answer(provider.jwks() if url.path == "/keys" else provider.discovery())
 
             def do_POST(self) -> None:
                 self.rfile.read(int(self.headers["Content-Length"]))
                 token = provider.token()
-                self.answer(
-                    {"access_token": "a", "token_type": "Bearer", "id_token": token},
-                    **{"Content-Type": "application/json"},
-                )
+                told = {"access_token": "a", "token_type": "Bearer", "id_token": token}
+                self.answer(told, headers={"Content-Type": "application/json"})
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.server.server_port}"

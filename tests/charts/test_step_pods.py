@@ -186,8 +186,14 @@ def test_a_step_is_run_again_for_a_service_that_is_away_and_for_nothing_else() -
         assert re.search(pattern[1], f"Error (exit code 1): {lost}")
         panic = "Error (exit code 2): panic: invalid memory address\ngoroutine 1 [running]:\n"
         assert re.search(pattern[1], panic + "pipelines/backend/src/v2/metadata.(*Client).PublishExecution(0xc0)")
+        failed = "F1 main.go:53] failed to execute component: "
+        upload = (
+            'failed to upload output artifact: uploadFile(): \ncaused by: Put "http://minio:9000/x": dial tcp 10.0.0.1'
+        )
+        assert re.search(pattern[1], f"{failed}{upload}: connect: connection refused")
         refused = "rpc error: code = InvalidArgument desc = x"
-        for other in (panic, "Error (exit code 1)", "OOMKilled (exit code 137)", refused):
+        own = f"ConnectionError: connection refused\n{failed}exit status 1\n"
+        for other in (panic, "Error (exit code 1)", "OOMKilled (exit code 137)", refused, own):
             assert not re.search(pattern[1], other)
         assert '"limit": dyn("5")' in change
     # or Argo never sees the launcher's words

@@ -68,7 +68,7 @@ def test_a_full_disk(tmp_path: Path, big: Path) -> None:
 assert open_bundle(publish_it().uri).manifest.files[1].size == 4
 """
     out = run(PUBLISH + "refused(publish_it)" + LEFT + then, disk, big, before=mounted)
-    assert "/b: no space left; free some, or choose a store elsewhere" in out
+    assert "/b: no space left; free some, or point SLUICE_HOME or the store elsewhere" in out
     assert len(out.splitlines()) == 1
 
 

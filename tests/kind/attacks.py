@@ -239,8 +239,8 @@ JOBSET_ATTACKS: dict[str, tuple[Json, str]] = {
     "the-database-s-network": ({"labels": {"sluice.dev/postgresql-client": "true"}}, "the label sluice.dev/postgresql"),
     "a-token": ({"automountServiceAccountToken": True}, "workers of a TrainJob mount no token"),
     "kfp-s-keys": (
-        {"volumes": [{"name": "x", "secret": {"secretName": "mlpipeline-minio-artifact"}}]},
-        "the Secret mlpipeline-minio-artifact",
+        {"volumes": [{"name": "x", "secret": {"secretName": "object-store-runs"}}]},
+        "the Secret object-store-runs",
     ),
 }
 

@@ -13,10 +13,12 @@ class Server:
         self.answers: dict[str, tuple[int, Any]] = {}
         self.before: dict[str, list[tuple[int, Any]]] = {}  # given first, each once
         self.asked: list[tuple[str, str, bytes]] = []
+        self.headers: dict[str, str] = {}  # of the last request
         server = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
+                server.headers = dict(self.headers.items())
                 length = int(self.headers.get("content-length") or 0)
                 server.asked.append((self.command, self.path, self.rfile.read(length)))
                 path = self.path.partition("?")[0]

@@ -56,6 +56,27 @@ def state(root: Path) -> CodeState:
     return code_state.code_state(root)
 
 
+def test_another_project_s_repository_is_not_ours(
+    checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """GIT_DIR as git sets it for hooks; an index and a work tree of another project."""
+    own = state(checkout)
+    other = tmp_path / "other"
+    shutil.copytree(checkout, other)
+    git(other, "commit", "-qm", "second", "--allow-empty")
+    for name, value in (("DIR", ".git"), ("WORK_TREE", ""), ("INDEX_FILE", ".git/index")):
+        monkeypatch.setenv(f"GIT_{name}", str(other / value))
+    assert state(checkout) == own
+    assert state(other).commit not in ("unknown", own.commit)
+
+
+def test_code_that_was_copied_into_another_project_has_no_commit(checkout: Path) -> None:
+    shutil.copytree(checkout, checkout / "vendor", ignore=shutil.ignore_patterns(".git"))
+    git(checkout, "add", ".")
+    git(checkout, "commit", "-qm", "vendored")
+    assert state(checkout / "vendor") == CodeState("unknown", b"")
+
+
 def content(root: Path) -> dict[str, bytes]:
     return {
         str(path.relative_to(root)): path.read_bytes()

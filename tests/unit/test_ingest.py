@@ -21,7 +21,7 @@ from components.common.stores import Store, open_store
 from components.ingest import csv_tables
 from components.ingest.component import ingest
 from components.ingest.ingestion import run
-from components.ingest.source_files import SourceFile, check_readable
+from components.ingest.source_files import SourceFile, check_readable, hashed
 
 CONTRACT = """
 name: shop
@@ -246,3 +246,11 @@ def test_the_component_hands_on_what_the_step_made(tmp_path: Path) -> None:
     assert returned == tables.uri
     assert pq.read_table(Path(tables.uri) / "staff/part-00000.parquet").num_rows == 2
     assert Path(summary.path).read_text().startswith("# 7 rows")
+
+
+def test_a_machine_without_posix_fadvise_reads_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "posix_fadvise", raising=False)  # as on macOS
+    (tmp_path / "a.csv").write_text("x\n1\n")
+    with hashed(SourceFile(tmp_path / "a.csv", "a.csv")) as digest:
+        pass
+    assert digest.result().sha256 == sha256_file(tmp_path / "a.csv")

@@ -2,12 +2,15 @@
 
 import re
 import sqlite3
+import tempfile
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -18,7 +21,7 @@ from components.ingest.databases import locate
 from components.ingest.sql_tables import read_sql
 from tests.unit.random_tables import RandomTable, check_refusal, random_tables, write_sqlite
 
-URL = "sqlite:///t.db"
+URL, SOURCE = "sqlite:///t.db", "${SLUICE_SOURCE_SALES}"
 COLUMNS = {"id": Column("int64"), "name": Column("string", nullable=True), "at": Column("timestamp", nullable=True)}
 ANY = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -191,10 +194,16 @@ def test_a_locked_database_is_a_fault_of_the_environment(tmp_path: Path, monkeyp
         ("sqlite:///../t.db", "leads out of the lake"),
         ("sqlite://", "source"),
         ("no url", "is no database URL"),
-        ("postgresql://ann:hunter2@db/sales", "holds a password"),
+        ("postgresql://ann:hunter2@db/sales", "put its whole URL into a variable"),
+        ("postgresql://ann:hunter2@x@db/sales", "put its whole URL into a variable"),
+        ("postgresql://db/sales?password=hunter2", "put its whole URL into a variable"),
         ("postgresql://db:port/sales", "is no database URL"),
-        ("${NOT_SET_ANYWHERE}", "needs the environment variable NOT_SET_ANYWHERE"),
-        ("mydb://host/x", "no driver for 'mydb'"),
+        ("mydb://host/x", "put its whole URL into a variable"),
+        ("${SLUICE_SOURCE_NOT_SET}", "needs the environment variable SLUICE_SOURCE_NOT_SET"),
+        ("${LAKE_DB_URL}", "begins with SLUICE_SOURCE_"),
+        ("sqlite:///${SLUICE_SOURCE_FILE}", "stands for the whole URL"),
+        ("${SLUICE_SOURCE_A}${SLUICE_SOURCE_B}", "stands for the whole URL"),
+        ("postgresql://ann:hunter2@${SLUICE_SOURCE_HOST}/x", "stands for the whole URL"),
     ],
 )
 def test_a_bad_address_is_refused(tmp_path: Path, url: str, said: str) -> None:
@@ -205,16 +214,56 @@ def test_a_bad_address_is_refused(tmp_path: Path, url: str, said: str) -> None:
     assert "hunter2" not in str(caught.value)
 
 
-def test_a_url_may_come_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    _make(tmp_path, TABLE)
-    monkeypatch.setenv("LAKE_DB", "t.db")
-    assert len(_read(tmp_path, _contract(), "sqlite:///${LAKE_DB}")) == 2
+# What a variable may hold, and what is said of it; `hunter2` and all else of it must never be.
+HELD = [
+    ("mysql+none://ann:hunter2@db.example:3306/sales?ssl_key=hunter2", "no driver for 'mysql.none'"),
+    ("postgresql://ann:hunter2@secret@db.example/sales", "two different hosts"),
+    ("postgresql://ann:hunter2/secret@db.example/sales", "two different hosts"),
+    ("postgresql://ann:80#hunter2@db.example/sales", "two different hosts"),
+    ("hunter2", "is no database URL"),
+    ("sqlite:///hunter2.db", "names an SQLite file"),
+    ("postgresql+psycopg2://ann:hunter2@127.0.0.1:9/sales?hunter2=1", "does not take its URL|invalid"),
+]
 
 
-def test_a_server_is_named_without_its_credentials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LAKE_DB_URL", "mysql+none://ann:hunter2@db.example:3306/sales?ssl_key=hunter2")
-    database = locate(tmp_path, "${LAKE_DB_URL}")
-    assert database.name == "mysql+none://db.example:3306/sales"
-    with pytest.raises(BadInput, match=r"db\.example") as caught, databases.connected(database):
+@pytest.mark.parametrize(("held", "said"), HELD)
+def test_nothing_of_a_variable_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, held: str, said: str) -> None:
+    monkeypatch.setenv("SLUICE_SOURCE_SALES", held)
+    if "psycopg2" in held:
+        pytest.importorskip("psycopg2")
+    with pytest.raises(SluiceError, match=said) as caught, databases.connected(locate(tmp_path, SOURCE)):
         pass
-    assert "hunter2" not in str(caught.value)
+    assert "SLUICE_SOURCE_SALES" in str(caught.value)
+    for part in ("hunter2", "secret", "ann", "db.example", "sales"):
+        assert part not in str(caught.value)
+
+
+def test_a_driver_that_quotes_the_url_tells_nothing_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLUICE_SOURCE_SALES", "postgresql://ann:hunter2@db.example:1/sales")
+    monkeypatch.setattr(databases, "_WAITS", ())
+
+    class Driver(Exception):
+        pass
+
+    def connect() -> None:
+        raise sa.exc.OperationalError("", {}, Driver('cannot log ann in to "sales" at db.example:1 with hunter2'))
+
+    found = locate(tmp_path, SOURCE)
+    monkeypatch.setattr(databases.sa, "create_engine", lambda _: SimpleNamespace(connect=connect, dispose=lambda: None))
+    with pytest.raises(EnvironmentFault) as caught, databases.connected(found):
+        pass
+    assert 'database ${SLUICE_SOURCE_SALES}: cannot log *** in to "***" at ***:1 with ***' in str(caught.value)
+
+
+@settings(max_examples=60)
+@given(
+    st.sampled_from(["AWS_SECRET_ACCESS_KEY", "HOME", "LAKE_DB_URL", "MLFLOW_TRACKING_PASSWORD"]),
+    st.sampled_from(["{}", "sqlite:///{}", "sqlite:///{}.db", "postgresql://{}/x", "{}://x", "postgresql://a:{}@h/x"]),
+    st.sampled_from(["${{{}}}", "$${{{}}}", "${{ {} }}", "${{SLUICE_SOURCE_{}}}", "${{{}:-x}}"]),
+)
+def test_no_address_shows_a_variable_of_another_name(name: str, address: str, form: str) -> None:
+    with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as lake:
+        patch.setenv(name, "correct-horse-battery")
+        with pytest.raises(BadInput) as caught:
+            locate(Path(lake), address.format(form.format(name)))
+    assert "correct-horse" not in str(caught.value)

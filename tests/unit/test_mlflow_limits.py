@@ -34,8 +34,11 @@ def test_steps_reach_no_route_that_changes_the_registry() -> None:
 def test_the_register_step_reaches_what_it_needs() -> None:
     for path in ("registered-models/create", "registered-models/alias", "model-versions/create", "runs/log-batch"):
         assert not refusal("POST", canonical(f"/api/2.0/mlflow/{path}"), registers=True), path
-    for method, path in (("DELETE", "registered-models/delete"), ("DELETE", "model-versions/delete")):
-        assert refusal(method, canonical(f"/api/2.0/mlflow/{path}"), registers=True), path
+    for path in ("registered-models/alias", "registered-models/delete-tag", "model-versions/delete"):
+        assert not refusal("DELETE", canonical(f"/api/2.0/mlflow/{path}"), registers=True), path
+        assert refusal("DELETE", canonical(f"/api/2.0/mlflow/{path}"), registers=False), path
+    for path in ("registered-models/delete", "logged-models/m-1", "experiments/delete", "users/delete"):
+        assert refusal("DELETE", canonical(f"/api/2.0/mlflow/{path}"), registers=True), path
 
 
 @pytest.mark.parametrize("registers", [True, False])

@@ -213,6 +213,10 @@ def test_steps_log_into_what_the_administrator_made_and_the_register_step_regist
     version = register.create_model_version("delays", run.info.artifact_uri, run.info.run_id).version
     register.set_registered_model_alias("delays", "champion", version)
     register.create_registered_model("arrivals")
+    register.set_registered_model_tag("delays", "sluice.record", "1")  # of a model that somebody else made
+    register.delete_registered_model_tag("delays", "sluice.record")
+    register.set_registered_model_alias("delays", "challenger", version)
+    register.delete_registered_model_alias("delays", "challenger")
     assert client(STEPS).get_model_version_by_alias("delays", "champion").run_id == run.info.run_id
 
 

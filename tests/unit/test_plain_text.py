@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from components.common.addresses import show_defect
 from components.common.errors import BadInput
-from components.common.plain_text import lines, markdown, markdown_code, one_line, show_defect
+from components.common.plain_text import lines, markdown, markdown_code, one_line
 from components.common.steps import progress
 
 ANY = st.text(alphabet=st.characters(codec=None, exclude_categories=()))

@@ -8,20 +8,23 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from components.common import run_results, steps
 from components.common.engines import duckdb_engine
-from components.common.errors import BadInput, EnvironmentFault, SluiceError
-from components.common.mlflow_access import mlflow_module
+from components.common.errors import BadInput, EnvironmentFault, SluiceError, TrackingFault
+from components.common.mlflow_access import mlflow_module, tracking_faults
 from components.common.mlflow_settings import SWITCHES
 from components.common.s3_retries import retries, tries
 from components.common.stores import open_store
 from components.common.tracking import tracked_run
+from components.ingest.databases import locate
 from sluice.catalog import find_pipeline
 from sluice.cluster import check, setup, store_accounts
 from sluice.cluster.access import Target
 from sluice.cluster.connection import connected, environment
 from sluice.cluster.spec import compile_for_cluster
+from sluice.local_run import run_pipeline
 from sluice.mlflow_server.serving import serve, write_configuration
 from sluice.mlflow_server.settings import Settings
 
@@ -59,6 +62,10 @@ def _bucket() -> None:
 def _track() -> None:
     with tracked_run("a"):
         pass
+
+
+def _source() -> None:
+    locate(Path("/nowhere"), "${SLUICE_SOURCE_NAME}")
 
 
 def _connect() -> None:
@@ -122,19 +129,39 @@ READERS: dict[str, tuple[Callable[[], object], tuple[str, ...]]] = {
     "SLUICE_STORE": (_store, ("ftp://host/a", "s3://", "s3://a", "/dev/null/store")),
     "SLUICE_STORE_TRIES": (_bucket, ("many", "0", "-1", "1.5", "1e3", "101", "٣", "9" * 5000, " 4")),
     "SLUICE_ENGINE_MEMORY": (duckdb_engine, ("much", "0", "12", "five GB", "MB")),
-    "SLUICE_KFP": (_connect, ("nonsense", "ftp://host", "http://", "http://[::1", "http://host:99999", "http://a b")),
+    "SLUICE_SOURCE_NAME": (_source, ("word", "sqlite:///a.db", "postgresql://a:b@c@d/e", "postgresql://h:port/x")),
+    "SLUICE_KFP": (
+        _connect,
+        ("nonsense", "ftp://host", "http://", "http://[::1", "http://host:99999", "http://a b", "http://u:p@x@h"),
+    ),
     "SLUICE_TABULAR_IMAGE": (_compile, ("with blanks:1", "UPPER:1", "a//b:1", "a:", ":1", "a@sha256:12")),
     "SLUICE_TORCH_IMAGE": (_compile, ("sluice/Torch:1",)),
     "SLUICE_IMAGES": (_compile_check, ("registry/with blank", "/", "a/UPPER")),
     "SLUICE_IMAGE_TAG": (_compile_check, ("two words", "a:b", ".dot", "x" * 129)),
     "AWS_ENDPOINT_URL_S3": (_bucket, ("host:9000", "ftp://host", "http://", "http://host/path", "http://host:99999")),
-    "AWS_ENDPOINT_URL": (_bucket, ("host", "http://[::1", "http://user:word@host")),
+    "AWS_ENDPOINT_URL": (
+        _bucket,
+        ("host", "http://[::1", "http://user:word@host", "http://user:80#word@host", "user:word@host"),
+    ),
     "AWS_ACCESS_KEY_ID": (_bucket, ("", "key\n", " key", "ключ", "a\x01b")),
     "AWS_SECRET_ACCESS_KEY": (_bucket, ("", "secret\n", "ü")),
     "AWS_SESSION_TOKEN": (_bucket, ("token\n", "a\nb", "€")),
     "AWS_REGION": (_bucket, ("eu\n", "two words", "ü")),
     "AWS_DEFAULT_REGION": (_bucket, ("eu\n", "ü")),
-    "MLFLOW_TRACKING_URI": (_track, ("nonsense", "ftp://x", "http://", "http://[::1", "http://h:99999", "./mlruns")),
+    "MLFLOW_TRACKING_URI": (
+        _track,
+        (
+            "nonsense",
+            "ftp://x",
+            "http://",
+            "http://[::1",
+            "http://h:99999",
+            "./mlruns",
+            "http://u:p@x@h",
+            "mssql://h/x",
+            "postgresql+nodriver://h/x",
+        ),
+    ),
     "MLFLOW_EXPERIMENT_ID": (_track, ("first", "-1", "1.0", "99")),
     "MLFLOW_EXPERIMENT_NAME": (_track, ("n" * 501,)),
     "MLFLOW_RUN_ID": (_track, ("abc",)),
@@ -171,6 +198,7 @@ READERS: dict[str, tuple[Callable[[], object], tuple[str, ...]]] = {
 FREE = {
     "MLFLOW_TRACKING_USERNAME",
     "MLFLOW_TRACKING_PASSWORD",
+    "MLFLOW_TRACKING_TOKEN",
     "SLUICE_PIPELINE",
     "SLUICE_COMMIT",
     "SLUICE_CHANGES",
@@ -282,8 +310,76 @@ def test_an_engine_without_memory_is_a_fault_of_one_line(
     assert "DuckDB is out of memory; raise SLUICE_ENGINE_MEMORY" in capsys.readouterr().out
 
 
-def test_the_messages_show_no_password(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "ftp://user:secret-word@host")
+@pytest.mark.usefixtures("bare")
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        (name, address.format("secret-word"))
+        for name in ("MLFLOW_TRACKING_URI", "SLUICE_KFP", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "SLUICE_STORE")
+        for address in (
+            "ftp://user:{}@host",
+            "http://user:{}@x@[::1",
+            "user:{}@host:1",
+            "http://user:80#{}@h",
+            "x://{}@h",
+        )
+        if name != "SLUICE_STORE" or "://" in address  # else it is a folder
+    ],
+)
+def test_the_messages_show_no_password(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, value)
     with pytest.raises(SluiceError) as refused:
-        mlflow_module()
+        READERS[name][0]()
     assert "secret-word" not in str(refused.value)
+
+
+@pytest.mark.usefixtures("bare")
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SLUICE_ENGINE_MEMORY", "lots"),
+        ("TMPDIR", "/dev/null"),
+        ("TMPDIR", "/nowhere/at/all"),
+        ("MLFLOW_TRACKING_URI", "nonsense"),
+        ("MLFLOW_TRACKING_URI", "mssql+pyodbc://h/x"),
+        ("MLFLOW_EXPERIMENT_ID", "first"),
+        ("MLFLOW_HTTP_REQUEST_TIMEOUT", "soon"),
+    ],
+)
+def test_a_wrong_setting_is_told_before_any_work(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(BadInput, match=name):
+        run_pipeline(find_pipeline("lake_to_model"), {}, Console())
+    with pytest.raises(SystemExit) as ended, steps.step("ingest"):
+        pytest.fail("the step began")
+    assert ended.value.code == 2
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith(f"[sluice] error: {name}=") or name in line
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.usefixtures("bare")
+def test_only_a_variable_that_is_set_is_to_be_unset(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def fail() -> str:
+        with pytest.raises(TrackingFault) as failed, tracking_faults():
+            raise OSError("the disk is gone")
+        return str(failed.value)
+
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    assert "unset" not in fail()
+    assert str(tmp_path) in fail()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://user:secret-word@127.0.0.1:9")
+    assert fail().endswith("check that it runs, or unset MLFLOW_TRACKING_URI")
+    assert "secret-word" not in fail()
+
+
+@pytest.mark.usefixtures("bare")
+def test_a_login_in_mlflow_s_address_moves_to_its_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://user:secret%2Fword@127.0.0.1:9")
+    for name in ("USERNAME", "PASSWORD"):  # which Sluice sets, and which must be gone after the test
+        monkeypatch.setenv(f"MLFLOW_TRACKING_{name}", "")
+    assert mlflow_module().get_tracking_uri() == "http://127.0.0.1:9"
+    assert os.environ["MLFLOW_TRACKING_USERNAME"] == "user"
+    assert os.environ["MLFLOW_TRACKING_PASSWORD"] == "secret/word"

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import git
 import ibis
 import pyarrow as pa
 import pytest
@@ -235,3 +236,48 @@ def test_a_server_that_was_given_up_is_not_waited_for_again(monkeypatch: pytest.
         pytest.fail("there is no server")
     assert calls == ["1", "0"]
     assert (tmp_path / "log").read_text().startswith("step train failed with exit code 1: MLflow at")
+
+
+@pytest.mark.parametrize("named", ["", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME"])
+def test_an_experiment_that_was_deleted_is_told_in_a_line(named: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = mlflow_module().MlflowClient()
+    name = "other" if named else "lake_to_model"
+    number = client.create_experiment(name)
+    client.delete_experiment(number)
+    if named:
+        monkeypatch.setenv(named, number if named.endswith("ID") else name)
+    said = rf"experiment '{name}' was deleted: restore it .*--experiment-id {number}"
+    with pytest.raises(BadInput, match=said), tracked_run("train"):
+        pass
+    client.restore_experiment(number)
+    with tracked_run("train") as run:
+        assert run_of(run).info.experiment_id == number
+
+
+def test_a_run_that_was_deleted_is_told_in_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    with tracked_run("train") as run:
+        pass
+    mlflow_module().MlflowClient().delete_run(run)
+    monkeypatch.setenv("MLFLOW_RUN_ID", run)
+    with pytest.raises(BadInput, match=r"in the deleted state.*restore it there.*MLFLOW_RUN_ID"), tracked_run("train"):
+        pass
+
+
+def test_another_project_s_repository_is_not_recorded(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By itself MLflow tags the repository that the running program lies in, and its remote, token and all."""
+    program = place / "theirs" / "program.py"
+    program.parent.mkdir()
+    program.write_text("")
+    repository = git.Repo.init(program.parent)
+    repository.index.add([str(program)])
+    repository.index.commit("theirs")
+    repository.create_remote("origin", "https://token-word@git.example/theirs")
+    monkeypatch.setattr("sys.argv", [str(program)])
+    monkeypatch.setenv("SLUICE_COMMIT", "ab" * 20 + "+dirty")
+    monkeypatch.setenv("SLUICE_RUN", "r")
+    with tracked_run("train") as parent, child_run("one") as child:
+        pass
+    for run in (parent, child):
+        tags = run_of(run).data.tags
+        assert {key: value for key, value in tags.items() if ".git." in key} == {"mlflow.source.git.commit": "ab" * 20}
+        assert "token-word" not in str(tags)

@@ -325,10 +325,14 @@ Nothing where it is not exposed; else networkPolicy.entryPoints, and where those
 {{- if and .Values.kfp.enabled $wanted (include "sluice.mutatingPolicyVersion" .) }}true{{ end -}}
 {{- end }}
 
-{{/* Argo's expression for a pod that ended with a service's outage: gRPC's codes, as KFP's programs write them, or KFP
-2.14's launcher on a nil execution, which it publishes where MLMD has not let it create one. */}}
+{{/* Argo's expression for a pod that ended with a service's outage. Three forms: gRPC's codes, as KFP's programs write
+them; a nil execution, which KFP 2.14's launcher publishes where MLMD has not let it create one; and the launcher's own last
+line where the object store takes or gives no artifact, after which nothing of the step's log comes. */}}
 {{- define "sluice.serviceAway" -}}
-lastRetry.message matches 'rpc error: code = (Unavailable|Internal|Unknown|Aborted|DeadlineExceeded|ResourceExhausted)|[(][*]Client[)][.]PublishExecution' && not (lastRetry.message contains 'Created execution: ')
+{{- $codes := "rpc error: code = (Unavailable|Internal|Unknown|Aborted|DeadlineExceeded|ResourceExhausted)" -}}
+{{- $nil := "[(][*]Client[)][.]PublishExecution" -}}
+{{- $network := "connection refused|connection reset|i/o timeout|no route to host|no such host|unexpected EOF|ServiceUnavailable|SlowDown|InternalError" -}}
+lastRetry.message matches '(?s){{ $codes }}|{{ $nil }}|failed to execute component: .*({{ $network }})' && not (lastRetry.message contains 'Created execution: ')
 {{- end }}
 
 {{/* Where pods' logs go in KFP's bucket: KFP 2.17's pages find a run's namespace by this form. */}}

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from components.common.addresses import shown
 from components.common.images import TABULAR, TORCH, step_images
 from components.common.s3_connection import ENDPOINTS
 from components.common.settings import web_address
@@ -33,13 +34,13 @@ class Cluster:
     """A cluster that can be talked to.
 
     Attributes:
-        kfp: The URL of KFP's API.
+        kfp: The URL of KFP's API, with the login where one was given: never to be shown.
         variables: What steps and commands need in their environment to use its stores; never shown.
         images: The step images that it has.
         kubernetes: Its API, or None where only KFP's is known.
     """
 
-    kfp: str
+    kfp: str = field(repr=False)
     variables: Mapping[str, str] = field(repr=False)
     images: Mapping[str, str]
     kubernetes: Kubernetes | None
@@ -48,7 +49,7 @@ class Cluster:
     @property
     def place(self) -> str:
         """Where it is, for people."""
-        return str(self.kubernetes.target) if self.kubernetes else self.kfp
+        return str(self.kubernetes.target) if self.kubernetes else shown(self.kfp)
 
     def mend(self, name: str, seconds: float = MEND_SECONDS) -> None:
         """Open a way again that a restarted pod has closed; nothing to do where none is forwarded.
@@ -66,7 +67,12 @@ class Cluster:
 
 @contextmanager
 def connected(
-    target: Target, needs: Collection[str] = ADDRESSES, *, kfp: bool = True, seconds: float = 0.0
+    target: Target,
+    needs: Collection[str] = ADDRESSES,
+    *,
+    kfp: bool = True,
+    seconds: float = 0.0,
+    accounts: str = PEOPLE,
 ) -> Iterator[Cluster]:
     """A connection for the time of the `with` block.
 
@@ -76,6 +82,7 @@ def connected(
             nor what the release keeps for its steps is asked for.
         kfp: Whether KFP is wanted; its address is empty where it is not.
         seconds: How long to try to reach each of them; 0 tries once.
+        accounts: The Secret with the accounts to use there; to promote takes those of the register step.
 
     Raises:
         BadInput: SLUICE_KFP is no address; there is no kubeconfig, no such context, or no release of Sluice in the
@@ -87,7 +94,7 @@ def connected(
         yield Cluster(given, {}, step_images(os.environ), None)
         return
     kubernetes = Kubernetes(target)
-    config, secret = kubernetes.settings(NAME, PEOPLE) if needs else ({}, {})
+    config, secret = kubernetes.settings(NAME, accounts) if needs else ({}, {})
     with ExitStack() as stack:
         forwards = {KFP: stack.enter_context(forwarded(target, KFP_SERVICE, KFP_PORT, seconds))} if kfp else {}
         for name in needs:

@@ -4,6 +4,7 @@ Source: kubeflow/pipelines, backend/api/v2beta1, read at 2.14.3 and 2.17.0. The 
 it the reason why a step failed, is told by v1beta1 alone, in `pipeline_runtime.workflow_manifest`; both serve it.
 """
 
+import base64
 import json
 import re
 import tempfile
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from components.common.addresses import without_login
 from components.common.errors import BadInput, EnvironmentFault
 from sluice.cluster.spec import ClusterSpec
 
@@ -53,14 +55,17 @@ class KfpApi:
         """Nothing is sent yet.
 
         Args:
-            url: E.g. `http://127.0.0.1:8888`.
+            url: E.g. `http://127.0.0.1:8888`. A login in it goes into a header, where no message quotes it.
         """
         import kfp_server_api as api
 
-        configuration = api.Configuration(host=url)
+        self.url, login = without_login(url)
+        configuration = api.Configuration(host=self.url)
         configuration.retries = _retries()
-        self.url = url
         self._client = api.ApiClient(configuration)
+        if login:
+            basic = base64.b64encode(":".join(login).encode()).decode()
+            self._client.set_default_header("Authorization", f"Basic {basic}")
         self._runs = api.RunServiceApi(self._client)
         self._pipelines = api.PipelineServiceApi(self._client)
         self._uploads = api.PipelineUploadServiceApi(self._client)

@@ -9,7 +9,7 @@ from sluice.mlflow_server.settings import Account, Settings
 
 # What they may do with anybody's experiments and models; what an account made itself it may manage, within `limits`.
 STEPS = {"experiment": "EDIT", "registered_model": "READ"}
-REGISTER = {"experiment": "EDIT", "registered_model": "EDIT"}
+REGISTER = {"experiment": "EDIT", "registered_model": "MANAGE"}  # MLflow asks for it to take an alias or a tag back
 
 
 def load_mlflow(settings: Settings) -> None:

@@ -10,6 +10,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, make_url, text
 from sqlalchemy.exc import ArgumentError, OperationalError
 from sqlalchemy.pool import NullPool
 
+from components.common.addresses import shown
 from components.common.errors import BadInput, EnvironmentFault
 from components.common.steps import progress
 
@@ -57,7 +58,7 @@ def reach(uri: str, deadline: Deadline) -> Engine:
         arguments = {"connect_timeout": CONNECT_SECONDS} if postgresql else {}
         engine = create_engine(url, poolclass=NullPool, connect_args=arguments)
     except (ArgumentError, ImportError) as error:
-        raise BadInput(f"the database URI {uri!r} cannot be used: {error}") from None
+        raise BadInput(f"the database URI {shown(uri)!r} cannot be used: {error}") from None
     deadline.poll(lambda: _refusal(engine), place(url))
     return engine
 

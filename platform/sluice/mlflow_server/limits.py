@@ -4,7 +4,8 @@ MLflow gives who made an experiment or a model all rights on it, and anybody may
 permissions alone a step could make `flights-late` before the register step does, and move its aliases for ever. Here:
 
 - Steps log runs. They make no registered model and no version, and move no alias; the register step's account does.
-- Neither deletes more than a run (which an administrator can restore), makes accounts, or gives permissions away.
+- Neither deletes more than a run (which an administrator can restore), makes accounts, or gives permissions away. The
+  register step's takes aliases, tags of models and versions back.
 - The files of a logged model stay as they are once it is READY: so a registered version keeps its own.
 
 It stands before MLflow's own checks and takes nothing from them: who claims to be somebody else must know the password.
@@ -22,7 +23,9 @@ from werkzeug.datastructures import Authorization
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
 REGISTRY = frozenset({"registered-models", "model-versions"})
 ACCOUNTS = frozenset({"users", "roles", "permissions", "signup", "webhooks", "gateway"})
-REMOVABLE = (("runs", "delete"), ("runs", "delete-tag"))  # by two of them opened at once, one goes
+REMOVABLE = (("runs", "delete"), ("runs", "delete-tag"))  # of two that were opened at once, one goes
+# What registering takes back: an alias, its word of a record that is carried out, a version of which there were two.
+TAKEN_BACK = (("registered-models", "alias"), ("registered-models", "delete-tag"), ("model-versions", "delete"))
 LOGGED_MODEL = re.compile(r"\bm-[0-9a-f]{8,}\b")
 ARTIFACTS, MODELS = "mlflow-artifacts", "logged-models"
 UNAUTHORIZED, FORBIDDEN = 401, 403
@@ -82,7 +85,7 @@ def refusal(method: str, path: str, *, registers: bool) -> str:
     if ACCOUNTS & set(segments):
         return "may not change accounts or permissions"
     deletes = method == "DELETE" or any(segment.startswith("delete") for segment in segments)
-    if deletes and tuple(segments[-2:]) not in REMOVABLE:
+    if deletes and tuple(segments[-2:]) not in (*REMOVABLE, *(TAKEN_BACK if registers else ())):
         return "may not delete"
     if not registers and REGISTRY & set(segments):
         return "may not change registered models, their versions and aliases; the register step's account may"

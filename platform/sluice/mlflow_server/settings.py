@@ -11,8 +11,9 @@ from pathlib import Path
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
+from components.common.addresses import shown
 from components.common.errors import BadInput
-from components.common.settings import choice, shown, whole_number
+from components.common.settings import check_login, choice, whole_number
 
 DATABASE = "MLFLOW_BACKEND_STORE_URI"
 AUTH_DATABASE = "SLUICE_MLFLOW_AUTH_STORE_URI"
@@ -99,6 +100,7 @@ def _required(environment: Mapping[str, str], name: str) -> str:
 
 def _database(environment: Mapping[str, str], name: str) -> str:
     value = _required(environment, name)
+    check_login(name, value)
     try:
         make_url(value).get_backend_name()
     except (ArgumentError, ValueError):

@@ -62,9 +62,10 @@ namespaceSelector:
 {{ concat (list "sluice-steps") .Values.admission.secrets | toJson }}
 {{- end }}
 
-{{/* The Secrets that pods of workflows may name besides: what KFP and Argo put there themselves. */}}
+{{/* The Secrets that pods of workflows may name besides: what KFP and Argo put there themselves, and the keys of the step
+that registers. Who writes a pipeline can name those; what they may do is theirs to say (docs/security.md). */}}
 {{- define "sluice.admission.workflowSecrets" -}}
-{{- $secrets := list (include "sluice.objectStore.account" (list . "runs")) -}}
+{{- $secrets := list (include "sluice.objectStore.account" (list . "runs")) "sluice-register" -}}
 {{- if include "sluice.mlflowPlugin" . }}{{ $secrets = append $secrets "kfp-mlflow-credentials" }}{{ end -}}
 {{ $secrets | toJson }}
 {{- end }}

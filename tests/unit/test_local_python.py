@@ -1,0 +1,91 @@
+"""Steps start with this Python, and import our packages, wherever these, the command and the run's folders lie."""
+
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sluice.catalog import find_pipeline
+from sluice.local_python import this_python, with_python
+
+ROOT = Path(__file__).parents[2]
+
+
+def _command(*arguments: str) -> list[str]:
+    executors = find_pipeline("digits_to_model").component.pipeline_spec.deployment_spec["executors"]
+    container = next(iter(executors.values()))["container"]
+    return [str(word) for word in container["command"]] + list(arguments)
+
+
+@settings(max_examples=100)
+@given(st.text(st.characters(codec="utf-8", exclude_characters="\0/\r"), min_size=1))
+def test_the_script_calls_the_interpreter_as_one_word(name: str) -> None:
+    executable = f"/bin/{name}/python3"
+    script = with_python(_command(), executable)[2]
+    assert shlex.split(script.partition("_KFP_RUNTIME=true ")[2].partition(" -m kfp.dsl")[0]) == [executable]
+
+
+def test_a_shell_starts_it(tmp_path: Path) -> None:
+    program = tmp_path / "a $(b) 'c' python3" / "python3"
+    program.parent.mkdir()
+    program.write_text('#!/bin/sh\nprintf "%s|" "$@"\n')
+    program.chmod(0o755)
+    command = with_python(_command("--executor_input", "{}"), str(program))
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split("|")
+    assert said[:2] == ["-m", "kfp.dsl.executor_main"]
+    assert "{}" in said
+
+
+def test_no_other_argument_is_rewritten() -> None:
+    command = _command("--executor_input", '{"path": "/data/python3/lake"}')
+    changed = with_python(command, "/a b/python3")
+    assert "'/a b/python3' -m kfp.dsl.executor_main" in changed[2]
+    assert changed[3:] == command[3:]
+    assert changed[:2] == command[:2]
+
+
+def test_kfp_s_runner_takes_it_for_the_run_alone() -> None:
+    from kfp.local import subprocess_task_handler as kfp
+
+    before = kfp.replace_python_executable
+    with this_python():
+        assert kfp.replace_python_executable is with_python
+    assert kfp.replace_python_executable is before
+
+
+@pytest.mark.parametrize(
+    ("words", "given_path"), [(("-m", "sluice"), ""), (("-c", "from sluice.cli import main; main()"), ".")]
+)
+def test_another_package_of_our_name_hides_nothing(tmp_path: Path, words: tuple[str, ...], given_path: str) -> None:
+    for name in ("components", "pipelines"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text("raise SystemExit('not ours')\n")
+    (tmp_path / "mine.py").write_text("")
+    path = os.pathsep.join(filter(None, (given_path, os.environ.get("PYTHONPATH"))))
+    environment = os.environ | {"PYTHONPATH": path, "SLUICE_HOME": str(tmp_path / "home")}
+    command = [sys.executable, *words, "pipelines", "--json"]
+    done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "lake_to_model" in done.stdout
+
+
+def test_steps_find_ours_too_and_the_project_s_other_modules(tmp_path: Path) -> None:
+    (tmp_path / "components").mkdir()
+    (tmp_path / "components" / "__init__.py").write_text("raise SystemExit('not ours')\n")
+    (tmp_path / "mine.py").write_text("")
+    program = (
+        "import subprocess, sys, sluice\n"
+        "code = 'import components.common, mine, platform; print(components.__file__, platform.system())'\n"
+        "sys.exit(subprocess.run([sys.executable, '-P', '-c', code]).returncode)\n"
+    )
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join((".", os.environ.get("PYTHONPATH", "")))}
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment, cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert str(ROOT / "components") in done.stdout
