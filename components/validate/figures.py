@@ -32,7 +32,7 @@ def rows_by_day(times: Mapping[str, Any]) -> Markup:
     extreme = any(not _FIRST_YEAR <= day.year <= _LAST_YEAR for days, _ in counts.values() for day in days)
     for place, (name, (days, rows)) in enumerate(counts.items()):
         dash, colour = _DASHES[place % len(_DASHES)], SERIES[place % len(SERIES)]
-        along = list(map(_years, days)) if extreme else days
+        along: list[Any] = list(map(_years, days)) if extreme else list(days)
         axes.plot(along, rows, dash, linewidth=1.2, color=colour, label=name)
     axes.set_ylim(bottom=0)
     if extreme:

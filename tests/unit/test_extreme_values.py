@@ -19,6 +19,7 @@ from components.common.stores import open_store
 from components.ingest.csv_tables import read_csv
 from components.ingest.source_files import SourceFile
 from components.ingest.typed_values import WrongValue, to_arrow
+from components.validate import hindsight
 from components.validate.validation import Verdict, validate_tables
 
 CONTRACT = """
@@ -141,14 +142,14 @@ def test_a_query_asks_for_a_bounded_number_of_aggregates(tmp_path: Path, monkeyp
         return real(table, *metrics, **named)
 
     monkeypatch.setattr(ibis.Table, "aggregate", counting)
-    names = [f"c{number}" for number in range(130)]
+    monkeypatch.setattr(hindsight, "_MOST_TESTS", 100)
+    names = [f"c{number}" for number in range(60)]
     stated = "".join(f"      {name}: {{type: int64, nullable: true, availability: departed}}\n" for name in names)
     early = "".join(f"      e{name}: {{type: int64, nullable: true}}\n" for name in names)
-    monkeypatch.setitem(TYPES, "at", pa.timestamp("us"))
     for name in names:
         monkeypatch.setitem(TYPES, name, pa.int64())
         monkeypatch.setitem(TYPES, f"e{name}", pa.int64())
     columns = {name: [1, None] for name in names} | {f"e{name}": [2, None] for name in names}
     assert not [each for each in _validate(tmp_path, CONTRACT + stated + early, **columns).findings if each.rows > 2]
     assert max(asked) <= 50
-    assert sum(asked) < 20_000
+    assert sum(asked) < 4000
