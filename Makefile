@@ -22,7 +22,7 @@ DEV := $(VENV)/.dev-$(call sum,requirements/bootstrap.txt requirements/dev.txt p
 
 # What tests and clusters take beside Python: built from Go modules once, by content, into ~/.cache/sluice.
 CLUSTER_PROGRAMS := kind helm
-TEST_PROGRAMS := minio kubeconform kube-score
+TEST_PROGRAMS := minio kubeconform kube-score oauth2-proxy
 CLUSTER_TOOLS := .tools/.cluster-$(call sum,platform/hermetic/programs.toml)
 TOOLS := .tools/.tests-$(call sum,platform/hermetic/programs.toml)
 GO := $(shell go env GOVERSION 2> /dev/null | grep -E '^go1\.(2[6-9]|[3-9][0-9])')

@@ -200,6 +200,12 @@ def _check_references(contract: Contract, where: str) -> None:
             if target and (target not in contract.tables or named not in contract.tables[target].columns):
                 place = f"{where}: table {name!r}, column {column!r}"
                 raise BadInput(f"{place}: references {stated.references!r} is no table.column of this contract")
+            if target and contract.tables[target].columns[named].type != stated.type:
+                other = contract.tables[target].columns[named].type
+                raise BadInput(
+                    f"{where}: table {name!r}, column {column!r}: is of type {stated.type}, and references "
+                    f"{stated.references!r} of type {other}; give both one type"
+                )
 
 
 def _table_body(table: TableContract) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from components.common.parquet import ARROW_TYPES
 
 _EXACT_INTEGERS = 2**53  # from here on, a double no longer holds every integer
 _SURE_LENGTH = 17  # a longer number may be rounded to an integer that it is not
+_DAYS = date.max.toordinal()  # of the years 1 to 9999: an offset may lift a moment beyond them
 _DAYS_TO_1970 = date(1970, 1, 1).toordinal() - date.min.toordinal()
 _MICROSECONDS_TO_1970 = _DAYS_TO_1970 * 86_400_000_000
 DATE = re.compile(r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$")
@@ -75,21 +76,21 @@ def _doubles(texts: Any) -> Any:  # noqa: ANN401 - pyarrow has no stubs
 def _timestamps(texts: Any) -> Any:  # noqa: ANN401 - pyarrow has no stubs
     wanted = ARROW_TYPES["timestamp"]
     try:
-        return _since_year_one(pc.cast(texts, wanted), pa.int64(), _MICROSECONDS_TO_1970)
+        return _within_years(pc.cast(texts, wanted), pa.int64(), _MICROSECONDS_TO_1970)
     except pa.ArrowInvalid:
         moments = pc.cast(pc.cast(texts, pa.timestamp("us", "UTC")), wanted)
-        return _since_year_one(moments, pa.int64(), _MICROSECONDS_TO_1970)
+        return _within_years(moments, pa.int64(), _MICROSECONDS_TO_1970)
 
 
 def _dates(texts: Any) -> Any:  # noqa: ANN401 - pyarrow has no stubs
-    return _since_year_one(pc.cast(texts, ARROW_TYPES["date"]), pa.int32(), _DAYS_TO_1970)
+    return _within_years(pc.cast(texts, ARROW_TYPES["date"]), pa.int32(), _DAYS_TO_1970)
 
 
-def _since_year_one(times: Any, storage: Any, before: int) -> Any:  # noqa: ANN401 - pyarrow has no stubs
+def _within_years(times: Any, storage: Any, before: int) -> Any:  # noqa: ANN401 - pyarrow has no stubs
     """Compared as integers: pyarrow would import pandas to make a scalar of a date."""
-    least = pc.min(times.view(storage)).as_py()
-    if least is not None and least < -before:
-        raise pa.ArrowInvalid("a year before 1")
+    found, after = pc.min_max(times.view(storage)).as_py(), _DAYS * (before // _DAYS_TO_1970) - before
+    if found["min"] is not None and not -before <= found["min"] <= found["max"] < after:
+        raise pa.ArrowInvalid("a year before 1 or after 9999")
     return times
 
 

@@ -15,6 +15,9 @@ from components.common.plots import FONT_SIZE, INK, SERIES, figure_svg, legend, 
 _DASHES = ("-", "--", "-.", ":")
 MOST_COLUMNS = 16
 _FAINTEST, _FULLEST = 0.06, 0.5  # opacity: the least is still to be seen, and numbers stay legible on the most
+_MOST_MONTHS = 1200
+_FIRST_YEAR, _LAST_YEAR = 100, 9900  # Matplotlib's dates end at the years 1 and 9999, its margins and ticks before
+_LONGEST_YEAR = 366
 _NUMBERED = 14  # more months leave no room for numbers
 
 
@@ -25,17 +28,32 @@ def rows_by_day(times: Mapping[str, Any]) -> Markup:
         times: Ibis timestamp columns by table.
     """
     figure, axes = new_figure()
-    for place, (name, column) in enumerate(times.items()):
-        days = column.truncate("D").name("day").value_counts(name="rows")
-        found = days.filter(days.day.notnull()).order_by("day").to_pyarrow()
+    counts = {name: _by_day(column) for name, column in times.items()}
+    extreme = any(not _FIRST_YEAR <= day.year <= _LAST_YEAR for days, _ in counts.values() for day in days)
+    for place, (name, (days, rows)) in enumerate(counts.items()):
         dash, colour = _DASHES[place % len(_DASHES)], SERIES[place % len(SERIES)]
-        axes.plot(found["day"].to_pylist(), found["rows"].to_pylist(), dash, linewidth=1.2, color=colour, label=name)
+        along: list[Any] = list(map(_years, days)) if extreme else list(days)
+        axes.plot(along, rows, dash, linewidth=1.2, color=colour, label=name)
     axes.set_ylim(bottom=0)
-    locator = AutoDateLocator()
-    axes.xaxis.set_major_locator(locator)
-    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+    if extreme:
+        axes.set_xlabel("year")
+    else:
+        locator = AutoDateLocator()
+        axes.xaxis.set_major_locator(locator)
+        axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
     legend(axes)
     return figure_svg(figure, f"Rows by day of {', '.join(times)}")
+
+
+def _by_day(column: Any) -> tuple[list[datetime], list[int]]:  # noqa: ANN401 - Ibis's columns
+    """The days that have rows, and how many each has."""
+    days = column.truncate("D").name("day").value_counts(name="rows")
+    found = days.filter(days.day.notnull()).order_by("day").to_pyarrow()
+    return found["day"].to_pylist(), found["rows"].to_pylist()
+
+
+def _years(day: datetime) -> float:
+    return day.year + (day.timetuple().tm_yday - 1) / _LONGEST_YEAR
 
 
 def missing_by_month(table: ibis.Table, time: str, columns: Sequence[str]) -> Markup | None:
@@ -47,7 +65,7 @@ def missing_by_month(table: ibis.Table, time: str, columns: Sequence[str]) -> Ma
         columns: Columns with missing values; MOST_COLUMNS of them are shown.
 
     Returns:
-        The figure, or None when no column has any or the rows are of one month.
+        The figure, or None when no column has any, or the rows are of one month or of more than can be drawn.
     """
     if not columns:
         return None
@@ -55,7 +73,7 @@ def missing_by_month(table: ibis.Table, time: str, columns: Sequence[str]) -> Ma
     missing = [table[name].isnull().mean().name(f"share{place}") for place, name in enumerate(columns)]
     by_month = table.group_by(month=month).aggregate(missing)
     found = by_month.filter(by_month.month.notnull()).order_by("month").to_pyarrow().to_pylist()
-    if len(found) < 2:
+    if not 2 <= len(found) <= _MOST_MONTHS:
         return None
     shares = {name: [row[f"share{place}"] for row in found] for place, name in enumerate(columns)}
     shown = sorted(columns, key=lambda name: -sum(shares[name]))[:MOST_COLUMNS]

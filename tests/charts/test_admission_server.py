@@ -52,8 +52,8 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
         server.apply(list(of_kind(whole, *KINDS)))
         server.apply([controllers()])
         server.apply(list(of_kind(whole, *POLICIES)))
-        refused = lambda: server.ask(account("workflow-controller"), "create", body=attacked())  # noqa: E731
-        until(lambda: "the label" in refused(), "the policies to hold")
+        argo, pod = account("workflow-controller"), attacked()
+        until(lambda: "the label" in server.ask(argo, "create", body=pod), "the policies to hold")
         yield server
 
 

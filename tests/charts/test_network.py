@@ -20,7 +20,8 @@ def policies(objects: tuple[Manifest, ...], labels: dict[str, str], direction: s
 
 
 def matches(peer: Manifest, labels: dict[str, str]) -> bool:
-    return peer.get("podSelector", {"matchLabels": {"": ""}}).get("matchLabels", {}).items() <= labels.items()
+    chosen: dict[str, str] = peer.get("podSelector", {"matchLabels": {"": ""}}).get("matchLabels", {})
+    return chosen.items() <= labels.items()
 
 
 def covers(rule: Manifest, port: int) -> bool:

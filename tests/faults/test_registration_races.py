@@ -39,6 +39,8 @@ def register_at_once(
     barrier: Barrier, answers: Answers, variables: dict[str, str], data: str, models: str, place: str
 ) -> None:
     """What each process does: make ready, wait for the others, register; tell decision, version and reason."""
+    for name in [name for name in os.environ if name.startswith(SETTINGS)]:  # the server's, of an earlier test
+        del os.environ[name]
     os.environ.update(variables)
     from components.common.mlflow_access import mlflow_module
 

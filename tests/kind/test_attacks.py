@@ -317,6 +317,7 @@ def test_a_step_s_own_token_opens_nothing(cluster: Cluster) -> None:
     (line,) = [line for line in cluster.run_logs(run).splitlines() if "SAID {" in line]
     said = json.loads(line[line.index("{") :])
     assert said.pop("settings") == 200, "the token works"
+    assert "only a workflow's agent says" in str(said.pop("tasks"))
     assert all(str(each).startswith("403 ") for each in said.values()), said
 
 

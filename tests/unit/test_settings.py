@@ -5,12 +5,14 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from components.common import run_results, steps
+from components.common.bounds import EVERY
 from components.common.engines import duckdb_engine
 from components.common.errors import BadInput, EnvironmentFault, SluiceError, TrackingFault
 from components.common.mlflow_access import mlflow_module, tracking_faults
@@ -128,6 +130,11 @@ READERS: dict[str, tuple[Callable[[], object], tuple[str, ...]]] = {
     "SLUICE_HOME": (_store, ("/dev/null", "/dev/null/home")),
     "SLUICE_STORE": (_store, ("ftp://host/a", "s3://", "s3://a", "/dev/null/store")),
     "SLUICE_STORE_TRIES": (_bucket, ("many", "0", "-1", "1.5", "1e3", "101", "٣", "9" * 5000, " 4")),
+    **{
+        bound.variable: (partial(bound.check, 1, "a", "b"), ("many", "0", "-1", "1.5", "1e3", "inf"))
+        for bound in EVERY
+        if bound.variable
+    },
     "SLUICE_ENGINE_MEMORY": (duckdb_engine, ("much", "0", "12", "five GB", "MB")),
     "SLUICE_SOURCE_NAME": (_source, ("word", "sqlite:///a.db", "postgresql://a:b@c@d/e", "postgresql://h:port/x")),
     "SLUICE_KFP": (
