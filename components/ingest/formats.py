@@ -4,14 +4,14 @@ from components.common.errors import BadInput
 from components.ingest.source_files import SourceFile
 
 _BEGINNINGS = (
-    (b"\x1f\x8b", "gzip"),
+    (b"\x1f\x8b\x08", "gzip"),
     (b"PK\x03\x04", "ZIP (an Excel workbook is one, too)"),
     (b"BZh", "bzip2"),
     (b"\xfd7zXZ\x00", "xz"),
     (b"\x28\xb5\x2f\xfd", "Zstandard"),
     (b"PAR1", "Parquet"),
     (b"SQLite format 3\x00", "SQLite"),
-    (b"\xd0\xcf\x11\xe0", "an old Excel workbook"),
+    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Excel workbook"),
     (b"%PDF-", "PDF"),
 )
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")

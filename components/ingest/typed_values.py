@@ -76,7 +76,8 @@ def _float(value: Any) -> float:  # noqa: ANN401 - any value
     if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
         _refuse(value)
     number = float(value)
-    return number if math.isfinite(number) or not math.isfinite(value) else _refuse(value)
+    beyond = math.isinf(number) and isinstance(value, Decimal) and value.is_finite()
+    return _refuse(value) if beyond else number
 
 
 def _bool(value: Any) -> bool:  # noqa: ANN401 - any value

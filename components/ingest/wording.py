@@ -1,14 +1,16 @@
 """What readers say of a value that is not what the contract promises."""
 
+import re
 from collections.abc import Sequence
 
+_DECIMAL = re.compile(r"\bDecimal\('([^']+)'\)")
 _LONGEST = 80
 _LONGEST_LIST = 200
 
 
 def shown(value: object) -> str:
     """A value as a message can show it: quoted, on one line, not too long."""
-    text = repr(value)
+    text = _DECIMAL.sub(lambda found: found[1].lower(), repr(value))
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
 
 

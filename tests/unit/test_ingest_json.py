@@ -114,7 +114,7 @@ def _check_refusal_is_true(data: bytes, said: str) -> None:
     try:
         body = json.loads(data.decode("utf-8-sig"), parse_constant=lambda name: [][len(name)])
     except UnicodeDecodeError:
-        assert "t.json is not UTF-8" in said
+        assert re.match("t.json is (not UTF-8|no text file, but)", said)
         return
     except json.JSONDecodeError as error:
         place = f"t.json, line {error.lineno}: not JSON ("
@@ -154,9 +154,9 @@ def _check_refusal_is_true(data: bytes, said: str) -> None:
         ('[{"id": 1}, {"id": 9223372036854775808}]', "row 2: column 'id' has 9223372036854775808"),
         ('[{"id": 1, "id": 2}]', "the key 'id' stands twice in one object; keep one"),
         ('[{"id": 1, "more": {"b": 1, "b": 1}}]', "the key 'b' stands twice in one object"),
-        ('[{"id": 0.99999999999999999}]', "row 1: column 'id' has Decimal('0.99999999999999999'), which is no int64"),
+        ('[{"id": 0.99999999999999999}]', "row 1: column 'id' has 0.99999999999999999, which is no int64"),
         ('{"id": 1}\n{"id": 2}\n', "line 2: another value after the first, as in JSON Lines; make the file one array"),
-        (gzip.compress(b"[1]"), "t.json is no text file, but gzip; unpack it"),
+        (gzip.compress(b"[1]", mtime=0), "t.json is no text file, but gzip; unpack it"),
         ('[{"id": 1}, {"id": NaN}]', "NaN is no JSON number; write null"),
         (b'[{"id": "\xff"}]', "not UTF-8"),
         ("[" * 100_000, "nested too deeply"),
@@ -211,7 +211,7 @@ def test_a_value_keeps_its_meaning(tmp_path: Path, kind: str, value: Any, read: 
 
 
 def test_a_number_beyond_a_double_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match=r"row 1: column 'a' has Decimal\('1E\+400'\), which is no float64"):
+    with pytest.raises(BadInput, match=r"row 1: column 'a' has 1e\+400, which is no float64"):
         _read(tmp_path, '[{"a": 1e400}]', {"a": Column("float64")})
 
 

@@ -107,6 +107,15 @@ def test_stale_data_close_the_gate(tmp_path: Path, as_of: str, closes: bool) -> 
     assert [finding.check for finding in verdict.findings] == (["freshness"] if closes else [])
 
 
+@pytest.mark.parametrize(("as_of", "closes"), [("2026-01-06", True), ("", False)])
+def test_a_table_without_any_date_is_not_fresh(tmp_path: Path, as_of: str, closes: bool) -> None:
+    contract = CONTRACT.replace("at: {type: timestamp}", "at: {type: timestamp, nullable: true}")
+    verdict = _validate(tmp_path, GOOD | {"at": [None] * 4}, as_of=as_of, contract=contract)
+    said = ["at is missing in every row, so nothing tells how old the table is"] * closes
+    assert [finding.message for finding in verdict.findings] == said
+    assert [finding.severity for finding in verdict.findings] == ["error"] * closes
+
+
 @pytest.mark.parametrize(("as_of", "warns"), [("2026-01-03", False), ("2026-01-02", True)])
 def test_data_from_the_future_are_a_warning(tmp_path: Path, as_of: str, warns: bool) -> None:
     verdict = _validate(tmp_path, GOOD, as_of=as_of)
