@@ -34,7 +34,7 @@ KINDS = (
 )
 POLICIES = ("ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding")
 SETTINGS = ("kfp.driver.inAgent=true", "images.tag=x")
-STEP, EXECUTOR = "sluice/python-tabular:x", "quay.io/argoproj/argoexec:v3.7.4"
+STEP, EXECUTOR = "sluice/python-tabular:x", "quay.io/argoproj/argoexec:v3.7.18"
 CONTROLLER = "system:serviceaccount:kube-system:replicaset-controller"
 JOBS = "system:serviceaccount:kube-system:job-controller"
 
