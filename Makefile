@@ -23,7 +23,9 @@ DEV := $(VENV)/.dev-$(call sum,requirements/bootstrap.txt requirements/dev.txt p
 # What tests and clusters take beside Python: built from Go modules once, by content, into ~/.cache/sluice.
 CLUSTER_PROGRAMS := kind helm
 TEST_PROGRAMS := minio kubeconform kube-score oauth2-proxy
+SUPPLY_PROGRAMS := cosign grype
 CLUSTER_TOOLS := .tools/.cluster-$(call sum,platform/hermetic/programs.toml)
+SUPPLY_TOOLS := .tools/.supply-$(call sum,platform/hermetic/programs.toml)
 TOOLS := .tools/.tests-$(call sum,platform/hermetic/programs.toml)
 GO := $(shell go env GOVERSION 2> /dev/null | grep -E '^go1\.(2[6-9]|[3-9][0-9])')
 export PATH := $(CURDIR)/.tools/bin:$(PATH)
@@ -37,7 +39,7 @@ tool = ln -sf "$$(readlink -f "$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/sluice/her
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test look kind kind-down test-kind lint format install tools bench ui lock clean
+.PHONY: help demo test look kind kind-down test-kind sbom sign scan lint format install tools bench ui lock clean
 
 help:  ## Explain these targets.
 	@sed -n 's/^\([a-z][a-z-]*\):.*## /\1|/p' $(firstword $(MAKEFILE_LIST)) | awk -F '|' '{ printf "make %-9s %s\n", $$1, $$2 }'
@@ -67,6 +69,16 @@ kind-down:  ## Remove the kind cluster and all that it holds.
 
 test-kind: $(DEV)  ## Run the tests on the kind cluster (HERMETIC=1 as for kind); ARGS=--keep-cluster leaves it.
 	@HERMETIC=$(HERMETIC) $(BIN)/pytest tests/kind --timeout 1800 $(ARGS)
+
+sbom: $(DEV)  ## Write the lists of packages of our images to build/sbom, and hold them against the locks.
+	@$(BIN)/python platform/images/sbom.py --tag "$$($(BIN)/python platform/images/build.py $(BASES) --print-tag)"
+
+sign: sbom $(SUPPLY_TOOLS)  ## Push our images to REGISTRY=ghcr.io/acme/sluice, and sign them and their lists by KEY=cosign.key.
+	@$(BIN)/python platform/images/sign.py --registry "$(REGISTRY)" --key "$(KEY)" \
+		--tag "$$($(BIN)/python platform/images/build.py $(BASES) --print-tag)"
+
+scan: $(SUPPLY_TOOLS)  ## Scan locks and build/sbom for known vulnerabilities; ARGS=docker:IMAGE scans more.
+	@$(BIN)/python platform/images/scan.py $(ARGS)
 
 lint: $(DEV)  ## Check style, types and which package imports which.
 	$(BIN)/ruff check
@@ -152,6 +164,9 @@ endef
 
 $(CLUSTER_TOOLS): | $(BOOTSTRAP)
 	$(call programs,$(CLUSTER_PROGRAMS))
+
+$(SUPPLY_TOOLS): | $(BOOTSTRAP)
+	$(call programs,$(SUPPLY_PROGRAMS))
 
 $(TOOLS): $(CLUSTER_TOOLS)
 	$(call programs,$(TEST_PROGRAMS))
