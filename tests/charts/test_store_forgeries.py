@@ -10,6 +10,7 @@ import http.client
 import io
 import tarfile
 import time
+import zlib
 from collections.abc import Callable
 from urllib.parse import urlencode
 
@@ -18,7 +19,7 @@ import pytest
 from tests.charts.rendering import manifests, of_kind
 from tests.conftest import MinioServer, NewMinio
 
-UNSIGNED = {"X-Amz-Content-Sha256": "STREAMING-UNSIGNED-PAYLOAD-TRAILER"}
+UNSIGNED = {"X-Amz-Content-Sha256": "STREAMING-UNSIGNED-PAYLOAD-TRAILER", "Content-Encoding": "aws-chunked"}
 FORGED = b'{"forged": true}'
 LEAST_UNKNOWN = 16  # characters of an access key that nobody can guess
 
@@ -36,9 +37,8 @@ def archive() -> bytes:
 def upload(server: MinioServer, body: bytes, signed: dict[str, str], query: dict[str, str]) -> int:
     """The status of an upload to the bucket `data`."""
     connection = http.client.HTTPConnection(server.endpoint.partition("://")[2], timeout=10)
-    headers = UNSIGNED | signed | {"X-Amz-Decoded-Content-Length": str(len(body)), "Content-Encoding": "aws-chunked"}
     try:
-        connection.request("PUT", f"/data/promotions/forged.json?{urlencode(query)}", body, headers)
+        connection.request("PUT", f"/data/promotions/forged.json?{urlencode(query)}", body, UNSIGNED | signed)
         return connection.getresponse().status
     finally:
         connection.close()
@@ -51,20 +51,24 @@ def credential(name: str, now: str) -> str:
 def unpacked(server: MinioServer, name: str, now: str) -> int:
     """An archive to be unpacked, signed in a header."""
     words = f"Credential={credential(name, now)}, SignedHeaders=host;x-amz-date, Signature={'0' * 64}"
+    body = archive()
     signed = {
         "Authorization": f"AWS4-HMAC-SHA256 {words}",
         "X-Amz-Date": now,
         "X-Amz-Meta-Snowball-Auto-Extract": "true",
+        "X-Amz-Decoded-Content-Length": str(len(body)),
     }
-    return upload(server, archive(), signed, {})
+    return upload(server, body, signed, {})
 
 
 def by_query(server: MinioServer, name: str, now: str) -> int:
     """An object, signed in the address."""
-    body = f"{len(FORGED):x}\r\n".encode() + FORGED + b"\r\n0\r\n\r\n"
+    checksum = base64.b64encode(zlib.crc32(FORGED).to_bytes(4, "big")).decode()
+    body = f"{len(FORGED):x}\r\n{FORGED.decode()}\r\n0\r\nx-amz-checksum-crc32:{checksum}\r\n\r\n".encode()
+    trailer = {"X-Amz-Trailer": "x-amz-checksum-crc32", "X-Amz-Decoded-Content-Length": str(len(FORGED))}
     query = {"Credential": credential(name, now), "Date": now, "Expires": "600", "SignedHeaders": "host"}
     words = {f"X-Amz-{key}": value for key, value in query.items()} | {"X-Amz-Algorithm": "AWS4-HMAC-SHA256"}
-    return upload(server, body, {}, words | {"X-Amz-Signature": "0" * 64})
+    return upload(server, body, trailer, words | {"X-Amz-Signature": "0" * 64})
 
 
 @pytest.mark.minio
