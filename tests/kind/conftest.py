@@ -20,6 +20,7 @@ UP_SECONDS = 3600  # hermetic images from an empty cache included
 # The release first, then what fills KFP's cache for the tests after it, and last what breaks the platform.
 ORDER = (
     "release",
+    "images",
     "runs",
     "accounts",
     "network_policies",

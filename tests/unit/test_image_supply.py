@@ -7,31 +7,30 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.image_programs import FOLDER, sbom, scan
+
 ROOT = Path(__file__).resolve().parents[2]
-IMAGES = ROOT / "platform/images"
-sys.path.insert(0, str(IMAGES))
 
-import sbom  # noqa: E402
-import scan  # noqa: E402
-
+Packages = set[tuple[str, str]]
 LINUX = {"sys_platform": "linux", "platform_system": "Linux", "os_name": "posix", "platform_machine": "x86_64"}
 PYTHON = {"implementation_name": "cpython", "platform_python_implementation": "CPython"}
 OF_313 = LINUX | PYTHON | {"python_version": "3.13", "python_full_version": "3.13.5"}
 OF_311 = LINUX | PYTHON | {"python_version": "3.11", "python_full_version": "3.11.9"}
 
 
-def told(packages: sbom.Packages, base: sbom.Packages = frozenset(), shows_base: bool = False) -> sbom.Told:
+def told(packages: Packages, base: Packages | None = None, shows_base: bool = False) -> Any:
     items = [{"type": "library", "name": name, "version": version} for name, version in sorted(packages)]
     text = json.dumps({"bomFormat": "CycloneDX", "specVersion": "1.6", "version": 1, "components": items})
-    return sbom.Told(text, OF_313, "25.1.1", set(base), shows_base)
+    return sbom.Told(text, OF_313, "25.1.1", set(base or ()), shows_base)
 
 
-def right(image: str, base: sbom.Packages = frozenset(), shows_base: bool = False) -> sbom.Told:
+def right(image: str, base: Packages | None = None, shows_base: bool = False) -> Any:
     """An image whose list is as it should be."""
     empty = told(set(), base, shows_base)
     return told(sbom.expected(image, empty), base, shows_base)
@@ -95,7 +94,7 @@ def program(folder: Path, name: str, script: str) -> dict[str, str]:
 
 
 def run(script: str, *words: str, env: dict[str, str] | None = None) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, str(IMAGES / script), *words]
+    command = [sys.executable, str(FOLDER / script), *words]
     return subprocess.run(command, check=False, capture_output=True, text=True, env=env)
 
 
