@@ -19,6 +19,7 @@ from build import ROOT, ImageError
 LISTS = ROOT / "build/sbom"
 LOCKS = ROOT / "requirements"
 TOO_BAD = 2  # grype's exit code where something is as bad as --fail-on says
+DECORATION = re.compile(r"\x1b\[[0-9;]*m|^\[\d+\] +[A-Z]+ +", re.MULTILINE)  # colours, seconds and level of grype's log
 QUIET = {"GRYPE_CHECK_FOR_APP_UPDATE": "false"}
 NO_DATABASE = (
     "nothing was scanned: grype has no usable database of vulnerabilities, and could not fetch one ({why}); where the "
@@ -51,7 +52,7 @@ def need_database() -> None:
         return
     done = grype("db", "update")
     if done.returncode:
-        said = [line for line in done.stderr.splitlines() if line.strip()]
+        said = [line for line in DECORATION.sub("", done.stderr).splitlines() if line.strip()]
         raise ImageError(NO_DATABASE.format(why=said[-1].strip() if said else f"exit code {done.returncode}"))
 
 

@@ -99,10 +99,12 @@ def run(script: str, *words: str, env: dict[str, str] | None = None) -> "subproc
 
 
 def test_without_a_database_one_line_says_what_is_missing_and_how_to_get_it(tmp_path: Path) -> None:
-    done = run("scan.py", env=program(tmp_path, "grype", 'echo "no such host" >&2; exit 1'))
+    done = run(
+        "scan.py", env=program(tmp_path, "grype", r"printf '[0000] ERROR \033[31mno such host\033[0m\n' >&2; exit 1")
+    )
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
     assert "nothing was scanned" in done.stderr
-    assert "no such host" in done.stderr
+    assert "(no such host)" in done.stderr
     assert "grype db import" in done.stderr
 
 
