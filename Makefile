@@ -92,7 +92,7 @@ format: $(DEV)  ## Format the code and repair what can be repaired without think
 
 install: $(DEV)  ## Install what developing takes into .venv.
 
-tools: $(TOOLS)  ## Build the programs that tests and `make kind` use: MinIO, kind, helm and two checkers (needs Go).
+tools: $(TOOLS)  ## Build the programs that tests and `make kind` use: MinIO, kind, helm and others (needs Go).
 
 bench: $(DEV)  ## Measure against peers on this machine (tests/benchmarks; some minutes).
 	@for name in step_overhead stratified_sampling csv_ingest; do echo "== $$name"; $(BIN)/python tests/benchmarks/$$name.py || exit; done
