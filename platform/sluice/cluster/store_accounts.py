@@ -103,7 +103,9 @@ def make(seconds: float) -> None:
         keep_versions(*kept)
     for account in found:
         keep_account(root, account)
-        progress(f"account {account.access_key}, of {account.part}: has the Secret's key and its policy")
+        progress(f"account of {account.part}: has the Secret's keys and its policy")
+    for part in remove_former(root, found):
+        progress(f"account of {part}: removed one with keys that its Secret has no more")
 
 
 def accounts(keys: Path, policies: Path) -> list[Account]:
@@ -134,6 +136,27 @@ def keep_account(root: Connection, account: Account) -> None:
         admin.policy_add(policy, policy=account.policy)
         admin.user_add(account.access_key, account.secret_key)
         admin.policy_set(policy, user=account.access_key)  # takes the place of all that it had
+
+
+def remove_former(root: Connection, found: list[Account]) -> list[str]:
+    """Remove the users that have a part's policy, and keys that its Secret has no more; return their parts.
+
+    Raises:
+        EnvironmentFault: MinIO refuses, or is no MinIO.
+    """
+    part_of = {f"{PREFIX}{account.part}": account.part for account in found}
+    present = {account.access_key for account in found}
+    with _admin(root) as admin:
+        users: dict[str, dict[str, str]] = json.loads(admin.user_list())
+        former = {
+            name: part_of[policy]
+            for name, user in users.items()
+            for policy in user.get("policyName", "").split(",")
+            if policy in part_of and name not in present
+        }
+        for name in former:
+            admin.user_remove(name)
+    return sorted(former.values())
 
 
 def versioned() -> tuple[str, list[str]] | None:
@@ -218,8 +241,7 @@ def _refuse_shared(found: list[Account], root: str) -> None:
     for account in found:
         if other := owner.get(account.access_key):
             raise BadInput(
-                f"{account.part} and {other} have the same access key {account.access_key!r}; give each part's Secret "
-                "an account of its own"
+                f"{account.part} and {other} have the same access key; give each part's Secret an account of its own"
             )
         owner[account.access_key] = account.part
 
