@@ -28,7 +28,7 @@ def test_an_image_lists_exactly_the_locked_packages(cluster: Cluster, image: str
     told = sbom.ask(f"{repository.rpartition('/')[0]}/{build.IMAGES[image]}:{tag}")
     assert sbom.invalid(told.text) == ""
     assert sbom.faults(image, told) == []
-    assert len(told.listed) > len(told.base)
+    assert told.listed
 
 
 @pytest.fixture(scope="module")
