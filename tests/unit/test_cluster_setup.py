@@ -135,7 +135,7 @@ def test_a_webhook_that_is_not_up_is_waited_for_and_a_refusal_is_not(
     runtime = "/apis/trainer.kubeflow.org/v1alpha1/namespaces/sluice/trainingruntimes/torch-cpu"
     server.answers[runtime] = (status, {"message": message})
     with pytest.raises(error, match=message):
-        apply_runtimes(Kubernetes(Target()), "training-runtimes", 0.1)
+        apply_runtimes(Kubernetes(Target()), "training-runtimes", 2.0)
     tries = sum(method == "PATCH" for method, _, _ in server.asked)
     assert (tries == 1) is (error is BadInput)
 

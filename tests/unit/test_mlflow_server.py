@@ -263,17 +263,15 @@ def test_the_files_of_a_registered_version_stay_as_they_are(
     import mlflow
     from mlflow.exceptions import MlflowException
 
-    client(STEPS).create_experiment("loading")
-    mlflow.set_tracking_uri(server)
-    mlflow.set_experiment("loading")
-    with mlflow.start_run():
-        made = mlflow.initialize_logged_model("model")
-        folder = tmp_path / "model"
-        folder.mkdir()
-        (folder / "MLmodel").write_text("flavors: {}")
-        for account in (STEPS, REGISTER):
-            client(account).log_model_artifacts(made.model_id, str(folder))
-        client(STEPS).finalize_logged_model(made.model_id, "READY")
+    experiment = client(STEPS).create_experiment("loading")
+    run = client(STEPS).create_run(experiment).info.run_id
+    made = client(STEPS).create_logged_model(experiment, name="model", source_run_id=run)
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "MLmodel").write_text("flavors: {}")
+    for account in (STEPS, REGISTER):
+        client(account).log_model_artifacts(made.model_id, str(folder))
+    client(STEPS).finalize_logged_model(made.model_id, "READY")
     (folder / "MLmodel").write_text("forged")
     for account in (STEPS, REGISTER):
         attacker = client(account)

@@ -119,7 +119,7 @@ def test_a_column_of_few_values_is_as_it_was() -> None:
         (lambda shares: shares["shop"].pop(), "not those of the vocabulary"),
         (lambda shares: shares["shop"][5].append(0.5), "no readable sklearn model"),
         (lambda shares: shares.update(shop=[[0.1, 0.2]] * (VALUES + 2)), "features"),
-        (lambda shares: shares["shop"][5].__setitem__(0, float("inf")), "finite"),
+        (lambda shares: shares["shop"][5].__setitem__(0, float("inf")), "Infinity is no JSON number"),
         (lambda shares: shares.pop("shop"), "more values than trees take"),
         (lambda shares: shares.update(other=shares["shop"]), "other"),
     ],
