@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from components.common.engines import duckdb_engine
 from components.common.errors import BadInput
-from components.split.local_days import first_moment, rows_by_day
+from components.split.local_days import day_numbers, first_moment, rows_by_day
 from components.split.parameters import check_shares
 from components.split.partition import by_time
 
@@ -118,3 +118,25 @@ def test_the_cut_of_a_microsecond() -> None:
     days = rows.time.dt.tz_convert(NEW_YORK).dt.date
     assert (rows.groupby(days).part.nunique() == 1).all()
     assert np.unique(rows.part).tolist() == ["test", "train", "validation"]
+
+
+ENDS = st.integers(-30 * 3600, 30 * 3600)
+ZONES = ("America/New_York", "Pacific/Kiritimati", "Asia/Tokyo", "Asia/Manila", "America/Juneau", "UTC", "Etc/GMT+12")
+
+
+@given(zone=st.sampled_from(ZONES), early=st.lists(ENDS, min_size=1), late=st.lists(ENDS, min_size=1))
+def test_the_calendars_ends_have_days_in_every_zone(zone: str, early: list[int], late: list[int]) -> None:
+    """What the zone's clocks lift over the first day or the last counts to that day; of all others Python says it."""
+    epoch = dt.datetime(1970, 1, 1)
+    least, most = (
+        int((edge - epoch).total_seconds()) for edge in (dt.datetime.min, dt.datetime(9999, 12, 31, 23, 59, 59))
+    )
+    seconds = np.clip([least + abs(n) for n in early] + [most - abs(n) for n in late] + early, least, most)
+    found = day_numbers(seconds, ZoneInfo(zone))
+    for moment, number in zip(seconds.tolist(), found.tolist(), strict=True):
+        try:
+            local = (epoch + dt.timedelta(seconds=moment)).replace(tzinfo=dt.UTC).astimezone(ZoneInfo(zone))
+        except OverflowError:
+            assert number == (1 if moment < 0 else dt.date.max.toordinal())
+        else:
+            assert number == local.date().toordinal()
