@@ -211,7 +211,7 @@ def test_a_mutated_model_is_read_or_refused(
     else:
         rows = rows_for(task).head(20)
         if not set(read_task(folder).features) <= set(rows.columns):  # another name of a feature is as good a name
-            with pytest.raises(BadInput, match="feature column '.+' is missing"):
+            with pytest.raises(BadInput, match=r"feature column '.+' is missing"):
                 model.predict_proba(rows)
             return
         proba = model.predict_proba(rows)
