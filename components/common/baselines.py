@@ -128,7 +128,7 @@ def read_baseline(folder: Path, task: Task, options: Mapping[str, Any]) -> Basel
         return Baseline(task, kind, shares, seed=int(options.get("seed", 0)))
     text = heuristic_feature(task) in task.categorical
     values = tuple((str if text else float)(value) for value in options["values"])
-    table = np.array([_shares(row, len(task.classes)) for row in options["table"]])
+    table = np.array([_shares(row, len(task.classes)) for row in options["table"]]).reshape(-1, len(task.classes))
     if len(table) != len(values) + (not text) or len(set(values)) != len(values):
         raise ValueError("the heuristic's table and values do not match")
     if not text and list(values) != sorted(values):

@@ -14,6 +14,7 @@ from components.common.code_state import code_state, keep_changes
 from components.common.digests import canonical_json, sha256_bytes, sha256_file
 from components.common.errors import BadInput
 from components.common.files import STAGING, faults, inside
+from components.common.inner_files import told_by
 from components.common.manifests import MANIFEST, FileEntry, Kind, Manifest, Producer, TableEntry, parse_manifest
 from components.common.steps import RUN
 from components.common.stores import Store, open_store
@@ -185,7 +186,8 @@ def _check_address(uri: str, manifest: Manifest) -> None:
 def local_copy(bundle: Bundle) -> Iterator[Path]:
     """The folder's files on this machine, each with its digest checked, for the time of the `with` block.
 
-    A local store's folder is used where it lies; a remote one is copied to a temporary folder.
+    A local store's folder is used where it lies; a remote one is copied to a temporary folder. A refusal in the block
+    that names one of the files begins with the folder's address.
 
     Raises:
         BadInput: A file is missing, truncated or changed.
@@ -195,7 +197,8 @@ def local_copy(bundle: Bundle) -> Iterator[Path]:
     if place is not None:
         for entry in bundle.manifest.files:
             check_file(inside(place.parent, entry.path), entry, bundle.uri)
-        yield place.parent
+        with told_by(bundle.uri, place.parent):
+            yield place.parent
         return
     with tempfile.TemporaryDirectory(prefix="sluice-") as name:
         folder = Path(name)
@@ -204,7 +207,8 @@ def local_copy(bundle: Bundle) -> Iterator[Path]:
             target.parent.mkdir(parents=True, exist_ok=True)
             store.get_file(entry.path, target)
             check_file(target, entry, bundle.uri)
-        yield folder
+        with told_by(bundle.uri, folder):
+            yield folder
 
 
 def check_file(path: Path, entry: FileEntry, where: str) -> None:

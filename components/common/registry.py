@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from components.common.errors import BadInput
+from components.common.inner_files import told_by
 from components.common.mlflow_access import mlflow_module, tracking_exists, tracking_faults, write_tracking
 from components.common.model_digests import CODE_DIGEST, check_code
 from components.common.model_digests import DIGEST as DIGEST  # what a version is found and checked by
@@ -176,10 +177,11 @@ def version_files(version: Version) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="sluice-") as target, tracking_faults():
         root = Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=target))
         folder = root / str(mlflow.models.Model.load(root).flavors["python_function"]["data"])
-        check_digest(folder, version.digest, uri)
-        if CODE_DIGEST in version.tags:
-            check_code(root / "code", version.tags[CODE_DIGEST])
-        yield folder
+        with told_by(uri, root):
+            check_digest(folder, version.digest, uri)
+            if CODE_DIGEST in version.tags:
+                check_code(root / "code", version.tags[CODE_DIGEST])
+            yield folder
 
 
 def _registered_version(model: str, choose: Callable[[dict[str, Any]], Any]) -> Version | None:

@@ -1,8 +1,9 @@
 """What the caller of evaluate decides."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
-from components.common.errors import BadInput
+from components.common.parameters import check_with
+from components.evaluate.parameters import CHECKS
 
 
 @dataclass(frozen=True)
@@ -44,14 +45,4 @@ class Settings:
         Raises:
             BadInput: Naming the parameter.
         """
-        limits = {
-            "resamples": (self.resamples, 20, 100_000),
-            "max_calibration_error": (self.gate.max_calibration_error, 0, 10),
-            "slice_tolerance": (self.gate.slice_tolerance, 0, 10),
-            "min_slice_rows": (self.gate.min_slice_rows, 2, 1_000_000_000),
-            "least_effect": (self.gate.least_effect, 0, 10),
-            "min_effective_rows": (self.gate.min_effective_rows, 2, 1_000_000_000),
-        }
-        for name, (value, least, greatest) in limits.items():
-            if not least <= value <= greatest:
-                raise BadInput(f"parameter {name!r} is {value}; give a number from {least} to {greatest}")
+        check_with(CHECKS, {"resamples": self.resamples, "seed": self.seed, **asdict(self.gate)})

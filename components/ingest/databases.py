@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import sqlalchemy as sa
@@ -21,6 +22,7 @@ from components.ingest.wording import shown as named
 
 _VARIABLE = re.compile(rf"\$\{{({SOURCE_PREFIX}[A-Z0-9_]+)\}}")
 _VARIABLE_FORM = f"${{{SOURCE_PREFIX}NAME}}"
+_SNAPSHOTS = ("postgresql", "mysql", "mariadb")  # whose transactions of this level read one state of the database
 _WAITS = (0.5, 1.0, 2.0)  # seconds before each further try
 
 
@@ -89,11 +91,19 @@ def connected(database: Database) -> Iterator[sa.Connection]:
         with _taken(database):
             opened = _patiently(engine.connect, database)
         with opened as connection:
-            yield connection.execution_options(stream_results=database.file is None)
+            yield connection.execution_options(**_options(database))
     except SQLAlchemyError as error:
         raise _in_words(error, database) from None
     finally:
         engine.dispose()
+
+
+def _options(database: Database) -> dict[str, Any]:
+    """How a connection reads: a server's rows as they come and, where it knows that, all of one moment."""
+    if database.file is not None:
+        return {}
+    one_moment = database.url.get_backend_name() in _SNAPSHOTS
+    return {"stream_results": True} | ({"isolation_level": "REPEATABLE READ"} if one_moment else {})
 
 
 @contextmanager

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import NoSuchTableError
 
 from components.common.contracts import TableContract
-from components.common.errors import BadInput
+from components.common.errors import BadInput, EnvironmentFault
 from components.common.parquet import ARROW_TYPES, Written, write_parquet
 from components.ingest.databases import Database, connected
 from components.ingest.sqlite_bounds import Guard, guarded
@@ -27,6 +27,8 @@ _AT_ONCE = 8  # rows between two looks at their size
 
 def read_sql(database: Database, contract: TableContract, target: Path) -> Written:
     """Read one table into one Parquet file, ordered by its key: a database has no order of its own.
+
+    The database counts the rows too, in the same transaction, and both numbers must be the same.
 
     Args:
         database: Where the table is.
@@ -46,7 +48,38 @@ def read_sql(database: Database, contract: TableContract, target: Path) -> Writt
         _rare_collections(),
     ):
         query = _query(connection, database, name, contract)
-        return write_parquet(_batches(connection, query, where, contract, guard), schema, target)
+        rows = _batches(connection, query, where, contract, guard)
+        return write_parquet(_counted(rows, connection, query, where, guard), schema, target)
+
+
+def _counted(
+    batches: Iterator[Any], connection: sa.Connection, query: sa.Select[Any], where: str, guard: Guard | None
+) -> Iterator[Any]:
+    """The batches, and after the last one the comparison with what the database itself counts.
+
+    Raises:
+        BadInput: An SQLite file counts otherwise: its query is not the same twice, or the file is damaged.
+        EnvironmentFault: A server does.
+    """
+    rows = 0
+    for batch in batches:
+        rows += len(batch)
+        yield batch
+    if guard:
+        guard.took(0, where)  # the seconds without a row begin anew
+    every = sa.select(sa.func.count()).select_from(query.order_by(None).subquery())
+    counted = int(connection.execute(every).scalar_one())
+    if counted == rows:
+        return
+    said = f"{where}: {rows:,} rows were read where the database counts {counted:,}"
+    if guard:
+        raise BadInput(
+            f"{said}; make the same rows come twice (a view may ask for random numbers or the time), or restore the "
+            "file from a copy where `PRAGMA integrity_check` finds it damaged"
+        )
+    raise EnvironmentFault(
+        f"{said}; rows were written meanwhile, or a view does not give the same twice: run it again when nobody writes"
+    )
 
 
 def _query(connection: sa.Connection, database: Database, name: str, contract: TableContract) -> sa.Select[Any]:

@@ -92,6 +92,7 @@ def guarded(connection: sa.Connection, database: Database, where: str) -> Iterat
     try:
         connection.exec_driver_sql(f"PRAGMA cache_size = -{_SORT_KIB}")
         connection.exec_driver_sql("PRAGMA trusted_schema = OFF")  # a view calls only functions without effect
+        connection.exec_driver_sql("BEGIN")  # from the first row on nobody writes into what is read
         yield guard
     except SQLAlchemyError as error:
         raise _refusal(guard, error, where) or error from None

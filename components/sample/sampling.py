@@ -14,12 +14,14 @@ from components.common.column_names import free_name
 from components.common.datasets import labelled_rows, read_dataset, write_dataset
 from components.common.engines import duckdb_engine
 from components.common.errors import BadInput
+from components.common.parameters import check_with
 from components.common.populations import Population, population_of
 from components.common.row_counts import reconcile
 from components.common.steps import default_store, producer, progress
 from components.common.tasks import Task, task_of
 from components.sample.allocation import allocate, check_allocation
 from components.sample.drawing import PURPOSE, Stratum, Weighting, count_strata, draw
+from components.sample.parameters import CHECKS
 from components.sample.summaries import summarize
 
 
@@ -44,7 +46,7 @@ def run(
     Raises:
         BadInput: A parameter is out of range or names a missing column, or keys repeat.
     """
-    check_size(fraction, rows)
+    check_with(CHECKS, {"fraction": fraction, "rows": rows})
     check_allocation(allocation)
     with tempfile.TemporaryDirectory(prefix="sluice-") as scratch:
         engine = duckdb_engine(Path(scratch))
@@ -72,18 +74,6 @@ def run(
     summary.write_text(summarize(bundle), encoding="utf-8")
     progress(f"{bundle.rows:,} of {parent.rows:,} rows in {len(plan)} strata")
     return bundle
-
-
-def check_size(fraction: float, rows: int) -> None:
-    """Refuse a size that no sample has.
-
-    Raises:
-        BadInput: The fraction is outside (0, 1] (or is no number), or rows is negative.
-    """
-    if not 0 < fraction <= 1:
-        raise BadInput(f"parameter fraction={fraction} is outside (0, 1]; use 1 to keep every row")
-    if rows < 0:
-        raise BadInput(f"parameter rows={rows} is negative; use 0 to draw by the fraction")
 
 
 def plan_sample(table: ibis.Table, strata: Sequence[str], fraction: float, rows: int, allocation: str) -> list[Stratum]:

@@ -71,7 +71,8 @@ def find_groups(assigned: ibis.Table, task: Task, part: str) -> list[Group]:
     found = []
     if task.cluster is not None and task.cluster in assigned.columns:
         counts = _counts(assigned, task, part, assigned[task.cluster])
-        found.append(Group(task.cluster, *_told(counts, analyse(counts)), "declared"))
+        if len(counts.group):  # else no row has a value
+            found.append(Group(task.cluster, *_told(counts, analyse(counts)), "declared"))
     elif task.time in assigned.columns:
         found += _days(assigned, task, part)
     likely = list(_likely(assigned, task, part))

@@ -13,6 +13,7 @@ from components.common.errors import BadInput
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SECOND = timedelta(seconds=1)
+_DAY_SECONDS = 86_400
 
 
 def zone_named(name: str) -> ZoneInfo:
@@ -77,16 +78,26 @@ def rows_by_day(table: ibis.Table, time: str, zone: ZoneInfo) -> list[tuple[date
 def day_numbers(seconds: npt.NDArray[np.int64], zone: ZoneInfo) -> npt.NDArray[np.int64]:
     """The day of the zone on which each moment lies, as `date.toordinal` counts days.
 
+    The calendar has no day before 0001-01-01 and none after 9999-12-31: what the zone's clocks lift over these ends
+    counts to the first day and to the last.
+
     Args:
         seconds: Whole seconds since 1970 UTC, at least one.
         zone: Whose days.
     """
-    first, last = (
-        (_EPOCH + timedelta(seconds=int(edge))).astimezone(zone).date().toordinal()
-        for edge in (seconds.min(), seconds.max())
-    )
-    begins = [(first_moment(date.fromordinal(n), zone) - _EPOCH) // _SECOND for n in range(first, last + 1)]
-    return first + np.searchsorted(np.array(begins, np.int64), seconds, side="right").astype(np.int64) - 1
+    of_utc = np.unique(seconds // _DAY_SECONDS) + _EPOCH.toordinal()
+    near = np.unique(np.concatenate([of_utc - 1, of_utc, of_utc + 1]))  # no clock is a day off UTC
+    days = near[(near >= date.min.toordinal()) & (near <= date.max.toordinal())]
+    begins = np.array([_begin(date.fromordinal(int(day)), zone) for day in days], np.int64)
+    return np.asarray(days[np.maximum(np.searchsorted(begins, seconds, side="right") - 1, 0)], np.int64)
+
+
+def _begin(day: date, zone: ZoneInfo) -> int:
+    """When a day begins in whole seconds since 1970 UTC; east of Greenwich the first one does before the calendar."""
+    try:
+        return (first_moment(day, zone) - _EPOCH) // _SECOND
+    except OverflowError:
+        return np.iinfo(np.int64).min
 
 
 def before(table: ibis.Table, time: str, day: date, zone: ZoneInfo) -> ibis.Value:

@@ -11,26 +11,9 @@ from components.common.column_names import free_name
 from components.common.errors import BadInput
 from components.common.hashing import with_row_order
 from components.split.local_days import before, check_time, rows_by_day, stamps, zone_named
+from components.split.parameters import PARTS
 
-PARTS = ("train", "validation", "test")
 PURPOSE = "split"
-
-
-def check_shares(shares: Sequence[float]) -> tuple[Fraction, ...]:
-    """The shares of train, validation and test as exact numbers.
-
-    Raises:
-        BadInput: There are not three, one is not above 0, or they do not add up to 1.
-    """
-    try:
-        exact = [Fraction(str(share)) for share in shares]
-    except (ValueError, ZeroDivisionError):
-        raise BadInput(f"parameter shares={shares} holds something that is no number; use [0.7, 0.15, 0.15]") from None
-    if len(exact) != len(PARTS) or any(share <= 0 for share in exact):
-        raise BadInput(f"parameter shares={shares} must hold three numbers above 0, for {', '.join(PARTS)}")
-    if abs(sum(exact, Fraction(-1))) > Fraction(1, 10**6):
-        raise BadInput(f"parameter shares={shares} adds up to {float(sum(exact, Fraction())):g}; they must add up to 1")
-    return tuple(exact)
 
 
 def by_time(

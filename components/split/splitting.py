@@ -19,7 +19,8 @@ from components.common.row_counts import reconcile
 from components.common.steps import default_store, producer, progress
 from components.common.tasks import Task, task_of
 from components.split.overlap import find_overlap
-from components.split.partition import PARTS, at_random, by_time, check_shares
+from components.split.parameters import PARTS, check_shares
+from components.split.partition import at_random, by_time
 from components.split.summaries import summarize
 
 STRATEGIES = ("time", "stratified")
@@ -41,7 +42,7 @@ def run(uri: str, *, strategy: str, shares: Sequence[float], seed: int, summary:
     Raises:
         BadInput: A parameter is wrong, a part would lack a class, or most test rows would be copies of training rows.
     """
-    exact = check_shares(shares)
+    exact = check_shares("shares", shares)
     if strategy not in STRATEGIES:
         raise BadInput(f"parameter strategy={strategy!r} is unknown; use one of {', '.join(STRATEGIES)}")
     with tempfile.TemporaryDirectory(prefix="sluice-") as scratch:

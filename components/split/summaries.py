@@ -3,7 +3,7 @@
 from components.common.bundles import Bundle
 from components.common.plain_text import markdown, markdown_code
 from components.common.tasks import Task
-from components.split.partition import PARTS
+from components.split.parameters import PARTS
 
 
 def summarize(bundle: Bundle, task: Task) -> str:

@@ -1,11 +1,12 @@
 """What a user may set about training."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from components.common.errors import BadInput
+from components.common.parameters import check_with
+from components.train.parameters import CHECKS
 
 DEVICES = ("auto", "cpu", "cuda")
 
@@ -51,13 +52,7 @@ def check_settings(
     Raises:
         BadInput: A parameter is out of its range.
     """
-    if not (math.isfinite(seconds_per_candidate) and seconds_per_candidate > 0):
-        raise BadInput(f"seconds_per_candidate is {seconds_per_candidate}; give a number above 0")
-    for name, value, least in (("max_rounds", max_rounds, 0), ("patience", patience, 1), ("threads", threads, 1)):
-        if value < least:
-            raise BadInput(f"{name} is {value}; give a whole number from {least}")
-    if not 0 <= seed < 2**31:
-        raise BadInput(f"seed is {seed}; give a whole number from 0 to {2**31 - 1}")
+    check_with(CHECKS, locals())
     if device not in DEVICES:
         raise BadInput(f"device {device!r} is unknown; use one of {', '.join(DEVICES)}")
     names = tuple(str(name) for name in candidates)

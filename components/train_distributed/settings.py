@@ -2,20 +2,20 @@
 
 import hashlib
 import json
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from components.common.errors import BadInput
+from components.common.parameters import check_with
+from components.train_distributed.parameters import CHECKS
 
 JOB = "SLUICE_TRAINING_JOB"
 """The variable that holds a `Job` as JSON."""
 DEVICE = "SLUICE_DEVICE"
 """The variable that says where a worker trains: `cpu`, `cuda` or `auto`; a TrainingRuntime sets it."""
 LOCAL, GPU = "local", "torch-gpu"
-MOST_WORKERS = 1024
 VERSION = 1
 _RUNTIME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
@@ -113,20 +113,7 @@ def check_settings(given: Mapping[str, Any]) -> tuple[Learning, Running]:
     """
     learning = Learning(**{name: given[name] for name in Learning.__dataclass_fields__ if name in given})
     running = Running(**{name: given[name] for name in Running.__dataclass_fields__ if name in given})
-    least = {"workers": 1, "epochs": 0, "patience": 1, "batch_rows": 0}
-    least |= {"max_restarts": 0, "start_seconds": 1, "timeout_seconds": 1}
-    for name, bound in least.items():
-        value = given.get(name, bound)
-        if value < bound:
-            raise BadInput(f"{name} is {value}; give a whole number from {bound}")
-    if learning.workers > MOST_WORKERS:
-        raise BadInput(f"workers is {learning.workers}; give at most {MOST_WORKERS}")
-    if not (math.isfinite(learning.learning_rate) and learning.learning_rate > 0):
-        raise BadInput(f"learning_rate is {learning.learning_rate}; give a number above 0")
-    if not (math.isfinite(running.checkpoint_seconds) and running.checkpoint_seconds >= 0):
-        raise BadInput(f"checkpoint_seconds is {running.checkpoint_seconds}; give a number from 0")
-    if not 0 <= learning.seed < 2**31:
-        raise BadInput(f"seed is {learning.seed}; give a whole number from 0 to {2**31 - 1}")
+    check_with(CHECKS, given)
     if not _RUNTIME.fullmatch(running.runtime):
         raise BadInput(f"runtime {running.runtime!r} cannot be a TrainingRuntime's name; use e.g. torch-cpu")
     return learning, running

@@ -7,27 +7,12 @@ from typing import Any
 import ibis
 
 from components.common.contracts import Contract, TableContract
-from components.common.errors import BadInput
 from components.validate.findings import Finding, Severity, count_of
 from components.validate.hindsight import contradictions, too_late
 from components.validate.profiles import Profile, breaks, fits
 
 _DAY = 86_400.0  # seconds
 _FUTURE_DAYS = 1.0  # a day's data may be newer than the day's first moment
-
-
-def parse_as_of(text: str) -> date | None:
-    """The day that counts as today: `YYYY-MM-DD`; empty for none.
-
-    Raises:
-        BadInput: It is no such day.
-    """
-    if not text:
-        return None
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise BadInput(f"as_of {text!r} is no day; write YYYY-MM-DD, or leave it empty to skip freshness") from None
 
 
 def check(

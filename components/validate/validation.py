@@ -13,9 +13,10 @@ from components.common.contracts import CONTRACT, Contract, contract_from_body
 from components.common.datasets import read_dataset
 from components.common.errors import BadInput
 from components.common.steps import progress
-from components.validate.checks import check, parse_as_of
+from components.validate.checks import check
 from components.validate.findings import Finding
 from components.validate.page import quality_page
+from components.validate.parameters import parse_as_of
 from components.validate.profiles import Profile, profile
 
 
@@ -71,7 +72,7 @@ def validate_tables(uri: str, as_of: str, page: Path, report: Path) -> Verdict:
     Raises:
         BadInput: The dataset carries no contract, or `as_of` is no day.
     """
-    day = parse_as_of(as_of)
+    day = parse_as_of("as_of", as_of)
     with read_dataset(uri) as (bundle, tables):
         contract = _contract(bundle)
         progress(f"checking {len(contract.tables)} tables, {bundle.rows:,} rows")

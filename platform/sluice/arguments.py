@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from components.common.errors import BadInput
@@ -22,7 +22,8 @@ def parse_arguments(pipeline: Pipeline, pairs: Iterable[str]) -> dict[str, Any]:
         The values by name; parameters that are not named keep their defaults.
 
     Raises:
-        BadInput: A word has no `=`, names no parameter, is given twice, or its value is of another type or no choice.
+        BadInput: A word has no `=`, names no parameter, is given twice, or its value is of another type, no choice, or
+            none that its steps take.
     """
     known = {parameter.name: parameter for parameter in pipeline.parameters}
     arguments: dict[str, Any] = {}
@@ -37,7 +38,20 @@ def parse_arguments(pipeline: Pipeline, pairs: Iterable[str]) -> dict[str, Any]:
             raise BadInput(f"parameter {name!r} is given twice; keep one of them")
         arguments[name] = _value(known[name], text)
     check_numbers(arguments)
+    check_values(pipeline, arguments)
     return arguments
+
+
+def check_values(pipeline: Pipeline, arguments: Mapping[str, Any]) -> None:
+    """Hold arguments to what the steps that get them take, before the first step runs.
+
+    Raises:
+        BadInput: The message names the pipeline's parameter and the value.
+    """
+    for parameter in pipeline.parameters:
+        if parameter.name in arguments:
+            for check in parameter.checks:
+                check(parameter.name, arguments[parameter.name])
 
 
 def _value(parameter: Parameter, text: str) -> Any:  # noqa: ANN401 - the type is the parameter's

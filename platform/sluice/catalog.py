@@ -8,13 +8,17 @@ from typing import Any
 
 import pipelines
 from components.common.errors import BadInput
+from components.common.parameters import Check, step_checks
+
+_FUNCTION = "--function_to_execute"  # what stands before a step's name in the command that KFP runs
 
 
 @dataclass(frozen=True)
 class Parameter:
     """One parameter of a pipeline.
 
-    The type is KFP's word: `String`, `Integer`, `Float`, `Boolean`, `List`, `Dict`. Without choices any value will do.
+    The type is KFP's word: `String`, `Integer`, `Float`, `Boolean`, `List`, `Dict`. Without choices any value will do
+    that the steps' own checks take.
     """
 
     name: str
@@ -22,6 +26,7 @@ class Parameter:
     default: Any
     description: str
     choices: tuple[Any, ...] = ()
+    checks: tuple[Check, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -52,12 +57,39 @@ def find_pipeline(name: str) -> Pipeline:
     module = importlib.import_module(f"pipelines.{wanted}")
     component, choices = getattr(module, wanted), getattr(module, "CHOICES", {})
     inputs = component.component_spec.inputs or {}
+    checks = _checks(component.pipeline_spec)
     parameters = tuple(
         # KFP writes a list's type with that of its items, `List[String]`; the items are the step's to check.
-        Parameter(key, i.type.partition("[")[0], i.default, i.description or "", choices.get(key, ()))
+        Parameter(
+            key,
+            i.type.partition("[")[0],
+            i.default,
+            i.description or "",
+            choices.get(key, ()),
+            tuple(checks.get(key, ())),
+        )
         for key, i in inputs.items()
     )
     return Pipeline(wanted, (component.description or "").split("\n\n")[0], parameters, component)
+
+
+def _checks(spec: Any) -> dict[str, list[Check]]:  # noqa: ANN401 - KFP's message PipelineSpec
+    """What the steps ask of each parameter of a pipeline that is handed to them as it is."""
+    found: dict[str, list[Check]] = {}
+    for task in spec.root.dag.tasks.values():
+        stated = step_checks(_step(spec, task.component_ref.name))
+        for name, source in task.inputs.parameters.items():
+            if name in stated and source.component_input_parameter:
+                found.setdefault(source.component_input_parameter, []).append(stated[name])
+    return found
+
+
+def _step(spec: Any, component: str) -> str:  # noqa: ANN401 - as above
+    """The name of the step's function, which is that of its folder; empty for what is no step of ours."""
+    label = spec.components[component].executor_label
+    words = spec.deployment_spec["executors"][label]["container"]["args"] if label else ()
+    words = list(words)
+    return str(words[words.index(_FUNCTION) + 1]) if _FUNCTION in words else ""
 
 
 def near(word: str, known: list[str]) -> str:

@@ -233,12 +233,14 @@ def run_steps(
     *,
     strategy: str = "time",
     last: str = "report",
+    as_of: str = "2013-02-20",
+    recipe: Recipe | None = None,
 ) -> Story:
     """Every step from ingest to report, as a pipeline runs them, or to the split or the evaluation."""
-    patch.setitem(recipes.RECIPES, "hostile", recipe_for(names, role))
+    patch.setitem(recipes.RECIPES, "hostile", recipe or recipe_for(names, role))
     folder.mkdir(parents=True, exist_ok=True)
     bundles = {"ingest": ingest(str(lake), summary=folder / "ingest.md")}
-    verdict = validate_tables(bundles["ingest"].uri, "2013-02-20", folder / "quality.html", folder / "findings.json")
+    verdict = validate_tables(bundles["ingest"].uri, as_of, folder / "quality.html", folder / "findings.json")
     verdict.open_gate()
     bundles["prepare"] = prepare(verdict.bundle.uri, recipe="hostile", features=[], summary=folder / "prepare.md")
     bundles["sample"] = sample(

@@ -193,3 +193,15 @@ def test_of_any_lines_the_images_or_the_refusal_are_right(data: bytes) -> None:
         assert not wanted
         bodies = [json.loads(line) for line in data.decode().split("\n") if line.strip()]
         assert [line.id for line in lines] == sorted(body["id"] for body in bodies)
+
+
+@given(field=st.sampled_from(["id", "file", "label", "sha256", "note"]), place=st.integers(0, 2), nested=st.booleans())
+def test_a_key_twice_on_a_line_is_refused(field: str, place: int, nested: bool) -> None:
+    """Readers of JSON disagree on which one counts, so neither does."""
+    lines = [json.dumps({"id": f"i{n}", "file": f"{n}.png", "label": n, "sha256": "ab"}) for n in range(3)]
+    twice = f'{{"{field}": 1, "{field}": 1}}' if nested else f'{lines[place][:-1]}, "{field}": 1, "{field}": 1}}'
+    lines[place] = f'{lines[place][:-1]}, "more": {twice}}}' if nested else twice
+    with pytest.raises(
+        BadInput, match=rf"^here, line {place + 1} is not JSON \(the key '{field}' stands twice in one ob"
+    ):
+        parse_metadata("\n".join(lines).encode(), "here")

@@ -267,3 +267,51 @@ def test_no_address_shows_a_variable_of_another_name(name: str, address: str, fo
         with pytest.raises(BadInput) as caught:
             locate(Path(lake), address.format(form.format(name)))
     assert "correct-horse" not in str(caught.value)
+
+
+def test_a_view_that_is_not_the_same_twice_is_refused(tmp_path: Path) -> None:
+    _make(
+        tmp_path,
+        "CREATE TABLE s (id INTEGER, name TEXT, at TEXT);"
+        + "INSERT INTO s VALUES (1, 'x', NULL);" * 200
+        + "CREATE VIEW t AS SELECT * FROM s WHERE abs(random() % 2) = 1;",
+    )
+    with pytest.raises(
+        BadInput, match=r"t\.db, table 't': \d+ rows were read where the database counts \d+; make the same"
+    ):
+        _read(tmp_path, _contract())
+
+
+def test_rows_that_a_reader_loses_are_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the fault: a driver's, SQLAlchemy's or ours."""
+    _make(tmp_path, TABLE)
+    real = sql_tables._chunks
+    monkeypatch.setattr(sql_tables, "_chunks", lambda result: (rows[:-1] for rows in real(result)))
+    with pytest.raises(BadInput, match="1 rows were read where the database counts 2"):
+        _read(tmp_path, _contract())
+
+
+def test_nobody_writes_between_the_rows_and_their_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _make(tmp_path, TABLE)
+    real, said = sql_tables._chunks, []
+
+    def meddled(result: Any) -> Any:
+        yield from real(result)
+        with closing(sqlite3.connect(tmp_path / "t.db", timeout=0)) as other:
+            try:
+                other.executescript("DELETE FROM t")
+            except sqlite3.OperationalError as error:
+                said.append(str(error))
+
+    monkeypatch.setattr(sql_tables, "_chunks", meddled)
+    assert len(_read(tmp_path, _contract())) == 2
+    assert said == ["database is locked"]
+
+
+@pytest.mark.parametrize(
+    ("url", "level"),
+    [("postgresql://h/d", "REPEATABLE READ"), ("mysql://h/d", "REPEATABLE READ"), ("oracle://h/d", None)],
+)
+def test_a_server_is_asked_for_rows_of_one_moment(url: str, level: str | None) -> None:
+    found = databases._options(databases.Database(sa.make_url(url), "${SLUICE_SOURCE_SALES}", None))
+    assert found.get("isolation_level") == level

@@ -1,6 +1,8 @@
 """A number that is none is refused where parameters are read, before any work: by command, fused run and component."""
 
 import ast
+import importlib
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -11,10 +13,10 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from components.common.errors import BadInput
-from components.common.parameters import MOST_WHOLE, check_numbers
+from components.common.parameters import MOST_WHOLE, check_numbers, step_checks
 from components.common.steps import step
 from pipelines import lake_to_model
-from sluice.arguments import parse_arguments
+from sluice.arguments import check_values, parse_arguments
 from sluice.catalog import Parameter, find_pipeline, pipeline_names
 from sluice.cli import app
 from sluice.cluster.fused_step import typed
@@ -33,8 +35,8 @@ assert lake_to_model
 @pytest.mark.parametrize("text", NONE)
 @pytest.mark.parametrize(("pipeline", "parameter"), NUMBERS, ids=lambda value: getattr(value, "name", str(value)))
 def test_a_pipeline_takes_no_number_that_is_none(pipeline: str, parameter: Parameter, text: str) -> None:
-    json = {"inf": "Infinity", "nan": "NaN", "-nan": "NaN"}.get(text, text)
-    given_text = text if parameter.type == "Float" else f"[0.7, {json}, 0.1]"
+    written = {"inf": "Infinity", "nan": "NaN", "-nan": "NaN"}.get(text, text)
+    given_text = text if parameter.type == "Float" else f"[0.7, {written}, 0.1]"
     with pytest.raises(BadInput, match=f"parameter '{parameter.name}'"):
         parse_arguments(find_pipeline(pipeline), [f"{parameter.name}={given_text}"])
     value: Any = float(text) if parameter.type == "Float" else [0.7, float(text)]
@@ -48,10 +50,84 @@ def test_a_pipeline_takes_whole_numbers_as_they_are_written(text: str) -> None:
         parse_arguments(find_pipeline("lake_to_model"), [f"seed={text}"])
 
 
+LAKE_TO_MODEL = find_pipeline("lake_to_model")
+
+
 @given(number=st.integers(-MOST_WHOLE, MOST_WHOLE))
 def test_a_whole_number_that_kfp_keeps_is_taken(number: int) -> None:
-    assert parse_arguments(find_pipeline("lake_to_model"), [f"seed={number}"]) == {"seed": number}
+    check_numbers({"seed": number})
     assert int(float(number)) == number
+
+
+@given(number=st.integers(-MOST_WHOLE, MOST_WHOLE) | st.integers(-3, 3))
+def test_a_seed_is_taken_where_every_step_takes_it(number: int) -> None:
+    if 0 <= number < 2**31:
+        assert parse_arguments(LAKE_TO_MODEL, [f"seed={number}"]) == {"seed": number}
+    else:
+        with pytest.raises(BadInput, match=f"parameter 'seed' is {number}; give a whole number from 0 to 2147483647"):
+            parse_arguments(LAKE_TO_MODEL, [f"seed={number}"])
+
+
+OUT_OF_RANGE: list[tuple[str, str, Any]] = [
+    *(("lake_to_model", "sample_fraction", value) for value in (2, 0, -0.5, 1.0000001, -1e308)),
+    *(("lake_to_model", "seconds_per_candidate", value) for value in (-1, 0, -5e-324)),
+    *(("digits_to_model", "max_rounds", value) for value in (-1, -MOST_WHOLE)),
+    *(
+        ("digits_to_model", "shares", value)
+        for value in ([0.5, 0.5], [0.5, 0.1, 0.1], [1.5, -0.3, -0.2], [], [1, 0, 0])
+    ),
+    *(("digits_to_model", "shares", value) for value in ([0.7, 0.15, "x"], [0.7, [0.15], 0.15], ["1e999999999", 0, 0])),
+    *(("lake_to_model_distributed", name, -1) for name in ("epochs", "checkpoint_seconds", "max_restarts", "seed")),
+    *(("lake_to_model_distributed", "workers", value) for value in (0, 1025)),
+    ("lake_to_model_distributed", "timeout_seconds", 0),
+    *(
+        ("lake_to_model", "as_of", value)
+        for value in ("yesterday", "2013-02-30", "20130201", "2013-W01-1", "10000-01-01")
+    ),
+]
+
+
+@pytest.mark.parametrize(("pipeline", "name", "value"), OUT_OF_RANGE, ids=str)
+def test_what_a_later_step_would_refuse_is_refused_before_the_first(pipeline: str, name: str, value: Any) -> None:
+    found = find_pipeline(pipeline)
+    text = value if isinstance(value, str) else json.dumps(value)
+    with pytest.raises(BadInput, match=f"^parameter '{name}'"):
+        parse_arguments(found, [f"{name}={text}"])
+    with pytest.raises(BadInput, match=f"^parameter '{name}'"):
+        typed(found, {name: value})
+
+
+@pytest.mark.parametrize("name", pipeline_names())
+def test_every_number_of_a_pipeline_has_a_range_and_a_default_within(name: str) -> None:
+    pipeline = find_pipeline(name)
+    numbers = {each.name for each in pipeline.parameters if each.type in ("Integer", "Float")} | {"shares"}
+    assert not numbers - {each.name for each in pipeline.parameters if each.checks}
+    check_values(pipeline, {each.name: each.default for each in pipeline.parameters})
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "components").glob("*/parameters.py")), ids=lambda path: path.parent.name
+)
+def test_every_number_of_a_step_has_a_range(path: Path) -> None:
+    name = path.parent.name
+    if name == "common":
+        return
+    inputs = getattr(importlib.import_module(f"components.{name}.component"), name).component_spec.inputs
+    anything = {"seed"} if name in ("sample", "split") else set()  # their own order takes any integer
+    numbers = {key for key, each in inputs.items() if each.type in ("Integer", "Float")}
+    assert numbers - anything <= set(step_checks(name)) <= set(inputs)
+
+
+def test_a_step_without_numbers_states_no_checks() -> None:
+    assert step_checks("report") == step_checks("nothing") == step_checks("") == {}
+
+
+def test_a_run_that_a_later_step_would_refuse_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLUICE_HOME", str(tmp_path / "home"))
+    done = CliRunner().invoke(app, ["run", "lake_to_model", "-p", "sample_fraction=2"])
+    assert isinstance(done.exception, BadInput)
+    assert str(done.exception) == "parameter 'sample_fraction' is 2.0; give a number above 0 and at most 1"
+    assert not (tmp_path / "home/runs").exists()
 
 
 def test_a_step_looks_at_its_numbers_before_its_body(capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,12 +16,13 @@ from components.common.engines import duckdb_engine
 from components.common.tasks import Task
 from components.sample.drawing import PURPOSE, draw
 from components.sample.sampling import plan_sample, purpose
-from components.split.partition import at_random, check_shares
+from components.split.parameters import check_shares
+from components.split.partition import at_random
 
 ENGINE = duckdb_engine(threads=1)
 ROWS, SEEDS = 4_800, 40
 FEW = 15
-SHARES = check_shares([0.7, 0.15, 0.15])
+SHARES = check_shares("shares", [0.7, 0.15, 0.15])
 TASK = Task("late", "Late?", "late", ("on time", "late"), ("id",), numeric=("id",))
 FRAME = pd.DataFrame({"id": np.arange(ROWS), "month": np.arange(ROWS) % 12, "late": np.arange(ROWS) // 12 % 4 // 3})
 TABLE = ENGINE.create_table("population", ibis.memtable(FRAME))

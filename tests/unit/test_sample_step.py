@@ -95,11 +95,11 @@ def test_the_same_input_gives_the_same_id(monkeypatch: pytest.MonkeyPatch, tmp_p
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
-        ({"fraction": 0.0}, r"fraction=0.0 is outside \(0, 1\]"),
-        ({"fraction": 1.5}, "fraction=1.5"),
-        ({"fraction": -0.1}, "fraction=-0.1"),
-        ({"fraction": float("nan")}, "fraction=nan"),
-        ({"rows": -1}, "rows=-1 is negative"),
+        ({"fraction": 0.0}, "parameter 'fraction' is 0.0; give a number above 0 and at most 1"),
+        ({"fraction": 1.5}, "'fraction' is 1.5"),
+        ({"fraction": -0.1}, "'fraction' is -0.1"),
+        ({"fraction": float("nan")}, "'fraction' is nan"),
+        ({"rows": -1}, "'rows' is -1; give a whole number from 0"),
         ({"rows": ROWS + 1}, "rows=1001 is more than the 1000 rows"),
         ({"strata": ["colour"]}, "no column 'colour'; it has id, x, month, late"),
         ({"strata": ["x"]}, "column 'x' is float64; use strings, integers or booleans"),
@@ -133,4 +133,4 @@ def test_the_component_runs_as_a_plain_function(tmp_path: Path, monkeypatch: pyt
     with pytest.raises(SystemExit) as caught:
         component.python_func(publish().uri, sampled, summary, fraction=2.0)
     assert caught.value.code == 2
-    assert "fraction=2.0" in (tmp_path / "log").read_text()
+    assert "'fraction' is 2.0" in (tmp_path / "log").read_text()

@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 
 from components.common.engines import duckdb_engine
 from components.common.errors import BadInput
-from components.split.local_days import first_moment, rows_by_day
-from components.split.partition import by_time, check_shares
+from components.split.local_days import day_numbers, first_moment, rows_by_day
+from components.split.parameters import check_shares
+from components.split.partition import by_time
 
 ENGINE = duckdb_engine(threads=1)
-SHARES = check_shares([0.6, 0.2, 0.2])
+SHARES = check_shares("shares", [0.6, 0.2, 0.2])
 NEW_YORK = "America/New_York"
 ZONES = [NEW_YORK, "UTC", "Asia/Kolkata", "America/Sao_Paulo", "Pacific/Apia", "Africa/Monrovia", "Australia/Lord_Howe"]
 
@@ -56,7 +57,7 @@ def test_new_york_is_cut_at_its_own_midnights_through_both_changes_of_the_clock(
         change = [str(cut)[:10] for cut in cuts]
         local = pd.Series(times).dt.tz_convert(NEW_YORK)
         shares = (local < pd.Timestamp(change[0], tz=NEW_YORK)).mean(), hours / len(times)
-        exact = check_shares([shares[0], shares[1], 1 - sum(shares)])
+        exact = check_shares("shares", [shares[0], shares[1], 1 - sum(shares)])
         assigned, found = by_time(table(times), "time", NEW_YORK, exact, "part")
         assert found == cuts
         rows = assigned.order_by("id").to_pyarrow().to_pandas()
@@ -112,8 +113,30 @@ def test_the_cut_of_a_microsecond() -> None:
     edge = dt.datetime(2013, 1, 3, 5, tzinfo=dt.UTC)
     times = [edge + i * dt.timedelta(days=1) for i in range(-9, 10)]
     times += [edge - dt.timedelta(microseconds=1), edge]
-    assigned, _ = by_time(table(times), "time", NEW_YORK, check_shares([0.5, 0.25, 0.25]), "part")
+    assigned, _ = by_time(table(times), "time", NEW_YORK, check_shares("shares", [0.5, 0.25, 0.25]), "part")
     rows = assigned.order_by("id").to_pyarrow().to_pandas()
     days = rows.time.dt.tz_convert(NEW_YORK).dt.date
     assert (rows.groupby(days).part.nunique() == 1).all()
     assert np.unique(rows.part).tolist() == ["test", "train", "validation"]
+
+
+ENDS = st.integers(-30 * 3600, 30 * 3600)
+ZONES = ("America/New_York", "Pacific/Kiritimati", "Asia/Tokyo", "Asia/Manila", "America/Juneau", "UTC", "Etc/GMT+12")
+
+
+@given(zone=st.sampled_from(ZONES), early=st.lists(ENDS, min_size=1), late=st.lists(ENDS, min_size=1))
+def test_the_calendars_ends_have_days_in_every_zone(zone: str, early: list[int], late: list[int]) -> None:
+    """What the zone's clocks lift over the first day or the last counts to that day; of all others Python says it."""
+    epoch = dt.datetime(1970, 1, 1)
+    least, most = (
+        int((edge - epoch).total_seconds()) for edge in (dt.datetime.min, dt.datetime(9999, 12, 31, 23, 59, 59))
+    )
+    seconds = np.clip([least + abs(n) for n in early] + [most - abs(n) for n in late] + early, least, most)
+    found = day_numbers(seconds, ZoneInfo(zone))
+    for moment, number in zip(seconds.tolist(), found.tolist(), strict=True):
+        try:
+            local = (epoch + dt.timedelta(seconds=moment)).replace(tzinfo=dt.UTC).astimezone(ZoneInfo(zone))
+        except OverflowError:
+            assert number == (1 if moment < 0 else dt.date.max.toordinal())
+        else:
+            assert number == local.date().toordinal()

@@ -18,11 +18,12 @@ from components.common.tasks import Task
 from components.split.copies import find_copies
 from components.split.groups import Group
 from components.split.overlap import Overlap, find_overlap
-from components.split.partition import at_random, check_shares
+from components.split.parameters import check_shares
+from components.split.partition import at_random
 from components.split.variances import Counts, analyse
 
 ENGINE = duckdb_engine(threads=1)
-SHARES = check_shares([0.7, 0.15, 0.15])
+SHARES = check_shares("shares", [0.7, 0.15, 0.15])
 TASK = Task("t", "?", "y", ("no", "yes"), ("id",), numeric=("x0", "x1", "age", "flag"), categorical=("colour", "zip"))
 
 

@@ -11,14 +11,15 @@ from hypothesis import strategies as st
 
 from components.common.engines import duckdb_engine
 from components.common.errors import BadInput
-from components.split.partition import PARTS, at_random, by_time, check_shares
+from components.split.parameters import PARTS, check_shares
+from components.split.partition import at_random, by_time
 
 ENGINE = duckdb_engine(threads=1)
 PART = "_part"
-SHARES = check_shares([0.7, 0.15, 0.15])
+SHARES = check_shares("shares", [0.7, 0.15, 0.15])
 START = datetime(2013, 1, 1, tzinfo=UTC)
 ANY_SHARES = st.tuples(st.integers(1, 90), st.integers(1, 90)).map(
-    lambda parts: check_shares([parts[0] / 200, parts[1] / 200, round(1 - sum(parts) / 200, 3)])
+    lambda parts: check_shares("shares", [parts[0] / 200, parts[1] / 200, round(1 - sum(parts) / 200, 3)])
 )
 
 
@@ -30,8 +31,8 @@ def make(times: list[datetime | None] | None = None, labels: list[int] | None = 
 
 
 def test_shares_are_checked() -> None:
-    assert check_shares([0.7, 0.15, 0.15]) == (Fraction(7, 10), Fraction(3, 20), Fraction(3, 20))
-    assert check_shares([1 / 3, 1 / 3, 1 / 3])[0] == Fraction("0.3333333333333333")
+    assert check_shares("shares", [0.7, 0.15, 0.15]) == (Fraction(7, 10), Fraction(3, 20), Fraction(3, 20))
+    assert check_shares("shares", [1 / 3, 1 / 3, 1 / 3])[0] == Fraction("0.3333333333333333")
     for shares, named in [
         ([0.5, 0.5], "three numbers above 0, for train, validation, test"),
         ([1.0, 0.0, 0.0], "three numbers above 0"),
@@ -40,8 +41,8 @@ def test_shares_are_checked() -> None:
         (["x", 0.1, 0.1], "no number"),
         ([float("nan"), 0.1, 0.1], "no number"),
     ]:
-        with pytest.raises(BadInput, match=f"parameter shares=.*{named}"):
-            check_shares(shares)
+        with pytest.raises(BadInput, match=f"parameter 'shares' is .*{named}"):
+            check_shares("shares", shares)
 
 
 @settings(max_examples=30)

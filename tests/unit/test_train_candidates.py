@@ -148,12 +148,12 @@ def test_candidates_come_simplest_first_and_an_unknown_one_is_named() -> None:
 @pytest.mark.parametrize(
     ("given", "named"),
     [
-        ({"seconds_per_candidate": 0}, "seconds_per_candidate is 0"),
-        ({"seconds_per_candidate": float("nan")}, "seconds_per_candidate is nan"),
-        ({"max_rounds": -1}, "max_rounds is -1"),
-        ({"patience": 0}, "patience is 0"),
-        ({"threads": 0}, "threads is 0"),
-        ({"seed": -1}, "seed is -1"),
+        ({"seconds_per_candidate": 0}, "parameter 'seconds_per_candidate' is 0"),
+        ({"seconds_per_candidate": float("nan")}, "parameter 'seconds_per_candidate' is nan"),
+        ({"max_rounds": -1}, "parameter 'max_rounds' is -1"),
+        ({"patience": 0}, "parameter 'patience' is 0"),
+        ({"threads": 0}, "parameter 'threads' is 0"),
+        ({"seed": -1}, "parameter 'seed' is -1"),
         ({"device": "tpu"}, "device 'tpu' is unknown"),
     ],
 )

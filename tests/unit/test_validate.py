@@ -201,5 +201,5 @@ def test_a_missing_column_and_a_wrong_type_are_named(tmp_path: Path) -> None:
 
 
 def test_a_wrong_day_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="as_of 'yesterday'"):
+    with pytest.raises(BadInput, match="parameter 'as_of': 'yesterday'"):
         _validate(tmp_path, GOOD, as_of="yesterday")

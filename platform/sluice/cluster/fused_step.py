@@ -17,6 +17,7 @@ from typing import Any
 from components.common import steps
 from components.common.errors import SluiceError
 from components.common.parameters import check_numbers
+from sluice.arguments import check_values
 
 WIDTH = 140
 
@@ -58,7 +59,9 @@ def typed(pipeline: Any, values: Mapping[str, Any]) -> dict[str, Any]:  # noqa: 
     check_numbers(values)
     numbers = {"Integer": int, "Float": float}
     kinds = {parameter.name: numbers.get(parameter.type) for parameter in pipeline.parameters}
-    return {name: kind(value) if (kind := kinds.get(name)) else value for name, value in values.items()}
+    found = {name: kind(value) if (kind := kinds.get(name)) else value for name, value in values.items()}
+    check_values(pipeline, found)
+    return found
 
 
 def leave(error: SluiceError) -> None:

@@ -1,0 +1,145 @@
+"""Extreme but legal values and columns without any value pass through all steps, from the lake to the evaluation."""
+
+import csv
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import ibis
+import pytest
+
+from components.common.errors import BadInput
+from components.prepare.recipes import Recipe
+from tests.unit.hostile_lake import TABLE, Roles, contract_text, recipe_for, run_steps
+
+ROLE = Roles("row", "at", "late", ("weather", "other"), "group", "rule")
+TYPES = {
+    "row": "int64",
+    "at": "timestamp",
+    "late": "int64",
+    "weather": "string",
+    "other": "string",
+    "group": "string",
+    "rule": "string",
+    "number": "float64",
+    "whole": "int64",
+    "flag": "bool",
+}
+ROWS, CYCLE = 480, ("storm", "rain", "sun", "fog")
+RATES = (0.9, 0.6, 0.3, 0.05)
+FIRST, LAST = datetime(1, 1, 1), datetime(9999, 12, 31, 23, 59, 59, 999999)
+Change = Callable[[int], Any]
+
+
+def lay_out(folder: Path, changes: Mapping[str, Change], timezone: str) -> Path:
+    """Write a lake of one table, with some columns' values given by the row's number; None is a missing value."""
+    random_ = random.Random(1)
+    folder.mkdir(parents=True)
+    with (folder / "rows.csv").open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(TYPES)
+        for row in range(ROWS):
+            made = _row(row, random_) | {name: change(row) for name, change in changes.items()}
+            writer.writerow([made[name] for name in TYPES])
+    columns: dict[str, Any] = {
+        name: {"type": kind, "nullable": name not in ("row", "at")} for name, kind in TYPES.items()
+    }
+    columns["late"] |= {"availability": "arrived", "known_after_hours": 1}
+    table = {"source": {"csv": "rows.csv"}, "key": ["row"], "columns": columns, "timezone": timezone}
+    table["freshness"] = {"column": "at", "max_age_days": 4_000_000}
+    body = {"name": "extreme", "tables": {TABLE: table}}
+    (folder / "contract.yaml").write_text(contract_text(body), encoding="utf-8")
+    return folder
+
+
+def _row(row: int, random_: random.Random) -> dict[str, Any]:
+    known = random_.randrange(4)
+    return {
+        "row": row,
+        "at": datetime(2013, 1, 1) + timedelta(hours=2 * row),
+        "late": int(random_.random() < RATES[known]),
+        "weather": CYCLE[known],
+        "other": CYCLE[row % 4],
+        "group": f"g{row // 12}",
+        "rule": CYCLE[known],
+        "number": round(random_.gauss(known, 2), 3),
+        "whole": row % 7,
+        "flag": row % 2 == 0,
+    }
+
+
+def at(*moments: datetime) -> Change:
+    """The first rows, or the last, have these times; the others their own."""
+    early = [moment for moment in moments if moment.year < 2000]
+    late = [moment for moment in moments if moment.year > 2100]
+
+    def value(row: int) -> datetime:
+        if row < 20 * len(early):
+            return early[row // 20]
+        if row >= ROWS - 120 * bool(late):
+            return late[row % len(late)]
+        return datetime(2013, 1, 1) + timedelta(hours=2 * row)
+
+    return value
+
+
+def nothing(row: int) -> None:
+    """No value in any row."""
+
+
+NO_VALUES = dict.fromkeys(("weather", "other", "rule", "number", "whole", "flag", "group"), nothing)
+GREAT: dict[str, Change] = {
+    "number": lambda row: (1.7e308, -1.7e308, 5e-324)[row % 3],
+    "whole": lambda row: (2**63 - 1, -(2**63))[row % 2],
+}
+RARE: dict[str, Change] = {name: lambda row: 3 if row == 5 else None for name in ("rule", "number", "whole")}
+DAYS = {"at": at(FIRST, LAST)}
+CASES: dict[str, tuple[str, dict[str, Change], str, str, str | None, str]] = {
+    "days west of Greenwich": ("time", DAYS, "America/New_York", "rule", None, "float64"),
+    "days east of Greenwich": ("time", DAYS | RARE, "Pacific/Kiritimati", "number", None, "float64"),
+    "no value in any column": ("time", NO_VALUES, "UTC", "rule", "group", "string"),
+    "no value, at random": ("stratified", NO_VALUES | DAYS, "Asia/Tokyo", "number", "group", "int64"),
+    "greatest numbers": ("stratified", GREAT, "UTC", "whole", None, "float64"),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_all_steps_take_extreme_values(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: str) -> None:
+    strategy, changes, timezone, heuristic, cluster, kind = CASES[case]
+    monkeypatch.setenv("SLUICE_HOME", str(tmp_path / "home"))
+    lake = lay_out(tmp_path / "lake", changes, timezone)
+    story = run_steps(
+        lake,
+        tmp_path / "out",
+        list(TYPES),
+        ROLE,
+        monkeypatch,
+        strategy=strategy,
+        last="evaluate",
+        as_of="9999-12-31",
+        recipe=_with_nothing(replace(recipe_for(list(TYPES), ROLE), heuristic=heuristic, cluster=cluster), kind),
+    )
+    assert sum(table.rows for table in story.bundles["split"].manifest.tables.values()) == story.bundles["sample"].rows
+    assert (tmp_path / "out/gate.html").stat().st_size < 2_000_000
+
+
+def _with_nothing(recipe: Recipe, kind: str) -> Recipe:
+    """The recipe with a feature more, which has no value in any row."""
+
+    def build(tables: Mapping[str, ibis.Table]) -> ibis.Table:
+        return recipe.build(tables).mutate(nothing=ibis.null(kind))
+
+    return replace(recipe, build=build, features=(*recipe.features, "nothing"))
+
+
+@pytest.mark.parametrize("value", ["inf", "-inf", "nan"])
+def test_a_number_that_is_none_does_not_pass_the_gate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    monkeypatch.setenv("SLUICE_HOME", str(tmp_path / "home"))
+    lake = lay_out(tmp_path / "lake", {"number": lambda row: value if row == 7 else 0}, "UTC")
+    with pytest.raises(BadInput, match=rf"number is not a finite number in 1 row .*row=7, number={value}"):
+        run_steps(lake, tmp_path / "out", list(TYPES), ROLE, monkeypatch, as_of="9999-12-31")
