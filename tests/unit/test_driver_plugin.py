@@ -2,6 +2,9 @@
 
 import json
 import os
+import signal
+import subprocess
+import sys
 import threading
 import urllib.request
 from collections.abc import Iterator
@@ -14,6 +17,7 @@ import pytest
 
 from sluice.cluster import driver_plugin
 from sluice.cluster.driver_plugin import METHOD, Drivers, Refused, Server, environment, failure, run_driver
+from tests.conftest import free_port
 
 # Writes each of its arguments "FILE=TEXT" to its file, as KFP's driver writes its outputs.
 WRITES = """#!/bin/sh
@@ -237,3 +241,21 @@ def test_a_driver_s_fault_ends_the_node_with_its_message(address: str) -> None:
 )
 def test_what_is_no_call_of_the_agent_is_refused(address: str, method: str, body: bytes, token: str, code: int) -> None:
     assert post(address + method, body, token)[0] == code
+
+
+def test_a_pod_that_is_deleted_serves_on_for_the_agent_beside_it(tmp_path: Path) -> None:
+    """Argo's agent does not end at SIGTERM: refused by its plugin, it fails the tasks that it has."""
+    port, token = free_port(), tmp_path / "token"
+    token.write_text("secret")
+    code = (
+        "import sys\nfrom pathlib import Path\nfrom sluice.cluster import driver_plugin as plugin\n"
+        "plugin.PORT, plugin.TOKEN, plugin.DRAIN_SECONDS = int(sys.argv[1]), Path(sys.argv[2]), 3.0\nplugin.main()"
+    )
+    command = [sys.executable, "-c", code, str(port), str(token)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr
+        assert "ready" in process.stderr.readline()
+        process.send_signal(signal.SIGTERM)
+        with pytest.raises(HTTPError, match="40"):  # an answer, though it is a refusal
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/api/v1/template.execute", data=b"{}", timeout=10)
+        assert process.wait(60) == 0

@@ -25,6 +25,7 @@ from typing import Any
 
 NAME = "kfp-driver"
 PORT = 3355
+DRAIN_SECONDS = 28.0  # of the 30 that Kubernetes gives a pod to end
 METHOD = "/api/v1/template.execute"
 PROGRAM = "KFP_DRIVER"
 OUTPUT = "@output:"
@@ -283,10 +284,16 @@ def say(line: str) -> None:
     sys.stderr.flush()
 
 
+def _end_later() -> None:
+    """Serve on while Argo's agent beside it lives, which is until it is killed: refused, it would fail its tasks."""
+    timer = threading.Timer(DRAIN_SECONDS, os._exit, [0])
+    timer.daemon = True
+    timer.start()
+
+
 def main() -> None:
     """Serve until the pod is deleted."""
-    # The pod ends with its workflow; as the container's first process this would sleep through SIGTERM.
-    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+    signal.signal(signal.SIGTERM, lambda *_: _end_later())
     token = TOKEN.read_text(encoding="utf-8")
     server = Server(PORT, token, Drivers(os.environ.get(PROGRAM, "/bin/driver")))
     say(f"ready on port {PORT}")
