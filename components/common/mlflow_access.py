@@ -20,8 +20,9 @@ from components.common.moved_homes import DATABASE, follow_move
 from components.common.steps import HOME, home, make_home
 from components.common.tracking_database import ensure_database
 
-# The address of a database ends at `?`; an experiment's place is decoded once too often; text must have UTF-8.
-_MISREAD = re.compile(r"\?|%[0-9A-Fa-f]{2}|[\x00-\x1f\x7f]|[\ud800-\udfff]")
+# The address of a database ends at `?`; an experiment's place is decoded once too often; KFP takes `{{` for a
+# placeholder's start; text must have UTF-8.
+_MISREAD = re.compile(r"\?|\{\{|%[0-9A-Fa-f]{2}|[\x00-\x1f\x7f]|[\ud800-\udfff]")
 _DELETED = re.compile(r"in the deleted state|must be in (?:the )?'active' state")
 _PAUSES = (0.1, 0.5, 2.0)  # seconds before a write that met another one is tried again
 _MET_ANOTHER = re.compile(r"IntegrityError|UNIQUE constraint|duplicate key|database is locked")
@@ -49,7 +50,7 @@ def tracking_uri() -> str:
     place = home()
     if misread := _MISREAD.search(str(place)):
         raise BadInput(
-            f"{HOME}={str(place)!r}: MLflow takes a path with {misread[0]!r} for another one; name another folder"
+            f"{HOME}={str(place)!r}: with {misread[0]!r} MLflow or KFP takes it for another path; name another folder"
         )
     return f"sqlite:///{place / DATABASE}"
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from tests.sluice_command import QUICK, Sluice
 
 Run = tuple[Sluice, subprocess.CompletedProcess[str]]
-PLACE = "a b/python3 [x] {y} {{$}} #1 100% it's é;&$HOME"
+PLACE = "a b/python3 [x] {y} {$} #1 100% it's é;&$HOME"
 
 
 def test_a_home_that_was_moved_to_a_hostile_path_goes_on(first_run: Run, flights: Path, tmp_path: Path) -> None:
