@@ -24,12 +24,17 @@ START_SECONDS = 120
 NAMESPACE = "sluice"
 
 
-def assets(*names: str) -> list[str]:
-    """The paths of programs; skip the test where one is not there."""
+def programs(*names: str) -> list[str | None]:
+    """The paths of programs, None for one that is not there."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sluice/hermetic/bin"
     given = os.environ.get("KUBEBUILDER_ASSETS", "")
     folders = [Path(given)] if given else sorted(each for each in cache.glob("*") if each.suffix != ".partial")
-    found = [next((str(f / name) for f in folders if (f / name).is_file()), shutil.which(name)) for name in names]
+    return [next((str(f / name) for f in folders if (f / name).is_file()), shutil.which(name)) for name in names]
+
+
+def assets(*names: str) -> list[str]:
+    """The paths of programs; skip the test where one is not there."""
+    found = programs(*names)
     for name, path in zip(names, found, strict=True):
         if not path:
             pytest.skip(
