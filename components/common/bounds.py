@@ -59,6 +59,12 @@ class Bound:
 
 FILE_BYTES = Bound("bytes of a file that is read whole", 256 * MIB)
 VALUE_BYTES = Bound("bytes of one value", 4 * MIB, "SLUICE_VALUE_BYTES")
+CSV_HEADER = Bound("bytes of a CSV file's header", MIB)
+CSV_COLUMNS = Bound("columns of a CSV file", 10_000)
+CSV_ROW = Bound("bytes of a row of a CSV file", 2_000_000)
+CONTRACT_BYTES = Bound("bytes of a data contract", 4 * MIB)
+CONTRACT_LEVELS = Bound("levels of a data contract", 32)
+CONTRACT_EXPANDED = Bound("bytes of a data contract, aliases counted as what they stand for", 16 * MIB)
 JSON_VALUES = Bound("values in a JSON file", 10_000_000, "SLUICE_JSON_VALUES")
 SQL_BYTES = Bound("bytes that a table or view of an SQLite file gives or sorts", 4096 * MIB, "SLUICE_SQL_BYTES")
 SQL_SECONDS = Bound("seconds without a row from an SQLite file", 600, "SLUICE_SQL_SECONDS")
@@ -73,6 +79,12 @@ MODEL_FEATURES = Bound("features of a model", 100_000)
 EVERY = (
     FILE_BYTES,
     VALUE_BYTES,
+    CSV_HEADER,
+    CSV_COLUMNS,
+    CSV_ROW,
+    CONTRACT_BYTES,
+    CONTRACT_LEVELS,
+    CONTRACT_EXPANDED,
     JSON_VALUES,
     SQL_BYTES,
     SQL_SECONDS,

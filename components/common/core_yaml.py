@@ -12,11 +12,12 @@ from typing import Any
 
 import yaml
 
+from components.common import bounds
 from components.common.errors import BadInput
 
-MOST_BYTES = 4 << 20
-MOST_EXPANDED = 16 << 20
-DEEPEST = 32
+MOST_BYTES = bounds.CONTRACT_BYTES.default
+MOST_EXPANDED = bounds.CONTRACT_EXPANDED.default
+DEEPEST = bounds.CONTRACT_LEVELS.default
 _VALUE = 8
 _TOO_LARGE = f"more than {MOST_EXPANDED >> 20} MiB with aliases counted as what they stand for; write fewer of them"
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # many times as fast, where libyaml is there

@@ -8,14 +8,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from components.common.bounds import CSV_COLUMNS, CSV_HEADER
 from components.common.errors import BadInput
 from components.common.files import faults, staged
 from components.ingest.formats import check_text
 from components.ingest.source_files import SourceFile
 from components.ingest.wording import listed
 
-MOST_COLUMNS = 10_000
-_LONGEST = 1 << 20
+_LONGEST = CSV_HEADER.default
 _LINE = re.compile(rb'(?:[^"\r\n]+|"[^"]*")*+(\r\n|\n|\r|\Z)')  # up to the first line end outside of quotes
 _OTHER_SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 
@@ -29,7 +29,7 @@ def read_header(file: SourceFile, wanted: Iterable[str]) -> list[str]:
 
     Raises:
         BadInput: It is no text, has no header or no row, lacks a column or has it twice, or its header is longer than
-            1 MiB or has more than `MOST_COLUMNS` columns.
+            1 MiB or has more than 10,000 columns.
     """
     start = _start(file)
     text = _text(file, start)
@@ -113,10 +113,7 @@ def _check_size(file: SourceFile, start: bytes, names: Sequence[str]) -> None:
     line = _LINE.match(start)
     if len(start) == _LONGEST and line and line.end() == _LONGEST:
         raise BadInput(f"{file.name}, line 1: the header is longer than 1 MiB; give the table fewer columns")
-    if len(names) > MOST_COLUMNS:
-        raise BadInput(
-            f"{file.name}, line 1: {len(names):,} columns, where at most {MOST_COLUMNS:,} are read; give it fewer"
-        )
+    CSV_COLUMNS.check(len(names), f"{file.name}, line 1", "give the table fewer columns")
 
 
 def _check(file: SourceFile, names: Sequence[str], wanted: Sequence[str]) -> None:

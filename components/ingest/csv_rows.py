@@ -3,11 +3,12 @@
 import csv
 from collections.abc import Iterator, Sequence
 
+from components.common.bounds import CSV_ROW
 from components.ingest.csv_counts import SPACED, CsvCount
 from components.ingest.source_files import SourceFile
 from components.ingest.wording import shown
 
-LONGEST_ROW = 2_000_000
+LONGEST_ROW = CSV_ROW.default
 """DuckDB's bound for a row, in bytes."""
 
 

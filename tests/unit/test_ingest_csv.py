@@ -137,7 +137,7 @@ def test_the_reader_of_our_own_reads_what_was_written(table: RandomTable, end: s
         (HEADER + GOOD + GOOD.replace("one", '"one" '), "line 3: spaces around a quoted value"),
         (HEADER + GOOD * 30_000 + GOOD.replace("true", "true,"), "line 30002: 7 values where the header has 6 columns"),
         (HEADER + GOOD.replace("true", "true,"), "or name the last column in the header: it ends with a separator"),
-        (",".join(f"c{n}" for n in range(10_001)) + "\n", "10,001 columns, where at most 10,000 are read"),
+        (",".join(f"c{n}" for n in range(10_001)) + "\n", "10,001, and at most 10,000 columns of a CSV file are taken"),
         (",".join(f"column {n}" for n in range(100_000)) + "\n", "the header is longer than 1 MiB"),
         ("id,id,name,at,day,speed,ok\n1,2,,,,,\n", "line 1: column 'id' stands there twice"),
         ('"id,name\n' + GOOD, "line 1: the header is no CSV"),
