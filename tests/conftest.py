@@ -20,6 +20,7 @@ from hypothesis import HealthCheck, settings
 from minio import Minio
 
 from components.common.stores import Store, open_store
+from tests.mlflow_state import fresh_mlflow
 from tests.sluice_command import Sluice
 
 # A busy machine is no failure: examples may take as long as they do.
@@ -137,6 +138,13 @@ def minio_server(new_minio: NewMinio) -> MinioServer:
 def free_port_fixture() -> Callable[[], int]:
     """Finds ports that nothing listens on."""
     return free_port
+
+
+@pytest.fixture(autouse=True)
+def _own_mlflow() -> Iterator[None]:
+    """No test sees where another one tracked, nor what it left open; all fixtures of one test come after this one."""
+    with fresh_mlflow():
+        yield
 
 
 @pytest.fixture
