@@ -419,7 +419,7 @@ include "sluice.jobEnv" (list $ "http://...") - KFP's address, or nothing where 
   value: {{ $root.Values.images.tabular.tag | default $root.Values.images.tag | default $root.Chart.AppVersion | quote }}
 - name: HOME
   value: /tmp
-{{- with include "sluice.tls.jobEnv" $root }}
+{{- with include "sluice.tls.pythonEnv" $root }}
 {{ . }}
 {{- end }}
 {{- end }}

@@ -259,24 +259,17 @@ where it is not told otherwise; the content's SHA-256 is checked in any case.
 {{- end -}}
 {{- end }}
 
-{{/* The same for the chart's jobs in Python, which call MLflow, too. */}}
-{{- define "sluice.tls.jobEnv" -}}
-{{- if include "sluice.tls.on" . -}}
-{{ include "sluice.tls.pythonEnv" . }}
-{{- if include "sluice.tls.of" (list . "mlflow") }}
-- name: MLFLOW_TRACKING_SERVER_CERT_PATH
-  value: {{ include "sluice.tls.caFile" . }}
-{{- end }}
-{{- end -}}
-{{- end }}
-
 {{/* Everything of that for steps: KFP's launcher, our own code, and boto3 and MLflow in code of yours. */}}
 {{- define "sluice.tls.stepEnv" -}}
 {{- if include "sluice.tls.on" . -}}
 {{ include "sluice.tls.goEnv" . }}
-{{ include "sluice.tls.jobEnv" . }}
+{{ include "sluice.tls.pythonEnv" . }}
 {{- with include "sluice.tls.botoEnv" . }}
 {{ . }}
+{{- end }}
+{{- if include "sluice.tls.of" (list . "mlflow") }}
+- name: MLFLOW_TRACKING_SERVER_CERT_PATH
+  value: {{ include "sluice.tls.caFile" . }}
 {{- end }}
 {{- end -}}
 {{- end }}
