@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from components.common.addresses import redacted, shown
+from components.common.authorities import trust_in_requests
 from components.common.errors import BadInput, TrackingFault
 from components.common.mlflow_settings import RUN_ID, check_mlflow_settings, set_login_apart, unknown_run
 from components.common.mlflow_settings import URI as URI
@@ -64,11 +65,12 @@ def mlflow_module() -> Any:  # noqa: ANN401 - MLflow, imported late
     """MLflow, made quiet and pointed at `tracking_uri()`; it neither reads pickles nor reports its use.
 
     Raises:
-        BadInput: A variable of MLflow's is wrong, or the local database was left half-made.
+        BadInput: A variable of MLflow's or SLUICE_CA_FILE is wrong, or the local database was left half-made.
         TrackingFault: The local database cannot be made.
     """
     check_mlflow_settings()
     set_login_apart()
+    trust_in_requests()
     for name, value in _DEFAULTS.items():
         os.environ.setdefault(name, value)
     for name in ("alembic", "mlflow"):

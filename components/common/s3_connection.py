@@ -2,11 +2,10 @@
 
 Everything comes from the standard AWS variables: AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL (default: AWS itself),
 AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_REGION or AWS_DEFAULT_REGION. TLS trusts the system's
-authorities, or those of SSL_CERT_FILE.
+authorities, or those of SSL_CERT_FILE, and that of SLUICE_CA_FILE.
 """
 
 import os
-import ssl
 from dataclasses import dataclass, field
 from typing import Self
 from urllib.parse import quote, urlsplit
@@ -18,6 +17,7 @@ from minio.time import to_amz_date, utcnow
 from urllib3 import BaseHTTPResponse
 
 from components.common.addresses import shown
+from components.common.authorities import tls_context
 from components.common.digests import sha256_bytes
 from components.common.errors import BadInput
 from components.common.s3_retries import TIMEOUT, TRANSIENT, Pool, retries
@@ -50,7 +50,7 @@ class Connection:
         """Read the AWS variables.
 
         Raises:
-            BadInput: A variable is missing or malformed; SLUICE_STORE_TRIES is.
+            BadInput: A variable is missing or malformed; SLUICE_STORE_TRIES or SLUICE_CA_FILE is.
         """
         missing = [name for name in KEYS if not os.environ.get(name)]
         if missing:
@@ -59,7 +59,7 @@ class Connection:
         credentials = Credentials(access_key, secret_key, header_text("AWS_SESSION_TOKEN") or None)
         region = next(filter(None, map(header_text, REGIONS)), "us-east-1")
         endpoint = _endpoint(region)
-        trust = ssl.create_default_context() if endpoint.startswith("https:") else None
+        trust = tls_context() if endpoint.startswith("https:") else None
         http = Pool(timeout=TIMEOUT, retries=retries(), maxsize=10, ssl_context=trust)
         return cls(endpoint, region, credentials, http)
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from minio.error import MinioException, S3Error, ServerError
 from urllib3.exceptions import HTTPError, MaxRetryError, SSLError
 
+from components.common.authorities import CA_FILE
 from components.common.errors import BadInput, EnvironmentFault, SluiceError
 from components.common.s3_connection import ENDPOINTS, KEYS, REGIONS
 from components.common.s3_retries import reason, tries
@@ -89,7 +90,7 @@ def _unreachable(error: HTTPError, place: Place) -> EnvironmentFault:
     cause = error.reason if isinstance(error, MaxRetryError) else error
     if isinstance(cause, SSLError):
         return EnvironmentFault(
-            f"{place}: TLS failed ({reason(error)}); if its authority is your own, name its file in SSL_CERT_FILE"
+            f"{place}: TLS failed ({reason(error)}); if its authority is your own, name its file in {CA_FILE}"
         )
     return EnvironmentFault(
         f"{place}: no answer in {tries()} tries ({reason(error)}); check that it runs, and {ENDPOINTS[1]}"

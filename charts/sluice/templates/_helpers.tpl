@@ -262,7 +262,7 @@ Nothing where it is not exposed; else networkPolicy.entryPoints, and where those
 {{- if .Values.minio.enabled }}9000{{ else }}{{ .Values.objectStore.port }}{{ end -}}
 {{- end }}
 {{- define "sluice.objectStore.secure" -}}
-{{- if .Values.minio.enabled }}false{{ else }}{{ .Values.objectStore.secure }}{{ end -}}
+{{- if .Values.minio.enabled }}{{ .Values.tls.enabled }}{{ else }}{{ .Values.objectStore.secure }}{{ end -}}
 {{- end }}
 {{- define "sluice.objectStore.url" -}}
 {{- if eq (include "sluice.objectStore.secure" .) "true" }}https{{ else }}http{{ end }}://{{ include "sluice.objectStore.host" . }}:{{ include "sluice.objectStore.port" . }}
@@ -273,7 +273,7 @@ Nothing where it is not exposed; else networkPolicy.entryPoints, and where those
 
 {{/* MLflow's address for clients in the cluster. */}}
 {{- define "sluice.mlflow.url" -}}
-{{- if .Values.mlflow.enabled }}http://mlflow.{{ .Release.Namespace }}.svc.{{ .Values.clusterDomain }}:5000{{ else }}{{ .Values.mlflow.externalUrl }}{{ end -}}
+{{- if .Values.mlflow.enabled }}{{ ternary "https" "http" .Values.tls.enabled }}://mlflow.{{ .Release.Namespace }}.svc.{{ .Values.clusterDomain }}:5000{{ else }}{{ .Values.mlflow.externalUrl }}{{ end -}}
 {{- end }}
 {{- define "sluice.mlflow.secret" -}}
 {{ .Values.mlflow.existingSecret | default "mlflow-credentials" }}
@@ -290,6 +290,10 @@ Nothing where it is not exposed; else networkPolicy.entryPoints, and where those
 {{- end }}
 {{- define "sluice.mysql.port" -}}
 {{- if .Values.mysql.enabled }}3306{{ else }}{{ .Values.mysql.port }}{{ end -}}
+{{- end }}
+{{/* How KFP's API server takes TLS to it, in the words of Go's client. */}}
+{{- define "sluice.mysql.tls" -}}
+{{- if .Values.mysql.enabled }}{{ if .Values.tls.enabled }}true{{ else }}{{ .Values.mysql.tls }}{{ end }}{{ else }}{{ .Values.mysql.tls }}{{ end -}}
 {{- end }}
 {{- define "sluice.mysql.secret" -}}
 {{ .Values.mysql.existingSecret | default "mysql-credentials" }}
@@ -378,6 +382,9 @@ securityContext:
 volumes:
 - name: sluice-tmp
   emptyDir: {sizeLimit: {{ .Values.steps.tmpSize }}}
+{{- with include "sluice.tls.caVolume" . }}
+{{ . }}
+{{- end }}
 initContainers:
 - name: init
   volumeMounts: [{name: sluice-tmp, mountPath: /tmp}]
@@ -412,6 +419,9 @@ include "sluice.jobEnv" (list $ "http://...") - KFP's address, or nothing where 
   value: {{ $root.Values.images.tabular.tag | default $root.Values.images.tag | default $root.Chart.AppVersion | quote }}
 - name: HOME
   value: /tmp
+{{- with include "sluice.tls.pythonEnv" $root }}
+{{ . }}
+{{- end }}
 {{- end }}
 
 {{/* What stands before the names of the steps' images. */}}

@@ -52,13 +52,22 @@ class Kubernetes:
             BadInput: They are not there: no release is installed in this namespace.
             EnvironmentFault: The cluster does not answer or denies access.
         """
-        namespace = self.target.namespace
-        with self.answers(f"ConfigMap {name}"):
-            config = self.core.read_namespaced_config_map(name, namespace, _request_timeout=TIMEOUT)
+        config, namespace = self.config_map(name), self.target.namespace
         with self.answers(f"Secret {accounts}"):
             secret = self.core.read_namespaced_secret(accounts, namespace, _request_timeout=TIMEOUT)
         decoded = {key: base64.b64decode(value).decode() for key, value in (secret.data or {}).items()}
-        return dict(config.data or {}), decoded
+        return config, decoded
+
+    def config_map(self, name: str) -> dict[str, str]:
+        """The content of a ConfigMap.
+
+        Raises:
+            BadInput: It is not there.
+            EnvironmentFault: The cluster does not answer or denies access.
+        """
+        with self.answers(f"ConfigMap {name}"):
+            found = self.core.read_namespaced_config_map(name, self.target.namespace, _request_timeout=TIMEOUT)
+        return dict(found.data or {})
 
     @contextmanager
     def answers(self, what: str) -> Iterator[None]:

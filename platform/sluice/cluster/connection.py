@@ -2,17 +2,22 @@
 
 With SLUICE_KFP set everything comes from the environment: in a pod, in CI, behind an ingress. Without it, or with a
 context that is named, the kubeconfig leads there: what the release keeps for its steps says where the stores are, its
-Secret sluice-people who may use them, and Services inside the cluster are reached through forwarded ports.
+Secret sluice-people who may use them, and Services inside the cluster are reached through forwarded ports. Where they
+speak TLS, a ConfigMap of the release holds whom to trust.
 """
 
 import os
+import tempfile
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from components.common.addresses import shown
+from components.common.authorities import CA_FILE
+from components.common.errors import BadInput
 from components.common.images import TABULAR, TORCH, step_images
 from components.common.s3_connection import ENDPOINTS
 from components.common.settings import web_address
@@ -26,6 +31,8 @@ OBJECT_STORE, TRACKING = ENDPOINTS[1], "MLFLOW_TRACKING_URI"
 ADDRESSES = (OBJECT_STORE, TRACKING)
 # With these MLflow would answer with addresses that only pods can reach.
 PODS_ONLY = ("MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD", "MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD")
+AUTHORITY, AUTHORITY_KEY = "SLUICE_CA_CONFIGMAP", "ca.crt"  # names the ConfigMap, and its key
+TRACKING_AUTHORITY = "MLFLOW_TRACKING_SERVER_CERT_PATH"  # MLflow's own, for its server alone
 IMAGE_SETTINGS = (TABULAR, TORCH, "SLUICE_IMAGES", "SLUICE_IMAGE_TAG")
 
 
@@ -101,13 +108,35 @@ def connected(
             place = inside(config.get(name, ""), target.namespace)
             if place:
                 there = replace(target, namespace=place.namespace)
-                forwards[name] = stack.enter_context(forwarded(there, place.name, place.port, seconds))
-                config[name] = f"{urlsplit(config[name]).scheme}://127.0.0.1:{forwards[name].local}"
+                scheme = urlsplit(config[name]).scheme
+                way = forwarded(there, place.name, place.port, seconds, secure=scheme == "https")
+                forwards[name] = stack.enter_context(way)
+                config[name] = f"{scheme}://127.0.0.1:{forwards[name].local}"
+        if named := config.pop(AUTHORITY, ""):
+            config |= _trust(stack.enter_context(tempfile.TemporaryDirectory()), kubernetes, named)
+            if TRACKING in forwards:
+                config[TRACKING_AUTHORITY] = config[CA_FILE]
         url = f"http://127.0.0.1:{forwards[KFP].local}" if kfp else ""
         own = {name: os.environ[name] for name in IMAGE_SETTINGS if os.environ.get(name)}
         images = step_images(config | own)
         variables = {**config, **secret, **images, **dict.fromkeys(PODS_ONLY, "false"), KFP: url}
         yield Cluster(url, variables, images, kubernetes, forwards)
+
+
+def _trust(folder: str, kubernetes: Kubernetes, name: str) -> dict[str, str]:
+    """The variable of a file in `folder` with the authority of the release's servers.
+
+    Raises:
+        BadInput: The ConfigMap is not there, or has no such key.
+        EnvironmentFault: The cluster does not answer or denies access.
+    """
+    found = kubernetes.config_map(name).get(AUTHORITY_KEY)
+    if not found:
+        lacks = f"{kubernetes.target}: ConfigMap {name} has no key {AUTHORITY_KEY}"
+        raise BadInput(f"{lacks}; upgrade the release, or add the authority of its servers there")
+    file = Path(folder, AUTHORITY_KEY)
+    file.write_text(found, encoding="utf-8")
+    return {CA_FILE: str(file)}
 
 
 @contextmanager

@@ -4,6 +4,7 @@ import re
 import select
 import shutil
 import socket
+import ssl
 import subprocess
 import threading
 import time
@@ -32,12 +33,14 @@ class Forward:
         service: The Service's name.
         port: The Service's port.
         local: The port here; 0 until it stands.
+        secure: Whether TLS is spoken there.
     """
 
     target: Target
     service: str
     port: int
     local: int = 0
+    secure: bool = False
     _process: subprocess.Popen[str] | None = field(default=None, repr=False)
 
     def open(self) -> None:
@@ -117,13 +120,25 @@ class Forward:
         return self._process is not None and self._process.poll() is None
 
     def _answers(self) -> bool:
-        """Whether a server sends anything: all that we forward to speak HTTP, or TLS, whose alert is an answer too."""
+        """Whether a server says anything: all that we forward to speak HTTP, or TLS, whose alert is an answer too.
+
+        Whoever it is: those who then talk to it check its certificate.
+        """
         try:
             with socket.create_connection(("127.0.0.1", self.local), ANSWER_SECONDS) as probe:
+                if self.secure:
+                    with _anyone().wrap_socket(probe, server_hostname="localhost"):
+                        return True
                 probe.sendall(b"GET / HTTP/1.0\r\n\r\n")
                 return bool(probe.recv(1))
         except OSError:
             return False
+
+
+def _anyone() -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
 
 
 def _drain(process: subprocess.Popen[str]) -> None:
@@ -135,7 +150,9 @@ def _drain(process: subprocess.Popen[str]) -> None:
 
 
 @contextmanager
-def forwarded(target: Target, service: str, port: int, seconds: float = 0.0) -> Iterator[Forward]:
+def forwarded(
+    target: Target, service: str, port: int, seconds: float = 0.0, *, secure: bool = False
+) -> Iterator[Forward]:
     """Forward a free port of this machine to a Service's.
 
     Args:
@@ -143,11 +160,12 @@ def forwarded(target: Target, service: str, port: int, seconds: float = 0.0) -> 
         service: The Service's name.
         port: The Service's port.
         seconds: How long to try until something answers behind it; 0 tries once, and asks nothing of it.
+        secure: Whether TLS is spoken there.
 
     Raises:
         EnvironmentFault: It did not come to stand in time.
     """
-    forward = Forward(target, service, port)
+    forward = Forward(target, service, port, secure=secure)
     try:
         if seconds:
             forward.mend(seconds)

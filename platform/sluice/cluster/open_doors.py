@@ -15,6 +15,7 @@ from sluice.doctor import Finding
 PART_OF = "app.kubernetes.io/part-of=sluice"
 WITHOUT_LOGIN = {"ml-pipeline": "KFP's API", "ml-pipeline-ui": "KFP's pages, and its API behind them"}
 LOGIN = "sluice.dev/login"  # an Ingress says itself who asks for one: the chart writes `ingress.login` there
+TLS_BY_ADDRESS = {"minio-service": ENDPOINTS[1], "mlflow": "MLFLOW_TRACKING_URI"}  # Services whose address says it
 ADDRESSES = {ENDPOINTS[1]: "the object store", "MLFLOW_TRACKING_URI": "MLflow"}
 USERNAME = "MLFLOW_TRACKING_USERNAME"
 
@@ -35,7 +36,8 @@ def open_doors(kubernetes: Kubernetes) -> Iterator[Finding]:
         listed = client.NetworkingV1Api(kubernetes.client).list_namespaced_ingress(space, _request_timeout=TIMEOUT)
     with kubernetes.answers(f"ConfigMap {NAME}"):
         config = kubernetes.core.read_namespaced_config_map(NAME, space, _request_timeout=TIMEOUT).data or {}
-    found = [*filter(None, map(_service, services.items)), *filter(None, map(_ingress, listed.items)), *_clear(config)]
+    doors = (_service(service, config) for service in services.items)
+    found = [*filter(None, doors), *filter(None, map(_ingress, listed.items)), *_clear(config)]
     for said in found:
         yield Finding("open", "warning", said)
     if not found:
@@ -57,8 +59,8 @@ def shared_accounts(secrets: Mapping[str, Mapping[str, str]]) -> Iterator[Findin
         yield Finding("accounts", "warning", f"every step may move aliases in MLflow; {way_out}")
 
 
-def _service(service: Any) -> str:  # noqa: ANN401 - a V1Service
-    """What a Service opens; empty where it does not."""
+def _service(service: Any, config: Mapping[str, str]) -> str:  # noqa: ANN401 - a V1Service
+    """What a Service opens; empty where it does not, or where it speaks TLS and asks for a login."""
     name, kind = service.metadata.name, service.spec.type
     if kind not in ("NodePort", "LoadBalancer"):
         return ""
@@ -66,6 +68,8 @@ def _service(service: Any) -> str:  # noqa: ANN401 - a V1Service
     where = f"Service {name} answers outside the cluster ({kind}, port {ports})"
     if name in WITHOUT_LOGIN:
         return f"{where}: {WITHOUT_LOGIN[name]}, without a login; make it ClusterIP behind a login (docs/security.md)"
+    if urlsplit(config.get(TLS_BY_ADDRESS.get(name, ""), "")).scheme == "https":
+        return ""
     return f"{where} over http: whoever is on the way reads passwords and data; make it ClusterIP behind TLS"
 
 
@@ -84,4 +88,5 @@ def _ingress(ingress: Any) -> str:  # noqa: ANN401 - a V1Ingress
 def _clear(config: Mapping[str, str]) -> Iterator[str]:
     for variable, what in ADDRESSES.items():
         if urlsplit(config.get(variable, "")).scheme == "http":
-            yield f"{what} is called over http ({variable}): what travels between pods is not encrypted"
+            way_out = "set tls.enabled=true in the chart's values, or give it an https address (docs/security.md)"
+            yield f"{what} is called over http ({variable}): what travels between pods is not encrypted; {way_out}"

@@ -32,6 +32,9 @@ def serve(settings: Settings) -> NoReturn:
     command = [sys.executable, "-m", "uvicorn", "--factory", "sluice.mlflow_server.app:create_app", "--no-access-log"]
     command += ["--host", "0.0.0.0", "--port", str(settings.port), "--workers", str(settings.workers)]  # noqa: S104 - in a pod
     command += ["--timeout-graceful-shutdown", str(GRACE_SECONDS)]
+    if settings.certificate:
+        certificate, key = settings.certificate
+        command += ["--ssl-certfile", str(certificate), "--ssl-keyfile", str(key)]
     os.execve(sys.executable, command, environment)  # noqa: S606 - our own interpreter
 
 

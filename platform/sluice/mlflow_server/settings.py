@@ -25,6 +25,7 @@ DIRECT = "SLUICE_MLFLOW_DIRECT_TRANSFERS"
 PERMISSION = "SLUICE_MLFLOW_DEFAULT_PERMISSION"
 PERMISSIONS = ("NO_PERMISSIONS", "READ", "USE", "EDIT", "MANAGE")
 SECRET_KEY = "MLFLOW_FLASK_SERVER_SECRET_KEY"  # noqa: S105 - a variable's name
+CERTIFICATE = ("SLUICE_MLFLOW_CERTIFICATE", "SLUICE_MLFLOW_CERTIFICATE_KEY")
 MOST_WORKERS = 64
 PASSWORD_CHARACTERS = 12  # MLflow takes no shorter one
 
@@ -53,6 +54,7 @@ class Settings:
         port: What the server listens on.
         workers: Processes that answer; each takes about 190 MiB.
         folder: A writable folder for the server's own files.
+        certificate: Files with the server's certificate and its key, in PEM; None where it speaks http.
     """
 
     database: str
@@ -65,6 +67,7 @@ class Settings:
     port: int
     workers: int
     folder: Path
+    certificate: tuple[Path, Path] | None
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "Settings":
@@ -88,6 +91,7 @@ class Settings:
             port=whole_number("SLUICE_MLFLOW_PORT", 5000, 1, 65535, environment),
             workers=whole_number("SLUICE_MLFLOW_WORKERS", 1, 1, MOST_WORKERS, environment),
             folder=Path(environment.get("SLUICE_MLFLOW_FOLDER") or "/tmp"),  # noqa: S108 - an emptyDir in the pod
+            certificate=_certificate(environment),
         )
 
 
@@ -96,6 +100,15 @@ def _required(environment: Mapping[str, str], name: str) -> str:
     if not value:
         raise BadInput(f"{name} is not set; the chart sets it in MLflow's pods")
     return value
+
+
+def _certificate(environment: Mapping[str, str]) -> tuple[Path, Path] | None:
+    certificate, key = (environment.get(name) for name in CERTIFICATE)
+    if not certificate and not key:
+        return None
+    if not certificate or not key:
+        raise BadInput(f"{' and '.join(CERTIFICATE)} belong together: set both, or neither for http")
+    return Path(certificate), Path(key)
 
 
 def _database(environment: Mapping[str, str], name: str) -> str:

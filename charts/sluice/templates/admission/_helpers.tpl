@@ -67,6 +67,7 @@ that registers. Who writes a pipeline can name those; what they may do is theirs
 {{- define "sluice.admission.workflowSecrets" -}}
 {{- $secrets := list (include "sluice.objectStore.account" (list . "runs")) "sluice-register" -}}
 {{- if include "sluice.mlflowPlugin" . }}{{ $secrets = append $secrets "kfp-mlflow-credentials" }}{{ end -}}
+{{- if include "sluice.tls.of" (list . "minio") }}{{ $secrets = append $secrets "sluice-ca" }}{{ end -}}
 {{ $secrets | toJson }}
 {{- end }}
 

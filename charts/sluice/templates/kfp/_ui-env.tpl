@@ -40,4 +40,8 @@
   value: .svc.{{ .Values.clusterDomain }}
 - name: HOME
   value: /tmp
+{{- if include "sluice.tls.on" . }}
+- name: NODE_EXTRA_CA_CERTS
+  value: {{ include "sluice.tls.caFile" . }}
+{{- end }}
 {{- end }}

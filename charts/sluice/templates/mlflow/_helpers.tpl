@@ -56,8 +56,11 @@ that no address with a password stands anywhere.
       name: {{ include "sluice.mlflow.database.secret" . }}
       key: password
 - name: PGSSLMODE
-  value: {{ ternary "disable" $database.sslMode .Values.postgresql.enabled }}
-{{- if and (not .Values.postgresql.enabled) (hasPrefix "verify-" $database.sslMode) }}
+  value: {{ ternary (ternary "verify-full" "disable" .Values.tls.enabled) $database.sslMode .Values.postgresql.enabled }}
+{{- if include "sluice.tls.of" (list . "postgresql") }}
+- name: PGSSLROOTCERT
+  value: {{ include "sluice.tls.caFile" . }}
+{{- else if and (not .Values.postgresql.enabled) (hasPrefix "verify-" $database.sslMode) }}
 - name: PGSSLROOTCERT  # "system": the image's certificates
   value: {{ ternary "/etc/postgresql-ca/ca.crt" "system" (ne $database.caConfigMap "") }}
 {{- end }}
@@ -88,12 +91,18 @@ that no address with a password stands anywhere.
   mountPath: /etc/postgresql-ca
   readOnly: true
 {{- end }}
+{{- if include "sluice.tls.on" . }}
+{{ include "sluice.tls.caMount" . }}
+{{- end }}
 {{- end }}
 {{- define "sluice.mlflow.caVolume" -}}
 {{- if and (not .Values.postgresql.enabled) .Values.mlflow.database.caConfigMap -}}
 - name: postgresql-ca
   configMap:
     name: {{ .Values.mlflow.database.caConfigMap }}
+{{- end }}
+{{- if include "sluice.tls.on" . }}
+{{ include "sluice.tls.caVolume" . }}
 {{- end }}
 {{- end }}
 

@@ -89,6 +89,9 @@ spec:
                           value: /tmp
                         - name: PYTHONUNBUFFERED
                           value: "1"
+                        {{- with include "sluice.tls.pythonEnv" $root }}
+                        {{- . | nindent 24 }}
+                        {{- end }}
                       terminationMessagePolicy: FallbackToLogsOnError
                       securityContext:
                         {{- include "sluice.containerSecurityContext" $root | nindent 24 }}
@@ -97,6 +100,9 @@ spec:
                       volumeMounts:
                         - name: tmp
                           mountPath: /tmp
+                        {{- with include "sluice.tls.caMount" $root }}
+                        {{- . | nindent 24 }}
+                        {{- end }}
                         # Libraries of several processes exchange batches and gradients there; it counts as memory.
                         - name: shm
                           mountPath: /dev/shm
@@ -108,6 +114,9 @@ spec:
                       emptyDir:
                         medium: Memory
                         sizeLimit: {{ $v.sharedMemory }}
+                    {{- with include "sluice.tls.caVolume" $root }}
+                    {{- . | nindent 20 }}
+                    {{- end }}
 {{- end }}
 
 {{/* What a container of an accelerator asks for: its resources, and the accelerators. Call:
