@@ -10,7 +10,11 @@ from tests.charts.schemas import NoSchemas, kubernetes_schemas, write_crds
 
 # An API server takes half an hour to build: these run where `make kind HERMETIC=1` has built it, or KUBEBUILDER_ASSETS
 # names it. The same attacks are made on a cluster by tests/kind/test_attacks.py, which CI always runs.
-collect_ignore = [] if all(programs("etcd", "kube-apiserver", "kubectl")) else ["test_admission_server.py"]
+collect_ignore = (
+    []
+    if all(programs("etcd", "kube-apiserver", "kubectl"))
+    else ["test_admission_server.py", "test_runs_apart_server.py"]
+)
 
 
 @pytest.fixture(params=[*CASES, *SETTINGS])

@@ -48,6 +48,8 @@ def test_notes_say_where_things_are(chart: Path) -> None:
     assert "kubectl -n sluice port-forward service/ml-pipeline-ui 8080:80" in plain
     assert "port 30888 of each node; after `make kind`: http://localhost:8888" in kind
     assert "ml-pipeline-ui" not in kind
+    assert "kubectl -n elsewhere get pods" in notes(chart, settings=("runs.namespace=elsewhere",))
+    assert "Runs  " not in plain
     assert "https://pipelines.example.org" in notes(chart, CASES["production"])
 
 

@@ -28,6 +28,7 @@ ORDER = (
     "distributed",
     "accelerators",
     "external_services",
+    "runs_apart",
     "platform_faults",
 )
 

@@ -12,7 +12,7 @@ import pytest
 
 from sluice.cluster.access import Target
 from sluice.cluster.doctor import examine, trouble
-from sluice.cluster.step_environment import ACCOUNTS, CONFIG_KEYS, SECRET_KEYS
+from sluice.cluster.step_environment import ACCOUNTS, CONFIG_KEYS, RUNS_NAMESPACE, SECRET_KEYS
 from tests.unit.api_server import Server
 
 
@@ -229,6 +229,44 @@ def test_what_is_open_or_shared_is_said(release: Server) -> None:
     shared = said("accounts")
     assert ["promotions" in line for line in shared] == [True, False]
     assert "move aliases" in shared[1]
+
+
+APART = "/api/v1/namespaces/sluice-runs"
+
+
+def live_apart(release: Server) -> None:
+    """The release says that its runs live in sluice-runs, and its chart has made there what steps read."""
+    _, config = release.answers[f"{PLACE}/configmaps/sluice-steps"]
+    release.answers[f"{PLACE}/configmaps/sluice-steps"] = (
+        200,
+        {"data": config["data"] | {RUNS_NAMESPACE: "sluice-runs"}},
+    )
+    for name in ("configmaps/sluice-steps", "secrets/sluice-steps", "secrets/sluice-register"):
+        release.answers[f"{APART}/{name}"] = release.answers[f"{PLACE}/{name}"]
+    release.answers[f"{APART}/pods"] = (200, {"items": []})
+
+
+def test_runs_that_live_apart_need_their_accounts_there_the_same_as_the_release_s(release: Server) -> None:
+    assert said("runs") == []
+    live_apart(release)
+    assert said("runs") == ["ok: they live in namespace sluice-runs, apart from the platform's Secrets"]
+    release.answers[f"{APART}/secrets/sluice-steps"] = (200, {"data": account("old")})
+    del release.answers[f"{APART}/secrets/sluice-register"]
+    stale, absent = said("runs")
+    assert stale.startswith(
+        "error: namespace sluice-runs, where runs live, has another Secret sluice-steps key AWS_ACC"
+    )
+    assert "lacks the ConfigMap sluice-steps or the Secret sluice-register; `helm upgrade`" in absent
+
+
+def test_pods_of_runs_that_live_apart_are_looked_at_too(release: Server) -> None:
+    live_apart(release)
+    waiting = {"waiting": {"reason": "ErrImagePull", "message": "no"}}
+    container = {"name": "main", "image": "a", "imageID": "", "ready": False, "restartCount": 0, "state": waiting}
+    step = {"metadata": {"name": "step"}, "status": {"phase": "Pending", "containerStatuses": [container]}}
+    release.answers[f"{APART}/pods"] = (200, {"items": [step]})
+    (line,) = said("pods")
+    assert line.startswith("error: namespace sluice-runs: pod step: image a cannot be pulled (ErrImagePull)")
 
 
 def test_without_a_cluster_the_rest_is_not_looked_at(no_cluster: None) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from components.common.errors import BadInput, EnvironmentFault
 from sluice.catalog import find_pipeline
-from sluice.cluster import waiting
+from sluice.cluster import setup, waiting
 from sluice.cluster.access import Kubernetes, Target
 from sluice.cluster.buckets import make_buckets, require_answer
 from sluice.cluster.kfp_api import KfpApi
@@ -117,6 +117,24 @@ def test_runtimes_are_applied_for_the_config_map_that_owns_them(server: Server, 
     assert "fieldManager=sluice-setup" in path
     (owner,) = json.loads(body)["metadata"]["ownerReferences"]
     assert (owner["kind"], owner["name"], owner["uid"]) == ("ConfigMap", "training-runtimes", "u-1")
+
+
+def test_runtimes_are_applied_where_runs_live(
+    server: Server, kubeconfig: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {
+        "SLUICE_SETUP_RUNTIMES": "training-runtimes",
+        "SLUICE_RUNS_NAMESPACE": "sluice-runs",
+        "SLUICE_SETUP_BUCKETS": "",
+        "SLUICE_KFP": "",
+    }.items():
+        monkeypatch.setenv(name, value)
+    stored = {"metadata": {"name": "training-runtimes", "uid": "u-1"}, "data": {"a.yaml": RUNTIME}}
+    server.answers["/api/v1/namespaces/sluice-runs/configmaps/training-runtimes"] = (200, stored)
+    runtime = "/apis/trainer.kubeflow.org/v1alpha1/namespaces/sluice-runs/trainingruntimes/torch-cpu"
+    server.answers[runtime] = (200, {})
+    setup.run()
+    assert [path.partition("?")[0] for method, path, _ in server.asked if method == "PATCH"] == [runtime]
 
 
 @pytest.mark.parametrize(

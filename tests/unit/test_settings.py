@@ -216,6 +216,7 @@ FREE = {
     "SLUICE_LIFELINE",
     "SLUICE_TERMINATION_LOG",  # a place that cannot be written to hides no error: see below
     "SLUICE_SETUP_RUNTIMES",
+    "SLUICE_RUNS_NAMESPACE",
     "MLFLOW_AUTH_CONFIG_PATH",
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION",
     "MLFLOW_ENABLE_AI_GATEWAY",

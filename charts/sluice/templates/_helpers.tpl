@@ -179,27 +179,31 @@ affinity:
               {{- include "sluice.selector" . | nindent 14 }}
 {{- end }}
 
-{{/* A ServiceAccount. Call: include "sluice.serviceAccount" (list $ "ml-pipeline" "pipelines") */}}
+{{/* A ServiceAccount. Call: include "sluice.serviceAccount" (list $ "ml-pipeline" "pipelines"), then perhaps another namespace
+than the release's. */}}
 {{- define "sluice.serviceAccount" -}}
 {{- $root := index . 0 -}}
+{{- $namespace := $root.Release.Namespace -}}{{- if gt (len .) 3 }}{{ $namespace = index . 3 }}{{ end -}}
 apiVersion: v1
 kind: ServiceAccount
 metadata:
   name: {{ index . 1 }}
-  namespace: {{ $root.Release.Namespace }}
+  namespace: {{ $namespace }}
   labels:
     {{- include "sluice.labels" . | nindent 4 }}
 automountServiceAccountToken: false
 {{- end }}
 
-{{/* A RoleBinding that gives a ServiceAccount the Role of its name. Same call. */}}
+{{/* A RoleBinding that gives a ServiceAccount the Role of its name. Same call, then perhaps the account's namespace. */}}
 {{- define "sluice.roleBinding" -}}
 {{- $root := index . 0 -}}
+{{- $namespace := $root.Release.Namespace -}}{{- if gt (len .) 3 }}{{ $namespace = index . 3 }}{{ end -}}
+{{- $home := $root.Release.Namespace -}}{{- if gt (len .) 4 }}{{ $home = index . 4 }}{{ end -}}
 apiVersion: rbac.authorization.k8s.io/v1
 kind: RoleBinding
 metadata:
   name: {{ index . 1 }}
-  namespace: {{ $root.Release.Namespace }}
+  namespace: {{ $namespace }}
   labels:
     {{- include "sluice.labels" . | nindent 4 }}
 roleRef:
@@ -209,7 +213,7 @@ roleRef:
 subjects:
   - kind: ServiceAccount
     name: {{ index . 1 }}
-    namespace: {{ $root.Release.Namespace }}
+    namespace: {{ $home }}
 {{- end }}
 
 {{/* A budget for what has several replicas. Call: include "sluice.disruptionBudget" (list $ "ml-pipeline" "pipelines") */}}
@@ -351,6 +355,7 @@ lastRetry.message matches '(?s){{ $codes }}|{{ $nil }}|failed to execute compone
     - podSelector:
         matchLabels:
           {{- include "sluice.selector" (list $ "minio") | nindent 10 }}
+      {{- include "sluice.runs.platformPeer" . | nindent 6 }}
   ports:
     - port: 9000
 {{- else -}}

@@ -23,7 +23,7 @@ from components.common.s3_connection import ENDPOINTS
 from components.common.settings import web_address
 from sluice.cluster.access import Kubernetes, Target
 from sluice.cluster.forwarding import MEND_SECONDS, Forward, forwarded
-from sluice.cluster.step_environment import NAME, PEOPLE
+from sluice.cluster.step_environment import NAME, PEOPLE, RUNS_NAMESPACE
 
 KFP = "SLUICE_KFP"
 KFP_SERVICE, KFP_PORT = "ml-pipeline", 8888
@@ -57,6 +57,11 @@ class Cluster:
     def place(self) -> str:
         """Where it is, for people."""
         return str(self.kubernetes.target) if self.kubernetes else shown(self.kfp)
+
+    @property
+    def runs(self) -> str:
+        """The namespace of runs' pods; empty where only KFP's API is known."""
+        return self.variables.get(RUNS_NAMESPACE) or (self.kubernetes.target.namespace if self.kubernetes else "")
 
     def mend(self, name: str, seconds: float = MEND_SECONDS) -> None:
         """Open a way again that a restarted pod has closed; nothing to do where none is forwarded.

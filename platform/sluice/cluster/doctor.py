@@ -10,6 +10,7 @@ from typing import Any
 from components.common.errors import SluiceError
 from sluice.cluster.access import TIMEOUT, Kubernetes, Target
 from sluice.cluster.open_doors import open_doors, shared_accounts
+from sluice.cluster.runs_apart import namespaces, runs_apart
 from sluice.cluster.services import services
 from sluice.cluster.step_environment import ACCOUNTS, CONFIG_KEYS, NAME, SECRET_KEYS
 from sluice.cluster.workflow_steps import NO_IMAGE
@@ -37,6 +38,7 @@ def examine(target: Target) -> Iterator[Finding]:
     yield Finding("cluster", "ok", f"{kubernetes.client.configuration.host} answers, Kubernetes {version}")
     yield from _safely("crds", lambda: _crds(kubernetes))
     yield from _safely("settings", lambda: _settings(kubernetes))
+    yield from _safely("runs", lambda: runs_apart(kubernetes))
     yield from _safely("workloads", lambda: workloads(kubernetes))
     yield from _safely("pods", lambda: _pods(kubernetes))
     yield from _safely("open", lambda: open_doors(kubernetes))
@@ -135,10 +137,13 @@ def _settings(kubernetes: Kubernetes) -> Iterator[Finding]:
 
 
 def _pods(kubernetes: Kubernetes) -> Iterator[Finding]:
-    namespace = kubernetes.target.namespace
-    with kubernetes.answers("pods"):
-        pods = kubernetes.core.list_namespaced_pod(namespace, _request_timeout=TIMEOUT).items
-    troubles = [said for pod in pods if (said := trouble(pod))]
+    pods, troubles = [], []
+    for namespace in namespaces(kubernetes):
+        with kubernetes.answers(f"pods of namespace {namespace}"):
+            found = kubernetes.core.list_namespaced_pod(namespace, _request_timeout=TIMEOUT).items
+        where = "" if namespace == kubernetes.target.namespace else f"namespace {namespace}: "
+        troubles += [f"{where}{said}" for pod in found if (said := trouble(pod))]
+        pods += found
     for said in troubles:
         yield Finding("pods", "error", said)
     if not troubles:

@@ -40,7 +40,7 @@ class Follower:
         self._cluster, self._id, self._names = cluster, run, names
         self._console, self._quiet = console, quiet
         self._api = KfpApi(cluster.kfp)
-        self._logs = PodLogs(cluster.kubernetes, run)
+        self._logs = PodLogs(cluster.kubernetes, run, cluster.runs)
         self._told: set[str] = set()
         self._stuck_since: dict[str, float] = {}
         self._asked_pods = 0.0

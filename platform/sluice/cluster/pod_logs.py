@@ -14,9 +14,9 @@ LINES = 40
 class PodLogs:
     """Reads the progress lines of a run's steps, and why a pod of it waits."""
 
-    def __init__(self, kubernetes: Kubernetes | None, run: str) -> None:
-        """With no Kubernetes there is nothing to read."""
-        self._kubernetes, self._run = kubernetes, run
+    def __init__(self, kubernetes: Kubernetes | None, run: str, namespace: str) -> None:
+        """With no Kubernetes there is nothing to read; the namespace is that of the run's pods."""
+        self._kubernetes, self._run, self._namespace = kubernetes, run, namespace
 
     def latest(self, step: str) -> str:
         """The last progress line of a running step, or empty."""
@@ -38,16 +38,15 @@ class PodLogs:
 
     def _pods(self, kubernetes: Kubernetes) -> list[Any]:
         found = kubernetes.core.list_namespaced_pod(
-            kubernetes.target.namespace, label_selector=f"{RUN_LABEL}={self._run}", _request_timeout=TIMEOUT
+            self._namespace, label_selector=f"{RUN_LABEL}={self._run}", _request_timeout=TIMEOUT
         )
         return list(found.items)
 
     def _read(self, kubernetes: Kubernetes, step: str) -> str:
-        namespace = kubernetes.target.namespace
         for pod in self._pods(kubernetes):
             if f".root.{step}.executor" in (pod.metadata.annotations or {}).get(NODE, ""):
                 text = kubernetes.core.read_namespaced_pod_log(
-                    pod.metadata.name, namespace, container="main", tail_lines=LINES, _request_timeout=TIMEOUT
+                    pod.metadata.name, self._namespace, container="main", tail_lines=LINES, _request_timeout=TIMEOUT
                 )
                 said = [line for line in text.splitlines() if PROGRESS in line]
                 return said[-1].partition(PROGRESS)[2] if said else ""

@@ -17,6 +17,7 @@ from sluice.cluster.buckets import make_buckets, require_answer, required_bucket
 from sluice.cluster.connection import KFP
 from sluice.cluster.kfp_api import KfpApi
 from sluice.cluster.runtimes import apply_runtimes, named
+from sluice.cluster.step_environment import RUNS_NAMESPACE
 from sluice.cluster.uploads import all_specs, upload
 from sluice.cluster.waiting import wait_for
 
@@ -63,6 +64,9 @@ def _upload_all(url: str, seconds: float) -> None:
 
 
 def _namespace() -> str:
+    """Where runs live: apart, where the release says so, else in this pod's namespace."""
+    if apart := os.environ.get(RUNS_NAMESPACE):
+        return apart
     return NAMESPACE_FILE.read_text(encoding="utf-8").strip() if NAMESPACE_FILE.exists() else Target().namespace
 
 

@@ -15,6 +15,7 @@ NAME = "sluice-steps"  # of the Secret and of the ConfigMap
 REGISTER = "sluice-register"  # the Secret of the one step that makes versions, moves aliases and records promotions
 PEOPLE = "sluice-people"  # that of commands typed outside the cluster
 ACCOUNTS = (NAME, REGISTER, PEOPLE)
+RUNS_NAMESPACE = "SLUICE_RUNS_NAMESPACE"  # in the ConfigMap where pods of runs live apart (runs.namespace of the chart)
 REGISTERING = ("register", "all-steps")  # a fused pipeline's one task registers too
 SECRET_KEYS = (*KEYS, "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
 # Its client's own settings: large artifacts go straight to the object store, which steps reach; how often it tries.

@@ -31,11 +31,11 @@ spec:
   validationActions: [Deny]
 {{- end }}
 
-{{/* What a policy looks at: the namespace of this release, and nothing else. */}}
+{{/* What a policy looks at: the namespace of runs, and nothing else. */}}
 {{- define "sluice.policyNamespace" -}}
 namespaceSelector:
   matchLabels:
-    kubernetes.io/metadata.name: {{ .Release.Namespace }}
+    kubernetes.io/metadata.name: {{ include "sluice.runs.namespace" . }}
 {{- end }}
 
 {{/* A condition: who may change the policy is not held by it. Call: include "sluice.heldUsers" (list $ "pods") */}}

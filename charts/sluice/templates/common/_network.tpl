@@ -40,3 +40,37 @@ control planes are, and the API's own public addresses where helm sees them; nev
       sluice.dev/login-proxy: "true"
 {{- end }}
 {{- end }}
+
+{{/* Nothing talks to anything in a namespace. Call: include "sluice.defaultDeny" (list $ .Release.Namespace) */}}
+{{- define "sluice.defaultDeny" -}}
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata:
+  name: default-deny
+  namespace: {{ index . 1 }}
+  labels:
+    {{- include "sluice.labels" (list (index . 0) "sluice" "network") | nindent 4 }}
+spec:
+  podSelector: {}
+  policyTypes: [Ingress, Egress]
+{{- end }}
+
+{{/* Every pod of a namespace may ask for names. Same call. */}}
+{{- define "sluice.dnsPolicy" -}}
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata:
+  name: dns
+  namespace: {{ index . 1 }}
+  labels:
+    {{- include "sluice.labels" (list (index . 0) "sluice" "network") | nindent 4 }}
+spec:
+  podSelector: {}
+  policyTypes: [Egress]
+  egress:
+    - ports:
+        - port: 53
+          protocol: UDP
+        - port: 53
+          protocol: TCP
+{{- end }}

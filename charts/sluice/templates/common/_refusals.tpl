@@ -105,5 +105,6 @@ wrong together. Call: include "sluice.refuse" .
 {{- $bad = append $bad "argo.enabled with kfp.externalUrl: the KFP of your own has an Argo of its own; set argo.enabled=false" -}}
 {{- end -}}
 {{- $bad = concat $bad (include "sluice.tls.refusals" . | fromYamlArray) -}}
+{{- $bad = concat $bad (include "sluice.runs.refusals" . | trim | splitList "\n" | compact) -}}
 {{- if $bad }}{{ fail (printf "\n\nsluice: %s\n" (join "\nsluice: " $bad)) }}{{ end -}}
 {{- end }}

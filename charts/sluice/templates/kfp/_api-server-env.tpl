@@ -1,9 +1,13 @@
 {{/* The api-server's environment. What only one of KFP 2.14 and 2.17 reads, the other passes over. */}}
 {{- define "sluice.kfp.apiServerEnv" -}}
-- name: POD_NAMESPACE
+- name: POD_NAMESPACE  # where it makes runs and looks for them
+  {{- if include "sluice.runs.apart" . }}
+  value: {{ .Values.runs.namespace }}
+  {{- else }}
   valueFrom:
     fieldRef:
       fieldPath: metadata.namespace
+  {{- end }}
 # What it says of its version: KFP's own images say it themselves, those built elsewhere do not.
 - name: TAG_NAME
   value: {{ .Values.kfp.apiServer.image.tag | quote }}

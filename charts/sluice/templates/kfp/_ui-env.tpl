@@ -1,9 +1,13 @@
 {{/* The UI's environment. Its defaults name the namespace kubeflow and another object store. */}}
 {{- define "sluice.kfp.uiEnv" -}}
-- name: FRONTEND_SERVER_NAMESPACE
+- name: FRONTEND_SERVER_NAMESPACE  # where it makes runs and looks for them
+  {{- if include "sluice.runs.apart" . }}
+  value: {{ .Values.runs.namespace }}
+  {{- else }}
   valueFrom:
     fieldRef:
       fieldPath: metadata.namespace
+  {{- end }}
 - name: ML_PIPELINE_SERVICE_HOST
   value: ml-pipeline.{{ .Release.Namespace }}.svc.{{ .Values.clusterDomain }}
 - name: ML_PIPELINE_SERVICE_PORT

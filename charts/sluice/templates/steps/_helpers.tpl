@@ -19,7 +19,7 @@ apiVersion: v1
 kind: Secret
 metadata:
   name: {{ include "sluice.tokenSecret" (index . 1) }}
-  namespace: {{ (index . 0).Release.Namespace }}
+  namespace: {{ include "sluice.runs.namespace" (index . 0) }}
   labels:
     {{- include "sluice.labels" . | nindent 4 }}
   annotations:
