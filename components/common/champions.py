@@ -12,6 +12,7 @@ no moment does the registry show a head whose champion it does not have.
 """
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from components.common.errors import BadInput, EnvironmentFault
@@ -78,29 +79,27 @@ def standing(store: Store, model: str) -> Standing:
             message says which, and the way out.
         EnvironmentFault: The store or the registry failed.
     """
-    for pause in _PAUSES:
+
+    def look() -> tuple[Standing, str]:
         found = chain_and_head(store, model)
-        problem = _alias_problem(found, store)
-        if not problem:
-            return found
-        time.sleep(pause)
-    raise BadInput(problem)
+        return found, _alias_problem(found, store)
+
+    return _look_again(look)
 
 
 def chain_and_head(store: Store, model: str) -> Standing:
     """The same, but whatever the alias says; raises as `standing` for records that were changed or removed."""
-    for pause in _PAUSES:
+
+    def look() -> tuple[Standing, str]:
         entry = registry_entry(model)  # first: the records can only be ahead of it
         chain = promotion_chain(store, model)
         aliases, tags = (entry.aliases, entry.tags) if entry else ({}, {})
         announced = {key: value for key, value in tags.items() if key.startswith(ANNOUNCED)}
         head = tags.get(HEAD, "")
         found = Standing(chain, head, _kept(head, chain), aliases.get(CHAMPION, ""), announced)
-        problem = _head_problem(found, store)
-        if not problem:
-            return found
-        time.sleep(pause)
-    raise BadInput(problem)
+        return found, _head_problem(found, store)
+
+    return _look_again(look)
 
 
 def settled(store: Store, model: str) -> Standing:
@@ -110,15 +109,12 @@ def settled(store: Store, model: str) -> Standing:
         BadInput: A record is not carried out, or as `standing`.
         EnvironmentFault: The store or the registry failed.
     """
-    for pause in _PAUSES:
+
+    def look() -> tuple[Standing, str]:
         found = standing(store, model)
-        if found.settled:
-            return found
-        time.sleep(pause)
-    raise BadInput(
-        f"{record_address(store, model, found.kept + 1)} is written, but the registry does not know of it: a run was "
-        "killed, or is at it this moment; a run of the pipeline carries it out"
-    )
+        return found, "" if found.settled else _not_carried_out(found, store)
+
+    return _look_again(look)
 
 
 def champion_version(store: Store, model: str) -> Version | None:
@@ -165,6 +161,23 @@ def carry_out(store: Store, model: str, *, by_record: bool = False) -> None:
         if head:
             set_model_tag(model, HEAD, head)
     raise EnvironmentFault(f"model {model}: others kept deciding about it; try again")
+
+
+def _look_again(look: Callable[[], tuple[Standing, str]]) -> Standing:
+    """What `look` finds as soon as it has no problem with it; the last problem is raised as BadInput."""
+    for pause in _PAUSES:
+        found, problem = look()
+        if not problem:
+            return found
+        time.sleep(pause)
+    raise BadInput(problem)
+
+
+def _not_carried_out(found: Standing, store: Store) -> str:
+    return (
+        f"{record_address(store, found.chain.model, found.kept + 1)} is written, but the registry does not know of it: "
+        "a run was killed, or is at it this moment; a run of the pipeline carries it out"
+    )
 
 
 def _point(model: str, champion: str) -> None:

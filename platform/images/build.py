@@ -12,8 +12,9 @@ import subprocess
 import sys
 import time
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NoReturn
 
 ROOT = Path(__file__).resolve().parents[2]
 IMAGES = {"tabular": "python-tabular", "torch": "python-torch", "platform": "platform", "kfp-driver": "kfp-driver"}
@@ -22,6 +23,7 @@ DOCKERFILE = "platform/images/Dockerfile"
 CONTENT = ("pyproject.toml", "README.md", "LICENSE", "requirements", "components", "pipelines", "platform/sluice")
 DIGEST_CHARACTERS = 12
 DIRTY = "+dirty"
+CONTENT_LABEL = "dev.sluice.content"  # of an image: the tag that follows its content, whatever tag it was given
 
 
 class ImageError(Exception):
@@ -125,12 +127,28 @@ def image_id(reference: str) -> str:
     return docker("image", "ls", "--no-trunc", "--quiet", reference).strip()
 
 
-def build(image: str, reference: str, base: str, torch: str, kfp_driver: str) -> None:
+def check_content(reference: str, content: str) -> None:
+    """Hold an image that is there already against the content that it should have.
+
+    Raises:
+        ImageError: It has another one, or does not say which.
+    """
+    shown = docker("image", "inspect", "--format", f'{{{{index .Config.Labels "{CONTENT_LABEL}"}}}}', reference).strip()
+    if shown != content:
+        holds = f"content {shown}" if shown else "content that it does not name"
+        raise ImageError(
+            f"{reference} is there already and holds {holds}, not {content}: remove it (docker image rm {reference}), "
+            "or give another --tag"
+        )
+
+
+def build(image: str, reference: str, content: str, base: str, torch: str, kfp_driver: str) -> None:
     """Build one image.
 
     Args:
         image: `tabular`, `torch`, `platform` or `kfp-driver`.
         reference: Its name and tag.
+        content: The tag that follows the content.
         base: The image it stands on.
         torch: `wheel` or `system`, where the torch image has its torch from.
         kfp_driver: The image that has KFP's driver.
@@ -146,6 +164,7 @@ def build(image: str, reference: str, base: str, torch: str, kfp_driver: str) ->
         "KFP_DRIVER": kfp_driver,
         "VERSION": version(),
         "COMMIT": commit(),
+        "CONTENT": content,
     }
     settings = [part for key, value in arguments.items() for part in ("--build-arg", f"{key}={value}")]
     target = ["--target", image] if image in OWN_STAGE else []
@@ -154,6 +173,15 @@ def build(image: str, reference: str, base: str, torch: str, kfp_driver: str) ->
     if content_tag({}) != before:
         docker("image", "rm", "--no-prune", reference)
         raise ImageError(f"{reference}: files were changed while it was built, so its commit is not known; build again")
+
+
+def program(main: Callable[[], int | None]) -> NoReturn:
+    """End with `main`'s exit code; an ImageError is one line on standard error and exit code 1."""
+    try:
+        sys.exit(main())
+    except ImageError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
 
 
 def main() -> None:
@@ -168,22 +196,21 @@ def main() -> None:
     chosen = parser.parse_args()
     torch = "system" if chosen.system_torch else "wheel"
     ids = {"base": chosen.base, "kfp-driver": chosen.kfp_driver}
-    tag = chosen.tag or content_tag({key: image_id(name) or name for key, name in ids.items()} | {"torch": torch})
+    content = content_tag({key: image_id(name) or name for key, name in ids.items()} | {"torch": torch})
+    tag = chosen.tag or content
     if chosen.print_tag:
         print(tag)
         return
     for number, (image, name) in enumerate(IMAGES.items(), 1):
         reference, started = f"{chosen.prefix}/{name}:{tag}", time.monotonic()
         found = image_id(reference)
-        if not found:
-            build(image, reference, chosen.base, torch, chosen.kfp_driver)
+        if found:
+            check_content(reference, content)
+        else:
+            build(image, reference, content, chosen.base, torch, chosen.kfp_driver)
         done = "there already" if found else f"built in {time.monotonic() - started:.0f} s"
         print(f"[{number}/{len(IMAGES)}] {reference}: {done}", flush=True)
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except ImageError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(1)
+    program(main)

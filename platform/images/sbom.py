@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from build import IMAGES, ROOT, ImageError, docker, version
+from build import IMAGES, ROOT, ImageError, docker, program, version
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -153,8 +153,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except ImageError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(1)
+    program(main)

@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from build import ROOT, ImageError
+from build import ROOT, ImageError, program
 
 LISTS = ROOT / "build/sbom"
 LOCKS = ROOT / "requirements"
@@ -105,8 +105,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except ImageError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(1)
+    program(main)

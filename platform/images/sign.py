@@ -9,10 +9,9 @@ import argparse
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
-from build import IMAGES, ROOT, ImageError, docker
+from build import IMAGES, ROOT, ImageError, docker, program
 
 NO_SERVICES = {"mediaType": "application/vnd.dev.sigstore.signingconfig.v0.2+json"}
 LISTS = ROOT / "build/sbom"
@@ -93,8 +92,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except ImageError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(1)
+    program(main)

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
 from components.common.addresses import show_defect
-from components.common.errors import SluiceError
+from components.common.errors import BadInput, SluiceError
 from components.common.files import denied
 from components.common.promotions import Promotion
 from components.common.user_names import user_name
@@ -227,6 +227,7 @@ def _place(cluster: bool, namespace: str, context: str | None, *, promotes: bool
 
 
 add_commands(app)
+_WRONG_USE = typer.BadParameter.__mro__[1]  # Click's UsageError; Typer has it in a module that is not for others
 
 
 def main() -> None:
@@ -238,7 +239,7 @@ def main() -> None:
         check_words(sys.argv[1:], os.environ)
         user_name()
         close_abandoned()
-        app()
+        sys.exit(app(standalone_mode=False))
     except SluiceError as error:
         _end(error)
     except KeyboardInterrupt:
@@ -246,10 +247,20 @@ def main() -> None:
     except Exception as error:  # noqa: BLE001 - a defect of ours; Typer would not let Python's hook for it be ours
         if isinstance(error, OSError) and (fault := denied(error)):
             _end(fault)
+        if isinstance(error, _WRONG_USE):
+            _tell_use(error)
         show_defect(type(error), error, error.__traceback__)
         sys.exit(1)
     finally:
         close_abandoned()  # an earlier run's step may only have ended meanwhile
+
+
+def _tell_use(error: Any) -> NoReturn:  # noqa: ANN401 - Click's class, which Typer hides
+    """End with what Click says of the words that were typed; where there were none, it has shown the help."""
+    if len(sys.argv) > 1:
+        command = error.ctx.command_path if error.ctx else "sluice"  # its parser knows of no command
+        _end(BadInput(f"{error.format_message().rstrip('.')} (see `{command} --help`)"))
+    sys.exit(error.exit_code)
 
 
 def _end(error: SluiceError) -> NoReturn:

@@ -1,7 +1,11 @@
-"""What the command reads and writes is UTF-8, in whatever locale it is typed.
+"""What the command reads and writes is UTF-8, and letters are large or small as in English, in whatever locale.
 
 Python takes its default encoding from the locale, and so do the libraries that a run needs: in a Turkish one
 (ISO-8859-9) a run broke when it wrote its results. Python's UTF-8 mode ends that; it can only be chosen at the start.
+
+C's tolower() follows the locale too. In every Turkish or Azerbaijani one, of UTF-8 as well, a large I is no i: Python's
+sqlite3 then takes `INSERT` for a word that it does not know, and opens no transaction, so that each row of a database
+was written to the disk for itself, and what failed half-way could not be taken back.
 """
 
 import locale
@@ -18,17 +22,33 @@ _OURS = "SLUICE_"
 
 
 def use_utf8() -> None:
-    """Start this process anew in UTF-8 mode, where the locale has another encoding; the terminal keeps the locale's."""
-    if sys.flags.utf8_mode or locale.getencoding().lower() in ("utf-8", "utf8"):
+    """Start this process anew in UTF-8 mode, where the locale has another encoding; the terminal keeps the locale's.
+
+    This process, and those that it starts, treat letters as C.UTF-8 does.
+    """
+    encoding = locale.getencoding()
+    _treat_letters_alike()
+    if sys.flags.utf8_mode or encoding.lower() in ("utf-8", "utf8"):
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, TextIOWrapper):  # not where a test stands in for it
                 stream.reconfigure(errors="backslashreplace")
         os.environ.pop(_STREAMS, None)  # the steps' words are read as UTF-8
         return
-    terminal = os.environ.get(_STREAMS) or f"{locale.getencoding()}:backslashreplace"
+    terminal = os.environ.get(_STREAMS) or f"{encoding}:backslashreplace"
     environment = os.environ | {"PYTHONUTF8": "1", _STREAMS: terminal}
     sys.stdout.flush()
     os.execve(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]], environment)  # noqa: S606 - itself
+
+
+def _treat_letters_alike() -> None:
+    """Choose the locale C.UTF-8 for letters alone; where a system lacks it, C, which Python knows how to live with."""
+    for name in ("C.UTF-8", "C"):
+        try:
+            locale.setlocale(locale.LC_CTYPE, name)
+        except locale.Error:
+            continue
+        os.environ["LC_ALL" if os.environ.get("LC_ALL") else "LC_CTYPE"] = name  # the first one wins over the second
+        return
 
 
 def check_words(words: Iterable[str], environment: Mapping[str, str]) -> None:

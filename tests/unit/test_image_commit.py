@@ -4,6 +4,7 @@ import importlib.util
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -105,5 +106,56 @@ def test_files_that_change_while_an_image_is_built_make_no_image(
 
     monkeypatch.setattr(module, "docker", docker)
     with pytest.raises(module.ImageError, match="files were changed while it was built"):
-        module.build("tabular", "sluice/python-tabular:1", "base", "wheel", "driver")
+        module.build("tabular", "sluice/python-tabular:1", "1-abc", "base", "wheel", "driver")
     assert called == [("build", "--network"), ("image", "rm")]
+
+
+@pytest.fixture
+def engine(checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The module, with a docker that keeps each image's content label in a file: enough to build, find and look."""
+    program, kept = tmp_path / "docker", tmp_path / "images"
+    kept.mkdir()
+    program.write_text(
+        f"#!{sys.executable}\n"
+        "import sys\nfrom pathlib import Path\n"
+        f"kept, words = Path({str(kept)!r}), sys.argv[1:]\n"
+        "place = lambda reference: kept / reference.replace('/', '+')\n"
+        "if words[0] == 'build':\n"
+        "    label = [word.partition('=')[2] for word in words if word.startswith('CONTENT=')]\n"
+        "    place(words[words.index('--tag') + 1]).write_text(label[0])\n"
+        "elif words[:2] == ['image', 'ls'] and place(words[-1]).exists():\n"
+        "    print('sha256:1')\n"
+        "elif words[:2] == ['image', 'inspect']:\n"
+        "    print(place(words[-1]).read_text())\n"
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("DOCKER", str(program))
+    return build_module(checkout)
+
+
+def test_an_image_under_a_name_of_ones_own_is_taken_again_only_with_the_same_content(
+    engine: ModuleType,
+    checkout: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["build.py", "--tag", "mine"])
+    engine.main()
+    assert capsys.readouterr().out.count("built in") == 4
+    engine.main()
+    assert capsys.readouterr().out.count("there already") == 4
+    before = (tmp_path / "images/sluice+platform:mine").read_text()
+    (checkout / "components/common/errors.py").write_text("x = 2\n")
+    with pytest.raises(engine.ImageError) as refused:
+        engine.main()
+    assert str(refused.value).startswith(f"sluice/python-tabular:mine is there already and holds content {before}, not")
+    assert "docker image rm sluice/python-tabular:mine" in str(refused.value)
+    (tmp_path / "images/sluice+python-tabular:mine").write_text("")  # as images before this label
+    with pytest.raises(engine.ImageError, match="holds content that it does not name"):
+        engine.main()
+
+
+def test_images_say_what_they_hold() -> None:
+    labels = (ROOT / "platform/images/Dockerfile").read_text().count('dev.sluice.content="${CONTENT}"')
+    assert labels == 2  # of the drivers' image, and of the others

@@ -18,7 +18,7 @@ from rich.tree import Tree
 from components.common.errors import BadInput, SluiceError
 from components.common.promotions import Promotion
 from components.common.provenance import Origin, Source
-from sluice import local_run
+from sluice import cli, local_run
 from sluice.lineage import Lineage, ModelFacts
 from sluice.lineage_tree import show
 from sluice.progress import RunOutput
@@ -112,6 +112,43 @@ def test_arguments_and_variables_that_are_not_utf8_are_refused() -> None:
         check_words(["run", "lake=/tmp/caf\udce9"], {})
     with pytest.raises(BadInput, match=r"SLUICE_HOME=/tmp/\\udce9 is not UTF-8"):
         check_words([], {"SLUICE_HOME": "/tmp/\udce9", "OTHER": "\udce9"})
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["run\x1b[31m"], r"No such command 'run\x1b[31m' (see `sluice --help`)"),
+        (["run", f"--{EVIL[:-1]}=1"], r"No such option: --a\x1b]0;pwned"),
+        (["run", "a", "\x1b[2Jmore"], r"Got unexpected extra argument(s) (\x1b[2Jmore) (see `sluice run --help`)"),
+        (["follow", "a", "--hours", "\x1b[31m"], "Invalid value for '--hours': Input should be a valid number"),
+        (["run"], "Missing argument 'pipeline' (see `sluice run --help`)"),
+        (["run", "--json=\x1b[2J"], "Option '--json' does not take a value (see `sluice --help`)"),
+    ],
+)
+def test_a_wrong_command_ends_in_one_line_without_anything_to_obey(
+    words: list[str], told: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["sluice", *words])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    error = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert clean(error)
+    assert error.startswith(f"error: {told}")
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(("words", "code"), [([], 2), (["--help"], 0), (["run", "--help"], 0)])
+def test_help_is_shown_where_it_is_asked_for_or_nothing_is(
+    words: list[str], code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["sluice", *words])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    told = capsys.readouterr()
+    assert (ended.value.code or 0) == code
+    assert "Usage: sluice" in told.out
+    assert not told.err
 
 
 def test_a_hostile_lake_says_its_one_line_on_a_real_terminal_of_another_locale(tmp_path: Path) -> None:
