@@ -43,6 +43,7 @@ SETTINGS = {
         "ingress.proxy.service=oauth2-proxy",
     ),
     "agent": ("kfp.driver.inAgent=true",),
+    "no-tls": ("tls.enabled=false",),
     "foreign-kfp": (
         "kfp.enabled=false",
         "mysql.enabled=false",

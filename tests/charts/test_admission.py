@@ -118,19 +118,20 @@ def test_an_entry_that_would_match_nothing_or_too_much_is_refused(entry: str) ->
 
 
 def test_every_secret_of_the_platform_is_out_of_reach() -> None:
-    """All that the chart makes but the steps' own keys and KFP's keys to the store, which its launcher reads anyway."""
+    """All that the chart makes but the steps' own keys, KFP's to the store (its launcher reads them), and whom to trust."""
     for name in ("default", "hermetic", "agent"):
         objects = case(name)
         expression = variable(policies(objects)["pods"], "secrets")
         everyone = set(json.loads(re.match(r"\[.*?\]", expression)[0]))  # type: ignore[index]
         workflows = set(json.loads(re.search(r"training \? \[\] : (\[.*?\])", expression)[1]))  # type: ignore[index]
         assert everyone == {"sluice-steps"}
-        assert workflows - {"kfp-mlflow-credentials"} == {"object-store-runs", "sluice-register"}
+        assert workflows - {"kfp-mlflow-credentials"} == {"object-store-runs", "sluice-ca", "sluice-register"}
         made = {item["metadata"]["name"] for item in of_kind(objects, "Secret")}
         assert {
             "mysql-credentials",
             "mysql-root-credentials",
             "mlflow-credentials",
+            "sluice-authority",
             "sluice-people",
         } <= made - everyone - workflows
 

@@ -16,7 +16,7 @@ def config(objects: tuple[Manifest, ...]) -> dict[str, Any]:
 def test_the_mlflow_plugin_logs_in_to_our_mlflow() -> None:
     """Upstream's config.json switches it on at an address of its own, and every run then says PLUGIN_FAILED."""
     plugin = config(manifests())["plugins"]["mlflow"]
-    assert plugin["endpoint"] == "http://mlflow.sluice.svc.cluster.local:5000"
+    assert plugin["endpoint"] == "https://mlflow.sluice.svc.cluster.local:5000"
     settings = plugin["settings"]
     assert (settings["authType"], settings["workspacesEnabled"]) == ("basic-auth", False)
     keys = settings["credentialSecretRef"]
@@ -87,9 +87,9 @@ def test_the_database_user_has_rights_on_its_two_databases_only() -> None:
 
 
 def test_tls_to_mysql_is_kfp_s_alone_and_explained_once() -> None:
-    objects = manifests(settings=("mysql.tls=skip-verify",))
+    objects = manifests(settings=("tls.enabled=false", "mysql.tls=skip-verify"))
     assert config(objects)["DBConfig"]["MySQLConfig"]["ExtraParams"] == {"tls": "skip-verify"}
-    assert "ExtraParams" not in config(manifests())["DBConfig"]["MySQLConfig"]
+    assert "ExtraParams" not in config(manifests(settings=("tls.enabled=false",)))["DBConfig"]["MySQLConfig"]
     metadata = named(objects, "Secret", "metadata-grpc-config")["stringData"]["config.pbtxt"]
     assert "ssl" not in metadata
     schema = yaml.safe_load((CHART / "values.schema.yaml").read_text())["properties"]["mysql"]["properties"]["tls"]

@@ -77,7 +77,7 @@ def test_only_the_server_holds_the_object_stores_keys() -> None:
     (server,) = template["spec"]["containers"]
     found = variables(server)
     assert found["AWS_SECRET_ACCESS_KEY"] == ("object-store-mlflow", "secretkey")
-    assert found["MLFLOW_S3_ENDPOINT_URL"] == "http://minio-service.sluice.svc.cluster.local:9000"
+    assert found["MLFLOW_S3_ENDPOINT_URL"] == "https://minio-service.sluice.svc.cluster.local:9000"
     assert found["MLFLOW_ARTIFACTS_DESTINATION"] == "s3://mlflow"
     others = [*template["spec"]["initContainers"], *migration()["spec"]["template"]["spec"]["containers"]]
     assert not [name for container in others for name in variables(container) if name.startswith("AWS_")]

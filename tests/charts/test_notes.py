@@ -57,12 +57,14 @@ def test_notes_say_what_is_open(chart: Path) -> None:
     plain, kind, production = (notes(chart, CASES[name]) for name in ("default", "kind", "production"))
     assert "KFP's pages and API have no login; nothing opens them but kubectl." in plain
     assert "answer to whoever reaches the addresses above" in kind
-    assert "MinIO answers outside the cluster over http" in kind
-    assert "MinIO answers outside" not in plain
+    assert "MinIO answers outside the cluster over http" in notes(chart, CASES["kind"], ("tls.enabled=false",))
+    assert "answers outside the cluster over http" not in kind + plain
     assert "the ingress controller asks for one" in production
     assert "Steps reach any address on port 443" in production
-    assert "Not encrypted between pods: the object store, KFP's database, MLflow's database, MLflow, KFP's API" in plain
-    assert "Not encrypted between pods: MLflow, KFP's API and metadata." in production
+    assert "Not encrypted between pods: KFP's API and metadata." in plain
+    assert "Not encrypted between pods: KFP's API and metadata." in production
+    clear = "Not encrypted between pods: the object store, KFP's database, MLflow's database, MLflow, KFP's API"
+    assert clear in notes(chart, settings=("tls.enabled=false",))
     assert "One account of the S3" not in production
     foreign = ("minio.enabled=false", "objectStore.host=s3", "objectStore.existingSecret=x", "steps.createSecret=false")
     assert "One account of the S3 serves kfp, mlflow, runs" in notes(chart, settings=foreign)

@@ -140,7 +140,8 @@ def test_the_drivers_of_an_agent_are_restricted_too() -> None:
         }
         for kind in ("requests", "limits"):
             assert {"cpu", "memory", "ephemeral-storage"} <= set(container["resources"][kind])
-        assert container["volumeMounts"] == [{"name": "sluice-tmp", "mountPath": "/tmp"}]
+        places = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
+        assert places == {"sluice-tmp": "/tmp", "sluice-ca": "/etc/sluice/ca"}
 
 
 def test_the_plugin_answers_where_argo_asks() -> None:
@@ -212,9 +213,12 @@ def test_agents_find_the_tokens_that_argo_mounts() -> None:
 
 def test_steps_have_a_folder_to_write_to() -> None:
     config, step = controller_config(manifests()), patch(manifests(), "p-system-container-impl-1")
-    (volume,) = step["volumes"]
+    volume, authority = step["volumes"]
     assert volume["emptyDir"] == {"sizeLimit": "4Gi"}
-    assert config["mainContainer"]["volumeMounts"] == [{"name": volume["name"], "mountPath": "/tmp"}]
+    assert config["mainContainer"]["volumeMounts"] == [
+        {"name": volume["name"], "mountPath": "/tmp"},
+        {"name": authority["name"], "mountPath": "/etc/sluice/ca", "readOnly": True},
+    ]
     assert {"name": "HOME", "value": "/tmp"} in config["mainContainer"]["env"]
 
 
@@ -237,7 +241,7 @@ def test_logs_lie_where_the_pages_look_for_them() -> None:
 
 def test_the_launcher_knows_the_object_store() -> None:
     """Without `providers` KFP 2.17 writes to a server in the namespace kubeflow."""
-    for name, host, plain in (("default", "minio-service.sluice.svc.cluster.local:9000", True),
+    for name, host, plain in (("default", "minio-service.sluice.svc.cluster.local:9000", False),
                               ("production", "s3.eu-central-1.amazonaws.com:443", False)):  # fmt: skip
         data = named(case(name), "ConfigMap", "kfp-launcher")["data"]
         provider = yaml.safe_load(data["providers"])["minio"]["default"]

@@ -49,8 +49,8 @@ def test_workers_are_restricted_and_hold_no_token(name: str) -> None:
     own = container["securityContext"]
     assert (own["readOnlyRootFilesystem"], own["allowPrivilegeEscalation"]) == (True, False)
     assert own["capabilities"] == {"drop": ["ALL"]}
-    assert {mount["mountPath"] for mount in container["volumeMounts"]} == {"/tmp", "/dev/shm"}
-    assert all("sizeLimit" in volume["emptyDir"] for volume in pod["volumes"])
+    assert {mount["mountPath"] for mount in container["volumeMounts"]} == {"/tmp", "/dev/shm", "/etc/sluice/ca"}
+    assert all("sizeLimit" in volume.get("emptyDir", {}) for volume in pod["volumes"] if "configMap" not in volume)
     assert {"memory", "cpu", "ephemeral-storage"} <= set(container["resources"]["limits"])
 
 

@@ -104,17 +104,18 @@ def certificates(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.parametrize("variable", ["SLUICE_CA_FILE", "SSL_CERT_FILE"])
 def test_tls_trusts_the_authority_that_is_named_and_no_other(
-    new_minio: NewMinio, certificates: Path, no_aws: None, monkeypatch: pytest.MonkeyPatch
+    new_minio: NewMinio, certificates: Path, no_aws: None, monkeypatch: pytest.MonkeyPatch, variable: str
 ) -> None:
     server = new_minio(certificates).start()
     for name, value in server.settings().items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(EnvironmentFault, match=r"TLS failed \(.*self-signed certificate.*SSL_CERT_FILE"):
+    with pytest.raises(EnvironmentFault, match=r"TLS failed \(.*self-signed certificate.*SLUICE_CA_FILE"):
         open_store("s3://lake").get_bytes("k")
-    monkeypatch.setenv("SSL_CERT_FILE", str(certificates / "public.crt"))
+    monkeypatch.setenv(variable, str(certificates / "public.crt"))
     with pytest.raises(BadInput, match="has no bucket 'lake'"):
         open_store("s3://lake").get_bytes("k")
-    server.client().make_bucket("lake")
+    s3_connection.Connection.from_environment().client().make_bucket("lake")
     assert open_store("s3://lake").put_if_absent("k", b"x")
     assert open_store("s3://lake").get_bytes("k") == b"x"

@@ -3,6 +3,7 @@
 import base64
 import json
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -31,6 +32,7 @@ class Cluster:
         for api in (self.core, self.apps, self.custom, self.kfp._pipelines_api):
             give_up(api.api_client.rest_client)
         self.enforcement: Enforcement | None = None
+        self._folder = tempfile.TemporaryDirectory(prefix="sluice-kind-")
 
     @staticmethod
     def exists(name: str = "sluice") -> bool:
@@ -142,11 +144,19 @@ class Cluster:
     def access(self, account: str = "sluice-people") -> dict[str, str]:
         """The variables that lead Sluice on this machine to the cluster's MLflow and object store, as an account."""
         return self.secret(account) | {
-            "AWS_ENDPOINT_URL": "http://127.0.0.1:9000",
+            "AWS_ENDPOINT_URL": "https://127.0.0.1:9000",
             "AWS_REGION": "us-east-1",
-            "MLFLOW_TRACKING_URI": "http://127.0.0.1:5000",
+            "MLFLOW_TRACKING_URI": "https://127.0.0.1:5000",
+            "SLUICE_CA_FILE": str(self.authority()),
             "SLUICE_STORE": "s3://sluice",
         }
+
+    def authority(self) -> Path:
+        """A file with the authority of the release's servers, as it is now."""
+        found = self.core.read_namespaced_config_map("sluice-ca", self.namespace).data["ca.crt"]
+        file = Path(self._folder.name, "ca.crt")
+        file.write_text(found)
+        return file
 
     def explain(self, folder: Path) -> None:
         """Write what is needed to understand a failure: pods, events, logs."""

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import urllib3
 from minio import Minio
 from minio.error import S3Error
 
@@ -70,7 +71,8 @@ print("ATTACKS " + json.dumps(done))
 def client(cluster: Cluster, secret: str, access: str = "accesskey", key: str = "secretkey") -> Minio:
     """A client of the cluster's store, from this machine, with the keys of a Secret."""
     data = cluster.secret(secret)
-    return Minio("127.0.0.1:9000", data[access], data[key], secure=False, region="us-east-1")
+    trusted = urllib3.PoolManager(ca_certs=str(cluster.authority()))
+    return Minio("127.0.0.1:9000", data[access], data[key], secure=True, region="us-east-1", http_client=trusted)
 
 
 def denied(store: Minio, bucket: str, name: str) -> bool:

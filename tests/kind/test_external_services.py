@@ -55,6 +55,7 @@ def secret(name: str, values: dict[str, bytes]) -> dict[str, Any]:
 def rendered(values: Path) -> list[dict[str, Any]]:
     """What the chart makes of its object store and its databases alone."""
     alone = {"persistence": {"enabled": False}, "minio": {"service": CLOSED}, "kfp": {"driver": {"inAgent": False}}}
+    alone["tls"] = {"enabled": False}
     own = values.with_name("alone.yaml")
     own.write_text(yaml.safe_dump(alone))
     words = ("--values", str(values), "--values", str(own))

@@ -1,9 +1,14 @@
 """The release itself: everything Ready and restricted, Secrets kept, pipelines uploaded once, upgrade and rollback."""
 
+import http.client
+import ssl
 import subprocess
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.charts.rendering import program
 from tests.kind.cluster import ROOT, Cluster
@@ -45,6 +50,31 @@ def dry_run(cluster: Cluster, manifest: str) -> None:
     done = subprocess.run(command, check=False, capture_output=True, text=True, input=manifest, timeout=300)
     assert done.returncode == 0, done.stderr
     assert "Warning" not in done.stderr
+
+
+def refused(cluster: Cluster, *words: str) -> str:
+    """What a command in a container of a Deployment says that must not succeed."""
+    command = ["kubectl", "--context", cluster.context, "--namespace", cluster.namespace, "exec", *words]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+    assert done.returncode, done.stdout
+    return done.stdout + done.stderr
+
+
+def test_the_databases_take_no_login_without_tls(cluster: Cluster) -> None:
+    connect = 'import psycopg2; psycopg2.connect(host="postgresql", dbname="mlflow", sslmode="disable")'
+    said = refused(cluster, "deployment/mlflow", "--container", "mlflow", "--", "python", "-c", connect)
+    assert "no encryption" in said
+    ping = "mariadb-admin --no-defaults --skip-ssl --protocol=tcp --host=127.0.0.1 --user=sluice ping"
+    assert "insecure transport are prohibited" in refused(cluster, "deployment/mysql", "--", *ping.split())
+
+
+def test_the_store_and_mlflow_take_no_request_without_tls(cluster: Cluster) -> None:
+    for port, path in ((9000, "/minio/health/live"), (5000, "/health")):
+        trust = ssl.create_default_context(cafile=cluster.authority())
+        with urllib.request.urlopen(f"https://127.0.0.1:{port}{path}", timeout=10, context=trust) as answer:
+            assert answer.status == 200
+        with pytest.raises((urllib.error.HTTPError, http.client.HTTPException, OSError)):
+            urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10)
 
 
 def test_helm_test_runs_a_real_pipeline(cluster: Cluster) -> None:
@@ -102,7 +132,9 @@ def previous_chart(tmp_path: Path) -> Path:
 
 def test_an_upgrade_from_the_previous_commit_s_chart_keeps_all(cluster: Cluster, previous_chart: Path) -> None:
     before, values = state(cluster), previous_chart.parent / "values.yaml"
-    values.write_text(helm(cluster, "get", "values", "sluice", "--output", "yaml"))
+    known = yaml.safe_load((previous_chart / "values.yaml").read_text())
+    given = yaml.safe_load(helm(cluster, "get", "values", "sluice", "--output", "yaml"))
+    values.write_text(yaml.safe_dump({name: value for name, value in given.items() if name in known}))
     wait = ("--values", str(values), "--wait", "--wait-for-jobs", "--timeout", "5m")
     helm(cluster, "upgrade", "sluice", str(previous_chart), *wait)
     cluster.ready()

@@ -1,10 +1,12 @@
 """What runs in MLflow's pods, as real processes on SQLite: migrate, wait, serve."""
 
 import asyncio
+import ipaddress
 import json
 import os
 import shutil
 import sqlite3
+import ssl
 import subprocess
 import sys
 import time
@@ -12,22 +14,27 @@ import urllib.error
 import urllib.request
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 from alembic.script import ScriptDirectory
+from cryptography import x509
 from mlflow import environment_variables
 from mlflow.server import constants
 from werkzeug.security import check_password_hash
 
-from components.common.errors import BadInput
+from components.common.errors import BadInput, TrackingFault
+from components.common.mlflow_access import mlflow_module, tracking_faults
 from sluice.mlflow_server.app import keep_transfers_here
 from sluice.mlflow_server.schemas import ACCOUNTS, RUNS, Schema
 from sluice.mlflow_server.serving import server_environment
 from sluice.mlflow_server.settings import Settings
+from tests.certificates import self_signed
 from tests.conftest import free_port
 
 START_SECONDS = 240.0
@@ -115,17 +122,24 @@ def serving(migrated_once: Pod, tmp_path_factory: pytest.TempPathFactory) -> Ite
     """A server, and its address."""
     pod = new_pod(tmp_path_factory.mktemp("serving"))
     shutil.copyfile(migrated_once.database, pod.database)
+    with served(pod, "http") as address:
+        yield pod, address
+
+
+@contextmanager
+def served(pod: Pod, scheme: str, authority: Path | None = None) -> Iterator[str]:
+    """A server that answers, for the time of the block; its address."""
     pod.variables["SLUICE_MLFLOW_PORT"] = str(free_port())
-    address = f"http://127.0.0.1:{pod.variables['SLUICE_MLFLOW_PORT']}"
+    address = f"{scheme}://127.0.0.1:{pod.variables['SLUICE_MLFLOW_PORT']}"
     process = pod.start("serve")
     try:
         deadline = time.monotonic() + START_SECONDS
-        while status(f"{address}/health/database", "localhost") != 200:
+        while status(f"{address}/health/database", "localhost", authority=authority) != 200:
             log = (pod.folder / "stderr").read_text()
             assert process.poll() is None, log
             assert time.monotonic() < deadline, log
             time.sleep(0.1)
-        yield pod, address
+        yield address
     finally:
         process.terminate()
         process.communicate(timeout=30)
@@ -136,13 +150,14 @@ def server(serving: tuple[Pod, str]) -> str:
     return serving[1]
 
 
-def status(url: str, host: str = "", account: tuple[str, str] | None = None) -> int:
-    """The HTTP status of a GET; 0 where nothing answers."""
+def status(url: str, host: str = "", account: tuple[str, str] | None = None, authority: Path | None = None) -> int:
+    """The HTTP status of a GET; 0 where nothing answers, or nobody whose certificate is trusted."""
     request = urllib.request.Request(url, headers={"Host": host} if host else {})
     if account:
         request.add_header("Authorization", "Basic " + b64encode(":".join(account).encode()).decode())
+    trust = ssl.create_default_context(cafile=authority)
     try:
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=10, context=trust) as answer:
             return int(answer.status)
     except urllib.error.HTTPError as error:
         return error.code
@@ -182,6 +197,44 @@ def test_people_and_steps_have_accounts_and_nobody_else_gets_in(serving: tuple[P
     for secret in (ADMIN[1], STEPS[1]):
         assert secret not in (pod.folder / "basic_auth.ini").read_text()
         assert secret not in (pod.folder / "stderr").read_text()
+
+
+@pytest.fixture
+def certified(migrated: Pod) -> tuple[Pod, Path]:
+    """A pod with a certificate, and the file that vouches for it."""
+    key, certificate = self_signed(x509.IPAddress(ipaddress.ip_address("127.0.0.1")))
+    files = {"SLUICE_MLFLOW_CERTIFICATE": certificate, "SLUICE_MLFLOW_CERTIFICATE_KEY": key}
+    for name, content in files.items():
+        (migrated.folder / name).write_bytes(content)
+        migrated.variables[name] = str(migrated.folder / name)
+    return migrated, migrated.folder / "SLUICE_MLFLOW_CERTIFICATE"
+
+
+def test_with_a_certificate_it_speaks_tls_alone_and_clients_trust_who_is_named(
+    certified: tuple[Pod, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pod, authority = certified
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SLUICE_CA_FILE"):
+        monkeypatch.setenv(name, "")
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", STEPS[0])
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", STEPS[1])
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with served(pod, "https", authority) as address:
+        assert status(address.replace("https:", "http:") + "/health") == 0
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+        with pytest.raises(TrackingFault, match="certificate"), tracking_faults():
+            mlflow_module().MlflowClient().search_registered_models()
+        monkeypatch.setenv("SLUICE_CA_FILE", str(authority))
+        with tracking_faults():
+            assert list(mlflow_module().MlflowClient().search_registered_models()) == []
+        # Addresses that the server signs are called without MLflow's own settings.
+        assert requests.get(f"{address}/health", timeout=10).status_code == 200
+
+
+def test_a_certificate_and_its_key_belong_together(pod: Pod) -> None:
+    pod.variables["SLUICE_MLFLOW_CERTIFICATE"] = "/certificate/tls.crt"
+    code, line = pod.run("wait", "--deadline=0")
+    assert (code, "SLUICE_MLFLOW_CERTIFICATE_KEY belong together" in line) == (2, True), line
 
 
 @pytest.fixture
