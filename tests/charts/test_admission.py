@@ -10,7 +10,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluice.cluster import registering
+from sluice.cluster import guarded_steps
 from tests.charts.rendering import CASES, CHART, ROOT, SETTINGS, Manifest, case, flags, helm, manifests, named, of_kind
 
 KIND = "ValidatingAdmissionPolicy"
@@ -217,8 +217,8 @@ def test_the_example_in_the_guide_is_what_the_schema_takes() -> None:
         assert helm(*(part for word in words for part in ("--set-json", word))).returncode == 0
 
 
-def test_the_chart_knows_what_the_register_step_runs() -> None:
+def test_the_chart_knows_what_the_guarded_steps_run() -> None:
     """Or a release would refuse its own runs."""
-    file = CHART / "files/registering.json"
-    how = f"`python -m sluice.cluster.registering {file.relative_to(ROOT)}` writes it anew"
-    assert file.read_text() == registering.text(), how
+    file = CHART / "files/guarded-steps.json"
+    how = f"`python -m sluice.cluster.guarded_steps {file.relative_to(ROOT)}` writes it anew"
+    assert file.read_text() == guarded_steps.text(), how

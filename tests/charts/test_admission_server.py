@@ -17,7 +17,9 @@ from tests.kind.attacks import (
     POD_ATTACKS,
     REGISTER_ATTACKS,
     WORKFLOW_ATTACKS,
+    ingest_pod,
     job_set,
+    known_run,
     loot,
     patched,
     register_pod,
@@ -43,7 +45,8 @@ OWN = (
     "admission.registering[0].args={python,-m,acme.register}",
     "admission.registering[1].image=sluice/python-torch:0.0.8",
 )
-SETTINGS = ("kfp.driver.inAgent=true", "images.tag=x", *OWN)
+SOURCES = ("steps.sources.SALES.secretName=sales-database", "steps.sources.SALES.key=url")
+SETTINGS = ("kfp.driver.inAgent=true", "images.tag=x", *OWN, *SOURCES)
 STEP, EXECUTOR = "sluice/python-tabular:x", "quay.io/argoproj/argoexec:v3.7.18"
 TORCH, LAUNCHER = "sluice/python-torch:x", "ghcr.io/kubeflow/kfp-launcher:2.17.0"
 CONTROLLER = "system:serviceaccount:kube-system:replicaset-controller"
@@ -108,7 +111,7 @@ def test_a_workflow_s_pod_is_refused(api: ApiServer, attack: str) -> None:
 
 
 def test_the_register_step_s_pod_passes(api: ApiServer) -> None:
-    for run in KNOWN["runs"]:
+    for run in KNOWN["registers"]:
         pod = register_pod(TORCH, EXECUTOR, LAUNCHER)
         pod["spec"]["containers"][1]["args"] = run
         said = api.ask(account("workflow-controller"), "create", body=pod)
@@ -122,6 +125,36 @@ def test_nothing_else_has_the_keys_of_the_register_step(api: ApiServer, attack: 
     change(pod)
     said = api.ask(account("workflow-controller"), "create", body=pod)
     assert "the Secret sluice-register" in said, said
+    assert words in said.partition("here differ: ")[2], said
+
+
+def test_only_steps_that_ingest_have_the_address_of_a_database(api: ApiServer) -> None:
+    argo, images = account("workflow-controller"), (TORCH, EXECUTOR, LAUNCHER)
+    assert not api.ask(argo, "create", body=ingest_pod(*images))
+    for run in KNOWN["ingests"]:
+        if run[0] == "python":  # a fused pipeline ingests and registers
+            both = register_pod(*images)
+            both["spec"]["containers"][1]["env"].append(ingest_pod(*images)["spec"]["containers"][1]["env"][-1])
+            both["spec"]["containers"][1]["args"] = run
+            assert not api.ask(argo, "create", body=both)
+            both["spec"]["containers"][1]["args"] = known_run("register")
+            assert "differ: its image or command line" in api.ask(argo, "create", body=both)
+    for place in ("containers", "initContainers"):
+        pod = step_pod(STEP, EXECUTOR)
+        pod["spec"][place][-1]["env"] = [ingest_pod(*images)["spec"]["containers"][1]["env"][-1]]
+        assert "the Secret sales-database" in api.ask(argo, "create", body=pod)
+
+
+ALIKE = ("a-line-more-in-the-step", "a-key-as-a-parameter", "the-environment-as-an-output", "code-of-a-home", "a-hook")
+
+
+@pytest.mark.parametrize("attack", ALIKE)
+def test_nothing_but_steps_that_ingest_has_them(api: ApiServer, attack: str) -> None:
+    change, words = REGISTER_ATTACKS[attack]
+    pod = ingest_pod(TORCH, EXECUTOR, LAUNCHER)
+    change(pod)
+    said = api.ask(account("workflow-controller"), "create", body=pod)
+    assert "the Secret sales-database" in said, said
     assert words in said.partition("here differ: ")[2], said
 
 

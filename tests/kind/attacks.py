@@ -283,8 +283,8 @@ WORKFLOW_ATTACKS: dict[str, tuple[Json, str]] = {
 }
 
 
-REGISTER = "sluice-register"
-KNOWN: Json = json.loads((Path(__file__).parents[2] / "charts/sluice/files/registering.json").read_text())
+REGISTER, SOURCE = "sluice-register", "SLUICE_SOURCE_SALES"
+KNOWN: Json = json.loads((Path(__file__).parents[2] / "charts/sluice/files/guarded-steps.json").read_text())
 FOLDERS = {
     "kfp-launcher": "/kfp-launcher",
     "gcs-scratch": "/gcs",
@@ -322,17 +322,33 @@ def launch(given: str) -> list[str]:
     return [*emissary, "--", "/kfp-launcher/launch", *words]
 
 
+def known_run(step: str) -> list[str]:
+    """The command line of a step of one's own pod, by the last word of it: that of its function."""
+    return list(next(run for run in [*KNOWN["registers"], *KNOWN["ingests"]] if run[-1] == step))
+
+
+def ingest_pod(step: str, executor: str, launcher: str, bucket: str = "mlpipeline") -> Json:
+    """The pod of the step `ingest` of a release that hands it the address of a database (SOURCE)."""
+    pod = register_pod(step, executor, launcher, bucket)
+    for each in main(pod)["env"]:
+        each.get("valueFrom", {}).get("secretKeyRef", {}).update(name="sluice-steps")
+    key = {"name": "sales-database", "key": "url", "optional": True}
+    main(pod)["env"].append({"name": SOURCE, "valueFrom": {"secretKeyRef": key}})
+    main(pod)["args"] = known_run("ingest")
+    with_input("outputs", "parameters", value={"Output": {"outputFile": "/tmp/kfp/outputs/Output"}})(pod)
+    return pod
+
+
 def register_pod(step: str, executor: str, launcher: str, bucket: str = "mlpipeline") -> Json:
     """The pod of the step `register` as KFP and Argo make it, in short: it names the Secret of that step."""
     pod = step_pod(step, executor)
-    known = [run for run in KNOWN["runs"] if run[0] == "sh"]
     env = [{"name": key, "valueFrom": {"secretKeyRef": {"name": REGISTER, "key": key}}} for key in KNOWN["secret"]]
     env += [{"name": k, "valueFrom": {"configMapKeyRef": {"name": "sluice-steps", "key": k}}} for k in KNOWN["config"]]
     env += [{"name": key, "value": value} for key, value in {**KNOWN["constants"], "HOME": "/tmp"}.items()]
     env += [{"name": KNOWN["image"], "value": step}, {"name": KNOWN["pipeline"], "value": "lake_to_model"}]
     main(pod).update(
         command=launch(json.dumps(executor_input(bucket))),
-        args=list(known[0]),
+        args=known_run("register"),
         env=env,
         envFrom=[{"configMapRef": {"name": "metadata-grpc-configmap", "optional": True}}],
         volumeMounts=[{"name": name, "mountPath": path} for name, path in FOLDERS.items()],

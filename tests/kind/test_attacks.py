@@ -333,7 +333,7 @@ def test_a_pipeline_gets_no_keys_of_the_register_step(
     run = str(cluster.kfp.create_run_from_pipeline_func(attacked, enable_caching=False).run_id)
     assert cluster.wait(run, 300) == "FAILED"
     said = said_by(cluster, run)
-    assert "sluice-register is for the register step as this release compiles it" in said, said
+    assert "are for those steps as this release compiles them" in said, said
     assert ("its image or command line" if attack == "a-program-of-one-s-own" else "KFP's launcher") in said, said
 
 

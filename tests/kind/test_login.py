@@ -1,7 +1,7 @@
 """The example of oauth2-proxy before the release, on a cluster: who has not logged in sees nothing of KFP and MLflow.
 
-Everything stands as the example and the chart write it (kfp.login=proxy); only the provider, the image and the number of
-replicas are the test's own. The ingress controller, which ends TLS, is played by a pod of its namespace.
+Everything stands as the example and the chart write it (kfp.login=proxy); only the provider, the image and how many
+replicas there are is the test's own. The ingress controller, which ends TLS, is played by a pod of its namespace.
 """
 
 import base64
