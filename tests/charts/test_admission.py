@@ -10,7 +10,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.charts.rendering import CASES, SETTINGS, Manifest, case, flags, helm, manifests, named, of_kind
+from sluice.cluster import guarded_steps
+from tests.charts.rendering import CASES, CHART, ROOT, SETTINGS, Manifest, case, flags, helm, manifests, named, of_kind
 
 KIND = "ValidatingAdmissionPolicy"
 WITH_RUNS = [name for name in (*CASES, *SETTINGS) if name != "foreign-kfp"]
@@ -125,7 +126,7 @@ def test_every_secret_of_the_platform_is_out_of_reach() -> None:
         everyone = set(json.loads(re.match(r"\[.*?\]", expression)[0]))  # type: ignore[index]
         workflows = set(json.loads(re.search(r"training \? \[\] : (\[.*?\])", expression)[1]))  # type: ignore[index]
         assert everyone == {"sluice-steps"}
-        assert workflows - {"kfp-mlflow-credentials"} == {"object-store-runs", "sluice-ca", "sluice-register"}
+        assert workflows - {"kfp-mlflow-credentials"} == {"object-store-runs", "sluice-ca"}
         made = {item["metadata"]["name"] for item in of_kind(objects, "Secret")}
         assert {
             "mysql-credentials",
@@ -215,3 +216,10 @@ def test_the_example_in_the_guide_is_what_the_schema_takes() -> None:
     for section, values in yaml.safe_load(found[1]).items():
         words = [f"{section}.{key}={json.dumps(value)}" for key, value in values.items()]
         assert helm(*(part for word in words for part in ("--set-json", word))).returncode == 0
+
+
+def test_the_chart_knows_what_the_guarded_steps_run() -> None:
+    """Or a release would refuse its own runs."""
+    file = CHART / "files/guarded-steps.json"
+    how = f"`python -m sluice.cluster.guarded_steps {file.relative_to(ROOT)}` writes it anew"
+    assert file.read_text() == guarded_steps.text(), how

@@ -13,13 +13,19 @@ from tests.charts.rendering import Manifest, manifests, of_kind
 from tests.kind.attacks import (
     JOB_ATTACKS,
     JOBSET_ATTACKS,
+    KNOWN,
     POD_ATTACKS,
+    REGISTER_ATTACKS,
     WORKFLOW_ATTACKS,
+    ingest_pod,
     job_set,
+    known_run,
     loot,
     patched,
+    register_pod,
     step_pod,
     train_job,
+    with_input,
     workflow,
 )
 
@@ -33,8 +39,16 @@ KINDS = (
     "Secret",
 )
 POLICIES = ("ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding")
-SETTINGS = ("kfp.driver.inAgent=true", "images.tag=x")
+OWN = (
+    "admission.images={ghcr.io/acme/own}",
+    "admission.registering[0].image=ghcr.io/acme/own:1",
+    "admission.registering[0].args={python,-m,acme.register}",
+    "admission.registering[1].image=sluice/python-torch:0.0.8",
+)
+SOURCES = ("steps.sources.SALES.secretName=sales-database", "steps.sources.SALES.key=url")
+SETTINGS = ("kfp.driver.inAgent=true", "images.tag=x", *OWN, *SOURCES)
 STEP, EXECUTOR = "sluice/python-tabular:x", "quay.io/argoproj/argoexec:v3.7.18"
+TORCH, LAUNCHER = "sluice/python-torch:x", "ghcr.io/kubeflow/kfp-launcher:2.17.0"
 CONTROLLER = "system:serviceaccount:kube-system:replicaset-controller"
 JOBS = "system:serviceaccount:kube-system:job-controller"
 
@@ -94,6 +108,80 @@ def test_a_workflow_s_pod_is_refused(api: ApiServer, attack: str) -> None:
     change(pod)
     said = api.ask(account("workflow-controller"), "create", body=pod)
     assert refuses(said, words), said
+
+
+def test_the_register_step_s_pod_passes(api: ApiServer) -> None:
+    for run in KNOWN["registers"]:
+        pod = register_pod(TORCH, EXECUTOR, LAUNCHER)
+        pod["spec"]["containers"][1]["args"] = run
+        said = api.ask(account("workflow-controller"), "create", body=pod)
+        assert not said, said
+
+
+@pytest.mark.parametrize("attack", REGISTER_ATTACKS)
+def test_nothing_else_has_the_keys_of_the_register_step(api: ApiServer, attack: str) -> None:
+    change, words = REGISTER_ATTACKS[attack]
+    pod = register_pod(TORCH, EXECUTOR, LAUNCHER)
+    change(pod)
+    said = api.ask(account("workflow-controller"), "create", body=pod)
+    assert "the Secret sluice-register" in said, said
+    assert words in said.partition("here differ: ")[2], said
+
+
+def test_only_steps_that_ingest_have_the_address_of_a_database(api: ApiServer) -> None:
+    argo, images = account("workflow-controller"), (TORCH, EXECUTOR, LAUNCHER)
+    assert not api.ask(argo, "create", body=ingest_pod(*images))
+    for run in KNOWN["ingests"]:
+        if run[0] == "python":  # a fused pipeline ingests and registers
+            both = register_pod(*images)
+            both["spec"]["containers"][1]["env"].append(ingest_pod(*images)["spec"]["containers"][1]["env"][-1])
+            both["spec"]["containers"][1]["args"] = run
+            assert not api.ask(argo, "create", body=both)
+            both["spec"]["containers"][1]["args"] = known_run("register")
+            assert "differ: its image or command line" in api.ask(argo, "create", body=both)
+    for place in ("containers", "initContainers"):
+        pod = step_pod(STEP, EXECUTOR)
+        pod["spec"][place][-1]["env"] = [ingest_pod(*images)["spec"]["containers"][1]["env"][-1]]
+        assert "the Secret sales-database" in api.ask(argo, "create", body=pod)
+
+
+ALIKE = ("a-line-more-in-the-step", "a-key-as-a-parameter", "the-environment-as-an-output", "code-of-a-home", "a-hook")
+
+
+@pytest.mark.parametrize("attack", ALIKE)
+def test_nothing_but_steps_that_ingest_has_them(api: ApiServer, attack: str) -> None:
+    change, words = REGISTER_ATTACKS[attack]
+    pod = ingest_pod(TORCH, EXECUTOR, LAUNCHER)
+    change(pod)
+    said = api.ask(account("workflow-controller"), "create", body=pod)
+    assert "the Secret sales-database" in said, said
+    assert words in said.partition("here differ: ")[2], said
+
+
+def test_no_other_account_makes_the_register_step_s_pod(api: ApiServer) -> None:
+    said = api.ask(JOBS, "create", body=register_pod(TORCH, EXECUTOR, LAUNCHER))
+    assert "here differ: who makes the pod" in said, said
+
+
+def test_the_administrator_lists_other_steps_that_register(api: ApiServer) -> None:
+    argo = account("workflow-controller")
+    pod = register_pod("sluice/python-torch:0.0.8", EXECUTOR, LAUNCHER)
+    assert not api.ask(argo, "create", body=pod)
+    own = register_pod("ghcr.io/acme/own:1", EXECUTOR, LAUNCHER)
+    own["spec"]["containers"][1]["args"] = ["python", "-m", "acme.register"]
+    assert not api.ask(argo, "create", body=own)
+    own["spec"]["containers"][1]["args"] += ["--and-more"]
+    assert "here differ: its image or command line" in api.ask(argo, "create", body=own)
+    pod["spec"]["containers"][1]["args"] = ["python", "-m", "acme.register"]
+    assert "here differ: its image or command line" in api.ask(argo, "create", body=pod)
+
+
+def test_a_step_with_many_words_still_registers(api: ApiServer) -> None:
+    """The policy's terms have a bound of what they may cost."""
+    pod = register_pod(TORCH, EXECUTOR, LAUNCHER)
+    with_input("inputs", "parameterValues", "features", value=["x" * 60] * 400)(pod)
+    said = api.ask(account("workflow-controller"), "create", body=pod)
+    assert not said, said
 
 
 WAYS = ("variable", "variables", "volume", "projection", "pull")

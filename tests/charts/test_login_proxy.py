@@ -7,109 +7,33 @@ import re
 import subprocess
 import time
 import urllib.error
-import urllib.parse
 import urllib.request
 from collections.abc import Iterator, Mapping
 from http.cookiejar import CookieJar
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 from typing import Any
 
 import pytest
 import yaml
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from tests.charts.rendering import ROOT, flags, helm, program
 from tests.conftest import free_port
+from tests.login_provider import INSIDE, Provider, Quiet
 
 EXAMPLE = ROOT / "manifests/examples/oauth2-proxy"
 START_SECONDS = 60.0
-INSIDE = "somebody@example.org"
 
 
 def documents() -> list[dict[str, Any]]:
     return list(yaml.safe_load_all((EXAMPLE / "oauth2-proxy.yaml").read_text()))
 
 
-class Quiet(BaseHTTPRequestHandler):
-    """Answers with JSON and keeps no log."""
-
-    def log_message(self, *_: Any) -> None:
-        """Nothing."""
-
-    def answer(self, body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> None:
-        """Send JSON."""
-        self.send_response(status)
-        for name, value in (headers or {}).items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(json.dumps(body).encode())
-
-
-class Provider:
-    """An OpenID Connect provider that logs in whoever comes, at once, as `email`.
-
-    Source: OpenID Connect Core 1.0, the code flow; RFC 7515 and 7517 for the token and its key.
-    """
-
-    def __init__(self) -> None:
-        self.email, self.key = INSIDE, rsa.generate_private_key(65537, 2048)
-        self.nonce = ""
-        provider = self
-
-        class Handler(Quiet):
-            def do_GET(self) -> None:
-                url = urllib.parse.urlsplit(self.path)
-                asked = dict(urllib.parse.parse_qsl(url.query))
-                if url.path == "/authorize":
-                    provider.nonce = asked.get("nonce", "")
-                    back = urllib.parse.urlencode({"code": "once", "state": asked["state"]})
-                    self.answer({}, 302, {"Location": f"{asked['redirect_uri']}?{back}"})
-                else:
-                    self.answer(provider.jwks() if url.path == "/keys" else provider.discovery())
-
-            def do_POST(self) -> None:
-                self.rfile.read(int(self.headers["Content-Length"]))
-                token = provider.token()
-                told = {"access_token": "a", "token_type": "Bearer", "id_token": token}
-                self.answer(told, headers={"Content-Type": "application/json"})
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-        Thread(target=self.server.serve_forever, daemon=True).start()
-
-    def discovery(self) -> dict[str, Any]:
-        """Where its parts are."""
-        places = {"authorization_endpoint": "authorize", "token_endpoint": "token", "jwks_uri": "keys"}
-        found = {name: f"{self.url}/{path}" for name, path in places.items()}
-        return {"issuer": self.url, "id_token_signing_alg_values_supported": ["RS256"], **found}
-
-    def jwks(self) -> dict[str, Any]:
-        """Its public key."""
-        numbers = self.key.public_key().public_numbers()
-        n, e = (number.to_bytes((number.bit_length() + 7) // 8, "big") for number in (numbers.n, numbers.e))
-        return {"keys": [{"kty": "RSA", "kid": "1", "use": "sig", "alg": "RS256", "n": plain(n), "e": plain(e)}]}
-
-    def token(self, **other: Any) -> str:
-        """An id token of its user."""
-        now = int(time.time())
-        claims = {"iss": self.url, "sub": "1", "aud": "sluice", "iat": now, "exp": now + 600, "email": self.email}
-        claims |= {"email_verified": True, "nonce": self.nonce} | other
-        head = {"alg": "RS256", "kid": "1", "typ": "JWT"}
-        body = ".".join(plain(json.dumps(part).encode()) for part in (head, claims))
-        return f"{body}.{plain(self.key.sign(body.encode(), padding.PKCS1v15(), hashes.SHA256()))}"
-
-
-def plain(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
-
-
 class Upstream(Quiet):
     """Says which path and which headers reached it."""
 
-    def do_GET(self) -> None:
+    def do_GET(self) -> None:  # noqa: N802 - as its base wants it
         """Echo."""
         self.answer({"path": self.path, "headers": {k.lower(): v for k, v in self.headers.items()}})
 

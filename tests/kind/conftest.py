@@ -24,6 +24,7 @@ ORDER = (
     "runs",
     "accounts",
     "network_policies",
+    "login",
     "attacks",
     "distributed",
     "accelerators",

@@ -13,18 +13,22 @@ from typing import Any
 import pytest
 from kfp import dsl
 
+from components.register import component
+from sluice.cluster.step_environment import REGISTER, use_stores
 from tests.kind.attacks import (
     CLAIM,
     COPY,
     JOB_ATTACKS,
     JOBSET_ATTACKS,
     POD_ATTACKS,
+    REGISTER_ATTACKS,
     ROOT_PASSWORD,
     WORKFLOW_ATTACKS,
     Json,
     job_set,
     loot,
     patched,
+    register_pod,
     step_pod,
     train_job,
     workflow,
@@ -62,6 +66,45 @@ def test_a_workflow_s_pod_is_refused(cluster: Cluster, attack: str) -> None:
     pod = step_pod(*images(cluster))
     change(pod)
     refused(ask(cluster, "workflow-controller", "create", pod), said)
+
+
+def launched(cluster: Cluster) -> tuple[str, str, str, str]:
+    """The images of the register step, of Argo's executor and of KFP's launcher, and the bucket of KFP's artifacts."""
+    own = cluster.core.read_namespaced_config_map("sluice-steps", cluster.namespace).data
+    root = cluster.core.read_namespaced_config_map("kfp-launcher", cluster.namespace).data["defaultPipelineRoot"]
+    api = cluster.apps.read_namespaced_deployment("ml-pipeline", cluster.namespace)
+    env = {each.name: each.value for each in api.spec.template.spec.containers[0].env}
+    return own["SLUICE_TORCH_IMAGE"], images(cluster)[1], env["V2_LAUNCHER_IMAGE"], root.split("/")[2]
+
+
+def test_an_honest_register_step_s_pod_is_admitted(cluster: Cluster) -> None:
+    done = ask(cluster, "workflow-controller", "create", register_pod(*launched(cluster)))
+    assert done.returncode == 0, done.stderr
+
+
+# What the API server's own test tries one by one; here one of each kind.
+@pytest.mark.parametrize(
+    "attack",
+    [
+        "a-line-more-in-the-step",
+        "a-key-as-a-parameter",
+        "the-environment-as-an-output",
+        "code-that-argo-brings",
+        "code-of-a-home",
+        "keys-sent-to-another-server",
+        "code-over-the-code",
+        "a-hook",
+        "one-container-more",
+        "keys-for-argo-s-container",
+    ],
+)
+def test_nothing_else_has_the_keys_of_the_register_step(cluster: Cluster, attack: str) -> None:
+    change, said = REGISTER_ATTACKS[attack]
+    pod = register_pod(*launched(cluster))
+    change(pod)
+    done = ask(cluster, "workflow-controller", "create", pod)
+    refused(done, "the Secret sluice-register")
+    assert said in done.stderr.partition("here differ: ")[2], done.stderr
 
 
 def refused(done: subprocess.CompletedProcess[str], said: str) -> None:
@@ -255,6 +298,43 @@ PIPELINES: dict[str, tuple[Callable[[str], Any], str]] = {
     ),
     "a-foreign-image": (lambda _: idle("docker.io/library/busybox:1"), "the image docker.io/library/busybox:1"),
 }
+
+
+@pytest.mark.parametrize("attack", ["a-program-of-one-s-own", "a-key-as-a-parameter"])
+def test_a_pipeline_gets_no_keys_of_the_register_step(
+    cluster: Cluster, attack: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Through KFP: a step that is called the same, and the release's own that would print a key as a parameter."""
+    image = launched(cluster)[0]
+
+    @dsl.component(base_image=image, install_kfp_package=False)
+    def judge(evaluation: dsl.Output[dsl.Artifact]) -> None:
+        from pathlib import Path
+
+        Path(evaluation.path).write_text("{}")
+
+    @dsl.component(base_image=image, install_kfp_package=False)
+    def register() -> None:
+        import os
+
+        print(sorted(os.environ))
+
+    monkeypatch.setattr(component.register.component_spec.implementation.container, "image", image)
+
+    @dsl.pipeline(name=f"attack-register-{attack}")
+    def attacked() -> None:
+        if attack == "a-key-as-a-parameter":
+            evaluation = judge().set_caching_options(False).outputs["evaluation"]
+            task = component.register(splits="$(AWS_SECRET_ACCESS_KEY)", models="x", evaluation=evaluation)
+        else:
+            task = register()
+        use_stores(task.set_caching_options(False), REGISTER)
+
+    run = str(cluster.kfp.create_run_from_pipeline_func(attacked, enable_caching=False).run_id)
+    assert cluster.wait(run, 300) == "FAILED"
+    said = said_by(cluster, run)
+    assert "are for those steps as this release compiles them" in said, said
+    assert ("its image or command line" if attack == "a-program-of-one-s-own" else "KFP's launcher") in said, said
 
 
 @pytest.mark.parametrize("attack", PIPELINES)

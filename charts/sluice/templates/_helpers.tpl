@@ -381,6 +381,9 @@ two closing braces: keep them apart. */}}
 {{- if .Values.runtimes.enabled }}
 # {{ printf `{{= pod.name matches "system-container-impl-[0-9]+$" && %s && inputs.parameters["pod-spec-patch"] contains "components.train_distributed" ? "training\n%s" : "others" }}` $own (printf $account (include "sluice.accounts.training" .)) }}
 {{- end }}
+{{- if .Values.steps.sources }}
+# {{ printf `{{= pod.name matches "system-container-impl-[0-9]+$" && inputs.parameters["pod-spec-patch"] matches "components[.]ingest[.,]" ? "sources\n%s" : "others" }}` (include "sluice.sourceVariables" .) }}
+{{- end }}
 securityContext:
   {{- include "sluice.podSecurityContext" .Values.steps.runAsUser | nindent 2 }}
 {{- include "sluice.imagePullSecrets" . }}
@@ -394,6 +397,15 @@ initContainers:
 - name: init
   volumeMounts: [{name: sluice-tmp, mountPath: /tmp}]
 {{ `# {{= pod.name matches "system-container-impl-[0-9]+$" ? "steps\n- {name: kfp-launcher, volumeMounts: [{name: sluice-tmp, mountPath: /tmp}], resources: {requests: {memory: 32Mi, ephemeral-storage: 64Mi}, limits: {ephemeral-storage: 256Mi} }, securityContext: {allowPrivilegeEscalation: false, readOnlyRootFilesystem: true, capabilities: {drop: [ALL]} } }" : "others" }}` }}
+{{- end }}
+
+{{/* Addresses of databases for steps that ingest, in a patch, as a word of an expression: no two braces close together. */}}
+{{- define "sluice.sourceVariables" -}}
+{{- $variables := list -}}
+{{- range $name, $source := .Values.steps.sources -}}
+{{- $variables = append $variables (printf "{name: SLUICE_SOURCE_%s, valueFrom: {secretKeyRef: {name: %s, key: %s, optional: true} } }" $name $source.secretName $source.key) -}}
+{{- end -}}
+containers:\n- {name: main, env: [{{ join ", " $variables }}]}
 {{- end }}
 
 {{/* The port of a URL. Call: include "sluice.urlPort" "https://mlflow.example.org" */}}

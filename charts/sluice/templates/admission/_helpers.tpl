@@ -62,10 +62,9 @@ namespaceSelector:
 {{ concat (list "sluice-steps") .Values.admission.secrets | toJson }}
 {{- end }}
 
-{{/* The Secrets that pods of workflows may name besides: what KFP and Argo put there themselves, and the keys of the step
-that registers. Who writes a pipeline can name those; what they may do is theirs to say (docs/security.md). */}}
+{{/* The Secrets that pods of workflows may name besides: what KFP and Argo put there themselves. */}}
 {{- define "sluice.admission.workflowSecrets" -}}
-{{- $secrets := list (include "sluice.objectStore.account" (list . "runs")) "sluice-register" -}}
+{{- $secrets := list (include "sluice.objectStore.account" (list . "runs")) -}}
 {{- if include "sluice.mlflowPlugin" . }}{{ $secrets = append $secrets "kfp-mlflow-credentials" }}{{ end -}}
 {{- if include "sluice.tls.of" (list . "minio") }}{{ $secrets = append $secrets "sluice-ca" }}{{ end -}}
 {{ $secrets | toJson }}

@@ -1,0 +1,178 @@
+{{/*
+What a pod must be that names the Secret of the register step, or one with the address of a database (steps.sources), as
+terms of CEL: the pod that Argo and KFP make of Sluice's own step, and nothing of its author's. Whatever else could run in it, be read by what runs there, or be sent elsewhere with the
+keys is left out by listing what is there. Lists of words come from files/guarded-steps.json (sluice.cluster.guarded_steps).
+In the terms, s is a pod's spec, c a container, e a variable, m a mount.
+*/}}
+
+{{- define "sluice.guarded.file" -}}{{ .Files.Get "files/guarded-steps.json" }}{{- end }}
+
+{{/* Secrets of databases by variable, and their keys; those that the administrator lists for all are guarded no more. */}}
+{{- define "sluice.guarded.sources" -}}
+{{- $found := dict -}}
+{{- range $name, $source := .Values.steps.sources }}{{ $found = set $found (printf "SLUICE_SOURCE_%s" $name) $source.secretName }}{{ end -}}
+{{ $found | toJson }}
+{{- end }}
+{{- define "sluice.guarded.sourceKeys" -}}
+{{- $found := dict -}}
+{{- range $name, $source := .Values.steps.sources }}{{ $found = set $found (printf "SLUICE_SOURCE_%s" $name) $source.key }}{{ end -}}
+{{ $found | toJson }}
+{{- end }}
+{{- define "sluice.guarded.databases" -}}
+{{- $found := list -}}
+{{- range .Values.steps.sources }}{{ if not (has .secretName $.Values.admission.secrets) }}{{ $found = append $found .secretName }}{{ end }}{{ end -}}
+{{ $found | uniq | sortAlpha | toJson }}
+{{- end }}
+{{- define "sluice.guarded.secrets" -}}
+{{ prepend (include "sluice.guarded.databases" . | fromJsonArray) "sluice-register" | toJson }}
+{{- end }}
+
+{{/* Whether a container, c, names one of a list of Secrets in a variable. Call: include "sluice.guarded.names" "[...]" */}}
+{{- define "sluice.guarded.names" -}}
+c.?env.orValue([]).exists(e, has(e.valueFrom) && has(e.valueFrom.secretKeyRef) && e.valueFrom.secretKeyRef.?name.orValue("") in {{ . }})
+{{- end }}
+
+{{/* What main runs: an image, with a command line of Sluice's or one that the administrator lists. */}}
+{{- define "sluice.guarded.run" -}}
+{{- $file := include "sluice.guarded.file" . | fromJson -}}
+{{- $own := list (include "sluice.image" (list . .Values.images.tabular)) (include "sluice.image" (list . .Values.images.torch)) | uniq | toJson -}}
+(!{{ include "sluice.guarded.names" `["sluice-register"]` }}
+|| (c.image in {{ $own }} && c.?args.orValue([]) in {{ $file.registers | toJson }})
+{{- range .Values.admission.registering }}
+|| (c.image == {{ .image | quote }} && c.?args.orValue([]) in {{ if .args }}{{ list .args | toJson }}{{ else }}{{ $file.registers | toJson }}{{ end }})
+{{- end }})
+&& (!{{ include "sluice.guarded.names" (include "sluice.guarded.databases" .) }}
+|| (c.image in {{ $own }} && c.?args.orValue([]) in {{ $file.ingests | toJson }}))
+{{- end }}
+
+{{/* Main's command: Argo's emissary, which starts KFP's launcher, which starts the step. Kubernetes puts variables' values
+where a word says so, and Go takes each flag's last word: so each flag is known, and each has its words. */}}
+{{- define "sluice.guarded.command" -}}
+{{- $text := "[^\\n]*" -}}
+{{- $flags := list
+  (printf "(pipeline_name|run_id|executor_input|component_spec|pod_name|pod_uid)\\n%s" $text)
+  (printf "(mlmd_server|ml_pipeline_server)_(address|port)\\n%s" $text)
+  "(execution_id|log_level)\\n[0-9]+"
+  "publish_logs\\n(true|false)"
+  "executor_type\\ncontainer"
+  "ca_cert_path\\n(/kfp/certs/[a-z.]+)?"
+  "(cache_disabled|ml_pipeline_tls_enabled|metadata_tls_enabled)(=(true|false))?" -}}
+{{- $emissary := "/var/run/argo/argoexec\\nemissary\\n(--(loglevel|log-format|gloglevel)\\n[a-z0-9]+\\n)*--\\n" -}}
+{{- $own := list "$(KFP_POD_NAME)" "$(KFP_POD_UID)" "$(METADATA_GRPC_SERVICE_HOST)" "$(METADATA_GRPC_SERVICE_PORT)" -}}
+c.?command.orValue([]).all(w, !w.contains("\n") && (!w.contains("$(") || w in {{ $own | toJson }}))
+&& c.?command.orValue([]).join("\n").matches(r'^{{ $emissary }}/kfp-launcher/launch\n(--({{ join "|" $flags }})\n)*--$')
+{{- end }}
+
+{{/* What the launcher is told of inputs and outputs, j: it writes artifacts where their addresses say, and publishes each
+output from the file that it is said to be in. Nothing may hide behind an escape. */}}
+{{- define "sluice.guarded.input" -}}
+{{- $address := printf "^\\s*:\\s*\"(minio|s3)://%s/" (regexQuoteMeta .Values.objectStore.buckets.pipelines) -}}
+c.?command.orValue([]).join("\n").split("\n--executor_input\n").size() == 2
+&& [c.command.join("\n").split("\n--executor_input\n")[1].split("\n")[0]].all(j,
+!j.contains("\\u") && !j.contains("..") && !j.contains('"customPath"') && !j.contains('"custom_path"')
+&& !j.contains('"output_file"') && j.split('"outputFile"').size() > 1 && j.split('"outputFile"').size() ==
+j.split('"outputFile"').filter(u, u.matches(r'^\s*:\s*"/tmp/kfp(_outputs/output_metadata.json|/outputs/[A-Za-z0-9_-]+)"')).size() + 1
+&& j.split('"uri"').size() == j.split('"uri"').filter(u, u.matches(r'{{ $address }}')).size() + 1)
+{{- end }}
+
+{{/* Variables of main, e: from the Secret, the chart's ConfigMap, the pod, or with a value that is known. */}}
+{{- define "sluice.guarded.variable" -}}
+{{- $file := include "sluice.guarded.file" . | fromJson -}}
+{{- $fields := merge (dict "KFP_POD_NAME" "metadata.name" "KFP_POD_UID" "metadata.uid") $file.fields -}}
+{{- $constants := merge (dict "HOME" "/tmp" "ARGO_CONTAINER_NAME" "main" "ARGO_PROGRESS_FILE" "/var/run/argo/progress") $file.constants -}}
+{{- $argo := list "ARGO_NODE_ID" "ARGO_INCLUDE_SCRIPT_OUTPUT" "ARGO_DEADLINE" "ARGO_PROGRESS_PATCH_TICK_DURATION" "ARGO_PROGRESS_FILE_TICK_DURATION" "ARGO_TERMINATION_GRACE_PERIOD_SECONDS" "KFP_RETRY_INDEX" -}}
+{{- $key := `e.valueFrom.%s.?key.orValue("") == e.name && e.name in %s` -}}
+(has(e.valueFrom)
+? (has(e.valueFrom.secretKeyRef) && ((e.valueFrom.secretKeyRef.name in ["sluice-register", "sluice-steps"]
+&& {{ printf $key "secretKeyRef" ($file.secret | toJson) }})
+|| ({{ include "sluice.guarded.sources" . }}[?e.name].orValue("") == e.valueFrom.secretKeyRef.name
+&& {{ include "sluice.guarded.sourceKeys" . }}[?e.name].orValue("") == e.valueFrom.secretKeyRef.key)
+{{- if include "sluice.mlflowPlugin" . }}
+|| (e.valueFrom.secretKeyRef.name == "kfp-mlflow-credentials" && e.name in ["MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"])
+{{- end }}))
+|| (has(e.valueFrom.configMapKeyRef) && e.valueFrom.configMapKeyRef.name == "sluice-steps"
+&& {{ printf $key "configMapKeyRef" ($file.config | toJson) }})
+|| (has(e.valueFrom.fieldRef) && {{ $fields | toJson }}[?e.name].orValue("") == e.valueFrom.fieldRef.fieldPath)
+: (e.name in {{ $constants | toJson }} && {{ $constants | toJson }}[e.name] == e.?value.orValue(""))
+|| (e.name == {{ $file.image | quote }} && e.?value.orValue("") == c.image)
+|| (e.name == {{ $file.pipeline | quote }} && e.?value.orValue("").matches("^[A-Za-z0-9_-]+$"))
+|| (e.name in {{ $argo | toJson }} && !e.?value.orValue("").contains("$("))
+{{- if include "sluice.mlflowPlugin" . }}
+|| (e.name == "KFP_MLFLOW_CONFIG" && !e.?value.orValue("").contains("\\u") && !e.?value.orValue("").contains("$(")
+&& e.?value.orValue("").lowerAscii().split('"endpoint"').size() == 2
+&& e.?value.orValue("").contains({{ printf "%q:%q" "endpoint" (include "sluice.mlflow.url" .) | squote }}))
+{{- end }})
+{{- end }}
+
+{{/* Variables of Argo's and KFP's own containers, e. */}}
+{{- define "sluice.guarded.ownVariable" -}}
+(e.name.startsWith("ARGO_") || e.name in ["EXECUTOR_RETRY_BACKOFF_STEPS"]) && !(has(e.valueFrom) && !has(e.valueFrom.fieldRef))
+{{- end }}
+
+{{/* Volumes that containers mount, m, each at its own place; they begin empty. */}}
+{{- define "sluice.guarded.mounts" -}}
+{{- dict "kfp-launcher" "/kfp-launcher" "gcs-scratch" "/gcs" "s3-scratch" "/s3" "minio-scratch" "/minio"
+  "dot-local-scratch" "/.local" "dot-cache-scratch" "/.cache" "dot-config-scratch" "/.config"
+  "sluice-tmp" "/tmp" "tmp-dir-argo" "/tmp" "var-run-argo" "/var/run/argo" | toJson -}}
+{{- end }}
+{{- define "sluice.guarded.mount" -}}
+m.all(k, k in ["name", "mountPath", "readOnly"] || (k == "subPath" && m.name == "tmp-dir-argo" && m.subPath.matches("^[0-9]+$")))
+&& ({{ include "sluice.guarded.mounts" . }}[?m.name].orValue("") == m.mountPath
+|| (m.mountPath == "/var/run/secrets/kubernetes.io/serviceaccount"
+&& (m.name.startsWith("kube-api-access-") || (m.name == "exec-sa-token" && c.name != "main"))))
+{{- end }}
+
+{{/* A volume, v, of the Secret itself. */}}
+{{- define "sluice.guarded.volumeNames" -}}
+(has(v.secret) && v.secret.?secretName.orValue("") in {{ include "sluice.guarded.secrets" . }})
+|| v.?projected.?sources.orValue([]).exists(p, has(p.secret) && p.secret.?name.orValue("") in {{ include "sluice.guarded.secrets" . }})
+{{- end }}
+
+{{/* Programs beside main. */}}
+{{- define "sluice.guarded.beside" -}}
+{{- $log := "\\n--(cache_disabled(=(true|false))?|log_level\\n[0-9]+|publish_logs\\n(true|false))" -}}
+s.?ephemeralContainers.orValue([]).size() == 0 && s.containers.size() == 2 && s.?initContainers.orValue([]).size() == 2
+&& ["wait", "main"].all(n, s.containers.exists(c, c.name == n)) && ["init", "kfp-launcher"].all(n, s.initContainers.exists(c, c.name == n))
+&& (s.containers + s.initContainers).all(c, c.name == "main" || (c.name == "kfp-launcher"
+? c.image == {{ include "sluice.image" (list . .Values.kfp.launcher.image) | quote }} && c.?command.orValue([]) == ["launcher-v2"]
+&& c.?args.orValue([]).join("\n").matches(r'^--copy\n/kfp-launcher/launch({{ $log }})*$')
+: c.image == {{ include "sluice.image" (list . .Values.argo.executor.image) | quote }} && c.?args.orValue([]).size() == 0
+&& c.?command.orValue([]).size() > 1 && c.command[0] == "argoexec" && c.command[1] == c.name))
+{{- end }}
+
+{{/* Argo's own copy of the template, by which it brings artifacts into a pod, and files out of it. */}}
+{{- define "sluice.guarded.template" -}}
+s.initContainers.filter(c, c.name == "init").all(c, c.?env.orValue([]).filter(e, e.name == "ARGO_TEMPLATE").size() == 1
+&& c.env.filter(e, e.name == "ARGO_TEMPLATE").all(e, !e.?value.orValue("").contains('"artifacts":')
+&& e.?value.orValue("").contains('"outputs":{}') && e.value.split('"outputs":').size() == 2))
+{{- end }}
+
+{{- define "sluice.guarded.podFields" -}}
+{{- list "activeDeadlineSeconds" "affinity" "automountServiceAccountToken" "containers" "dnsPolicy" "enableServiceLinks" "imagePullSecrets" "initContainers" "nodeName" "nodeSelector" "preemptionPolicy" "priority" "priorityClassName" "restartPolicy" "runtimeClassName" "overhead" "schedulerName" "securityContext" "serviceAccount" "serviceAccountName" "terminationGracePeriodSeconds" "tolerations" "topologySpreadConstraints" "volumes" | toJson -}}
+{{- end }}
+{{- define "sluice.guarded.containerFields" -}}
+{{- list "args" "command" "env" "envFrom" "image" "imagePullPolicy" "name" "resources" "securityContext" "terminationMessagePath" "terminationMessagePolicy" "volumeMounts" | toJson -}}
+{{- end }}
+
+{{/* What is not as it must be, in words; empty where all is. */}}
+{{- define "sluice.guarded.differs" -}}
+{{- $main := `variables.guarded.all(s, s.containers.filter(c, c.name == "main").all(c, %s))` -}}
+{{- $all := `variables.guarded.all(s, (s.containers + s.?initContainers.orValue([])).all(c, %s))` -}}
+((variables.argo && !variables.training ? [] : ["who makes the pod"])
++ (variables.guarded.all(s, {{ include "sluice.guarded.beside" . }}) ? [] : ["the programs beside it"])
++ ({{ printf $main (include "sluice.guarded.run" .) }} ? [] : ["its image or command line"])
++ ({{ printf $main (include "sluice.guarded.command" .) }} ? [] : ["KFP's launcher"])
++ ({{ printf $main (include "sluice.guarded.input" .) }} ? [] : ["its inputs and outputs"])
++ (variables.guarded.all(s, {{ include "sluice.guarded.template" . }}) ? [] : ["what Argo brings in or out"])
++ variables.guarded.map(s, s.containers.filter(c, c.name == "main").map(c, c.?env.orValue([]).filter(e,
+!({{ include "sluice.guarded.variable" . }})).map(e, e.name).join(", ")).filter(n, n != "")
+.map(n, "the variable " + n).join(", ")).filter(n, n != "")
++ ({{ printf $main `c.?envFrom.orValue([]).all(f, has(f.configMapRef) && f.configMapRef.name == "metadata-grpc-configmap" && f.?prefix.orValue("") == "")` }} ? [] : ["envFrom"])
++ ({{ printf $all (printf `c.name == "main" || (c.?env.orValue([]).all(e, %s) && !has(c.envFrom))` (include "sluice.guarded.ownVariable" .)) }} ? [] : ["variables of the programs beside it"])
++ ({{ printf $all (printf `c.?volumeMounts.orValue([]).all(m, %s)` (include "sluice.guarded.mount" .)) }}
+&& variables.guarded.all(s, s.?volumes.orValue([]).all(v, !(v.name in {{ include "sluice.guarded.mounts" . }}) || has(v.emptyDir)))
+&& !variables.guarded.exists(s, s.?volumes.orValue([]).exists(v, {{ include "sluice.guarded.volumeNames" . }})) ? [] : ["its volumes"])
++ variables.guarded.map(s, s.filter(k, !(k in {{ include "sluice.guarded.podFields" . }})).join(", ")).filter(n, n != "")
++ ({{ printf $all (printf `c.all(k, k in %s) && c.?terminationMessagePath.orValue("/dev/termination-log") == "/dev/termination-log"` (include "sluice.guarded.containerFields" .)) }} ? [] : ["hooks, probes, folders or other fields of its containers"])
++ (variables.guarded.all(s, s.?dnsPolicy.orValue("ClusterFirst") == "ClusterFirst") ? [] : ["dnsPolicy"])).join(", ")
+{{- end }}

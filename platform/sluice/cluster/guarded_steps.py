@@ -1,0 +1,66 @@
+"""What pods run that may name the Secrets of single steps, as the chart's admission policy compares it.
+
+`python -m sluice.cluster.guarded_steps FILE` writes it; the chart holds it as files/guarded-steps.json. A pod says what
+it runs in words that its author chose, so the policy knows these and takes no others.
+"""
+
+import json
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from components.common import images, steps
+from sluice.catalog import find_pipeline, pipeline_names
+from sluice.cluster.executors import THREADS, USER
+from sluice.cluster.spec import compile_for_cluster
+from sluice.cluster.step_environment import CONFIG_KEYS, REGISTER, RUN_LABEL, SECRET_KEYS, secret_for
+
+IMAGES = {images.TABULAR: images.TABULAR_IMAGE, images.TORCH: images.TORCH_IMAGE}
+_INGEST = re.compile(r"\bcomponents\.ingest[.,]")  # the chart tells the pods by this, too
+
+
+def guarded_steps() -> dict[str, Any]:
+    """Command lines and variables of the steps that register models, and of those that read databases.
+
+    Returns:
+        `registers` and `ingests`, each a list of commands with their arguments, as KFP's driver hands them to its
+        launcher; `secret` and `config`, the variables that come from a key of their own name; `constants`, the
+        variables whose value is known; `image`, the variable that repeats the container's image; `pipeline`, the one
+        that names the pipeline; `fields`, those that the pod itself fills in.
+    """
+    runs = {label: run for each in _executors() for label, run in each.items()}
+    return {
+        "registers": _sorted(run for label, run in runs.items() if secret_for(label[1]) == REGISTER),
+        "ingests": _sorted(run for run in runs.values() if any(_INGEST.search(word) for word in run)),
+        "secret": list(SECRET_KEYS),
+        "config": list(CONFIG_KEYS),
+        "constants": THREADS | USER,
+        "image": steps.IMAGE,
+        "pipeline": steps.PIPELINE,
+        "fields": {steps.RUN: RUN_LABEL},
+    }
+
+
+def text() -> str:
+    """The file's content."""
+    return json.dumps(guarded_steps(), indent=1) + "\n"
+
+
+def _executors() -> Iterator[dict[tuple[str, str], list[str]]]:
+    """Command and arguments of every executor, by its pipeline and its label in KFP."""
+    for name in pipeline_names():
+        for fused in (False, True):
+            spec = compile_for_cluster(find_pipeline(name), IMAGES, fused=fused)
+            found = {label: each["container"] for label, each in spec.pipeline["deploymentSpec"]["executors"].items()}
+            yield {(spec.name, label): [*each["command"], *each["args"]] for label, each in found.items()}
+
+
+def _sorted(runs: Iterable[list[str]]) -> list[list[str]]:
+    """Each once."""
+    return [list(run) for run in sorted({tuple(run) for run in runs})]
+
+
+if __name__ == "__main__":
+    Path(sys.argv[1]).write_text(text(), encoding="utf-8")

@@ -1,0 +1,153 @@
+"""The example of oauth2-proxy before the release, on a cluster: who has not logged in sees nothing of KFP and MLflow.
+
+Everything stands as the example and the chart write it (kfp.login=proxy); only the provider, the image and how many
+replicas there are is the test's own. The ingress controller, which ends TLS, is played by a pod of its namespace.
+"""
+
+import base64
+import json
+import os
+import secrets
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.kind.cluster import ROOT, Cluster
+from tests.kind.test_network_policies import SHUT
+from tests.kind.test_release import helm
+
+EXAMPLE = ROOT / "manifests/examples/oauth2-proxy/oauth2-proxy.yaml"
+IMAGE = "sluice.local/oauth2-proxy:7.15.6"
+OUTSIDE = "ingress-nginx"  # the namespace that the example's policy lets in
+PROVIDER = f"provider.{OUTSIDE}.svc.cluster.local:443"
+ISSUER = f"http://{PROVIDER}"
+SECURITY = {"runAsNonRoot": True, "runAsUser": 65532, "seccompProfile": {"type": "RuntimeDefault"}}
+Json = dict[str, Any]
+
+
+def pod(name: str, image: str, program: Path, *words: str) -> list[Json]:
+    """A pod that runs a file of the tests with the standard library and what the steps' image has."""
+    files = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": name},
+        "data": {"run.py": program.read_text()},
+    }
+    main = {
+        "name": "main",
+        "image": image,
+        "command": ["python", "/files/run.py", *words],
+        "securityContext": SHUT,
+        "volumeMounts": [{"name": "files", "mountPath": "/files"}],
+        "resources": {"requests": {"cpu": "20m", "memory": "64Mi"}, "limits": {"memory": "256Mi"}},
+    }
+    spec = {"restartPolicy": "Never", "securityContext": SECURITY, "containers": [main]}
+    spec["volumes"] = [{"name": "files", "configMap": {"name": name}}]
+    metadata = {"name": name, "labels": {"app": name}}
+    return [files, {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}]
+
+
+def example() -> Iterator[Json]:
+    """The example with the test's provider and image; no Ingress, since no controller is there."""
+    for document in yaml.safe_load_all(EXAMPLE.read_text()):
+        if document["kind"] == "ConfigMap":
+            document["data"]["OAUTH2_PROXY_OIDC_ISSUER_URL"] = ISSUER
+        if document["kind"] == "Deployment":
+            document["spec"]["replicas"] = 1
+            document["spec"]["template"]["spec"]["containers"][0]["image"] = IMAGE
+        if document["kind"] != "Ingress":
+            yield document
+    keys = {"client-id": "sluice", "client-secret": "secret", "cookie-secret": random_key()}
+    data = {key: base64.b64encode(value.encode()).decode() for key, value in keys.items()}
+    yield {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "oauth2-proxy"}, "data": data}
+
+
+def random_key() -> str:
+    return base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
+
+
+def policies(cluster: Cluster, folder: Path, *settings: str) -> str:
+    """The NetworkPolicies of the release, as the chart renders them with its values and these settings."""
+    values = folder / "release.yaml"
+    values.write_text(helm(cluster, "get", "values", "sluice", "--output", "yaml"))
+    words = [word for setting in settings for word in ("--set", setting)]
+    served = ("--api-versions", "admissionregistration.k8s.io/v1beta1/MutatingAdmissionPolicy")
+    place = ("template", "sluice", str(ROOT / "charts/sluice"), "--namespace", cluster.namespace)
+    text = helm(None, *place, *served, "--values", str(values), *words)
+    found = [each for each in yaml.load_all(text, Loader=yaml.CSafeLoader) if each and each["kind"] == "NetworkPolicy"]
+    return yaml.safe_dump_all(found)
+
+
+@pytest.fixture
+def outside(cluster: Cluster, tmp_path: Path) -> Iterator[Cluster]:
+    """The namespace of the ingress controller, with a provider in it, and the release behind the example."""
+    load_image()
+    closed = [f"kfp.{part}.service.{key}" for part in ("apiServer", "ui") for key in ("type=ClusterIP", "nodePort=0")]
+    before, behind = policies(cluster, tmp_path), policies(cluster, tmp_path, "kfp.login=proxy", *closed)
+    here = cluster.beside(OUTSIDE)
+    made = yaml.safe_dump_all(example())
+    try:
+        provider = pod("provider", cluster.step_image(), ROOT / "tests/login_provider.py", "443", ISSUER)
+        service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "provider"}}
+        service["spec"] = {"selector": {"app": "provider"}, "ports": [{"port": 443}]}
+        here.kubectl("apply", "--filename", "-", stdin=yaml.safe_dump_all([*provider, service]))
+        cluster.kubectl("apply", "--filename", "-", stdin=behind)
+        cluster.kubectl("apply", "--filename", "-", stdin=made)
+        for name in ("kfp", "mlflow"):
+            cluster.kubectl("rollout", "status", f"deployment/oauth2-proxy-{name}", "--timeout=120s")
+        yield here
+    finally:
+        cluster.kubectl("delete", "--filename", "-", "--ignore-not-found", "--wait=false", stdin=made, check=False)
+        cluster.kubectl("apply", "--filename", "-", stdin=before, check=False)
+        cluster.kubectl("delete", "namespace", OUTSIDE, "--wait=false", check=False)
+
+
+def load_image() -> None:
+    """Put oauth2-proxy's image on the nodes, which it is not in; skip where this machine has none."""
+    there = subprocess.run(["docker", "image", "inspect", IMAGE], check=False, capture_output=True)
+    if there.returncode:
+        pytest.skip(f"no image {IMAGE}: `python3 platform/hermetic/build.py --only oauth2-proxy` builds it")
+    command = ["python3", str(ROOT / "platform/kind/cluster.py"), "load", IMAGE]
+    subprocess.run(command, check=True, timeout=300, env=os.environ)
+
+
+def test_nobody_gets_past_the_login(cluster: Cluster, outside: Cluster) -> None:
+    account = cluster.secret("sluice-people")
+    domain = f"{cluster.namespace}.svc.cluster.local"
+    where = {
+        "kfp": f"oauth2-proxy-kfp.{domain}:4180",
+        "host": "pipelines.example.org",
+        "mlflow": f"oauth2-proxy-mlflow.{domain}:4180",
+        "mlflow host": "mlflow",  # one that the release's MLflow answers to
+        "provider": PROVIDER,
+        "account": f"{account['MLFLOW_TRACKING_USERNAME']}:{account['MLFLOW_TRACKING_PASSWORD']}",
+        "direct": f"ml-pipeline.{domain}:8888 ml-pipeline-ui.{domain}:80 mlflow.{domain}:5000",
+    }
+    visitor = pod("visitor", cluster.step_image(), ROOT / "tests/kind/login_visitor.py", json.dumps(where))
+    outside.kubectl("apply", "--filename", "-", stdin=yaml.safe_dump_all(visitor))
+    ended = ("Succeeded", "Failed")
+    outside.until(lambda: phase(outside, "visitor") in ended, 180, "the visitor to end")
+    log = outside.kubectl("logs", "visitor")
+    seen = json.loads(next(line for line in log.splitlines() if line.startswith("SEEN ")).removeprefix("SEEN "))
+    pages, api, mlflow = seen.pop("pages"), seen.pop("api"), seen.pop("mlflow's pages")
+    assert seen == {
+        "api without a login": 401,
+        "api with a claim": 401,
+        "pages without a login": 302,
+        "mlflow without a login": 302,
+        "mlflow's api without a login": 401,  # MLflow's own answer
+        "a stranger": 403,
+        "a stranger's call": 401,
+        "past the proxy": dict.fromkeys(where["direct"].split(), "closed"),
+    }
+    assert (pages[0], api[0], mlflow[0]) == (200, 200, 200), (pages, api, mlflow)
+    assert "pipelines" in api[1] or api[1] == "{}"
+    assert "Kubeflow" in pages[1] or "<html" in pages[1].lower()
+
+
+def phase(cluster: Cluster, name: str) -> str:
+    return str(cluster.core.read_namespaced_pod(name, cluster.namespace).status.phase)
