@@ -1,0 +1,62 @@
+{{/*
+The one way of runs' pods to the chart's MinIO and to KFP's cache: an nginx that asks, of everything that writes, a program
+beside it whose run's pod it comes from. platform/sluice/run_gateway says what a run may write.
+*/}}
+
+{{- define "sluice.gateway.enabled" -}}
+{{- if and .Values.minio.enabled .Values.objectStore.gateway.enabled }}true{{ end -}}
+{{- end }}
+
+{{/* Where pods of runs are. */}}
+{{- define "sluice.gateway.runsNamespace" -}}{{ .Release.Namespace }}{{- end }}
+
+{{/* Whether pods of runs ask KFP's cache; without MLMD nobody has seen what else they ask. */}}
+{{- define "sluice.gateway.cache" -}}
+{{- if and .Values.kfp.enabled (or .Values.kfp.apiServer.cache (not (include "sluice.metadata.enabled" .))) }}true{{ end -}}
+{{- end }}
+
+{{/* The object store as pods of runs reach it: host, port, TLS, and all of it as a URL. */}}
+{{- define "sluice.runStore.host" -}}
+{{- if include "sluice.gateway.enabled" . }}run-gateway.{{ .Release.Namespace }}.svc.{{ .Values.clusterDomain }}{{ else }}{{ include "sluice.objectStore.host" . }}{{ end -}}
+{{- end }}
+{{- define "sluice.runStore.port" -}}
+{{- if include "sluice.gateway.enabled" . }}9000{{ else }}{{ include "sluice.objectStore.port" . }}{{ end -}}
+{{- end }}
+{{- define "sluice.runStore.secure" -}}
+{{- if include "sluice.gateway.enabled" . }}false{{ else }}{{ include "sluice.objectStore.secure" . }}{{ end -}}
+{{- end }}
+{{- define "sluice.runStore.url" -}}
+{{- if eq (include "sluice.runStore.secure" .) "true" }}https{{ else }}http{{ end }}://{{ include "sluice.runStore.host" . }}:{{ include "sluice.runStore.port" . }}
+{{- end }}
+
+{{/* The way out of runs' pods to the object store, as an item of a NetworkPolicy's `egress`. */}}
+{{- define "sluice.runStore.egress" -}}
+{{- if include "sluice.gateway.enabled" . -}}
+- to:
+    - podSelector:
+        matchLabels:
+          {{- include "sluice.selector" (list $ "run-gateway") | nindent 10 }}
+  ports:
+    - port: 9000
+{{- else -}}
+{{ include "sluice.objectStore.egress" . }}
+{{- end }}
+{{- end }}
+
+{{/* What steps' pods, and drivers in agents, find KFP's cache by: KFP 2.14 reads these, and a Service's own variables give
+way to them. KFP 2.17 is told by its API server (ML_PIPELINE_SERVICE_NAME). */}}
+{{- define "sluice.gateway.cacheEnv" -}}
+{{- if and (include "sluice.gateway.enabled" .) (include "sluice.gateway.cache" .) -}}
+- {name: ML_PIPELINE_SERVICE_HOST, value: {{ include "sluice.runStore.host" . }}}
+- {name: ML_PIPELINE_SERVICE_PORT_GRPC, value: "8887"}
+{{- end }}
+{{- end }}
+
+{{/* The user names of accounts whose tokens steps' code has. */}}
+{{- define "sluice.gateway.stepUsers" -}}
+{{- $users := list -}}
+{{- range include "sluice.admission.podAccounts" . | fromJsonArray -}}
+{{- $users = append $users (printf "system:serviceaccount:%s:%s" (include "sluice.gateway.runsNamespace" $) .) -}}
+{{- end -}}
+{{ $users | toJson }}
+{{- end }}
