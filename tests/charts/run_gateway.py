@@ -1,4 +1,4 @@
-"""The gateway of runs' pods on this machine: a real nginx with the chart's own configuration, and the program beside it.
+"""The gateway of runs' pods on this machine: a real nginx with the chart's configuration, and the program beside it.
 
 Pods are addresses of the loopback network, and a made-up Kubernetes API knows of which run each is.
 """
@@ -39,7 +39,7 @@ class Kubernetes:
         self.away = False
         self.asked: list[str] = []
 
-    def get(self, path: str, *, metadata: bool = False) -> Object | None:  # noqa: ARG002 - as the real one
+    def get(self, path: str, *, metadata: bool = False) -> Object | None:
         """See `sluice.run_gateway.pods.Api`."""
         self.asked.append(path)
         if self.away:
@@ -66,11 +66,11 @@ class Gateway:
         kubernetes: What it asks.
     """
 
-    def __init__(self, server: MinioServer, folder: Path, cache: int) -> None:
+    def __init__(self, server: MinioServer, folder: Path) -> None:
         self.kubernetes = Kubernetes()
-        self.port, self.cache_port, self.probes = free_port(), free_port(), free_port()
+        self.port, self.cache_port, self.probes, self._kfp_port = (free_port() for _ in range(4))
         self.endpoint = f"http://127.0.0.1:{self.port}"
-        self._server, self._folder, self._cache = server, folder, cache
+        self._server, self._folder = server, folder
         self.socket = folder / "authorizer.sock"
 
     def decide(self) -> Server:
@@ -108,7 +108,7 @@ class Gateway:
             "/tmp/": f"{self._folder}/",
             "/run/run-gateway/authorizer.sock": str(self.socket),
             "minio-service.sluice.svc.cluster.local:9000": f"127.0.0.1:{self._server.port}",
-            "ml-pipeline.sluice.svc.cluster.local:8887": f"127.0.0.1:{self._cache}",
+            "ml-pipeline.sluice.svc.cluster.local:8887": f"127.0.0.1:{self._kfp_port}",
             "listen 9000;": f"listen 127.0.0.1:{self.port};",
             "listen 8887 ": f"listen 127.0.0.1:{self.cache_port} ",
             "listen 8081;": f"listen 127.0.0.1:{self.probes};",
