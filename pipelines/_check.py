@@ -11,10 +11,11 @@ def touch_store() -> str:
     import os
 
     from components.common.mlflow_access import mlflow_module, tracking_faults
-    from components.common.steps import default_store, step
+    from components.common.steps import RUN, default_store, step
 
     with step("check"):
-        store, key, said = default_store(), f"check/{os.urandom(4).hex()}", os.urandom(16)
+        key = f"check/{os.environ.get(RUN) or 'local'}/{os.urandom(4).hex()}"
+        store, said = default_store(), os.urandom(16)
         store.put_bytes(key, said)
         read = store.get_bytes(key)
         store.delete(key)

@@ -1,6 +1,8 @@
 """A store under a prefix of a bucket at any S3 endpoint."""
 
+import hashlib
 import io
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
@@ -24,6 +26,7 @@ from components.common.steps import progress
 BLOCK = 1 << 20
 PAUSES = (1, 2, 4)  # seconds before an object whose connection broke is fetched anew
 WRITTEN, PRESENT = 200, 412
+CONDITION_FAILED = "PreconditionFailed"  # S3's code of 412
 
 
 class S3Store:
@@ -124,9 +127,30 @@ class S3Store:
     def _put(self, key: str, content: BinaryIO, size: int) -> None:
         # The SDK sends a checksum that the server checks: the body's SHA-256 over http, its MD5 over https.
         with self._refusals(key):
-            self._client.put_object(self._bucket, self._name(key), content, size)
+            try:
+                self._client.put_object(self._bucket, self._name(key), content, size)
+            except S3Error as error:
+                if error.code != CONDITION_FAILED:
+                    raise
+                self._require_same(key, content)
 
-    def _get(self, key: str, out: BinaryIO) -> None:
+    def _require_same(self, key: str, content: BinaryIO) -> None:
+        """A release's gateway lets nothing change in datasets and models: what a killed try left must be the same.
+
+        Raises:
+            BadInput: It is another content.
+        """
+        found, wanted = _Digest(), _Digest()
+        self._get(key, found)
+        content.seek(0)
+        shutil.copyfileobj(content, wanted, BLOCK)
+        if found.hexdigest() != wanted.hexdigest():
+            raise BadInput(
+                f"{self.uri}/{key} is there already with another content, and steps may not change it; "
+                "have an administrator restore it from a copy or remove it, and run the step again"
+            )
+
+    def _get(self, key: str, out: BinaryIO | io.RawIOBase) -> None:
         with self._refusals(key):
             for pause in PAUSES:
                 try:
@@ -138,7 +162,7 @@ class S3Store:
                     out.truncate()
             return self._stream(key, out)
 
-    def _stream(self, key: str, out: BinaryIO) -> None:
+    def _stream(self, key: str, out: BinaryIO | io.RawIOBase) -> None:
         response = self._client.get_object(self._bucket, self._name(key))
         try:
             for block in response.stream(BLOCK):
@@ -164,6 +188,28 @@ class _Bounded(io.BytesIO):
     def write(self, data: Any, /) -> int:  # noqa: ANN401 - any buffer
         self._bound.check(self.tell() + memoryview(data).nbytes, self._where, "make it smaller")
         return super().write(data)
+
+
+class _Digest(io.RawIOBase):
+    """Bytes of which only the SHA-256 is kept."""
+
+    def __init__(self) -> None:
+        self._hash = hashlib.sha256()
+
+    def write(self, data: Any, /) -> int:  # noqa: ANN401 - any buffer
+        self._hash.update(data)
+        return memoryview(data).nbytes
+
+    def seek(self, _offset: int, _whence: int = 0, /) -> int:
+        """Begin anew, where a connection broke."""
+        self._hash = hashlib.sha256()
+        return 0
+
+    def truncate(self, _size: int | None = None, /) -> int:
+        return 0
+
+    def hexdigest(self) -> str:
+        return self._hash.hexdigest()
 
 
 def parse_address(uri: str) -> tuple[str, str]:

@@ -19,6 +19,7 @@ WRONG_KEYS = frozenset(
     {"ExpiredToken", "InvalidAccessKeyId", "InvalidToken", "InvalidTokenId", "SignatureDoesNotMatch"}
 )
 DENIED = frozenset({"AccessDenied", "AccountProblem", "AllAccessDisabled"})
+GATEWAY = "run gateway: "  # what a release's own gateway writes says itself which run may write what
 OTHER_REGION = frozenset({"AuthorizationHeaderMalformed", "PermanentRedirect", "Redirect", "TemporaryRedirect"})
 
 
@@ -74,6 +75,8 @@ def _refused(error: S3Error, place: Place) -> SluiceError:
         return no_bucket(place)
     if code in WRONG_KEYS:
         return EnvironmentFault(f"{place}: {code}; check {KEYS[0]}, {KEYS[1]} and AWS_SESSION_TOKEN")
+    if code in DENIED and (error.message or "").startswith(GATEWAY):
+        return EnvironmentFault(f"{place}: access denied by the {error.message}")
     if code in DENIED:
         return EnvironmentFault(
             f"{place}: access denied; check {KEYS[0]} and {KEYS[1]}, "

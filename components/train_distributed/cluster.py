@@ -11,7 +11,7 @@ from components.common.bundles import Bundle
 from components.common.errors import BadInput, EnvironmentFault, SluiceError
 from components.common.steps import RUN, progress
 from components.train_distributed import explaining
-from components.train_distributed.naming import job_name
+from components.train_distributed.naming import job_key, job_name
 from components.train_distributed.observing import Object, Observer, Worker
 from components.train_distributed.settings import Job, Learning, Running
 from components.train_distributed.specs import TRAINJOBS, reference_to, train_job, workflow_of
@@ -44,7 +44,7 @@ def run_on_cluster(source: Bundle, learning: Learning, running: Running, environ
     pod = jobs.own_pod()
     run_id = os.environ.get(RUN) or pod["metadata"].get("labels", {}).get("pipeline/runid") or pod["metadata"]["uid"]
     name = job_name(run_id, source.id, learning)
-    job = Job(source.uri, f"training/{name}", learning, running.checkpoint_seconds)
+    job = Job(source.uri, job_key(run_id, name), learning, running.checkpoint_seconds)
     workflow = workflow_of(pod)
     budget = jobs.budget(workflow["name"])
     owners = [reference_to(budget) if budget else workflow]

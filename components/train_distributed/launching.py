@@ -23,7 +23,7 @@ from components.train.categories import pooled_words
 from components.train.curves import curves_page, weight_rules
 from components.train.tracking import track
 from components.train_distributed.checkpoints import NAME
-from components.train_distributed.naming import job_name
+from components.train_distributed.naming import job_key, job_name
 from components.train_distributed.processes import run_processes
 from components.train_distributed.publishing import STEP
 from components.train_distributed.results import published, read_trained
@@ -61,8 +61,9 @@ def run(splits: str, learning: Learning, running: Running) -> Result:
     """
     store, source = default_store(), open_bundle(splits, "dataset")
     if running.runtime == LOCAL or not os.environ.get(_CLUSTER):
-        name = job_name(os.environ.get(RUN) or os.urandom(8).hex(), source.id, learning)
-        job = Job(splits, f"training/{name}", learning, running.checkpoint_seconds)
+        run_id = os.environ.get(RUN, "")
+        name = job_name(run_id or os.urandom(8).hex(), source.id, learning)
+        job = Job(splits, job_key(run_id, name), learning, running.checkpoint_seconds)
         run_processes(job, running, provenance())
     else:
         from components.train_distributed.cluster import run_on_cluster

@@ -1,10 +1,20 @@
-"""A job's name, which is also its place in the store."""
+"""A job's name, and its place in the store."""
 
 import hashlib
 import json
 from dataclasses import asdict
 
 from components.train_distributed.settings import Learning
+
+
+def job_key(run_id: str, name: str) -> str:
+    """A job's place in the store: below its run's own, where no other run may write (docs/security.md).
+
+    Args:
+        run_id: The pipeline run's; empty where there is none.
+        name: The job's.
+    """
+    return f"training/{run_id or 'local'}/{name}"
 
 
 def job_name(run_id: str, source: str, learning: Learning) -> str:

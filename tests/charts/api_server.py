@@ -72,11 +72,15 @@ class ApiServer:
         done = self.kubectl("apply", "--server-side", "--force-conflicts", "--filename=-", given=objects)
         assert done.returncode == 0, done.stderr
 
-    def ask(self, user: str, verb: str, *words: str, body: Json | None = None) -> str:
-        """What a user is told who makes an object or changes one, as a dry run; empty where it is admitted."""
+    def ask(self, user: str, verb: str, *words: str, body: Json | None = None, pod: str = "") -> str:
+        """What a user is told who makes an object or changes one, as a dry run; empty where it is admitted.
+
+        With `pod`, the user's token is bound to that pod.
+        """
         given = [body] if body else None
         file = ("--filename=-",) if body else ()
-        done = self.kubectl(verb, *words, *file, f"--as={user}", "--dry-run=server", given=given)
+        bound = (f"--as-user-extra=authentication.kubernetes.io/pod-name={pod}",) if pod else ()
+        done = self.kubectl(verb, *words, *file, f"--as={user}", *bound, "--dry-run=server", given=given)
         return done.stderr if done.returncode else ""
 
 

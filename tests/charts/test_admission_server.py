@@ -1,6 +1,7 @@
 """The admission policies on a real API server: what each lets pass and what it refuses, without a cluster."""
 
 import copy
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -309,6 +310,54 @@ def test_an_honest_trainjob_passes(api: ApiServer) -> None:
     where: dict[str, Any] = {"runtimePatches": patched(nodeSelector={"pool": "a"})}
     for changes in ({}, {"trainer": loot("sluice-steps")}, where):
         assert not api.ask(account("pipeline-trainer"), "create", body=train_job(**copy.deepcopy(changes)))
+
+
+STEP_POD = "lake-to-model-x7k2p-system-container-impl-42"
+
+
+def belonging(kind: str, *names: str) -> Manifest:
+    """A TrainJob with owners."""
+    group = {"Workflow": "argoproj.io/v1alpha1", "PodDisruptionBudget": "policy/v1"}.get(kind, "v1")
+    body = train_job()
+    references = [{"apiVersion": group, "kind": kind, "name": name, "uid": "x"} for name in names]
+    body["metadata"] |= {"name": "owned", "ownerReferences": references}
+    return body
+
+
+def test_a_step_gives_its_trainjobs_to_its_own_run(api: ApiServer) -> None:
+    for kind in ("Workflow", "PodDisruptionBudget"):
+        assert not api.ask(
+            account("pipeline-trainer"), "create", body=belonging(kind, "lake-to-model-x7k2p"), pod=STEP_POD
+        )
+
+
+@pytest.mark.parametrize(
+    ("kind", "owners", "pod"),
+    [
+        ("Workflow", ("lake-to-model-other",), STEP_POD),
+        ("PodDisruptionBudget", ("lake-to-model-other",), STEP_POD),
+        ("Workflow", ("lake-to-model-x7k2p",), ""),
+        ("Workflow", ("lake-to-model",), STEP_POD),
+        ("Workflow", ("lake-to-model-x7k2p",), "lake-to-model-x7k2p-evil-a1b2c-system-container-impl-42"),
+        ("Workflow", ("lake-to-model-x7k2p-system-container-impl-42",), STEP_POD),
+        ("Workflow", ("lake-to-model-x7k2p", "lake-to-model-other"), STEP_POD),
+        ("Pod", ("lake-to-model-x7k2p",), STEP_POD),
+    ],
+)
+def test_a_step_gives_no_trainjob_to_another_run(api: ApiServer, kind: str, owners: tuple[str, ...], pod: str) -> None:
+    said = api.ask(account("pipeline-trainer"), "create", body=belonging(kind, *owners), pod=pod)
+    assert refuses(said, "own run alone"), said
+
+
+def test_a_step_takes_no_trainjob_from_another_run(api: ApiServer) -> None:
+    api.apply([belonging("Workflow", "lake-to-model-other")])
+    owners = belonging("Workflow", "lake-to-model-x7k2p")["metadata"]["ownerReferences"]
+    taken = f"--patch={json.dumps({'metadata': {'ownerReferences': owners}})}"
+    for verb, *words in (("patch", "trainjob", "owned", "--type=merge", taken), ("delete", "trainjob", "owned")):
+        said = api.ask(account("pipeline-trainer"), verb, *words, pod=STEP_POD)
+        assert refuses(said, "own run alone"), said
+        assert not api.ask(account("pipeline-trainer"), verb, *words[:-1], words[-1].replace("x7k2p", "other"),
+                           pod=STEP_POD.replace("x7k2p", "other"))  # fmt: skip
 
 
 @pytest.mark.parametrize("attack", JOB_ATTACKS)

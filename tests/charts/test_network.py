@@ -65,13 +65,24 @@ ARROWS = {
     ("metadata-envoy", "metadata-grpc", 8080): True,
     ("ml-pipeline-persistenceagent", "ml-pipeline", 8887): True,
     ("ml-pipeline-scheduledworkflow", "ml-pipeline", 8887): True,
-    ("step", "ml-pipeline", 8887): True,
+    ("run-gateway", "minio", 9000): True,
+    ("run-gateway", "ml-pipeline", 8887): True,
+    ("ml-pipeline-ui", "run-gateway", 9000): True,
+    ("step", "run-gateway", 9000): True,
+    ("step", "run-gateway", 8887): True,
     ("step", "metadata-grpc", 8080): True,
-    ("step", "minio", 9000): True,
     ("step", "mlflow", 5000): True,
-    ("worker", "minio", 9000): True,
+    ("worker", "run-gateway", 9000): True,
     ("worker", "worker", 29500): True,
     # What must stay shut.
+    ("step", "minio", 9000): False,
+    ("step", "ml-pipeline", 8887): False,
+    ("step", "run-gateway", 8081): False,
+    ("worker", "minio", 9000): False,
+    ("worker", "run-gateway", 8887): False,
+    ("mlflow", "run-gateway", 9000): False,
+    ("run-gateway", "ml-pipeline", 8888): False,
+    ("run-gateway", "mlflow", 5000): False,
     ("step", "ml-pipeline", 8888): False,
     ("step", "mysql", 3306): False,
     ("step", "postgresql", 5432): False,
@@ -126,10 +137,17 @@ def test_what_is_not_exposed_is_closed_to_the_world() -> None:
         assert not [peer for peer in peers if "ipBlock" in peer], name
 
 
+def test_without_the_gateway_steps_reach_the_store_and_kfps_cache_themselves() -> None:
+    objects = manifests(settings=("objectStore.gateway.enabled=false",))
+    for client, server, port in ((STEP, "minio", 9000), (WORKER, "minio", 9000), (STEP, "ml-pipeline", 8887)):
+        assert allowed(objects, client, labels_of(objects, server), port), server
+
+
 def test_without_its_cache_no_step_reaches_kfp() -> None:
     objects = manifests(settings=("kfp.apiServer.cache=false",))
     for port in (8887, 8888):
-        assert not allowed(objects, STEP, labels_of(objects, "ml-pipeline"), port)
+        for server in ("ml-pipeline", "run-gateway"):
+            assert not allowed(objects, STEP, labels_of(objects, server), port)
 
 
 def world(objects: tuple[Manifest, ...], labels: dict[str, str]) -> list[Any]:

@@ -236,12 +236,26 @@ def test_logs_lie_where_the_pages_look_for_them() -> None:
     env = {item["name"]: item.get("value") for item in ui}
     assert store["keyFormat"] == env["ARGO_KEYFORMAT"]
     assert store["bucket"] == env["ARGO_ARCHIVE_BUCKETNAME"]
-    assert store["endpoint"] == f"{env['MINIO_HOST']}:{env['MINIO_PORT']}"
+    assert store["endpoint"] == "run-gateway.sluice.svc.cluster.local:9000", "pods go through the gateway"
+    assert f"{env['MINIO_HOST']}:{env['MINIO_PORT']}" == "minio-service.sluice.svc.cluster.local:9000"
+
+
+def test_launchers_and_drivers_find_kfps_cache_behind_the_gateway() -> None:
+    """KFP 2.14 reads the variables, 2.17 is told by its API server. Without a gateway they find KFP by themselves."""
+    for settings, host in (((), "run-gateway"), (("objectStore.gateway.enabled=false",), "ml-pipeline")):
+        objects = manifests(settings=("kfp.driver.inAgent=true", *settings))
+        api = named(objects, "Deployment", "ml-pipeline")["spec"]["template"]["spec"]["containers"][0]["env"]
+        assert {"name": "ML_PIPELINE_SERVICE_NAME", "value": host} in api
+        sidecar = named(objects, "ConfigMap", "kfp-driver-executor-plugin")["data"]["sidecar.container"]
+        for container in (controller_config(objects)["mainContainer"], yaml.safe_load(sidecar)):
+            env = {item["name"]: item.get("value") for item in container["env"]}
+            told = env.get("ML_PIPELINE_SERVICE_HOST"), env.get("ML_PIPELINE_SERVICE_PORT_GRPC")
+            assert told == ((None, None) if settings else ("run-gateway.sluice.svc.cluster.local", "8887"))
 
 
 def test_the_launcher_knows_the_object_store() -> None:
     """Without `providers` KFP 2.17 writes to a server in the namespace kubeflow."""
-    for name, host, plain in (("default", "minio-service.sluice.svc.cluster.local:9000", False),
+    for name, host, plain in (("default", "run-gateway.sluice.svc.cluster.local:9000", False),
                               ("production", "s3.eu-central-1.amazonaws.com:443", False)):  # fmt: skip
         data = named(case(name), "ConfigMap", "kfp-launcher")["data"]
         provider = yaml.safe_load(data["providers"])["minio"]["default"]

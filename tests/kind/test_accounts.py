@@ -31,8 +31,8 @@ def store(name, attempt):
         done[name] = "allowed"
     except S3Error as error:
         done[name] = error.code
-def put(bucket, name):
-    return lambda: client.put_object(bucket, name, io.BytesIO(b"forged"), 6)
+def put(bucket, name, client=client, size=6):
+    return lambda: client.put_object(bucket, name, io.BytesIO(b"forged" * (size // 6)), size)
 store("a promotion", put("sluice", "promotions/flights-late/000001.json"))
 store("the lake", put("sluice", "lakes/flights/contract.yaml"))
 store("an artifact of MLflow", put("mlflow", "1/models/m-0/artifacts/MLmodel"))
@@ -42,6 +42,39 @@ store("a promotion away", lambda: client.remove_object("sluice", "promotions/fli
 store("a dataset away", lambda: client.remove_object("sluice", "datasets/x/manifest.json"))
 store("a bucket", lambda: client.make_bucket("intruder"))
 store("own work", put("sluice", "own/attacks"))
+# Files of another run, and what is kept; with the account that KFP's launcher has in the same container.
+from minio.commonconfig import CopySource, SnowballObject
+ours, theirs = os.environ["OURS"], os.environ["THEIRS"]
+connection = Connection.from_environment()
+host = connection.endpoint.partition("://")[2]
+launcher = Minio(host, os.environ["RUNS_ACCESS"], os.environ["RUNS_SECRET"], secure=False, region="us-east-1")
+LARGE = 12 << 20
+store("own artifact", put("mlpipeline", f"v2/artifacts/attacks/{ours}/x", launcher))
+store("own result", put("sluice", f"runs/{ours}/attacks"))
+store("a new file of a dataset", put("sluice", f"datasets/attacks-{ours}/x"))
+store("another run's artifact", put("mlpipeline", f"v2/artifacts/attacks/{theirs}/x", launcher))
+store("another run's artifact in parts", put("mlpipeline", f"v2/artifacts/attacks/{theirs}/x", launcher, LARGE))
+store("another run's log", put("mlpipeline", "private-artifacts/sluice/another/main.log", launcher))
+store("another run's result", put("sluice", f"runs/{theirs}/attacks"))
+checkpoint = f"training/{theirs}/job/checkpoint.safetensors"
+store("another run's checkpoint", put("sluice", checkpoint))
+store("another run's checkpoint away", lambda: client.remove_object("sluice", checkpoint))
+store("a file of a dataset", put("sluice", "datasets/attacked/x"))
+store("a file of a dataset in parts", put("sluice", "datasets/attacked/x", size=LARGE))
+store("a file of a model", put("sluice", "models/attacked/x"))
+source = CopySource("sluice", f"runs/{ours}/attacks")
+store("a copy over a model", lambda: client.copy_object("sluice", "models/attacked/x", source))
+archive = [SnowballObject("models/attacked/x", data=io.BytesIO(b"forged"), length=6)]
+store("an archive over a model", lambda: client.upload_snowball_objects("sluice", archive))
+import http.client
+def raw(name, method, path, **headers):
+    way = http.client.HTTPConnection(host, timeout=20)
+    way.request(method, path, b"forged", headers)
+    done[name] = {400: "AccessDenied", 403: "AccessDenied"}.get(way.getresponse().status, "allowed")
+raw("a spelling of a model", "PUT", f"/sluice/runs/{ours}/..%2f..%2fmodels/attacked/x")
+raw("a path of a model", "PUT", f"/sluice/runs/{ours}/../../models/attacked/x")
+raw("a lie about the sender", "PUT", f"/sluice/runs/{theirs}/attacks", **{"X-Sluice-Address": "10.0.0.1"})
+raw("MinIO's administration", "GET", "/minio/admin/v3/info")
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 tracking = MlflowClient()
@@ -64,6 +97,9 @@ way("KFP's REST API", "ml-pipeline", 8888)
 way("a database", "postgresql", 5432)
 way("the world", "192.0.2.1", 443)
 way("the object store", "minio-service", 9000)
+way("KFP's API of gRPC", "ml-pipeline", 8887)
+way("the gateway", "run-gateway", 9000)
+way("the gateway to KFP's cache", "run-gateway", 8887)
 print("ATTACKS " + json.dumps(done))
 """
 
@@ -127,10 +163,52 @@ def test_a_step_overwrites_nothing_for_good(cluster: Cluster) -> None:
             root.remove_object("sluice", name, version_id=version.version_id)
 
 
+THEIRS = "00000000-0000-0000-0000-000000000000"
+# What another run has written, and what is kept.
+LAID = (
+    ("mlpipeline", f"v2/artifacts/attacks/{THEIRS}/x"),
+    ("mlpipeline", "private-artifacts/sluice/another/main.log"),
+    ("sluice", f"runs/{THEIRS}/attacks"),
+    ("sluice", f"training/{THEIRS}/job/checkpoint.safetensors"),
+    ("sluice", "datasets/attacked/x"),
+    ("sluice", "models/attacked/x"),
+)
+ALLOWED = {
+    "own work",
+    "own artifact",
+    "own result",
+    "a new file of a dataset",
+    "reading models",
+    "the gateway",
+    "the gateway to KFP's cache",
+}
+
+
+@pytest.fixture(scope="module")
+def workflow(cluster: Cluster) -> dict[str, Any]:
+    """The metadata of a run's Workflow."""
+    cluster.wait(cluster.submit("digits_to_model"))
+    found = json.loads(cluster.kubectl("get", "workflows", "--selector", "pipeline/runid", "--output", "json"))
+    metadata: dict[str, Any] = found["items"][-1]["metadata"]
+    return metadata
+
+
 @pytest.fixture
-def attacked(cluster: Cluster) -> Iterator[dict[str, str]]:
+def laid(cluster: Cluster) -> Iterator[Minio]:
+    """A client with root's keys, while what another run has written lies there."""
+    root = client(cluster, "mlpipeline-minio-artifact")
+    for bucket, name in LAID:
+        root.put_object(bucket, name, io.BytesIO(b"first"), 5)
+    yield root
+    for bucket, name in LAID:
+        for version in root.list_objects(bucket, name, include_version=bucket == "sluice"):
+            root.remove_object(bucket, name, version_id=version.version_id)
+
+
+@pytest.fixture
+def attacked(cluster: Cluster, laid: Minio, workflow: dict[str, Any]) -> Iterator[dict[str, str]]:
     """What came of each attack from a pod that a step's code cannot tell from its own."""
-    pod = attacker(cluster)
+    pod = attacker(cluster, workflow)
     name = pod["metadata"]["name"]
     cluster.kubectl("delete", "pod", name, "--ignore-not-found")
     cluster.kubectl("apply", "--filename", "-", stdin=json.dumps(pod))
@@ -142,13 +220,15 @@ def attacked(cluster: Cluster) -> Iterator[dict[str, str]]:
         )
         log = cluster.kubectl("logs", name)
         (line,) = [text for text in log.splitlines() if text.startswith("ATTACKS ")] or pytest.fail(log)
+        for bucket, name in LAID:
+            assert laid.get_object(bucket, name).read() == b"first", name
         yield json.loads(line.removeprefix("ATTACKS "))
     finally:
         cluster.kubectl("delete", "pod", name, "--wait=false")
 
 
-def attacker(cluster: Cluster) -> dict[str, Any]:
-    """A pod with a step's labels, Secrets and settings."""
+def attacker(cluster: Cluster, workflow: dict[str, Any]) -> dict[str, Any]:
+    """A pod of a run, with a step's labels, Secrets and settings."""
     references = [{"configMapRef": {"name": "sluice-steps"}}, {"secretRef": {"name": "sluice-steps"}}]
     closed = {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
     container = {
@@ -156,7 +236,16 @@ def attacker(cluster: Cluster) -> dict[str, Any]:
         "image": cluster.step_image(),
         "command": ["python", "-c", ATTACKS],
         "envFrom": references,
-        "env": [{"name": "HOME", "value": "/tmp"}, {"name": "USER", "value": "sluice"}],
+        "env": [
+            {"name": "HOME", "value": "/tmp"},
+            {"name": "USER", "value": "sluice"},
+            {"name": "OURS", "value": workflow["labels"]["pipeline/runid"]},
+            {"name": "THEIRS", "value": THEIRS},
+            *(
+                {"name": f"RUNS_{name}", "valueFrom": {"secretKeyRef": {"name": "object-store-runs", "key": key}}}
+                for name, key in (("ACCESS", "accesskey"), ("SECRET", "secretkey"))
+            ),
+        ],
         "securityContext": closed,
         "resources": {"limits": {"memory": "1Gi"}},
         "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],
@@ -169,17 +258,33 @@ def attacker(cluster: Cluster) -> dict[str, Any]:
         "volumes": [{"name": "tmp", "emptyDir": {}}],
     }
     labels = {"pipelines.kubeflow.org/v2_component": "true"}
-    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "attacker", "labels": labels}, "spec": spec}
+    owner = {"apiVersion": "argoproj.io/v1alpha1", "kind": "Workflow", "name": workflow["name"], "uid": workflow["uid"]}
+    metadata = {"name": "attacker", "labels": labels, "ownerReferences": [owner]}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
 
 
 def test_what_a_step_s_code_can_do_is_its_own_work(cluster: Cluster, attacked: dict[str, str]) -> None:
     allowed = {name for name, outcome in attacked.items() if outcome == "allowed"}
-    assert allowed == {"own work", "reading models", "the object store"}, attacked
+    assert allowed == ALLOWED, attacked
     assert {outcome for name, outcome in attacked.items() if name not in allowed} == {
         "AccessDenied",
+        "PreconditionFailed",
         "PERMISSION_DENIED",
         "closed",
     }
+
+
+def test_a_pod_of_no_run_writes_nothing_through_the_gateway(cluster: Cluster, workflow: dict[str, Any]) -> None:
+    pod = attacker(cluster, workflow)
+    pod["metadata"] |= {"name": "nobody", "ownerReferences": []}
+    code = ATTACKS.partition("store(")[0] + 'store("x", put("sluice", "own/attacks")); print("ATTACKS", done)'
+    pod["spec"]["containers"][0]["command"] = ["python", "-c", code]
+    cluster.kubectl("apply", "--filename", "-", stdin=json.dumps(pod))
+    try:
+        cluster.until(lambda: "ATTACKS" in cluster.kubectl("logs", "nobody", check=False), 240, "the attack to end")
+        assert "{'x': 'AccessDenied'}" in cluster.kubectl("logs", "nobody")
+    finally:
+        cluster.kubectl("delete", "pod", "nobody", "--wait=false")
 
 
 def test_doctor_says_what_is_open(cluster: Cluster) -> None:

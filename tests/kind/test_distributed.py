@@ -8,6 +8,7 @@ import pytest
 
 from components.common.bundles import open_bundle
 from components.common.stores import Store
+from components.train_distributed.naming import job_key
 from tests.kind.cluster import Cluster
 
 PIPELINE = "lake_to_model_distributed"
@@ -47,8 +48,8 @@ def step_log(cluster: Cluster, run: str) -> str:
     return ""
 
 
-def models(store: Store, job: str) -> str:
-    return str(json.loads(store.get_bytes(f"training/{job}/result.json"))["models"])
+def models(store: Store, run: str, job: str) -> str:
+    return str(json.loads(store.get_bytes(f"{job_key(run, job)}/result.json"))["models"])
 
 
 @pytest.fixture(scope="module")
@@ -66,9 +67,9 @@ def test_two_workers_on_two_nodes_train_a_registered_model(
     run, job = undisturbed
     nodes = {pod["spec"]["nodeName"] for pod in pods(cluster, job)}
     assert len(nodes) == 2
-    bundle = open_bundle(models(store, job), "model")
+    bundle = open_bundle(models(store, run, job), "model")
     assert bundle.manifest.producer.parameters["workers"] == 2
-    assert not store.exists(f"training/{job}/checkpoint.safetensors")
+    assert not store.exists(f"{job_key(run, job)}/checkpoint.safetensors")
     log = step_log(cluster, run)
     assert "worker 0: " in log
     assert "validation log loss" in log
@@ -86,7 +87,7 @@ def test_the_runs_workflow_owns_the_trainjob(cluster: Cluster, undisturbed: tupl
 def test_a_killed_worker_changes_nothing(cluster: Cluster, store: Store, undisturbed: tuple[str, str]) -> None:
     run = cluster.submit(PIPELINE, parameters())
     job = train_job(cluster, run)["metadata"]["name"]
-    key = f"training/{job}/checkpoint.safetensors"
+    key = f"{job_key(run, job)}/checkpoint.safetensors"
     cluster.until(lambda: store.exists(key), 600, f"the first checkpoint of {job}")
     victim = next(pod["metadata"]["name"] for pod in pods(cluster, job) if "-node-0-1-" in pod["metadata"]["name"])
     cluster.kubectl("delete", "pod", victim, "--grace-period=0", "--force", "--wait=false")
@@ -94,7 +95,7 @@ def test_a_killed_worker_changes_nothing(cluster: Cluster, store: Store, undistu
     log = step_log(cluster, run)
     assert "restarted 1 of 2 from the last checkpoint" in log
     assert "resumed from step" in log
-    again, before = open_bundle(models(store, job)), open_bundle(models(store, undisturbed[1]))
+    again, before = open_bundle(models(store, run, job)), open_bundle(models(store, *undisturbed))
     assert again.id == before.id, "the id is made of every weight's bits"
 
 

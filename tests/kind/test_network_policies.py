@@ -31,9 +31,11 @@ CASES = {
     "a-step": (
         STEP,
         {
-            "minio-service:9000": "open",
+            "run-gateway:9000": "open",
+            "run-gateway:8887": "open",
+            "minio-service:9000": "closed",
             "mlflow:5000": "open",
-            "ml-pipeline:8887": "open",
+            "ml-pipeline:8887": "closed",
             "ml-pipeline:8888": "closed",
             "metadata-grpc-service:8080": "open",
             "mysql:3306": "closed",
@@ -42,9 +44,14 @@ CASES = {
     ),
     "a-stranger": (
         {},
-        dict.fromkeys(
-            ("minio-service:9000", "mlflow:5000", "ml-pipeline:8888", "mysql:3306", "postgresql:5432"), "closed"
-        ),
+        {
+            "run-gateway:9000": "closed",
+            "minio-service:9000": "closed",
+            "mlflow:5000": "closed",
+            "ml-pipeline:8888": "closed",
+            "mysql:3306": "closed",
+            "postgresql:5432": "closed",
+        },
     ),
 }
 

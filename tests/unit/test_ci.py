@@ -63,7 +63,7 @@ def machine(tmp_path: Path) -> Machine:
         (tmp_path / folder).mkdir(parents=True)
     shutil.copy(ROOT / ".ci/run", tmp_path / ".ci/run")
     stub = STUB.format(folder=tmp_path / "does", calls=tmp_path / "calls")
-    installed = ("make", "go", "java", "chromium", "git", "python3", "df")
+    installed = ("make", "go", "java", "chromium", "nginx", "curl", "git", "python3", "df")
     for program in (*(f"bin/{name}" for name in installed), ".venv/bin/python"):
         (tmp_path / program).write_text(stub)
         (tmp_path / program).chmod(0o755)

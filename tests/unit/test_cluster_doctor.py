@@ -207,6 +207,11 @@ def test_what_is_open_or_shared_is_said(release: Server) -> None:
         "warning: the object store is called over http",
         "warning: MLflow is called over http",
     ]
+    config = release.answers[f"{PLACE}/configmaps/sluice-steps"][1]["data"]
+    for store, told in (("http://minio-service:9000", True), ("http://s3.example.org", False)):
+        config["SLUICE_STORE_ENDPOINT"] = store
+        assert any("no gateway stands before the object store" in line for line in said("open")) is told
+    del config["SLUICE_STORE_ENDPOINT"]
     port = {"port": 8888, "nodePort": 30888}
     service = {"metadata": {"name": "ml-pipeline"}, "spec": {"type": "NodePort", "ports": [port]}}
     release.answers[f"{PLACE}/services"] = (200, {"items": [service]})

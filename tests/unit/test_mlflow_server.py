@@ -30,12 +30,12 @@ from werkzeug.security import check_password_hash
 
 from components.common.errors import BadInput, TrackingFault
 from components.common.mlflow_access import mlflow_module, tracking_faults
-from sluice.mlflow_server.app import keep_transfers_here
+from sluice.mlflow_server.app import keep_transfers_here, sign_for
 from sluice.mlflow_server.schemas import ACCOUNTS, RUNS, Schema
 from sluice.mlflow_server.serving import server_environment
 from sluice.mlflow_server.settings import Settings
 from tests.certificates import self_signed
-from tests.conftest import free_port
+from tests.conftest import MinioServer, free_port
 
 START_SECONDS = 240.0
 ADMIN, STEPS = ("root-user", "administrator1"), ("pipelines", "steps-password")
@@ -467,3 +467,18 @@ def test_the_server_is_told_what_mlflow_tells_its_workers(pod: Pod) -> None:
 def test_a_wrong_variable_is_named(pod: Pod, name: str, value: str, message: str) -> None:
     with pytest.raises(BadInput, match=message.replace("(", r"\(")):
         Settings.from_environment(pod.variables | {name: value})
+
+
+@pytest.mark.minio
+def test_addresses_are_signed_for_where_steps_reach_the_store(s3: MinioServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server itself goes past the gateway of runs' pods, which is for those alone."""
+    from mlflow.store.artifact.s3_artifact_repo import S3ArtifactRepository
+
+    monkeypatch.setenv("MLFLOW_S3_ENDPOINT_URL", s3.endpoint)
+    monkeypatch.setattr(S3ArtifactRepository, "_get_s3_client", S3ArtifactRepository._get_s3_client)
+    sign_for("http://run-gateway.example.org:9000")
+    repository = S3ArtifactRepository(f"s3://{s3.bucket()}/1")
+    begun = repository.create_multipart_upload("weights", num_parts=2)
+    assert [part.url.startswith("http://run-gateway.example.org:9000/") for part in begun.credentials] == [True, True]
+    repository.abort_multipart_upload("weights", begun.upload_id)
+    assert repository._get_s3_client().meta.endpoint_url == s3.endpoint

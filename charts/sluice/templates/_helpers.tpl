@@ -434,6 +434,9 @@ include "sluice.jobEnv" (list $ "http://...") - KFP's address, or nothing where 
   value: {{ include "sluice.imagePrefix" $root }}
 - name: SLUICE_IMAGE_TAG
   value: {{ $root.Values.images.tabular.tag | default $root.Values.images.tag | default $root.Chart.AppVersion | quote }}
+# Not through the gateway of runs' pods, which sluice-steps names.
+- name: AWS_ENDPOINT_URL
+  value: {{ include "sluice.objectStore.url" $root }}
 - name: HOME
   value: /tmp
 {{- with include "sluice.tls.pythonEnv" $root }}

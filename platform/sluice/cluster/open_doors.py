@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from components.common.s3_connection import ENDPOINTS, KEYS
 from sluice.cluster.access import TIMEOUT, Kubernetes
-from sluice.cluster.step_environment import NAME, REGISTER
+from sluice.cluster.step_environment import DIRECT, NAME, REGISTER
 from sluice.doctor import Finding
 
 PART_OF = "app.kubernetes.io/part-of=sluice"
@@ -90,3 +90,5 @@ def _clear(config: Mapping[str, str]) -> Iterator[str]:
         if urlsplit(config.get(variable, "")).scheme == "http":
             way_out = "set tls.enabled=true in the chart's values, or give it an https address (docs/security.md)"
             yield f"{what} is called over http ({variable}): what travels between pods is not encrypted; {way_out}"
+    if config.get(DIRECT) and config[DIRECT] == config.get(ENDPOINTS[1]):
+        yield "no gateway stands before the object store: a step may overwrite files of other runs (docs/security.md)"

@@ -26,6 +26,7 @@ MLFLOW = (
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES",
 )
 CONFIG_KEYS = (steps.STORE, TRIES_VARIABLE, ENDPOINTS[1], REGIONS[0], *MLFLOW)
+DIRECT = "SLUICE_STORE_ENDPOINT"  # of the ConfigMap: the object store for who is no pod of a run
 RUN_LABEL = "metadata.labels['pipeline/runid']"  # KFP sets it on every pod of a run, of a recurring one too
 
 

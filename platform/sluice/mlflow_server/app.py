@@ -11,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from sluice.mlflow_server.limits import Limits
 from sluice.mlflow_server.schemas import RUNS
-from sluice.mlflow_server.settings import DATABASE, DIRECT, REGISTER, STEPS
+from sluice.mlflow_server.settings import DATABASE, DIRECT, REGISTER, STEPS, TRANSFERS
 
 READY = "/health/database"  # MLflow asks for no account under /health
 SECONDS = 3  # less than a probe's timeout
@@ -26,6 +26,8 @@ def create_app() -> Any:  # noqa: ANN401 - a FastAPI application, untyped in MLf
     app.add_url_rule(READY, "database", lambda: readiness(engine))
     if os.environ.get(DIRECT) != "true":
         keep_transfers_here()
+    if endpoint := os.environ.get(TRANSFERS):
+        sign_for(endpoint)
     whole = with_accounts(app)
     steps, register = (os.environ.get(name, "") for name in (STEPS[0], REGISTER[0]))
     return Limits(whole, steps, register, _is_ready) if steps and register else whole
@@ -56,6 +58,28 @@ def keep_transfers_here() -> None:
     own = {server_info.SERVER_INFO_MULTIPART_UPLOADS_ENABLED: False}
     own[server_info.SERVER_INFO_MULTIPART_DOWNLOADS_ENABLED] = False
     server_info_api.build_server_info_payload = lambda: told() | own
+
+
+def sign_for(endpoint: str) -> None:
+    """Sign addresses of artifacts for where clients reach the object store, which is not where this server does.
+
+    The host is a part of what is signed. Steps come through the gateway of runs' pods; this server goes past it.
+
+    Args:
+        endpoint: Such as http://run-gateway.sluice.svc.cluster.local:9000.
+    """
+    from mlflow.store.artifact import s3_artifact_repo
+    from mlflow.store.artifact.s3_artifact_repo import S3ArtifactRepository
+
+    own = S3ArtifactRepository._get_s3_client
+
+    def client(repository: S3ArtifactRepository) -> Any:  # noqa: ANN401 - boto3's
+        found = own(repository)
+        signing = s3_artifact_repo._get_s3_client(s3_endpoint_url=endpoint)
+        found.generate_presigned_url = signing.generate_presigned_url
+        return found
+
+    S3ArtifactRepository._get_s3_client = client
 
 
 def readiness(engine: Engine) -> tuple[str, int]:

@@ -22,6 +22,9 @@ wrong together. Call: include "sluice.refuse" .
   {{- $bad = append $bad (printf "objectStore.scratch: %q holds what steps must not overwrite or delete; name another prefix" $prefix) -}}
   {{- end -}}
 {{- end -}}
+{{- if and (include "sluice.gateway.enabled" .) $v.mlflow.enabled $v.mlflow.directTransfers -}}
+{{- $bad = append $bad "mlflow.directTransfers with objectStore.gateway.enabled: addresses would lead everybody to the gateway, which is for pods of runs alone; set one of them to false" -}}
+{{- end -}}
 {{- $b := $v.objectStore.buckets -}}
 {{- if ne 3 (len (uniq (list $b.pipelines $b.sluice $b.mlflow))) -}}
 {{- $bad = append $bad "objectStore.buckets: the three buckets need three names" -}}

@@ -52,7 +52,7 @@
 - name: DEFAULT_SECURITY_CONTEXT_RUN_AS_NON_ROOT
   value: "true"
 - name: ML_PIPELINE_SERVICE_NAME  # 2.17, as the next two: where steps find KFP and MLMD
-  value: ml-pipeline
+  value: {{ include "sluice.gateway.cacheService" . }}
 - name: METADATA_SERVICE_NAME
   value: metadata-grpc-service
 - name: BLOCK_V1_PIPELINES

@@ -25,14 +25,20 @@ the runs. Call: include "sluice.runs.secretNamespaces" (list $ "steps") - the pa
 {{ $both | toJson }}
 {{- end }}
 
-{{/* Where KFP's driver and launcher find KFP and MLMD: in a namespace without those Services, Kubernetes tells them nothing.
-An ExternalName has no address that it could tell, either. */}}
+{{/* Where KFP's driver and launcher find KFP's cache and MLMD. KFP 2.14 reads these, and a Service's own variables give way
+to them; KFP 2.17 is told by its API server (ML_PIPELINE_SERVICE_NAME). In a namespace without those Services Kubernetes
+tells nothing, nor does an ExternalName have an address that it could tell. Nothing where Kubernetes tells the right ones. */}}
 {{- define "sluice.runs.env" -}}
 {{- $domain := printf "%s.svc.%s" .Release.Namespace .Values.clusterDomain -}}
-- {name: ML_PIPELINE_SERVICE_HOST, value: ml-pipeline.{{ $domain }}}
+{{- $cache := include "sluice.gateway.cacheService" . -}}
+{{- if or (include "sluice.runs.apart" .) (ne $cache "ml-pipeline") -}}
+- {name: ML_PIPELINE_SERVICE_HOST, value: {{ $cache }}.{{ $domain }}}
 - {name: ML_PIPELINE_SERVICE_PORT_GRPC, value: "8887"}
+{{- end }}
+{{- if include "sluice.runs.apart" . }}
 - {name: METADATA_GRPC_SERVICE_SERVICE_HOST, value: metadata-grpc-service.{{ $domain }}}
 - {name: METADATA_GRPC_SERVICE_SERVICE_PORT, value: "8080"}
+{{- end }}
 {{- end }}
 
 {{/* Values that go wrong together with runs.namespace, one to a line. */}}

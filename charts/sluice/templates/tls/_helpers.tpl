@@ -55,7 +55,7 @@ forwarded ports and kind's nodes answer under, and tls.hosts. Call: include "slu
 {{- define "sluice.tls.makesAny" -}}
 {{- $made := list -}}
 {{- range $name, $_ := .Values.tls.secrets -}}
-{{- $section := get $.Values $name | default (dict "enabled" true) -}}
+{{- $section := get $.Values $name | default (dict "enabled" (ne "" (include "sluice.gateway.enabled" $))) -}}
 {{- if and $section.enabled (include "sluice.tls.isMade" (list $ $name)) }}{{ $made = append $made $name }}{{ end -}}
 {{- end -}}
 {{- if and .Values.tls.enabled $made }}true{{ end -}}

@@ -1,0 +1,56 @@
+{{/*
+The one way of runs' pods to the chart's MinIO and to KFP's cache: an nginx that asks, of everything that writes, a program
+beside it whose run's pod it comes from. platform/sluice/run_gateway says what a run may write.
+*/}}
+
+{{- define "sluice.gateway.enabled" -}}
+{{- if and .Values.minio.enabled .Values.objectStore.gateway.enabled }}true{{ end -}}
+{{- end }}
+
+{{/* Whether pods of runs ask KFP's cache; without MLMD nobody has seen what else they ask. */}}
+{{- define "sluice.gateway.cache" -}}
+{{- if and .Values.kfp.enabled (or .Values.kfp.apiServer.cache (not (include "sluice.metadata.enabled" .))) }}true{{ end -}}
+{{- end }}
+
+{{/* The object store as pods of runs reach it: host, port, TLS, and all of it as a URL. */}}
+{{- define "sluice.runStore.host" -}}
+{{- if include "sluice.gateway.enabled" . }}run-gateway.{{ .Release.Namespace }}.svc.{{ .Values.clusterDomain }}{{ else }}{{ include "sluice.objectStore.host" . }}{{ end -}}
+{{- end }}
+{{- define "sluice.runStore.port" -}}
+{{- if include "sluice.gateway.enabled" . }}9000{{ else }}{{ include "sluice.objectStore.port" . }}{{ end -}}
+{{- end }}
+{{- define "sluice.runStore.secure" -}}
+{{- if include "sluice.gateway.enabled" . }}{{ .Values.tls.enabled }}{{ else }}{{ include "sluice.objectStore.secure" . }}{{ end -}}
+{{- end }}
+{{- define "sluice.runStore.url" -}}
+{{- if eq (include "sluice.runStore.secure" .) "true" }}https{{ else }}http{{ end }}://{{ include "sluice.runStore.host" . }}:{{ include "sluice.runStore.port" . }}
+{{- end }}
+
+{{/* The way out of runs' pods to the object store, as an item of a NetworkPolicy's `egress`. */}}
+{{- define "sluice.runStore.egress" -}}
+{{- if include "sluice.gateway.enabled" . -}}
+- to:
+    - podSelector:
+        matchLabels:
+          {{- include "sluice.selector" (list $ "run-gateway") | nindent 10 }}
+      {{- include "sluice.runs.platformPeer" . | nindent 6 }}
+  ports:
+    - port: 9000
+{{- else -}}
+{{ include "sluice.objectStore.egress" . }}
+{{- end }}
+{{- end }}
+
+{{/* The Service by which pods of runs find KFP's cache. */}}
+{{- define "sluice.gateway.cacheService" -}}
+{{- if and (include "sluice.gateway.enabled" .) (include "sluice.gateway.cache" .) }}run-gateway{{ else }}ml-pipeline{{ end -}}
+{{- end }}
+
+{{/* The user names of accounts whose tokens steps' code has. */}}
+{{- define "sluice.gateway.stepUsers" -}}
+{{- $users := list -}}
+{{- range include "sluice.admission.podAccounts" . | fromJsonArray -}}
+{{- $users = append $users (printf "system:serviceaccount:%s:%s" (include "sluice.runs.namespace" $) .) -}}
+{{- end -}}
+{{ $users | toJson }}
+{{- end }}

@@ -1,0 +1,195 @@
+"""Whose pod has an address: asked of the Kubernetes API, and followed from owner to owner up to the run's Workflow.
+
+A pod cannot send from another's address without NET_RAW, which no pod of a run has, nor share its node's (admission).
+An answer holds for two seconds: an address is given to another pod only after its pod has ended.
+"""
+
+import json
+import os
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import quote
+
+import urllib3
+from urllib3.exceptions import HTTPError
+
+from components.common.errors import EnvironmentFault
+from sluice.run_gateway.requests import Refused
+from sluice.run_gateway.rules import Caller
+
+KNOWN_SECONDS = 2.0
+UNKNOWN_SECONDS = 0.3  # a pod that has just started: its address is told a moment later
+MOST_KNOWN = 4096
+RUN_LABEL = "pipeline/runid"
+_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+_TIMEOUT = urllib3.Timeout(connect=2, read=3)
+_METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"  # a Workflow can be a megabyte
+_WORKFLOW = ("argoproj.io", "Workflow")
+# Who stands between a pod and its Workflow: workers of a TrainJob, which belongs to the budget of the run's pods.
+_OWNERS = {
+    _WORKFLOW: "workflows",
+    ("batch", "Job"): "jobs",
+    ("jobset.x-k8s.io", "JobSet"): "jobsets",
+    ("trainer.kubeflow.org", "TrainJob"): "trainjobs",
+    ("policy", "PodDisruptionBudget"): "poddisruptionbudgets",
+}
+_LONGEST_CHAIN = 6
+
+Object = Mapping[str, Any]
+
+
+class Away(Exception):
+    """It cannot be told now; the client tries again."""
+
+
+class Api(Protocol):
+    """What is asked of Kubernetes."""
+
+    def get(self, path: str, *, metadata: bool = False) -> Object | None:
+        """An object, or None where there is none.
+
+        Raises:
+            Away: The API does not answer, or refuses.
+        """
+        ...
+
+
+class Pods:
+    """The pods of one namespace by their addresses; safe to share between threads."""
+
+    def __init__(self, api: Api, namespace: str, clock: Callable[[], float] = time.monotonic) -> None:
+        """Nothing is asked yet.
+
+        Args:
+            api: Kubernetes.
+            namespace: Where runs are.
+            clock: Seconds.
+        """
+        self._api, self._namespace, self._clock = api, namespace, clock
+        self._known: OrderedDict[str, tuple[float, Caller | Refused | Away]] = OrderedDict()
+        self._lock = threading.Lock()
+        self._asking = tuple(threading.Lock() for _ in range(32))  # one question at a time for an address
+
+    def look(self) -> None:
+        """Ask for a pod, whichever.
+
+        Raises:
+            Away: The API does not answer, or refuses.
+        """
+        self._api.get(f"/api/v1/namespaces/{self._namespace}/pods?limit=1", metadata=True)
+
+    def caller(self, address: str) -> Caller:
+        """Whose pod has an address.
+
+        Raises:
+            Refused: It is of no run.
+            Away: No pod has it yet, or several have; the API does not answer.
+        """
+        with self._asking[hash(address) % len(self._asking)]:
+            found = self._remembered(address)
+            if found is None:
+                found = self._found(address)
+                seconds = UNKNOWN_SECONDS if isinstance(found, Away) else KNOWN_SECONDS
+                self._remember(address, found, seconds)
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    def _remembered(self, address: str) -> Caller | Refused | Away | None:
+        with self._lock:
+            until, found = self._known.get(address, (0.0, None))
+        return found if until > self._clock() else None
+
+    def _remember(self, address: str, found: Caller | Refused | Away, seconds: float) -> None:
+        with self._lock:
+            self._known[address] = (self._clock() + seconds, found)
+            self._known.move_to_end(address)
+            while len(self._known) > MOST_KNOWN:
+                self._known.popitem(last=False)
+
+    def _found(self, address: str) -> Caller | Refused | Away:
+        try:
+            pods = self._at(address)
+            callers = {self._run_of(pod) for pod in pods}
+        except (Refused, Away) as error:
+            return error
+        if len(callers) != 1:
+            return Away(f"{len(pods)} pods of runs have the address {address}; one is waited for")
+        return callers.pop()
+
+    def _at(self, address: str) -> list[Object]:
+        place = str(ip_address(address))
+        alive = f"status.podIP={place},status.phase!=Succeeded,status.phase!=Failed"
+        listed = self._api.get(f"/api/v1/namespaces/{self._namespace}/pods?fieldSelector={quote(alive)}") or {}
+        return [pod for pod in listed.get("items", []) if not pod["spec"].get("hostNetwork")]
+
+    def _run_of(self, pod: Object) -> Caller:
+        name, meta = pod["metadata"]["name"], pod["metadata"]
+        for _ in range(_LONGEST_CHAIN):
+            reference = _owner(meta)
+            group = reference["apiVersion"].rpartition("/")[0] if reference else ""
+            kind = (group, reference["kind"]) if reference else ("", "")
+            if reference is None or kind not in _OWNERS:
+                raise Refused(f"pod {name} is of no run")
+            meta = self._metadata(reference, _OWNERS[kind], name)
+            if kind == _WORKFLOW:
+                return self._caller(meta, name)
+        raise Refused(f"pod {name} has too many owners above it")
+
+    def _metadata(self, reference: Object, kind: str, pod: str) -> Object:
+        path = f"/apis/{reference['apiVersion']}/namespaces/{self._namespace}/{kind}/{quote(reference['name'])}"
+        found = self._api.get(path, metadata=True)
+        if found is None or found["metadata"]["uid"] != reference["uid"]:
+            raise Refused(f"pod {pod}: its owner, {kind} {reference['name']}, is not there any more")
+        owner: Object = found["metadata"]
+        return owner
+
+    def _caller(self, workflow: Object, pod: str) -> Caller:
+        run = workflow.get("labels", {}).get(RUN_LABEL, "")
+        if not run or run in (".", ".."):
+            raise Refused(f"pod {pod}: workflow {workflow['name']} is no run of KFP's (label {RUN_LABEL})")
+        return Caller(run, workflow["name"], self._namespace)
+
+
+def _owner(meta: Object) -> Object | None:
+    owners = meta.get("ownerReferences") or []
+    if len(owners) > 1:
+        owners = [owner for owner in owners if owner.get("controller")]
+    return owners[0] if len(owners) == 1 else None
+
+
+class Cluster:
+    """The API of the cluster that this runs in, with the account of its own pod."""
+
+    def __init__(self) -> None:
+        """Read where it is.
+
+        Raises:
+            EnvironmentFault: This runs in no pod, or one without a token.
+        """
+        host, port = (os.environ.get(f"KUBERNETES_SERVICE_{name}", "") for name in ("HOST", "PORT"))
+        if not host or not (_ACCOUNT / "ca.crt").is_file():
+            raise EnvironmentFault("no Kubernetes API: the gateway runs in a pod with a token of its account")
+        self._url = f"https://{f'[{host}]' if ':' in host else host}:{port}"
+        self._http = urllib3.PoolManager(ca_certs=str(_ACCOUNT / "ca.crt"), timeout=_TIMEOUT, retries=False, maxsize=8)
+
+    def get(self, path: str, *, metadata: bool = False) -> Object | None:
+        """See `Api.get`."""
+        token = (_ACCOUNT / "token").read_text(encoding="ascii")  # Kubernetes renews it
+        accepted = _METADATA if metadata else "application/json"
+        headers = {"Authorization": f"Bearer {token}", "Accept": accepted}
+        try:
+            answer = self._http.request("GET", f"{self._url}{path}", headers=headers)
+        except HTTPError as error:
+            raise Away(f"the Kubernetes API does not answer ({type(error).__name__})") from None
+        if answer.status == 404:
+            return None
+        if answer.status != 200:
+            raise Away(f"the Kubernetes API answers {answer.status} to a question for {path.partition('?')[0]}")
+        found: Object = json.loads(answer.data)
+        return found
