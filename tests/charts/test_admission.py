@@ -118,7 +118,7 @@ def test_an_entry_that_would_match_nothing_or_too_much_is_refused(entry: str) ->
 
 
 def test_every_secret_of_the_platform_is_out_of_reach() -> None:
-    """All that the chart makes but the steps' own keys, KFP's to the store (its launcher reads them), and whom to trust."""
+    """All but the steps' own keys, KFP's to the store, which its launcher reads anyway, and whom to trust."""
     for name in ("default", "hermetic", "agent"):
         objects = case(name)
         expression = variable(policies(objects)["pods"], "secrets")
