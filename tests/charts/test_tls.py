@@ -154,6 +154,13 @@ def test_without_tls_nothing_of_it_is_rendered() -> None:
         assert not re.findall(r"name: (?:minio|mysql|postgresql|mlflow)-tls", whole)
 
 
+def test_a_release_of_before_stays_as_it_is_with_the_values_that_it_has() -> None:
+    """`helm upgrade --reuse-values` takes the old chart's values, which have no such section."""
+    whole = text((), ("tls=null", "crds.enabled=false"))
+    assert "http://minio-service.sluice.svc" in whole
+    assert "sluice-ca" not in whole
+
+
 def test_cert_manager_makes_them_where_an_issuer_is_named() -> None:
     objects = manifests(settings=("tls.issuerRef.name=internal", f"tls.ca={OF_OTHERS}"))
     certificates = {item["metadata"]["name"]: item["spec"] for item in of_kind(objects, "Certificate")}
