@@ -60,7 +60,7 @@ def started(name: str, provider: Provider, upstream: str, folder: Path) -> Itera
     settings = next(d for d in found if d["kind"] == "ConfigMap")["data"]
     deployment = next(d for d in found if d["kind"] == "Deployment" and d["metadata"]["name"] == f"oauth2-proxy-{name}")
     words = deployment["spec"]["template"]["spec"]["containers"][0]["args"]
-    words = [re.sub(r"http://(ml-pipeline-ui|ml-pipeline|mlflow):[0-9]+", upstream, word) for word in words]
+    words = [re.sub(r"https?://(ml-pipeline-ui|ml-pipeline|mlflow):[0-9]+", upstream, word) for word in words]
     port = free_port()
     own = {
         "OAUTH2_PROXY_OIDC_ISSUER_URL": provider.url,

@@ -9,6 +9,7 @@ import yaml
 
 from tests.charts.rendering import CASES, CHART, ROOT, flags, helm
 
+PEM = "-----BEGIN CERTIFICATE-----"
 REFUSED = {
     ("minio.enabled=false",): "minio.enabled is false and objectStore.host is empty",
     ("minio.enabled=false", "objectStore.host=s3.example.org"): "objectStore.host is set without",
@@ -49,6 +50,15 @@ REFUSED = {
     ): "kfp.login=annotations without ingress.annotations",
     ("kfp.login=proxy", "kfp.ui.service.type=NodePort"): "people would go past the proxy",
     ("objectStore.scratch={datasets/}",): 'objectStore.scratch: "datasets/" holds what steps must not overwrite',
+    ("tls.enabled=false", "tls.issuerRef.name=x"): "tls.issuerRef without tls.enabled",
+    ("tls.enabled=false", "tls.secrets.mysql=x"): "tls.secrets.mysql without tls.enabled",
+    ("tls.issuerRef.name=x",): "tls.issuerRef without tls.ca: no client would trust it",
+    ("tls.secrets.mlflow=x",): "tls.secrets.mlflow without tls.ca: no client would trust it",
+    ("tls.issuerRef.name=x", "tls.caConfigMap=x"): "tls.caConfigMap with minio.enabled",
+    ("tls.caConfigMap=x",): "tls.caConfigMap with certificates that the chart makes",
+    (f"tls.ca={PEM}", "tls.caConfigMap=x"): "both tls.ca and tls.caConfigMap are set",
+    (f"tls.ca={PEM}\n-----BEGIN PRIVATE KEY-----",): "tls.ca holds a private key",
+    ("mysql.tls=preferred",): "mysql.tls=preferred with tls.enabled",
     ("minio.service.nodePort=30900",): "minio.service.nodePort is set with type ClusterIP",
     ("kfp.ui.service.nodePort=30080",): "kfp.ui.service.nodePort is set with type ClusterIP",
 }
@@ -65,6 +75,8 @@ SLIPS = {
     "argo.controller.requeueTime=1": "/argo/controller/requeueTime",
     "steps.runAsUser=0": "/steps/runAsUser",
     "images.pullPolicy=Sometimes": "/images/pullPolicy",
+    "tls.ca=ca.crt": "/tls/ca",
+    "tls.secrets.mino=x": "mino",
 }
 
 

@@ -109,14 +109,18 @@ def state(cluster: Cluster) -> State:
     return {name: cluster.secret(name) for name in secrets}, versions
 
 
+CERTIFICATES = ("sluice-authority", "sluice-ca", "minio-tls", "mysql-tls", "postgresql-tls", "mlflow-tls")
+
+
 def test_an_upgrade_keeps_secrets_and_uploads_nothing_twice(cluster: Cluster) -> None:
-    before = state(cluster)
+    before, certificates = state(cluster), [cluster.secret(name) for name in CERTIFICATES]
     helm(cluster, "upgrade", "sluice", "charts/sluice", "--reuse-values", "--wait", "--timeout", "5m")
     cluster.ready()
     assert state(cluster) == before
     helm(cluster, "rollback", "sluice", "--wait", "--timeout", "5m")
     cluster.ready()
     assert state(cluster) == before
+    assert [cluster.secret(name) for name in CERTIFICATES] == certificates
 
 
 @pytest.fixture

@@ -1,17 +1,21 @@
 """The way to a cluster: what is inside it, and what a person is told who cannot reach it."""
 
 import base64
+import socket
+import ssl
 import sys
 import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
 
 from components.common.errors import BadInput, EnvironmentFault
 from sluice.cluster.access import Kubernetes, Target
 from sluice.cluster.connection import connected, environment, inside
 from sluice.cluster.forwarding import Forward, forwarded
+from tests.certificates import self_signed
 from tests.unit.api_server import Server
 
 pytestmark = pytest.mark.usefixtures("no_cluster")
@@ -97,6 +101,55 @@ def test_what_steps_know_is_read_and_never_shown(
         assert cluster.variables["MLFLOW_TRACKING_URI"] == "https://mlflow.example"
         assert cluster.images["SLUICE_TORCH_IMAGE"] == "mirror/torch:1"
         assert "hidden-key" not in repr(cluster)
+
+
+@pytest.fixture
+def encrypted(kubeconfig: Path, server: Server, pod: Path) -> Server:
+    """A release whose servers speak TLS."""
+    place = "/api/v1/namespaces/sluice"
+    config = {"MLFLOW_TRACKING_URI": "https://mlflow:5000", "SLUICE_CA_CONFIGMAP": "sluice-ca"}
+    server.answers[f"{place}/configmaps/sluice-steps"] = (200, {"data": config})
+    server.answers[f"{place}/secrets/sluice-people"] = (200, {"data": {}})
+    server.answers[f"{place}/configmaps/sluice-ca"] = (200, {"data": {"ca.crt": "its certificate"}})
+    return server
+
+
+def test_the_authority_of_a_release_is_trusted_while_it_is_talked_to(encrypted: Server) -> None:
+    with connected(Target(), ("MLFLOW_TRACKING_URI",), kfp=False) as cluster:
+        assert cluster.variables["MLFLOW_TRACKING_URI"].startswith("https://127.0.0.1:")
+        file = Path(cluster.variables["SLUICE_CA_FILE"])
+        assert file.read_text() == "its certificate"
+        assert cluster.variables["MLFLOW_TRACKING_SERVER_CERT_PATH"] == str(file)
+        assert cluster._forwards["MLFLOW_TRACKING_URI"].secure
+    assert not file.exists()
+
+
+def test_a_release_without_its_authority_is_told(encrypted: Server) -> None:
+    encrypted.answers["/api/v1/namespaces/sluice/configmaps/sluice-ca"] = (200, {"data": {}})
+    with pytest.raises(BadInput, match=r"ConfigMap sluice-ca has no key ca\.crt"), connected(Target(), kfp=False):
+        pass
+
+
+@pytest.mark.parametrize("secure", [True, False])
+def test_a_server_that_speaks_tls_is_seen_to_answer(secure: bool, tmp_path: Path) -> None:
+    """One that says nothing to a request without TLS, as MLflow's."""
+    key, certificate = self_signed(x509.DNSName("mlflow"))
+    for name, content in (("key", key), ("certificate", certificate)):
+        (tmp_path / name).write_bytes(content)
+    trust = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trust.load_cert_chain(tmp_path / "certificate", tmp_path / "key")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=_greet, args=(listener, trust), daemon=True).start()
+        way = Forward(Target(), "mlflow", 5000, listener.getsockname()[1], secure=secure)
+        assert way._answers() is secure
+
+
+def _greet(listener: socket.socket, trust: ssl.SSLContext) -> None:
+    """Take one caller, who gets nothing where the handshake fails."""
+    caller, _ = listener.accept()
+    with caller:
+        if caller.recv(1, socket.MSG_PEEK) == b"\x16":
+            trust.wrap_socket(caller, server_side=True).close()
 
 
 # Listens for a pod as kubectl does: hangs up on every caller as long as the file `dead` is there, else answers.

@@ -212,6 +212,15 @@ def test_what_is_open_or_shared_is_said(release: Server) -> None:
         config["SLUICE_STORE_ENDPOINT"] = store
         assert any("no gateway stands before the object store" in line for line in said("open")) is told
     del config["SLUICE_STORE_ENDPOINT"]
+    encrypted = {"AWS_ENDPOINT_URL": "https://minio-service:9000", "MLFLOW_TRACKING_URI": "https://mlflow:5000"}
+    release.answers[f"{PLACE}/configmaps/sluice-steps"][1]["data"] |= encrypted
+    doors = [
+        {"metadata": {"name": name}, "spec": {"type": "NodePort", "ports": [{"port": 1}]}}
+        for name in ("mlflow", "minio-service", "another")
+    ]
+    release.answers[f"{PLACE}/services"] = (200, {"items": doors})
+    (line,) = said("open")
+    assert "Service another answers outside the cluster (NodePort, port 1) over http" in line
     port = {"port": 8888, "nodePort": 30888}
     service = {"metadata": {"name": "ml-pipeline"}, "spec": {"type": "NodePort", "ports": [port]}}
     release.answers[f"{PLACE}/services"] = (200, {"items": [service]})

@@ -12,6 +12,7 @@ import pytest
 from rich.console import Console
 
 from components.common import run_results, steps
+from components.common.authorities import tls_context
 from components.common.bounds import EVERY
 from components.common.engines import duckdb_engine
 from components.common.errors import BadInput, EnvironmentFault, SluiceError, TrackingFault
@@ -135,6 +136,7 @@ READERS: dict[str, tuple[Callable[[], object], tuple[str, ...]]] = {
         for bound in EVERY
         if bound.variable
     },
+    "SLUICE_CA_FILE": (tls_context, ("/dev/null", "/nowhere/at/all", "-----BEGIN CERTIFICATE-----")),
     "SLUICE_ENGINE_MEMORY": (duckdb_engine, ("much", "0", "12", "five GB", "MB")),
     "SLUICE_SOURCE_NAME": (_source, ("word", "sqlite:///a.db", "postgresql://a:b@c@d/e", "postgresql://h:port/x")),
     "SLUICE_KFP": (
@@ -198,6 +200,8 @@ READERS: dict[str, tuple[Callable[[], object], tuple[str, ...]]] = {
     "SLUICE_MLFLOW_PORT": (_server, ("http", "0", "-1", "65536")),
     "SLUICE_MLFLOW_WORKERS": (_server, ("few", "0", "1000")),
     "SLUICE_MLFLOW_DIRECT_TRANSFERS": (_server, ("yes", "True", "1")),
+    "SLUICE_MLFLOW_CERTIFICATE": (_server, ("/nowhere/at/all",)),
+    "SLUICE_MLFLOW_CERTIFICATE_KEY": (_server, ("/nowhere/at/all",)),
     "SLUICE_MLFLOW_FOLDER": (_folder, ("/dev/null", "/dev/null/none", "/nowhere/at/all")),
     "MLFLOW_FLASK_SERVER_SECRET_KEY": (_serve, ("",)),
 } | dict.fromkeys(SWITCHES, (mlflow_module, ("maybe", "yes", "2")))
@@ -206,6 +210,8 @@ FREE = {
     "MLFLOW_TRACKING_USERNAME",
     "MLFLOW_TRACKING_PASSWORD",
     "MLFLOW_TRACKING_TOKEN",
+    "MLFLOW_TRACKING_SERVER_CERT_PATH",
+    "SLUICE_CA_CONFIGMAP",
     "SLUICE_PIPELINE",
     "SLUICE_COMMIT",
     "SLUICE_CHANGES",

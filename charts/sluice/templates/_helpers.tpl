@@ -266,7 +266,7 @@ Nothing where it is not exposed; else networkPolicy.entryPoints, and where those
 {{- if .Values.minio.enabled }}9000{{ else }}{{ .Values.objectStore.port }}{{ end -}}
 {{- end }}
 {{- define "sluice.objectStore.secure" -}}
-{{- if .Values.minio.enabled }}{{ .Values.tls.enabled }}{{ else }}{{ .Values.objectStore.secure }}{{ end -}}
+{{- if .Values.minio.enabled }}{{ eq (include "sluice.tls.on" .) "true" }}{{ else }}{{ .Values.objectStore.secure }}{{ end -}}
 {{- end }}
 {{- define "sluice.objectStore.url" -}}
 {{- if eq (include "sluice.objectStore.secure" .) "true" }}https{{ else }}http{{ end }}://{{ include "sluice.objectStore.host" . }}:{{ include "sluice.objectStore.port" . }}
@@ -277,7 +277,7 @@ Nothing where it is not exposed; else networkPolicy.entryPoints, and where those
 
 {{/* MLflow's address for clients in the cluster. */}}
 {{- define "sluice.mlflow.url" -}}
-{{- if .Values.mlflow.enabled }}{{ ternary "https" "http" .Values.tls.enabled }}://mlflow.{{ .Release.Namespace }}.svc.{{ .Values.clusterDomain }}:5000{{ else }}{{ .Values.mlflow.externalUrl }}{{ end -}}
+{{- if .Values.mlflow.enabled }}{{ ternary "https" "http" (eq (include "sluice.tls.on" .) "true") }}://mlflow.{{ .Release.Namespace }}.svc.{{ .Values.clusterDomain }}:5000{{ else }}{{ .Values.mlflow.externalUrl }}{{ end -}}
 {{- end }}
 {{- define "sluice.mlflow.secret" -}}
 {{ .Values.mlflow.existingSecret | default "mlflow-credentials" }}
@@ -297,7 +297,7 @@ Nothing where it is not exposed; else networkPolicy.entryPoints, and where those
 {{- end }}
 {{/* How KFP's API server takes TLS to it, in the words of Go's client. */}}
 {{- define "sluice.mysql.tls" -}}
-{{- if .Values.mysql.enabled }}{{ if .Values.tls.enabled }}true{{ else }}{{ .Values.mysql.tls }}{{ end }}{{ else }}{{ .Values.mysql.tls }}{{ end -}}
+{{- if include "sluice.tls.of" (list . "mysql") }}true{{ else }}{{ .Values.mysql.tls }}{{ end -}}
 {{- end }}
 {{- define "sluice.mysql.secret" -}}
 {{ .Values.mysql.existingSecret | default "mysql-credentials" }}

@@ -4,6 +4,7 @@ User and password of PostgreSQL do not stand in a URI, which errors, process lis
 takes them from PGUSER and PGPASSWORD.
 """
 
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -109,6 +110,13 @@ def _certificate(environment: Mapping[str, str]) -> tuple[Path, Path] | None:
         return None
     if not certificate or not key:
         raise BadInput(f"{' and '.join(CERTIFICATE)} belong together: set both, or neither for http")
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key)
+    except OSError as error:  # an ssl.SSLError is one, too
+        foreign = isinstance(error, ssl.SSLError)
+        why = "no certificate in PEM, or another one's key" if foreign else str(error.strerror)
+        said = f"{CERTIFICATE[0]}={certificate!r} with the file that {CERTIFICATE[1]} names: {why}"
+        raise BadInput(f"{said}; correct the Secret of MLflow's certificate") from None
     return Path(certificate), Path(key)
 
 

@@ -56,7 +56,7 @@ that no address with a password stands anywhere.
       name: {{ include "sluice.mlflow.database.secret" . }}
       key: password
 - name: PGSSLMODE
-  value: {{ ternary (ternary "verify-full" "disable" .Values.tls.enabled) $database.sslMode .Values.postgresql.enabled }}
+  value: {{ ternary (ternary "verify-full" "disable" (eq (include "sluice.tls.on" .) "true")) $database.sslMode .Values.postgresql.enabled }}
 {{- if include "sluice.tls.of" (list . "postgresql") }}
 - name: PGSSLROOTCERT
   value: {{ include "sluice.tls.caFile" . }}

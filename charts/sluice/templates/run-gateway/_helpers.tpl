@@ -4,7 +4,7 @@ beside it whose run's pod it comes from. platform/sluice/run_gateway says what a
 */}}
 
 {{- define "sluice.gateway.enabled" -}}
-{{- if and .Values.minio.enabled .Values.objectStore.gateway.enabled }}true{{ end -}}
+{{- if and .Values.minio.enabled (.Values.objectStore.gateway | default dict).enabled }}true{{ end -}}
 {{- end }}
 
 {{/* Whether pods of runs ask KFP's cache; without MLMD nobody has seen what else they ask. */}}
@@ -20,7 +20,7 @@ beside it whose run's pod it comes from. platform/sluice/run_gateway says what a
 {{- if include "sluice.gateway.enabled" . }}9000{{ else }}{{ include "sluice.objectStore.port" . }}{{ end -}}
 {{- end }}
 {{- define "sluice.runStore.secure" -}}
-{{- if include "sluice.gateway.enabled" . }}{{ .Values.tls.enabled }}{{ else }}{{ include "sluice.objectStore.secure" . }}{{ end -}}
+{{- if include "sluice.gateway.enabled" . }}{{ ternary "true" "false" (ne "" (include "sluice.tls.on" .)) }}{{ else }}{{ include "sluice.objectStore.secure" . }}{{ end -}}
 {{- end }}
 {{- define "sluice.runStore.url" -}}
 {{- if eq (include "sluice.runStore.secure" .) "true" }}https{{ else }}http{{ end }}://{{ include "sluice.runStore.host" . }}:{{ include "sluice.runStore.port" . }}

@@ -6,15 +6,15 @@ sluice.tls.caVolume, and its container sluice.tls.caMount and the variables for 
 sluice.tls.pythonEnv. All of these render nothing with tls.enabled=false.
 */}}
 
-{{/* Whether the chart's servers speak TLS. */}}
+{{/* Whether the chart's servers speak TLS. A release of before keeps its values with --reuse-values: it has no such section. */}}
 {{- define "sluice.tls.on" -}}
-{{- if .Values.tls.enabled }}true{{ end -}}
+{{- if (.Values.tls | default dict).enabled }}true{{ end -}}
 {{- end }}
 
 {{/* The same of one of them. Call: include "sluice.tls.of" (list $ "minio") - its section of the values. */}}
 {{- define "sluice.tls.of" -}}
 {{- $root := index . 0 -}}
-{{- if and $root.Values.tls.enabled (get $root.Values (index . 1)).enabled }}true{{ end -}}
+{{- if and (include "sluice.tls.on" $root) (get $root.Values (index . 1)).enabled }}true{{ end -}}
 {{- end }}
 
 {{/*
@@ -28,7 +28,7 @@ forwarded ports and kind's nodes answer under, and tls.hosts. Call: include "slu
 {{- $host := ternary $service (printf "%s.%s" $service $root.Release.Namespace) (contains "." $service) -}}
 {{- $names = concat $names (list (first (splitList "." $host)) $host (printf "%s.svc" $host) (printf "%s.svc.%s" $host $root.Values.clusterDomain)) -}}
 {{- end -}}
-{{ concat $names (list "localhost" "127.0.0.1") $root.Values.tls.hosts | uniq | toYaml }}
+{{ concat $names (list "localhost" "127.0.0.1") (($root.Values.tls | default dict).hosts | default list) | uniq | toYaml }}
 {{- end }}
 
 {{/* Those of such names that are addresses, or that are none. Call: include "sluice.tls.addresses" (list $names true) */}}
@@ -54,11 +54,11 @@ forwarded ports and kind's nodes answer under, and tls.hosts. Call: include "slu
 {{/* Whether it makes any. */}}
 {{- define "sluice.tls.makesAny" -}}
 {{- $made := list -}}
-{{- range $name, $_ := .Values.tls.secrets -}}
+{{- range $name, $_ := (.Values.tls | default dict).secrets -}}
 {{- $section := get $.Values $name | default (dict "enabled" (ne "" (include "sluice.gateway.enabled" $))) -}}
 {{- if and $section.enabled (include "sluice.tls.isMade" (list $ $name)) }}{{ $made = append $made $name }}{{ end -}}
 {{- end -}}
-{{- if and .Values.tls.enabled $made }}true{{ end -}}
+{{- if and (include "sluice.tls.on" .) $made }}true{{ end -}}
 {{- end }}
 
 {{/*

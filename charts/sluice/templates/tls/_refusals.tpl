@@ -1,6 +1,6 @@
 {{/* Values of TLS that contradict each other, as a YAML list of lines; see ../common/_refusals.tpl. */}}
 {{- define "sluice.tls.refusals" -}}
-{{- $t := .Values.tls -}}{{- $bad := list -}}
+{{- $t := .Values.tls | default (dict "issuerRef" dict "secrets" dict "ca" "") -}}{{- $bad := list -}}
 {{- $own := list -}}
 {{- range $name, $secret := $t.secrets }}{{ if $secret }}{{ $own = append $own (printf "tls.secrets.%s" $name) }}{{ end }}{{ end -}}
 {{- if $t.issuerRef.name }}{{ $own = prepend $own "tls.issuerRef" }}{{ end -}}
