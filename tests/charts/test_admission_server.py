@@ -318,6 +318,43 @@ def test_a_trainjob_is_refused(api: ApiServer, attack: str) -> None:
     assert refuses(said, words), said
 
 
+def as_pod(name: str) -> str:
+    """What the API server knows of a token that is bound to a pod."""
+    return f"--as-user-extra=authentication.kubernetes.io/pod-name={name}"
+
+
+def test_a_trainjob_is_its_own_run_s(api: ApiServer) -> None:
+    """Another run's step has the same account; a later try of the same step is another pod of its workflow."""
+    trainer, mine = account("pipeline-trainer"), "run-abc12-system-container-impl-1"
+    again, other = "run-abc12-system-container-impl-22", "run-xyz98-system-container-impl-1"
+    job = train_job()
+    job["metadata"] |= {"name": "mine", "annotations": {"sluice.dev/made-by": mine}}
+    assert not api.ask(trainer, "create", as_pod(mine), body=job)
+    for liar in (other, again):
+        assert "names the pod that makes it" in api.ask(trainer, "create", as_pod(liar), body=job)
+    nobody_s = copy.deepcopy(job) | {"metadata": {"name": "mine"}}
+    assert "names the pod that makes it" in api.ask(trainer, "create", as_pod(mine), body=nobody_s)
+    api.apply([job, nobody_s | {"metadata": {"name": "a-person-s"}}])
+    change = ("trainjob", "mine", "--type=merge", '--patch={"metadata":{"labels":{"x":"y"}}}')
+    steal = (
+        "trainjob",
+        "mine",
+        "--type=merge",
+        f'--patch={{"metadata":{{"annotations":{{"sluice.dev/made-by":"{other}"}}}}}}',
+    )
+    for pod in (mine, again):
+        assert not api.ask(trainer, "patch", *change, as_pod(pod))
+        assert not api.ask(trainer, "delete", "trainjob", "mine", as_pod(pod))
+        assert "stays that of the pod" in api.ask(trainer, "patch", *steal, as_pod(pod))
+    for name in ("mine", "a-person-s"):
+        said = api.ask(trainer, "delete", "trainjob", name, as_pod(other))
+        assert f"TrainJob {name} is another run's" in said
+    assert "is another run's" in api.ask(trainer, "patch", *change, as_pod(other))
+    assert "stays that of the pod" in api.ask(trainer, "patch", *steal, as_pod(other))
+    assert not api.ask(account("trainer-controller"), "patch", *change, as_pod("trainer-controller-1"))
+    assert api.kubectl("delete", "trainjob", "mine").returncode == 0
+
+
 @pytest.mark.parametrize("attack", JOBSET_ATTACKS)
 def test_a_jobset_is_refused(api: ApiServer, attack: str) -> None:
     assert not api.ask(account("trainer-controller"), "create", body=job_set())
