@@ -14,6 +14,8 @@ OWN_IMAGE = "sluice.dev/own-image"
 """The annotation of a runtime whose image must stay; by default workers run in the step's image: the same code."""
 LONGEST_NAME = 48
 """A longer name, with what JobSet adds to it, is too long for a pod: the job would stall with only an event."""
+MADE_BY = "sluice.dev/made-by"
+"""The annotation with the pod that made a TrainJob: the chart lets no pod of another run change it."""
 _GPU = "nvidia.com/gpu"
 _NODE = "node"
 
@@ -57,7 +59,7 @@ def train_job(
     return {
         "apiVersion": f"{GROUP}/{VERSION}",
         "kind": "TrainJob",
-        "metadata": {"name": name, "labels": _labels(pod), "ownerReferences": owners},
+        "metadata": {"name": name, "labels": _labels(pod), "annotations": _maker(pod), "ownerReferences": owners},
         "spec": {
             "runtimeRef": {"apiGroup": GROUP, "kind": "TrainingRuntime", "name": running.runtime},
             "trainer": trainer,
@@ -113,6 +115,10 @@ def own_image(pod: Mapping[str, Any]) -> str:
 def _labels(pod: Mapping[str, Any]) -> dict[str, str]:
     run = (pod["metadata"].get("labels") or {}).get("pipeline/runid", "") if pod else ""
     return {"app.kubernetes.io/part-of": "sluice", **({"pipeline/runid": run} if run else {})}
+
+
+def _maker(pod: Mapping[str, Any]) -> dict[str, str]:
+    return {MADE_BY: pod["metadata"]["name"]} if pod else {}
 
 
 def _from_secret(key: str) -> dict[str, Any]:

@@ -315,12 +315,13 @@ def test_an_honest_trainjob_passes(api: ApiServer) -> None:
 STEP_POD = "lake-to-model-x7k2p-system-container-impl-42"
 
 
-def belonging(kind: str, *names: str) -> Manifest:
-    """A TrainJob with owners."""
+def belonging(kind: str, *names: str, pod: str = STEP_POD) -> Manifest:
+    """A TrainJob with owners, made by a pod."""
     group = {"Workflow": "argoproj.io/v1alpha1", "PodDisruptionBudget": "policy/v1"}.get(kind, "v1")
     body = train_job()
     references = [{"apiVersion": group, "kind": kind, "name": name, "uid": "x"} for name in names]
-    body["metadata"] |= {"name": "owned", "ownerReferences": references}
+    made = {"sluice.dev/made-by": pod}
+    body["metadata"] |= {"name": "owned", "ownerReferences": references, "annotations": made}
     return body
 
 
@@ -345,17 +346,17 @@ def test_a_step_gives_its_trainjobs_to_its_own_run(api: ApiServer) -> None:
     ],
 )
 def test_a_step_gives_no_trainjob_to_another_run(api: ApiServer, kind: str, owners: tuple[str, ...], pod: str) -> None:
-    said = api.ask(account("pipeline-trainer"), "create", body=belonging(kind, *owners), pod=pod)
-    assert refuses(said, "own run alone"), said
+    said = api.ask(account("pipeline-trainer"), "create", body=belonging(kind, *owners, pod=pod), pod=pod)
+    assert refuses(said, "belongs to nothing but the Workflow of the run"), said
 
 
 def test_a_step_takes_no_trainjob_from_another_run(api: ApiServer) -> None:
-    api.apply([belonging("Workflow", "lake-to-model-other")])
+    api.apply([belonging("Workflow", "lake-to-model-other", pod=STEP_POD.replace("x7k2p", "other"))])
     owners = belonging("Workflow", "lake-to-model-x7k2p")["metadata"]["ownerReferences"]
     taken = f"--patch={json.dumps({'metadata': {'ownerReferences': owners}})}"
     for verb, *words in (("patch", "trainjob", "owned", "--type=merge", taken), ("delete", "trainjob", "owned")):
         said = api.ask(account("pipeline-trainer"), verb, *words, pod=STEP_POD)
-        assert refuses(said, "own run alone"), said
+        assert refuses(said, "is another run's"), said
         assert not api.ask(account("pipeline-trainer"), verb, *words[:-1], words[-1].replace("x7k2p", "other"),
                            pod=STEP_POD.replace("x7k2p", "other"))  # fmt: skip
 
@@ -365,6 +366,43 @@ def test_a_trainjob_is_refused(api: ApiServer, attack: str) -> None:
     changes, words = JOB_ATTACKS[attack]
     said = api.ask(account("pipeline-trainer"), "create", body=train_job(**copy.deepcopy(changes)))
     assert refuses(said, words), said
+
+
+def as_pod(name: str) -> str:
+    """What the API server knows of a token that is bound to a pod."""
+    return f"--as-user-extra=authentication.kubernetes.io/pod-name={name}"
+
+
+def test_a_trainjob_is_its_own_run_s(api: ApiServer) -> None:
+    """Another run's step has the same account; a later try of the same step is another pod of its workflow."""
+    trainer, mine = account("pipeline-trainer"), "run-abc12-system-container-impl-1"
+    again, other = "run-abc12-system-container-impl-22", "run-xyz98-system-container-impl-1"
+    job = train_job()
+    job["metadata"] |= {"name": "mine", "annotations": {"sluice.dev/made-by": mine}}
+    assert not api.ask(trainer, "create", as_pod(mine), body=job)
+    for liar in (other, again):
+        assert "names the pod that makes it" in api.ask(trainer, "create", as_pod(liar), body=job)
+    nobody_s = copy.deepcopy(job) | {"metadata": {"name": "mine"}}
+    assert "names the pod that makes it" in api.ask(trainer, "create", as_pod(mine), body=nobody_s)
+    api.apply([job, nobody_s | {"metadata": {"name": "a-person-s"}}])
+    change = ("trainjob", "mine", "--type=merge", '--patch={"metadata":{"labels":{"x":"y"}}}')
+    steal = (
+        "trainjob",
+        "mine",
+        "--type=merge",
+        f'--patch={{"metadata":{{"annotations":{{"sluice.dev/made-by":"{other}"}}}}}}',
+    )
+    for pod in (mine, again):
+        assert not api.ask(trainer, "patch", *change, as_pod(pod))
+        assert not api.ask(trainer, "delete", "trainjob", "mine", as_pod(pod))
+        assert "stays that of the pod" in api.ask(trainer, "patch", *steal, as_pod(pod))
+    for name in ("mine", "a-person-s"):
+        said = api.ask(trainer, "delete", "trainjob", name, as_pod(other))
+        assert f"TrainJob {name} is another run's" in said
+    assert "is another run's" in api.ask(trainer, "patch", *change, as_pod(other))
+    assert "stays that of the pod" in api.ask(trainer, "patch", *steal, as_pod(other))
+    assert not api.ask(account("trainer-controller"), "patch", *change, as_pod("trainer-controller-1"))
+    assert api.kubectl("delete", "trainjob", "mine").returncode == 0
 
 
 @pytest.mark.parametrize("attack", JOBSET_ATTACKS)

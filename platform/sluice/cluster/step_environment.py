@@ -39,7 +39,8 @@ def use_stores(task: "dsl.PipelineTask", secret: str = NAME) -> "dsl.PipelineTas
     Args:
         task: Of a component, called inside a pipeline.
         secret: The name of the Secret with its accounts: that of the steps, which log runs and add datasets and models;
-            REGISTER for a step that makes versions of models and moves their aliases.
+            REGISTER for a step that makes versions of models and moves their aliases, which the release must list
+            (admission.registering).
 
     Returns:
         The same task.
