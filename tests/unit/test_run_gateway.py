@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sluice.run_gateway import __main__ as program
+from sluice.run_gateway import settings
 from sluice.run_gateway.pods import KNOWN_SECONDS, MOST_KNOWN, UNKNOWN_SECONDS, Away, Object, Pods
 from sluice.run_gateway.requests import Asked, Refused, Request, wish_of
 from sluice.run_gateway.rules import DELETED, ONCE, OWN, Buckets, Caller, allow, needs_caller
@@ -382,13 +383,13 @@ class TestGate:
 def test_without_its_settings_it_says_which(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for name in (program.BUCKETS, program.NAMESPACE, program.SOCKET):
+    for name in (settings.BUCKETS, settings.NAMESPACE, settings.SOCKET):
         monkeypatch.delenv(name, raising=False)
     assert program.main() == 2
     assert "SLUICE_GATEWAY_BUCKETS must hold 3 words" in capsys.readouterr().err
-    monkeypatch.setenv(program.BUCKETS, "a b c")
-    monkeypatch.setenv(program.NAMESPACE, "sluice")
-    monkeypatch.setenv(program.SOCKET, "/x/y")
+    monkeypatch.setenv(settings.BUCKETS, "a b c")
+    monkeypatch.setenv(settings.NAMESPACE, "sluice")
+    monkeypatch.setenv(settings.SOCKET, "/x/y")
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
     assert program.main() == 1
     assert "no Kubernetes API" in capsys.readouterr().err

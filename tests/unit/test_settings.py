@@ -30,6 +30,7 @@ from sluice.cluster.spec import compile_for_cluster
 from sluice.local_run import run_pipeline
 from sluice.mlflow_server.serving import serve, write_configuration
 from sluice.mlflow_server.settings import Settings
+from sluice.run_gateway import settings as gateway_settings
 
 ROOT = Path(__file__).parents[2]
 VARIABLE = re.compile(r"\b(?:SLUICE|MLFLOW|AWS)_[A-Z0-9_]*[A-Z0-9]\b")
@@ -121,6 +122,13 @@ def _accounts() -> None:
         store_accounts.make(1)
 
 
+def _gateway() -> None:
+    given = {"BUCKETS": "a b c", "NAMESPACE": "sluice", "SOCKET": "/run/x"}
+    names = {f"SLUICE_GATEWAY_{name}": value for name, value in given.items()}
+    with environment({name: os.environ.get(name, value) for name, value in names.items()}):
+        gateway_settings.Settings.from_environment()
+
+
 def _versioned() -> None:
     with environment({store_accounts.VERSIONED: os.environ.get(store_accounts.VERSIONED, "sluice")}):
         store_accounts.versioned()
@@ -203,6 +211,11 @@ READERS: dict[str, tuple[Callable[[], object], tuple[str, ...]]] = {
     "SLUICE_MLFLOW_CERTIFICATE": (_server, ("/nowhere/at/all",)),
     "SLUICE_MLFLOW_CERTIFICATE_KEY": (_server, ("/nowhere/at/all",)),
     "SLUICE_MLFLOW_FOLDER": (_folder, ("/dev/null", "/dev/null/none", "/nowhere/at/all")),
+    "SLUICE_MLFLOW_TRANSFERS_URL": (_server, ("run-gateway", "s3://x", "http://a@b@c")),
+    "SLUICE_GATEWAY_BUCKETS": (_gateway, ("", "one two", "a b c d")),
+    "SLUICE_GATEWAY_NAMESPACE": (_gateway, ("", "a b")),
+    "SLUICE_GATEWAY_SOCKET": (_gateway, ("", "a b")),
+    "SLUICE_GATEWAY_SCRATCH": (_gateway, ("../x/", "/x/", "own")),
     "MLFLOW_FLASK_SERVER_SECRET_KEY": (_serve, ("",)),
 } | dict.fromkeys(SWITCHES, (mlflow_module, ("maybe", "yes", "2")))
 # Any text will do: it is recorded or sent as it stands; or Sluice sets it over whatever was there.
@@ -223,6 +236,7 @@ FREE = {
     "SLUICE_TERMINATION_LOG",  # a place that cannot be written to hides no error: see below
     "SLUICE_SETUP_RUNTIMES",
     "SLUICE_RUNS_NAMESPACE",
+    "SLUICE_STORE_ENDPOINT",  # not of the environment: of the ConfigMap sluice-steps
     "MLFLOW_AUTH_CONFIG_PATH",
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION",
     "MLFLOW_ENABLE_AI_GATEWAY",

@@ -14,7 +14,7 @@ from sqlalchemy.exc import ArgumentError
 
 from components.common.addresses import shown
 from components.common.errors import BadInput
-from components.common.settings import check_login, choice, whole_number
+from components.common.settings import check_login, choice, web_address, whole_number
 
 DATABASE = "MLFLOW_BACKEND_STORE_URI"
 AUTH_DATABASE = "SLUICE_MLFLOW_AUTH_STORE_URI"
@@ -81,7 +81,8 @@ class Settings:
         database = _database(environment, DATABASE)
         admin, steps, register = _accounts(environment)
         permission = choice(PERMISSION, PERMISSIONS, "READ", environment)
-        choice(DIRECT, ("true", "false"), "false", environment)  # read where the application is made
+        choice(DIRECT, ("true", "false"), "false", environment)  # read where the application is made, as the next
+        web_address(TRANSFERS)
         return cls(
             database=database,
             auth_database=_database(environment, AUTH_DATABASE) if environment.get(AUTH_DATABASE) else database,

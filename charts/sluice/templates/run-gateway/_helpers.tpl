@@ -45,12 +45,3 @@ beside it whose run's pod it comes from. platform/sluice/run_gateway says what a
 {{- define "sluice.gateway.cacheService" -}}
 {{- if and (include "sluice.gateway.enabled" .) (include "sluice.gateway.cache" .) }}run-gateway{{ else }}ml-pipeline{{ end -}}
 {{- end }}
-
-{{/* The user names of accounts whose tokens steps' code has. */}}
-{{- define "sluice.gateway.stepUsers" -}}
-{{- $users := list -}}
-{{- range include "sluice.admission.podAccounts" . | fromJsonArray -}}
-{{- $users = append $users (printf "system:serviceaccount:%s:%s" (include "sluice.runs.namespace" $) .) -}}
-{{- end -}}
-{{ $users | toJson }}
-{{- end }}

@@ -1,0 +1,58 @@
+"""What the gateway's program is told, all of it in environment variables that the chart sets."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from components.common.errors import BadInput
+from components.common.keys import check_prefix
+from sluice.run_gateway.rules import Buckets
+
+SOCKET, NAMESPACE, SCRATCH = "SLUICE_GATEWAY_SOCKET", "SLUICE_GATEWAY_NAMESPACE", "SLUICE_GATEWAY_SCRATCH"
+BUCKETS = "SLUICE_GATEWAY_BUCKETS"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where it listens, and what for.
+
+    Attributes:
+        buckets: Of the release.
+        namespace: Where runs are.
+        socket: Where nginx asks.
+    """
+
+    buckets: Buckets
+    namespace: str
+    socket: Path
+
+    @classmethod
+    def from_environment(cls) -> Self:
+        """Read the variables.
+
+        Raises:
+            BadInput: One is missing or malformed.
+        """
+        pipelines, sluice, mlflow = _words(BUCKETS, 3)
+        (namespace,), (socket,) = _words(NAMESPACE, 1), _words(SOCKET, 1)
+        return cls(Buckets(pipelines, sluice, mlflow, _scratch()), namespace, Path(socket))
+
+
+def _scratch() -> tuple[str, ...]:
+    prefixes = tuple(os.environ.get(SCRATCH, "").split())
+    for prefix in prefixes:
+        try:
+            check_prefix(prefix)
+        except BadInput as error:
+            raise BadInput(f"{SCRATCH}: {error}") from None
+        if not prefix.endswith("/"):
+            raise BadInput(f"{SCRATCH}: {prefix!r} must end with '/': else it is the beginning of other names, too")
+    return prefixes
+
+
+def _words(name: str, count: int) -> list[str]:
+    words = os.environ.get(name, "").split()
+    if len(words) != count:
+        raise BadInput(f"{name} must hold {count} word{'s' * (count > 1)}, and holds {len(words)}; the chart sets it")
+    return words
