@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.charts.rendering import (
     CASES,
@@ -32,7 +33,8 @@ APART = (f"runs.namespace={RUNS}",)
 WAYS = {"default": (), "hermetic": CASES["hermetic"]}
 ACCOUNTS = {"pipeline-runner", "pipeline-trainer", "pipeline-executor", "kfp-driver-executor-plugin", "training-worker"}
 PLATFORM = {"ml-pipeline", "ml-pipeline-persistenceagent", "ml-pipeline-scheduledworkflow", "workflow-controller"}
-PLATFORM |= {"sluice-setup"}
+PLATFORM |= {"sluice-setup", "run-gateway"}
+RANDOM = {("ConfigMap", "sluice-ca")}
 
 
 @pytest.fixture(params=WAYS)
@@ -58,9 +60,9 @@ def keys(objects: tuple[Manifest, ...]) -> set[tuple[str, str]]:
 
 
 def without_keys(objects: tuple[Manifest, ...]) -> list[str]:
-    """The objects without what is made at random."""
-    bare = [{**item, "data": None, "stringData": None} if item["kind"] == "Secret" else item for item in objects]
-    lines = json.dumps([item for item in bare if "Webhook" not in item["kind"]], sort_keys=True, indent=1).splitlines()
+    """The objects without what is made at random: Secrets, certificates, and what is computed of them."""
+    kept = [i for i in objects if "Webhook" not in i["kind"] and (i["kind"], i["metadata"]["name"]) not in RANDOM]
+    lines = json.dumps([i for i in kept if i["kind"] != "Secret"], sort_keys=True, indent=1).splitlines()
     return [line for line in lines if "checksum/" not in line]
 
 
@@ -85,10 +87,9 @@ def test_every_object_of_the_chart_is_there_still_and_these_are_new(way: str) ->
     whole, plain = manifests(files, APART), manifests(files)
     assert keys(whole) - keys(plain) == {
         ("Namespace", RUNS),
-        ("Service", "metadata-grpc-service"),
         ("Role", "ml-pipeline-earlier"),
         ("RoleBinding", "ml-pipeline-earlier"),
-    } - keys(plain)
+    }
     assert keys(plain) <= keys(whole)
     twice = {
         key for key in keys(whole) if len({place(i) for i in whole if (i["kind"], i["metadata"]["name"]) == key}) > 1
@@ -98,8 +99,10 @@ def test_every_object_of_the_chart_is_there_still_and_these_are_new(way: str) ->
         ("Secret", "sluice-steps"),
         ("Secret", "sluice-register"),
         ("Secret", "object-store-runs"),
-        ("Service", "ml-pipeline"),
+        ("Service", "run-gateway"),
         ("Service", "metadata-grpc-service"),
+        ("ConfigMap", "sluice-ca"),
+        ("Secret", "sluice-ca"),
         ("Role", "workflow-controller"),
         ("RoleBinding", "workflow-controller"),
         ("NetworkPolicy", "default-deny"),
@@ -111,7 +114,11 @@ def test_no_secret_of_the_platform_stands_with_the_runs(apart: tuple[Manifest, .
     found = names(apart, "Secret", RUNS)
     tokens = {name for name in found if name.endswith(".service-account-token")}
     assert {name.partition(".")[0] for name in tokens} <= ACCOUNTS
-    assert found - tokens - {"kfp-mlflow-credentials"} == {"sluice-steps", "sluice-register", "object-store-runs"}
+    assert found - tokens - {"kfp-mlflow-credentials", "sluice-ca"} == {
+        "sluice-steps",
+        "sluice-register",
+        "object-store-runs",
+    }
     if "kfp-mlflow-credentials" in found:
         assert set(one(apart, "Secret", "kfp-mlflow-credentials", RUNS)["data"]) == {"username", "password"}
     assert not names(apart, "Secret", NAMESPACE) & tokens
@@ -201,6 +208,33 @@ def test_what_pods_of_runs_name_is_beside_them(apart: tuple[Manifest, ...]) -> N
         } <= secrets
 
 
+def laid_over(objects: tuple[Manifest, ...]) -> Iterator[Any]:
+    """What Argo, KFP and Trainer make pods of runs from, as YAML within ConfigMaps."""
+    argo = one(objects, "ConfigMap", "workflow-controller-configmap", NAMESPACE)["data"]
+    yield from (yaml.safe_load(argo[key]) for key in ("artifactRepository", "executor", "mainContainer"))
+    yield yaml.safe_load(yaml.safe_load(argo["workflowDefaults"])["spec"]["podSpecPatch"])
+    yield yaml.safe_load(one(objects, "ConfigMap", "kfp-launcher", RUNS)["data"]["providers"])
+    yield from map(yaml.safe_load, one(objects, "ConfigMap", "training-runtimes", RUNS)["data"].values())
+    for item in of_kind(objects, "ConfigMap"):
+        if item["metadata"]["name"] == "kfp-driver-executor-plugin":
+            yield yaml.safe_load(item["data"]["sidecar.container"])
+
+
+def test_whatever_their_pods_are_told_to_mount_is_beside_them(apart: tuple[Manifest, ...]) -> None:
+    """An authority's certificates, too."""
+    secrets, config = set(), set()
+    for part in laid_over(apart):
+        config |= {*named_in(part, "configMap", "name"), *named_in(part, "configMapKeyRef", "name")}
+        secrets |= {*named_in(part, "secretKeyRef", "name"), *named_in(part, "secret", "secretName")}
+        secrets |= {*named_in(part, "secretRef", "secretName")}
+        secrets |= {
+            name for key in ("accessKeySecret", "secretKeySecret", "caSecret") for name in named_in(part, key, "name")
+        }
+    assert "object-store-runs" in secrets, "or nothing was found"
+    assert secrets <= names(apart, "Secret", RUNS) | {"kfp-mlflow-credentials"}
+    assert config <= names(apart, "ConfigMap", RUNS)
+
+
 def test_kfp_and_argo_look_where_runs_live(apart: tuple[Manifest, ...]) -> None:
     templates = dict(pods(apart))
 
@@ -222,11 +256,11 @@ def test_drivers_and_launchers_are_told_where_kfp_and_mlmd_are(apart: tuple[Mani
     if "kfp-driver-executor-plugin" in names(apart, "ConfigMap", RUNS):
         texts.append(one(apart, "ConfigMap", "kfp-driver-executor-plugin", RUNS)["data"]["sidecar.container"])
     for text in texts:
-        assert "{name: ML_PIPELINE_SERVICE_HOST, value: ml-pipeline.sluice.svc.cluster.local}" in text
+        assert "{name: ML_PIPELINE_SERVICE_HOST, value: run-gateway.sluice.svc.cluster.local}" in text
         assert (
             "{name: METADATA_GRPC_SERVICE_SERVICE_HOST, value: metadata-grpc-service.sluice.svc.cluster.local}" in text
         )
-    for name in ("ml-pipeline", "metadata-grpc-service"):
+    for name in ("run-gateway", "metadata-grpc-service"):
         spec = one(apart, "Service", name, RUNS)["spec"]
         assert (spec["type"], spec["externalName"]) == ("ExternalName", f"{name}.sluice.svc.cluster.local")
         assert {p["port"] for p in spec["ports"]} <= {
@@ -316,11 +350,12 @@ def reaches(objects: tuple[Manifest, ...], client: Pod, server: Pod, port: int) 
 
 
 ARROWS = {
-    ("step", "ml-pipeline", 8887): True,
+    ("step", "run-gateway", 8887): True,
+    ("step", "run-gateway", 9000): True,
     ("step", "metadata-grpc", 8080): True,
-    ("step", "minio", 9000): True,
     ("step", "mlflow", 5000): True,
-    ("worker", "minio", 9000): True,
+    ("worker", "run-gateway", 9000): True,
+    ("run-gateway", "minio", 9000): True,
     ("worker", "worker", 29500): True,
     ("ml-pipeline", "minio", 9000): True,
     ("mlflow", "minio", 9000): True,
@@ -329,6 +364,8 @@ ARROWS = {
     ("ml-pipeline-persistenceagent", "ml-pipeline", 8887): True,
     # What must stay shut.
     ("step", "ml-pipeline", 8888): False,
+    ("step", "ml-pipeline", 8887): False,
+    ("step", "minio", 9000): False,
     ("step", "mysql", 3306): False,
     ("step", "postgresql", 5432): False,
     ("step", "step", 8080): False,
@@ -336,13 +373,13 @@ ARROWS = {
     ("worker", "worker@elsewhere", 29500): False,
     ("worker@elsewhere", "worker", 29500): False,
     # A label alone opens nothing: not in the platform's namespace, nor in one of somebody else's.
-    ("step@sluice", "minio", 9000): False,
-    ("step@sluice", "ml-pipeline", 8887): False,
-    ("step@elsewhere", "minio", 9000): False,
+    ("step@sluice", "run-gateway", 9000): False,
+    ("step@sluice", "run-gateway", 8887): False,
+    ("step@elsewhere", "run-gateway", 9000): False,
     ("step@elsewhere", "mlflow", 5000): False,
     ("step@elsewhere", "metadata-grpc", 8080): False,
-    ("worker@elsewhere", "minio", 9000): False,
-    ("step", "minio@elsewhere", 9000): False,
+    ("worker@elsewhere", "run-gateway", 9000): False,
+    ("step", "run-gateway@elsewhere", 9000): False,
 }
 
 
@@ -399,5 +436,5 @@ def test_secrets_of_your_own_are_left_to_you() -> None:
     parts = ("kfp", "runs", "mlflow")
     own = [f"objectStore.accounts.{part}=own-{part}" for part in parts]
     objects = manifests(settings=(*APART, *S3, *own, "steps.createSecret=false"))
-    found = names(objects, "Secret", RUNS) - {"kfp-mlflow-credentials"}
+    found = names(objects, "Secret", RUNS) - {"kfp-mlflow-credentials", "sluice-ca"}
     assert found == {"pipeline-executor.service-account-token"}

@@ -87,7 +87,7 @@ def test_secrets_that_stand_with_the_runs_are_these(cluster: Cluster, apart: Clu
     found = {item.metadata.name for item in apart.core.list_namespaced_secret(RUNS).items}
     tokens = {f"{name}.service-account-token" for name in ("pipeline-runner", "pipeline-executor")}
     tokens.add("kfp-driver-executor-plugin.service-account-token")
-    assert found == {"sluice-steps", "sluice-register", "object-store-runs"} | tokens
+    assert found == {"sluice-steps", "sluice-register", "object-store-runs", "sluice-ca"} | tokens
     for name in ("sluice-steps", "sluice-register", "object-store-runs"):
         assert apart.secret(name) == cluster.secret(name), name
 
@@ -135,7 +135,9 @@ def may(cluster: Cluster, user: str, what: str) -> bool:
 
 INSIDE = "sluice.svc.cluster.local"
 WANTED = {
-    f"minio-service.{INSIDE}:9000": "open",
+    f"run-gateway.{INSIDE}:9000": "open",
+    f"run-gateway.{INSIDE}:8887": "open",
+    f"minio-service.{INSIDE}:9000": "closed",
     f"mlflow.{INSIDE}:5000": "open",
     f"metadata-grpc-service.{INSIDE}:8080": "open",
     f"ml-pipeline.{INSIDE}:8888": "closed",
@@ -160,7 +162,7 @@ def test_a_step_reaches_what_it_needs_and_no_database(cluster: Cluster, apart: C
 
 
 def test_jobs_are_trained_where_the_step_is(cluster: Cluster, apart: Cluster) -> None:
-    """What train_distributed makes there is admitted, and held to the same policies; without the value it was, too."""
+    """What train_distributed makes there is admitted, and held to the same policies."""
     assert "torch-cpu" in apart.kubectl("get", "trainingruntimes", "-o", "name")
     assert "torch-cpu" not in cluster.kubectl("get", "trainingruntimes", "-o", "name")
     honest = ask(apart, "pipeline-trainer", "create", train_job())
