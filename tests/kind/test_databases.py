@@ -20,13 +20,14 @@ from tests.kind.test_attacks import said_by
 SECRET, VARIABLE = "sales-database", "SLUICE_SOURCE_SALES"  # values-kind.yaml names both
 URL = "nowhere+driver://reader:hunter2@db.example.org/sales"
 CONTRACT = """
-version: 1
+name: sales
+license: CC0-1.0
 tables:
   sales:
     source: {sql: "${SLUICE_SOURCE_SALES}", table: sales}
     key: [id]
     columns:
-      id: {type: int64}
+      id: {type: int64, availability: scheduled, description: Number of the sale.}
 """
 
 
