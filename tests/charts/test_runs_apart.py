@@ -74,6 +74,11 @@ def test_without_the_value_nothing_is_apart(name: str) -> None:
     assert without_keys(again) == without_keys(whole)
 
 
+def test_a_release_of_before_stays_as_it_is_with_the_values_that_it_has() -> None:
+    """`helm upgrade --reuse-values` takes the old chart's values, which have no such section."""
+    assert without_keys(manifests(settings=("runs=null",))) == without_keys(manifests())
+
+
 @pytest.mark.parametrize("way", WAYS)
 def test_every_object_of_the_chart_is_there_still_and_these_are_new(way: str) -> None:
     files = WAYS[way] or ("values.yaml",)

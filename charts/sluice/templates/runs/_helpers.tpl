@@ -1,7 +1,8 @@
 {{/* Where the pods of runs live: the release's own namespace, or one apart from it, which no Secret of the platform is in. */}}
 
-{{- define "sluice.runs.namespace" -}}{{ .Values.runs.namespace | default .Release.Namespace }}{{- end }}
-{{- define "sluice.runs.apart" -}}{{ if .Values.runs.namespace }}true{{ end }}{{- end }}
+{{/* A release of before keeps its values with --reuse-values: it has no such section. */}}
+{{- define "sluice.runs.namespace" -}}{{ (.Values.runs | default dict).namespace | default .Release.Namespace }}{{- end }}
+{{- define "sluice.runs.apart" -}}{{ if (.Values.runs | default dict).namespace }}true{{ end }}{{- end }}
 
 {{/* The second half of a NetworkPolicy's peer, beside its podSelector, where the pods meant are those of runs, or those of
 the platform, as the other end sees them. Nothing where all are in one namespace. */}}
