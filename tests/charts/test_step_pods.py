@@ -1,10 +1,13 @@
 """What Argo and KFP are told to lay over the pods of workflows, which no template of the chart holds."""
 
+import json
 import re
 from typing import Any
 
 import yaml
 
+from sluice.catalog import find_pipeline, pipeline_names
+from sluice.cluster.spec import compile_for_cluster
 from tests.charts.rendering import CASES, Manifest, case, manifests, named
 
 EXPRESSION = re.compile(r'\{\{= (.+?) \? "(.*?)" : "(.*?)" \}\}')
@@ -95,14 +98,39 @@ def test_each_pod_of_a_workflow_runs_as_the_account_of_what_it_does() -> None:
 
 def test_the_training_step_is_known_by_its_code() -> None:
     """The text of the component that KFP's driver puts into the pod's patch; and no other step's."""
-    from sluice.catalog import find_pipeline
-    from sluice.cluster.spec import compile_for_cluster
-
     for fused in (False, True):
         spec = compile_for_cluster(find_pipeline("lake_to_model_distributed"), fused=fused).pipeline
         executors = spec["deploymentSpec"]["executors"]
         found = {name for name, each in executors.items() if "components.train_distributed" in str(each["container"])}
         assert found == ({"exec-all-steps"} if fused else {"exec-train-distributed"})
+
+
+SOURCES = (
+    "steps.sources.SALES.secretName=sales-database",
+    "steps.sources.SALES.key=url",
+    "steps.sources.STOCK_2.secretName=stock",
+    "steps.sources.STOCK_2.key=address.txt",
+)
+
+
+def test_steps_that_ingest_get_the_addresses_of_databases_and_no_others() -> None:
+    """Told apart by the text that KFP's driver puts into the pod's patch, of every step of every pipeline."""
+    objects, step = manifests(settings=SOURCES), "p-abc12-system-container-impl-1"
+    for name, fused in ((name, fused) for name in pipeline_names() for fused in (False, True)):
+        executors = compile_for_cluster(find_pipeline(name), fused=fused).pipeline["deploymentSpec"]["executors"]
+        reads = {"exec-all-steps" if fused else "exec-ingest"} if name != "digits_to_model" else set()
+        for label, executor in executors.items():
+            made = patch(objects, step, given=json.dumps({"containers": [executor["container"]]}))
+            assert ("containers" in made) == (label in reads), (name, label)
+    ingests = json.dumps({"args": ["from components.ingest.ingestion import run"]})
+    (main,) = patch(objects, step, given=ingests)["containers"]
+    key = {"name": "stock", "key": "address.txt", "optional": True}
+    assert {"name": "SLUICE_SOURCE_STOCK_2", "valueFrom": {"secretKeyRef": key}} in main["env"]
+    assert (main["name"], len(main["env"])) == ("main", 2)
+    assert "containers" not in patch(objects, "p-abc12-system-dag-driver-1", given=ingests)
+    assert "containers" not in patch(manifests(), step, given=ingests)
+    raw = yaml.safe_load(controller_config(objects)["workflowDefaults"]["spec"]["podSpecPatch"])
+    assert "containers" not in raw, "an agent's"
 
 
 def test_argo_s_own_containers_hold_another_token_than_the_step() -> None:

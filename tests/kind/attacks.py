@@ -267,6 +267,14 @@ WORKFLOW_ATTACKS: dict[str, tuple[Json, str]] = {
         {"executor": {"serviceAccountName": "trainer-controller"}},
         "executor.serviceAccountName",
     ),
+    "another-run-s-label": (
+        {"workflowMetadata": {"labels": {"pipeline/runid": "another"}}},
+        "the label pipeline/runid is KFP's",
+    ),
+    "another-run-s-label-from-an-expression": (
+        {"workflowMetadata": {"labelsFrom": {"pipeline/runid": {"expression": "'another'"}}}},
+        "the label pipeline/runid is KFP's",
+    ),
     "an-object-made-for-it": ({"template": {"resource": {"action": "create", "manifest": "x"}}}, "(resource)"),
     "a-copy-of-the-database-s-volume": (
         {"volumeClaimTemplates": [{"metadata": {"name": "x"}, "spec": {**CLAIM, "dataSource": COPY}}]},

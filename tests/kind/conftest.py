@@ -24,6 +24,7 @@ ORDER = (
     "runs",
     "accounts",
     "network_policies",
+    "databases",
     "login",
     "attacks",
     "distributed",

@@ -93,6 +93,15 @@ def test_a_run_outlives_its_agent_and_a_minute_without_store_metadata_server_and
     assert cluster.wait(other, RUN_SECONDS) in ("CANCELED", "FAILED")
 
 
+def test_a_run_outlives_a_minute_without_its_gateway(cluster: Cluster) -> None:
+    run = cluster.submit("lake_to_model", QUICK, options=("--fresh",))
+    begun(cluster, run)
+    with outage(cluster, "run-gateway"):
+        last_a_minute(cluster)
+        assert cluster.state(run) == "RUNNING", cluster.tasks(run)
+    assert cluster.wait(run, RUN_SECONDS) == "SUCCEEDED", cluster.tasks(run)
+
+
 def test_without_mlflow_a_run_ends_with_the_reason_and_registers_nothing(
     cluster: Cluster, store: Store, mlflow_client: Any
 ) -> None:

@@ -170,6 +170,34 @@ def test_no_spelling_of_anothers_place_is_let_through(path: str, choices: list[i
         verdict(write[0], spelled(path, choices) + write[1])
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/sluice/runs/run%2Dours/x",
+        "/sluice/runs/run-ours%2Fx",
+        "/sluice/%72uns/run-ours/x",
+        "/%73luice/runs/run-ours/x",
+        "/sluice/runs/run-ours/%c3%a4",
+        "/sluice/runs/run-ours/\u00e4",
+        "/sluice/runs/run-ours/a b",
+        "/sluice/runs/run-ours/a+b",
+        "/sluice/runs/run-ours/%",
+        "/sluice/runs/run-ours/%zz",
+        "/sluice/runs/run-ours/%FF",
+        "/sluice/runs/run-ours/x/",
+        "/sluice/runs/run-ours//x",
+        "/sluice/runs/run-ours/./x",
+        "/sluice/runs/run-ours/%00",
+        "/sluice/runs/run-ours/a%5Cb",
+        "sluice/runs/run-ours/x",
+        f"/sluice/runs/run-ours/{'x' * 1024}",
+    ],
+)
+def test_its_own_place_has_no_second_spelling(path: str) -> None:
+    with pytest.raises(Refused):
+        verdict("PUT", path)
+
+
 NOISE = st.sampled_from(
     ["", "/", "//", "/.", "/..", "/./", "/../", "%2F", "%2e%2e", "..%2f", "\\", "%5C", "#", ";", "%00", "+"]
 )
@@ -299,7 +327,10 @@ class TestPods:
             ((reference("ReplicaSet", "x", "apps/v1"),), {"x": flow("x", "r")}),
             ((reference("Workflow", "w", "evil.example.org/v1"),), {"w": flow("w", "r")}),
             ((reference("Workflow", "w"),), {}),
-            ((reference("Workflow", "w"),), {"w": {"metadata": {"name": "w", "uid": "another", "labels": {}}}}),
+            (
+                (reference("Workflow", "w"),),
+                {"w": {"metadata": {"name": "w", "uid": "another", "labels": {"pipeline/runid": "r"}}}},
+            ),
             ((reference("Workflow", "w"),), {"w": flow("w")}),
             ((reference("Workflow", "w"),), {"w": flow("w", "..")}),
             ((reference("Workflow", "w"), reference("Workflow", "v")), {"w": flow("w", "r"), "v": flow("v", "r")}),
