@@ -103,7 +103,7 @@ class Gateway:
         return Minio(f"127.0.0.1:{self.port}", *keys, secure=False, region="us-east-1", http_client=http_client)
 
     def _configuration(self) -> str:
-        text: str = named(manifests(), "ConfigMap", "run-gateway")["data"]["nginx.conf"]
+        text: str = named(manifests(settings=("tls.enabled=false",)), "ConfigMap", "run-gateway")["data"]["nginx.conf"]
         for there, here in {
             "/tmp/": f"{self._folder}/",
             "/run/run-gateway/authorizer.sock": str(self.socket),

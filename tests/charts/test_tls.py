@@ -18,7 +18,13 @@ from components.common.stores import open_store
 from tests.charts.rendering import Manifest, case, containers, manifests, named, of_kind, pods, text
 from tests.conftest import NewMinio
 
-SERVERS = {"minio": "minio-service", "mysql": "mysql", "postgresql": "postgresql", "mlflow": "mlflow"}
+SERVERS = {
+    "minio": "minio-service",
+    "run-gateway": "run-gateway",
+    "mysql": "mysql",
+    "postgresql": "postgresql",
+    "mlflow": "mlflow",
+}
 CA_FILE = "/etc/sluice/ca/ca.crt"
 CASES = ("default", "small", "kind", "hermetic", "agent", "replicas")
 OF_OTHERS = "-----BEGIN CERTIFICATE-----\nMA==\n-----END CERTIFICATE-----"
