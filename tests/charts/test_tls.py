@@ -141,7 +141,7 @@ def test_whoever_is_told_whom_to_trust_has_the_file(rendered: tuple[Manifest, ..
 
 
 def test_mariadb_is_asked_in_ways_that_need_no_authority() -> None:
-    """Its client looks at certificates by itself, over the socket too, and knows ours not: it would be killed for that."""
+    """Its client looks at certificates by itself, over the socket too, and does not know ours."""
     server = only_container(manifests(), "mysql")
     over_network, over_socket = (server[probe]["exec"]["command"] for probe in ("readinessProbe", "livenessProbe"))
     assert {"--ssl", "--protocol=tcp"} <= set(over_network)  # without a password it checks none
