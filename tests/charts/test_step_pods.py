@@ -169,7 +169,7 @@ def test_the_drivers_of_an_agent_are_restricted_too() -> None:
         for kind in ("requests", "limits"):
             assert {"cpu", "memory", "ephemeral-storage"} <= set(container["resources"][kind])
         places = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
-        assert places == {"sluice-tmp": "/tmp", "sluice-ca": "/etc/sluice/ca"}
+        assert places == {"sluice-tmp": "/tmp", "sluice-trusted": "/etc/sluice/ca"}
 
 
 def test_the_plugin_answers_where_argo_asks() -> None:
@@ -248,6 +248,11 @@ def test_steps_have_a_folder_to_write_to() -> None:
         {"name": authority["name"], "mountPath": "/etc/sluice/ca", "readOnly": True},
     ]
     assert {"name": "HOME", "value": "/tmp"} in config["mainContainer"]["env"]
+    # Argo adds a volume for each Secret of the object store, of its name.
+    store = config["artifactRepository"]["s3"]
+    secrets = {value["name"] for key, value in store.items() if key.endswith("Secret")}
+    assert len(secrets) == 2
+    assert not secrets & {volume["name"], authority["name"]}
 
 
 def test_steps_have_requests_and_limits() -> None:

@@ -146,6 +146,14 @@ def test_whoever_is_told_whom_to_trust_has_the_file(rendered: tuple[Manifest, ..
     assert told or "sluice-ca" not in json.dumps(rendered)
 
 
+def test_mariadb_is_asked_in_ways_that_need_no_authority() -> None:
+    """Its client looks at certificates by itself, over the socket too, and does not know ours."""
+    server = only_container(manifests(), "mysql")
+    over_network, over_socket = (server[probe]["exec"]["command"] for probe in ("readinessProbe", "livenessProbe"))
+    assert {"--ssl", "--protocol=tcp"} <= set(over_network)  # without a password it checks none
+    assert {"--skip-ssl", "--protocol=socket"} <= set(over_socket)  # which counts as secure
+
+
 def test_the_chart_s_authority_and_tls_ca_are_both_trusted() -> None:
     objects = manifests(settings=(f"tls.ca={OF_OTHERS}",))
     assert authority(objects).count(b"BEGIN CERTIFICATE") == 2

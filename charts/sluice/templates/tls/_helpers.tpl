@@ -212,7 +212,7 @@ metadata:
 {{/* Where it is in a pod of a client: a volume of the pod, and its mount in a container. */}}
 {{- define "sluice.tls.caVolume" -}}
 {{- if include "sluice.tls.on" . -}}
-- name: sluice-ca
+- name: sluice-trusted  # Argo makes a volume of the name of the Secret sluice-ca in the same pods
   configMap:
     name: {{ .Values.tls.caConfigMap | default "sluice-ca" }}
     items: [{key: ca.crt, path: ca.crt}]
@@ -220,7 +220,7 @@ metadata:
 {{- end }}
 {{- define "sluice.tls.caMount" -}}
 {{- if include "sluice.tls.on" . -}}
-- name: sluice-ca
+- name: sluice-trusted
   mountPath: /etc/sluice/ca
   readOnly: true
 {{- end -}}
