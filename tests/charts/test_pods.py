@@ -51,6 +51,17 @@ def test_what_serves_is_probed(rendered: tuple[Manifest, ...]) -> None:
             assert "readinessProbe" in container, name
 
 
+def test_probes_ask_ports_that_their_own_container_names(rendered: tuple[Manifest, ...]) -> None:
+    """The kubelet knows no port by a name that another container gives it."""
+    for name, template in pods(rendered):
+        for container in template["spec"]["containers"]:
+            ports = {port["name"] for port in container.get("ports", []) if "name" in port}
+            for kind in ("startupProbe", "readinessProbe", "livenessProbe"):
+                probe = container.get(kind, {})
+                asked = (probe.get("httpGet") or probe.get("tcpSocket") or {}).get("port", 1)
+                assert isinstance(asked, int) or asked in ports, (name, container["name"], asked)
+
+
 def test_the_kubernetes_api_s_token_goes_only_where_it_is_said(rendered: tuple[Manifest, ...]) -> None:
     for name, template in pods(rendered):
         spec, labels = template["spec"], template["metadata"]["labels"]
