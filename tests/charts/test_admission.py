@@ -119,7 +119,7 @@ def test_an_entry_that_would_match_nothing_or_too_much_is_refused(entry: str) ->
 
 
 def test_every_secret_of_the_platform_is_out_of_reach() -> None:
-    """All that the chart makes but the keys of steps, those of KFP to the store (for its launcher), and whom to trust."""
+    """All that the chart makes but the keys of steps, those of KFP's launcher to the store, and whom to trust."""
     for name in ("default", "hermetic", "agent"):
         objects = case(name)
         expression = variable(policies(objects)["pods"], "secrets")
