@@ -49,7 +49,7 @@ demo: $(DEMO)  ## Lay out the flights lake and run lake_to_model on it: from dat
 	@$(BIN)/sluice run lake_to_model
 
 test: lint $(if $(GO),$(TOOLS))  ## Lint, then run all tests that need no cluster; some take programs that Go builds.
-	$(BIN)/pytest --numprocesses auto --maxprocesses 4
+	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadgroup
 
 # First of all, for what is missing is told in a second, and what is built before that takes minutes.
 look: | $(BOOTSTRAP)  ## Look whether `make kind` can begin: engine, disk and programs.

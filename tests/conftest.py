@@ -7,11 +7,13 @@ import os
 import secrets
 import shutil
 import socket
+import sqlite3
 import subprocess
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,9 @@ settings.load_profile("sluice")
 
 ROOT = Path(__file__).parents[1]
 START_SECONDS = 30.0
+# What takes long to make, once for a module or for all: `make test` gives the tests on it to one process.
+MADE_ONCE = {"api", "digits_run", "first_run", "ingested", "made", "one_home", "served", "serving", "spark", "story"}
+MADE_ONCE |= {"two_champions", "undisturbed"}
 
 
 class MinioServer:
@@ -170,6 +175,15 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
     return open_store(f"s3://{request.getfixturevalue('s3').bucket()}/some/prefix")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that share what takes long to make are a group for pytest-xdist; it is told with `--dist loadgroup`."""
+    for item in items:
+        if shared := MADE_ONCE & set(getattr(item, "fixturenames", ())):
+            module = item.nodeid.partition("::")[0]
+            name = "first_run" if "first_run" in shared else f"{module}:{min(shared)}"
+            item.add_marker(pytest.mark.xdist_group(name))
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[Any]) -> Iterator[None]:
     """Nothing may skip itself where everything was promised."""
@@ -195,3 +209,14 @@ def flights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = Sluice(home)("lake", "flights")
     assert done.returncode == 0, done.stderr
     return home / "store" / "lakes" / "flights"
+
+
+@pytest.fixture(scope="session")
+def few_flights(flights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same lake with every twelfth flight, for tests of which the rows are not the point; no test may change it."""
+    lake = tmp_path_factory.mktemp("few") / "flights"
+    shutil.copytree(flights, lake)
+    with closing(sqlite3.connect(lake / "operations.db", isolation_level=None)) as database:
+        database.execute("DELETE FROM flights WHERE rowid % 12")
+        database.execute("VACUUM")
+    return lake

@@ -11,17 +11,17 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from tests.sluice_command import QUICK, Sluice
+from tests.sluice_command import QUICKEST, Sluice
 
 DEADLINE_SECONDS = 240
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_no_step_outlives_its_run_and_mlflow_says_how_it_ended(
-    number: signal.Signals, flights: Path, tmp_path: Path
+    number: signal.Signals, few_flights: Path, tmp_path: Path
 ) -> None:
     sluice = Sluice(tmp_path)
-    process = _start(sluice, flights)
+    process = _start(sluice, few_flights)
     try:
         _wait_for("Executing task 'train'", sluice.home, process)
         step = _step(sluice.home, process)
@@ -50,9 +50,9 @@ def test_no_step_outlives_its_run_and_mlflow_says_how_it_ended(
     assert not list(sluice.home.glob("store/.staging-*"))
 
 
-def test_a_run_killed_with_its_steps_is_told_of_by_the_next_command(flights: Path, tmp_path: Path) -> None:
+def test_a_run_killed_with_its_steps_is_told_of_by_the_next_command(few_flights: Path, tmp_path: Path) -> None:
     sluice = Sluice(tmp_path)
-    process = _start(sluice, flights)
+    process = _start(sluice, few_flights)
     try:
         _wait_for("Executing task 'ingest'", sluice.home, process)
     finally:
@@ -89,7 +89,7 @@ def _lives(pid: int) -> bool:
 
 def _start(sluice: Sluice, lake: Path) -> subprocess.Popen[bytes]:
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "SLUICE_"))}
-    command = [sys.executable, "-m", "sluice", "run", "lake_to_model", "-p", f"lake={lake}", *QUICK]
+    command = [sys.executable, "-m", "sluice", "run", "lake_to_model", "-p", f"lake={lake}", *QUICKEST]
     (sluice.home / "tmp").mkdir()
     return subprocess.Popen(
         command,
@@ -121,9 +121,9 @@ def _wait_for_tables(home: Path, process: subprocess.Popen[bytes]) -> None:
 
 
 @pytest.mark.parametrize("step", ["", "sample", "register"], ids=["first tables", "sample", "register"])
-def test_the_next_run_finishes_what_a_killed_one_began(step: str, flights: Path, tmp_path: Path) -> None:
+def test_the_next_run_finishes_what_a_killed_one_began(step: str, few_flights: Path, tmp_path: Path) -> None:
     sluice = Sluice(tmp_path)
-    process = _start(sluice, flights)
+    process = _start(sluice, few_flights)
     try:
         if step:
             _wait_for(f"Executing task '{step}'", sluice.home, process)
@@ -132,7 +132,7 @@ def test_the_next_run_finishes_what_a_killed_one_began(step: str, flights: Path,
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-    done = sluice("run", "lake_to_model", "-p", f"lake={flights}", *QUICK, "--json")
+    done = sluice("run", "lake_to_model", "-p", f"lake={few_flights}", *QUICKEST, "--json")
     assert done.returncode == 0, done.stdout + done.stderr
     assert json.loads(done.stdout)["result"]["version"] == "1"
     assert len(list(sluice.home.glob("store/promotions/flights-late/*.json"))) == 1

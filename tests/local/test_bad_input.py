@@ -8,19 +8,19 @@ from tests.sluice_command import Sluice
 
 
 @pytest.fixture(scope="module")
-def sluice(tmp_path_factory: pytest.TempPathFactory) -> Sluice:
+def one_home(tmp_path_factory: pytest.TempPathFactory) -> Sluice:
     """One home for all: what is refused leaves nothing behind that the next could see."""
     return Sluice(tmp_path_factory.mktemp("home"))
 
 
-def _refused(sluice: Sluice, *words: str) -> str:
-    done = sluice(*words)
+def _refused(one_home: Sluice, *words: str) -> str:
+    done = one_home(*words)
     assert done.returncode == 2, done.stdout + done.stderr
     lines = done.stderr.strip().splitlines()
     assert len(lines) == 1, done.stderr
     assert lines[0].startswith("error: ")
-    assert not list(sluice.home.glob("reports/*"))
-    assert not list(sluice.home.glob("store/promotions/*"))
+    assert not list(one_home.home.glob("reports/*"))
+    assert not list(one_home.home.glob("store/promotions/*"))
     return lines[0]
 
 
@@ -35,8 +35,8 @@ def _refused(sluice: Sluice, *words: str) -> str:
         (("lake", "ocean"), "flights, digits"),
     ],
 )
-def test_a_wrong_word(sluice: Sluice, words: tuple[str, ...], named: str) -> None:
-    assert named in _refused(sluice, *words)
+def test_a_wrong_word(one_home: Sluice, words: tuple[str, ...], named: str) -> None:
+    assert named in _refused(one_home, *words)
 
 
 @pytest.mark.parametrize(
@@ -57,10 +57,10 @@ def test_a_wrong_word(sluice: Sluice, words: tuple[str, ...], named: str) -> Non
         ("as_of=yesterday", "as_of"),
     ],
 )
-def test_a_wrong_parameter(sluice: Sluice, flights: Path, parameter: str, named: str) -> None:
+def test_a_wrong_parameter(one_home: Sluice, few_flights: Path, parameter: str, named: str) -> None:
     words = ["run", "lake_to_model", "-p", parameter]
     if not parameter.startswith("lake="):
-        words += ["-p", f"lake={flights}"]
+        words += ["-p", f"lake={few_flights}"]
     if not parameter.startswith("sample_fraction="):
-        words += ["-p", "sample_fraction=0.03"]
-    assert named in _refused(sluice, *words)
+        words += ["-p", "sample_fraction=0.36"]
+    assert named in _refused(one_home, *words)

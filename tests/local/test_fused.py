@@ -36,7 +36,7 @@ def launch(folder: Path, lake: Path, **parameters: Any) -> subprocess.CompletedP
 
 
 @pytest.fixture(scope="module")
-def plain(tmp_path_factory: pytest.TempPathFactory) -> tuple[Sluice, dict[str, Any]]:
+def digits_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Sluice, dict[str, Any]]:
     sluice = Sluice(tmp_path_factory.mktemp("plain"))
     assert sluice("lake", "digits").returncode == 0
     done = sluice("run", "digits_to_model", "--json", "-p", "candidates=zero-rule,logistic-regression")
@@ -44,8 +44,8 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> tuple[Sluice, dict[str, A
     return sluice, json.loads(done.stdout)
 
 
-def test_fused_or_not_the_artifacts_are_the_same(plain: tuple[Sluice, dict[str, Any]], tmp_path: Path) -> None:
-    sluice, stepwise = plain
+def test_fused_or_not_the_artifacts_are_the_same(digits_run: tuple[Sluice, dict[str, Any]], tmp_path: Path) -> None:
+    sluice, stepwise = digits_run
     lake = sluice.home / "store/lakes/digits"
     done = launch(
         tmp_path, lake, candidates=["zero-rule", "logistic-regression"], seed=2013.0, seconds_per_candidate=60
@@ -65,8 +65,8 @@ def test_fused_or_not_the_artifacts_are_the_same(plain: tuple[Sluice, dict[str, 
     assert told["model"]["commit"] == COMMIT
 
 
-def test_a_failing_step_leaves_its_own_line_and_code(plain: tuple[Sluice, dict[str, Any]], tmp_path: Path) -> None:
-    sluice, _ = plain
+def test_a_failing_step_leaves_its_own_line_and_code(digits_run: tuple[Sluice, dict[str, Any]], tmp_path: Path) -> None:
+    sluice, _ = digits_run
     done = launch(tmp_path, sluice.home / "store/lakes/digits", shares=[0.5, 0.5])
     assert done.returncode == 2, done.stdout + done.stderr
     said = (tmp_path / "termination-log").read_text()

@@ -7,23 +7,23 @@ import subprocess
 from contextlib import closing
 from pathlib import Path
 
-from tests.sluice_command import QUICK, Sluice
+from tests.sluice_command import QUICKEST, Sluice
 
 Run = tuple[Sluice, subprocess.CompletedProcess[str]]
 PLACE = "a b/python3 [x] {y} {$} #1 100% it's é;&$HOME"
 
 
-def test_a_home_that_was_moved_to_a_hostile_path_goes_on(first_run: Run, flights: Path, tmp_path: Path) -> None:
+def test_a_home_that_was_moved_to_a_hostile_path_goes_on(first_run: Run, few_flights: Path, tmp_path: Path) -> None:
     before, _ = first_run
     home = tmp_path / PLACE
     shutil.copytree(before.home, home)
-    shutil.copytree(flights, home / "store" / "lakes" / "flights", dirs_exist_ok=True)
+    shutil.copytree(few_flights, home / "store" / "lakes" / "flights", dirs_exist_ok=True)
     moved = Sluice(home)
     found = moved("lineage", "flights-late", "--json")
     assert found.returncode == 0, found.stderr
     champion = json.loads(found.stdout)["model"]
     assert "champion" in champion["aliases"]
-    done = moved("run", "lake_to_model", "-p", "seed=7", *QUICK, "--json")
+    done = moved("run", "lake_to_model", "-p", "seed=7", *QUICKEST, "--json")
     assert done.returncode == 0, done.stdout + done.stderr
     result = json.loads(done.stdout)
     assert Path(result["report"]).is_relative_to(home)

@@ -19,7 +19,7 @@ from tests.unit.test_register import Pipeline
 @pytest.fixture
 def finished(tracked_home: Path, tmp_path: Path) -> Path:
     """The folder of a run whose winner was registered."""
-    Pipeline(small_world.splits(), tmp_path / "work")(small_world.GOOD)
+    Pipeline(small_world.splits(), tmp_path / "work", draws=True)(small_world.GOOD)
     folder = tmp_path / "work" / "1"
     for name in ("quality", "curves"):
         (folder / f"{name}.html").write_text(render_page(name, [Section(name, name.title(), f"<p>of {name}</p>")]))
