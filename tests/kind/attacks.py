@@ -291,6 +291,7 @@ WORKFLOW_ATTACKS: dict[str, tuple[Json, str]] = {
 }
 
 
+RUNS = "object-store-runs"
 REGISTER, SOURCE = "sluice-register", "SLUICE_SOURCE_SALES"
 KNOWN: Json = json.loads((Path(__file__).parents[2] / "charts/sluice/files/guarded-steps.json").read_text())
 FOLDERS = {
@@ -363,15 +364,22 @@ def register_pod(step: str, executor: str, launcher: str, bucket: str = "mlpipel
     )
     template = {"name": "system-container-impl", "inputs": {}, "outputs": {}, "metadata": {}}
     own = {"name": "ARGO_TEMPLATE", "value": json.dumps(template, separators=(",", ":"))}
-    first = pod["spec"]["initContainers"][0]
+    first, wait = pod["spec"]["initContainers"][0], pod["spec"]["containers"][0]
     first["env"] = [own]
+    for each in (first, wait):
+        each["volumeMounts"].append({"name": RUNS, "mountPath": f"/argo/secret/{RUNS}", "readOnly": True})
+    wait["volumeMounts"] += [
+        {"name": name, "mountPath": f"/mainctrfs{path}"} for name, path in FOLDERS.items() if name != "var-run-argo"
+    ]
+    wait["volumeMounts"].append({"name": "tmp-dir-argo", "mountPath": "/tmp", "subPath": "0"})
     mount = {"name": "kfp-launcher", "mountPath": "/kfp-launcher"}
     brought = {"image": launcher, "command": ["launcher-v2"], "args": ["--copy", "/kfp-launcher/launch"]}
     brought |= {"name": "kfp-launcher", "securityContext": SHUT, "volumeMounts": [mount], "env": [own]}
     pod["spec"]["initContainers"].append(brought)
     pod["spec"]["volumes"] = [{"name": name, "emptyDir": {}} for name in FOLDERS]
     token = {"secretName": "pipeline-executor.service-account-token"}
-    pod["spec"]["volumes"].append({"name": "exec-sa-token", "secret": token})
+    pod["spec"]["volumes"] += [{"name": "exec-sa-token", "secret": token}, {"name": "tmp-dir-argo", "emptyDir": {}}]
+    pod["spec"]["volumes"].append({"name": RUNS, "secret": {"secretName": RUNS}})
     return pod
 
 
@@ -608,6 +616,7 @@ REGISTER_ATTACKS: dict[str, tuple[Callable[[Json], None], str]] = {
         VOLUMES,
     ),
     "artifacts-over-the-code": (with_mount("main", "minio-scratch", SITE), VOLUMES),
+    "folders-of-the-one-that-waits-in-main": (with_mount("main", "minio-scratch", "/mainctrfs/minio"), VOLUMES),
     "artifacts-in-tmp": (with_mount("main", "minio-scratch", "/tmp"), VOLUMES),
     "a-part-of-a-volume": (with_mount("main", "sluice-tmp", "/tmp", subPath="x"), VOLUMES),
     "tmp-that-is-not-empty": (with_volume("sluice-tmp", persistentVolumeClaim={"claimName": "mine"}), VOLUMES),

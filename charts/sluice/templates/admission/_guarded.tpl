@@ -116,8 +116,12 @@ j.split('"outputFile"').filter(u, u.matches(r'^\s*:\s*"/tmp/kfp(_outputs/output_
   "sluice-tmp" "/tmp" "tmp-dir-argo" "/tmp" "var-run-argo" "/var/run/argo" | toJson -}}
 {{- end }}
 {{- define "sluice.guarded.mount" -}}
+{{- /* Argo's own containers have the keys of its log store, and the one that waits sees main's folders elsewhere. */ -}}
+{{- $keys := include "sluice.objectStore.account" (list . "runs") -}}
 m.all(k, k in ["name", "mountPath", "readOnly"] || (k == "subPath" && m.name == "tmp-dir-argo" && m.subPath.matches("^[0-9]+$")))
 && ({{ include "sluice.guarded.mounts" . }}[?m.name].orValue("") == m.mountPath
+|| (c.name == "wait" && "/mainctrfs" + {{ include "sluice.guarded.mounts" . }}[?m.name].orValue("/") == m.mountPath)
+|| (c.name in ["init", "wait"] && m.name == {{ $keys | quote }} && m.mountPath == {{ printf "/argo/secret/%s" $keys | quote }})
 || (m.mountPath == "/var/run/secrets/kubernetes.io/serviceaccount"
 && (m.name.startsWith("kube-api-access-") || (m.name == "exec-sa-token" && c.name != "main"))))
 {{- end }}
