@@ -14,6 +14,7 @@ from minio import Minio
 from minio.error import S3Error
 
 from tests.kind.cluster import Cluster
+from tests.kind.test_attacks import idle, said_by, submit
 
 BUCKETS = {"kfp": "mlpipeline", "runs": "mlpipeline", "mlflow": "mlflow"}
 IN_A_STEP = {"steps": "sluice", "register": "sluice"}
@@ -187,9 +188,10 @@ ALLOWED = {
 @pytest.fixture(scope="module")
 def workflow(cluster: Cluster) -> dict[str, Any]:
     """The metadata of a run's Workflow."""
-    cluster.wait(cluster.submit("digits_to_model"))
-    found = json.loads(cluster.kubectl("get", "workflows", "--selector", "pipeline/runid", "--output", "json"))
-    metadata: dict[str, Any] = found["items"][-1]["metadata"]
+    run = submit(cluster, idle, name="attacked")
+    assert cluster.wait(run, 300) == "SUCCEEDED", said_by(cluster, run)
+    found = json.loads(cluster.kubectl("get", "workflows", "--selector", f"pipeline/runid={run}", "--output", "json"))
+    metadata: dict[str, Any] = found["items"][0]["metadata"]
     return metadata
 
 

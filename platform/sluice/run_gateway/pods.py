@@ -81,7 +81,7 @@ class Pods:
         Raises:
             Away: The API does not answer, or refuses.
         """
-        self._api.get(f"/api/v1/namespaces/{self._namespace}/pods?limit=1", metadata=True)
+        self._api.get(f"/api/v1/namespaces/{self._namespace}/pods?limit=1")
 
     def caller(self, address: str) -> Caller:
         """Whose pod has an address.
