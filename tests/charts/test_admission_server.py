@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.charts.api_server import NAMESPACE, ApiServer, running, until
-from tests.charts.rendering import Manifest, manifests, of_kind
+from tests.charts.rendering import Manifest, manifests, named, of_kind
 from tests.kind.attacks import (
     JOB_ATTACKS,
     JOBSET_ATTACKS,
@@ -109,6 +110,40 @@ def test_a_workflow_s_pod_is_refused(api: ApiServer, attack: str) -> None:
     change(pod)
     said = api.ask(account("workflow-controller"), "create", body=pod)
     assert refuses(said, words), said
+
+
+def as_argo_is_told(pod: Manifest) -> Manifest:
+    """With what the chart has Argo lay over the pods of steps (templates/argo/configmap.yaml)."""
+    data = named(manifests(settings=SETTINGS), "ConfigMap", "workflow-controller-configmap")["data"]
+    laid, patch = (
+        yaml.safe_load(data["mainContainer"]),
+        yaml.safe_load(data["workflowDefaults"])["spec"]["podSpecPatch"],
+    )
+    wait, main = pod["spec"]["containers"]
+    own = {each["name"] for each in main["env"]}
+    main["env"] += [each for each in laid["env"] if each["name"] not in own]
+    for each in laid["volumeMounts"]:
+        if each not in main["volumeMounts"]:
+            main["volumeMounts"].append(each)
+            wait["volumeMounts"].append({**each, "mountPath": f"/mainctrfs{each['mountPath']}"})
+    there = {each["name"] for each in pod["spec"]["volumes"]}
+    pod["spec"]["volumes"] += [each for each in yaml.safe_load(patch)["volumes"] if each["name"] not in there]
+    secret = yaml.safe_load(data["artifactRepository"])["s3"].get("caSecret")
+    if secret:
+        pod["spec"]["volumes"].append({"name": secret["name"], "secret": {"secretName": secret["name"]}})
+        for each in (wait, pod["spec"]["initContainers"][0]):
+            each["volumeMounts"].append({"name": secret["name"], "mountPath": f"/argo/secret/{secret['name']}"})
+    return pod
+
+
+def test_what_the_chart_lays_over_the_register_step_passes(api: ApiServer) -> None:
+    pod = as_argo_is_told(register_pod(TORCH, EXECUTOR, LAUNCHER))
+    said = api.ask(account("workflow-controller"), "create", body=pod)
+    assert not said, said
+    trusted = next((each for each in pod["spec"]["volumes"] if each["name"] == "sluice-trusted"), None)
+    assert trusted, "TLS is on by default"
+    trusted["configMap"]["name"] = "mine"
+    assert "its volumes" in api.ask(account("workflow-controller"), "create", body=pod)
 
 
 def test_the_register_step_s_pod_passes(api: ApiServer) -> None:

@@ -80,6 +80,10 @@ j.split('"outputFile"').filter(u, u.matches(r'^\s*:\s*"/tmp/kfp(_outputs/output_
 {{- $file := include "sluice.guarded.file" . | fromJson -}}
 {{- $fields := merge (dict "KFP_POD_NAME" "metadata.name" "KFP_POD_UID" "metadata.uid") $file.fields -}}
 {{- $constants := merge (dict "HOME" "/tmp" "ARGO_CONTAINER_NAME" "main" "ARGO_PROGRESS_FILE" "/var/run/argo/progress") $file.constants -}}
+{{- /* What the chart itself lays over main (templates/argo/configmap.yaml). */ -}}
+{{- range concat (include "sluice.tls.stepEnv" . | fromYamlArray) (include "sluice.runs.env" . | fromYamlArray) -}}
+{{- $constants = set $constants .name .value -}}
+{{- end -}}
 {{- $argo := list "ARGO_NODE_ID" "ARGO_INCLUDE_SCRIPT_OUTPUT" "ARGO_DEADLINE" "ARGO_PROGRESS_PATCH_TICK_DURATION" "ARGO_PROGRESS_FILE_TICK_DURATION" "ARGO_TERMINATION_GRACE_PERIOD_SECONDS" "KFP_RETRY_INDEX" -}}
 {{- $key := `e.valueFrom.%s.?key.orValue("") == e.name && e.name in %s` -}}
 (has(e.valueFrom)
@@ -121,7 +125,10 @@ j.split('"outputFile"').filter(u, u.matches(r'^\s*:\s*"/tmp/kfp(_outputs/output_
 m.all(k, k in ["name", "mountPath", "readOnly"] || (k == "subPath" && m.name == "tmp-dir-argo" && m.subPath.matches("^[0-9]+$")))
 && ({{ include "sluice.guarded.mounts" . }}[?m.name].orValue("") == m.mountPath
 || (c.name == "wait" && "/mainctrfs" + {{ include "sluice.guarded.mounts" . }}[?m.name].orValue("/") == m.mountPath)
-|| (c.name in ["init", "wait"] && m.name == {{ $keys | quote }} && m.mountPath == {{ printf "/argo/secret/%s" $keys | quote }})
+|| (c.name in ["init", "wait"] && m.name in {{ list $keys "sluice-ca" | toJson }} && m.mountPath == "/argo/secret/" + m.name)
+{{- if include "sluice.tls.on" . }}
+|| (m.name == "sluice-trusted" && m.mountPath in ["/etc/sluice/ca", "/mainctrfs/etc/sluice/ca"])
+{{- end }}
 || (m.mountPath == "/var/run/secrets/kubernetes.io/serviceaccount"
 && (m.name.startsWith("kube-api-access-") || (m.name == "exec-sa-token" && c.name != "main"))))
 {{- end }}
@@ -175,6 +182,10 @@ s.initContainers.filter(c, c.name == "init").all(c, c.?env.orValue([]).filter(e,
 + ({{ printf $all (printf `c.name == "main" || (c.?env.orValue([]).all(e, %s) && !has(c.envFrom))` (include "sluice.guarded.ownVariable" .)) }} ? [] : ["variables of the programs beside it"])
 + ({{ printf $all (printf `c.?volumeMounts.orValue([]).all(m, %s)` (include "sluice.guarded.mount" .)) }}
 && variables.guarded.all(s, s.?volumes.orValue([]).all(v, !(v.name in {{ include "sluice.guarded.mounts" . }}) || has(v.emptyDir)))
+{{- if include "sluice.tls.on" . }}
+&& variables.guarded.all(s, s.?volumes.orValue([]).all(v, v.name != "sluice-trusted"
+|| (has(v.configMap) && v.configMap.name == {{ (include "sluice.tls.caVolume" . | fromYamlArray | first).configMap.name | quote }})))
+{{- end }}
 && !variables.guarded.exists(s, s.?volumes.orValue([]).exists(v, {{ include "sluice.guarded.volumeNames" . }})) ? [] : ["its volumes"])
 + variables.guarded.map(s, s.filter(k, !(k in {{ include "sluice.guarded.podFields" . }})).join(", ")).filter(n, n != "")
 + ({{ printf $all (printf `c.all(k, k in %s) && c.?terminationMessagePath.orValue("/dev/termination-log") == "/dev/termination-log"` (include "sluice.guarded.containerFields" .)) }} ? [] : ["hooks, probes, folders or other fields of its containers"])
