@@ -64,8 +64,8 @@ def test_the_databases_take_no_login_without_tls(cluster: Cluster) -> None:
     connect = 'import psycopg2; psycopg2.connect(host="postgresql", dbname="mlflow", sslmode="disable")'
     said = refused(cluster, "deployment/mlflow", "--container", "mlflow", "--", "python", "-c", connect)
     assert "no encryption" in said
-    ping = "mariadb-admin --no-defaults --skip-ssl --protocol=tcp --host=127.0.0.1 --user=sluice ping"
-    assert "insecure transport are prohibited" in refused(cluster, "deployment/mysql", "--", *ping.split())
+    ask = "mariadb-admin --no-defaults --skip-ssl --protocol=tcp --host=127.0.0.1 --user=sluice status"
+    assert "insecure transport are prohibited" in refused(cluster, "deployment/mysql", "--", *ask.split())
 
 
 def test_the_store_and_mlflow_take_no_request_without_tls(cluster: Cluster) -> None:
