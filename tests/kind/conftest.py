@@ -28,6 +28,7 @@ ORDER = (
     "distributed",
     "accelerators",
     "external_services",
+    "database_servers",
     "platform_faults",
 )
 
