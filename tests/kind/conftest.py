@@ -24,13 +24,14 @@ ORDER = (
     "runs",
     "accounts",
     "network_policies",
-    "databases",
+    "sources",
     "login",
     "attacks",
     "distributed",
     "accelerators",
     "external_services",
     "runs_apart",
+    "database_servers",
     "platform_faults",
 )
 

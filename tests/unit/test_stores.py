@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from components.common.bounds import Bound
 from components.common.errors import BadInput
 from components.common.keys import check_key
 from components.common.local_store import LocalStore
@@ -263,3 +264,17 @@ def test_a_store_keeps_the_scheme_that_it_was_opened_by(s3: "MinioServer") -> No
     assert guarded.uri == f"sluice+s3://{bucket}/a"
     assert plain_address(guarded.uri) == plain.uri == plain_address(plain.uri)
     assert plain_address("/a/folder") == "/a/folder"
+
+
+def test_what_is_read_whole_is_bounded(store: Store, tmp_path: Path) -> None:
+    """Before it is in memory; a file is not, which goes to the disk."""
+    bound = Bound("bytes of a test", 100_000)
+    for size in (100_000, 100_001, 12_000_000):
+        store.put_bytes("k", bytes(size))
+        if size <= bound.most:
+            assert len(store.get_bytes("k", bound)) == size
+            continue
+        with pytest.raises(BadInput, match=r"/k: [\d,]+, and at most 100,000 bytes of a test are taken; make it sm"):
+            store.get_bytes("k", bound)
+        store.get_file("k", tmp_path / "k")
+        assert (tmp_path / "k").stat().st_size == size
