@@ -222,8 +222,8 @@ def attacked(cluster: Cluster, laid: Minio, workflow: dict[str, Any]) -> Iterato
         )
         log = cluster.kubectl("logs", name)
         (line,) = [text for text in log.splitlines() if text.startswith("ATTACKS ")] or pytest.fail(log)
-        for bucket, name in LAID:
-            assert laid.get_object(bucket, name).read() == b"first", name
+        for bucket, key in LAID:
+            assert laid.get_object(bucket, key).read() == b"first", key
         yield json.loads(line.removeprefix("ATTACKS "))
     finally:
         cluster.kubectl("delete", "pod", name, "--wait=false")
@@ -279,7 +279,9 @@ def test_what_a_step_s_code_can_do_is_its_own_work(cluster: Cluster, attacked: d
 def test_a_pod_of_no_run_writes_nothing_through_the_gateway(cluster: Cluster, workflow: dict[str, Any]) -> None:
     pod = attacker(cluster, workflow)
     pod["metadata"] |= {"name": "nobody", "ownerReferences": []}
-    code = ATTACKS.partition("store(")[0] + 'store("x", put("sluice", "own/attacks")); print("ATTACKS", done)'
+    code = (
+        ATTACKS.partition('store("a promotion"')[0] + 'store("x", put("sluice", "own/attacks")); print("ATTACKS", done)'
+    )
     pod["spec"]["containers"][0]["command"] = ["python", "-c", code]
     cluster.kubectl("apply", "--filename", "-", stdin=json.dumps(pod))
     try:
