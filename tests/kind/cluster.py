@@ -147,6 +147,7 @@ class Cluster:
             "AWS_ENDPOINT_URL": "https://127.0.0.1:9000",
             "AWS_REGION": "us-east-1",
             "MLFLOW_TRACKING_URI": "https://127.0.0.1:5000",
+            "MLFLOW_TRACKING_SERVER_CERT_PATH": str(self.authority()),
             "SLUICE_CA_FILE": str(self.authority()),
             "SLUICE_STORE": "s3://sluice",
         }
