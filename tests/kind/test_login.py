@@ -25,6 +25,7 @@ IMAGE = "sluice.local/oauth2-proxy:7.15.6"
 OUTSIDE = "ingress-nginx"  # the namespace that the example's policy lets in
 PROVIDER = f"provider.{OUTSIDE}.svc.cluster.local:443"
 ISSUER = f"http://{PROVIDER}"
+PORT = 8443  # of the provider's pod
 SECURITY = {"runAsNonRoot": True, "runAsUser": 65532, "seccompProfile": {"type": "RuntimeDefault"}}
 Json = dict[str, Any]
 
@@ -59,6 +60,8 @@ def example() -> Iterator[Json]:
         if document["kind"] == "Deployment":
             document["spec"]["replicas"] = 1
             document["spec"]["template"]["spec"]["containers"][0]["image"] = IMAGE
+        if document["kind"] == "NetworkPolicy":  # of the pod, behind its Service's 443: not all nodes let it take that
+            document["spec"]["egress"] = [{"ports": [{"port": PORT}]}]
         if document["kind"] != "Ingress":
             yield document
     keys = {"client-id": "sluice", "client-secret": "secret", "cookie-secret": random_key()}
@@ -91,9 +94,9 @@ def outside(cluster: Cluster, tmp_path: Path) -> Iterator[Cluster]:
     here = cluster.beside(OUTSIDE)
     made = yaml.safe_dump_all(example())
     try:
-        provider = pod("provider", cluster.step_image(), ROOT / "tests/login_provider.py", "443", ISSUER)
+        provider = pod("provider", cluster.step_image(), ROOT / "tests/login_provider.py", str(PORT), ISSUER)
         service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "provider"}}
-        service["spec"] = {"selector": {"app": "provider"}, "ports": [{"port": 443}]}
+        service["spec"] = {"selector": {"app": "provider"}, "ports": [{"port": 443, "targetPort": PORT}]}
         here.kubectl("apply", "--filename", "-", stdin=yaml.safe_dump_all([*provider, service]))
         cluster.kubectl("apply", "--filename", "-", stdin=behind)
         cluster.kubectl("apply", "--filename", "-", stdin=made)
