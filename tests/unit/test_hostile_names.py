@@ -22,6 +22,7 @@ from components.common.bundles import Bundle
 from components.common.column_names import free_name, named, repeated
 from components.common.contracts import parse_contract
 from components.common.errors import BadInput
+from components.common.mlflow_access import mlflow_module
 from components.common.plain_text import lines
 from components.common.provenance import ancestry, origin
 from components.common.steps import default_store
@@ -89,6 +90,7 @@ def test_every_column_arrives_with_its_values(story: Story) -> None:
 
 def test_the_registered_model_answers_by_these_names(story: Story) -> None:
     assert story.registered is not None
+    mlflow_module()  # reads where to look
     model = mlflow.pyfunc.load_model(f"models:/hostile/{story.registered.version.version}")
     answers = model.predict(rows_of(story.bundles["prepare"], "rows").head(20))
     assert len(answers) == 20

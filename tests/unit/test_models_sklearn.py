@@ -139,8 +139,8 @@ def test_a_changed_schema_or_array_is_read_or_refused(
         message = str(error)
         assert str(folder) in message
         assert re.search(
-            r"is no readable sklearn model \(.+\)|holds '.+', which no model of Sluice contains|takes no pickles"
-            r"|states the shape .+, and holds",
+            r"is no readable sklearn model \(.+\)|holds ['\"].+['\"], which no model of Sluice contains"
+            r"|takes no pickles|states the shape .+, and holds",
             message,
         )
     else:

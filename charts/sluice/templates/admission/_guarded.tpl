@@ -125,7 +125,7 @@ j.split('"outputFile"').filter(u, u.matches(r'^\s*:\s*"/tmp/kfp(_outputs/output_
 m.all(k, k in ["name", "mountPath", "readOnly"] || (k == "subPath" && m.name == "tmp-dir-argo" && m.subPath.matches("^[0-9]+$")))
 && ({{ include "sluice.guarded.mounts" . }}[?m.name].orValue("") == m.mountPath
 || (c.name == "wait" && "/mainctrfs" + {{ include "sluice.guarded.mounts" . }}[?m.name].orValue("/") == m.mountPath)
-|| (c.name in ["init", "wait"] && m.name in {{ list $keys "sluice-ca" | toJson }} && m.mountPath == "/argo/secret/" + m.name)
+|| (c.name in ["init", "wait"] && m.name in {{ ternary (list $keys "sluice-ca") (list $keys) (ne "" (include "sluice.tls.on" .)) | toJson }} && m.mountPath == "/argo/secret/" + m.name)
 {{- if include "sluice.tls.on" . }}
 || (m.name == "sluice-trusted" && m.mountPath in ["/etc/sluice/ca", "/mainctrfs/etc/sluice/ca"])
 {{- end }}
