@@ -16,7 +16,7 @@ from mlflow.tracking.request_header.abstract_request_header_provider import Requ
 from mlflow.tracking.request_header.registry import _request_header_provider_registry as providers
 
 from sluice.mlflow_server.ownership import Guard, Refused
-from tests.unit.test_mlflow_server import ADMIN, REGISTER, STEPS, migrated_once, serving, server
+from tests.unit.test_mlflow_server import ADMIN, REGISTER, STEPS, migrated_once, server, serving
 
 __all__ = ["migrated_once", "server", "serving"]  # fixtures of that module
 OURS, THEIRS = "run-ours", "run-theirs"

@@ -7,8 +7,8 @@ permissions alone a step could make `flights-late` before the register step does
 - Neither deletes more than a run (which an administrator can restore), makes accounts, or gives permissions away. The
   register step's takes aliases, tags of models and versions back.
 - The files of a logged model stay as they are once it is READY: so a registered version keeps its own.
-- What comes from a pod of a run, as the gateway says, goes into that run's own records alone (`ownership`). Pods of runs
-  have no other way here: who comes without the gateway's word is KFP's API server, a job of the chart, or a person.
+- What comes from a pod of a run, as the gateway says, goes into that run's own records alone (`ownership`). Pods of
+  runs have no other way here: who comes without the gateway's word is KFP's API server, a job of the chart, a person.
 
 It stands before MLflow's own checks and takes nothing from them: who claims to be somebody else must know the password.
 """
