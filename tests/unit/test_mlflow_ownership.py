@@ -15,6 +15,9 @@ import requests
 from mlflow.tracking.request_header.abstract_request_header_provider import RequestHeaderProvider
 from mlflow.tracking.request_header.registry import _request_header_provider_registry as providers
 
+from components.common.pipeline_runs import find_or_open, log_parameters
+from components.common.tracked_results import CANDIDATE_TAG, _log
+from components.common.tracking import child_run, fail_pipeline_run, finish_pipeline_run, tracked_run
 from sluice.mlflow_server.ownership import Guard, Refused
 from tests.unit.test_mlflow_server import ADMIN, REGISTER, STEPS, migrated_once, server, serving
 
@@ -196,7 +199,8 @@ def test_no_spelling_leads_past_the_owner(theirs: Theirs, client: Client, server
         f"{ours}/artifacts/../../{run}/artifacts/note.txt",
         f"{ours}/artifacts/..%2f..%2f{run}/artifacts/note.txt",
         f"{ours}/artifacts/%252e%252e/%252e%252e/{run}/artifacts/note.txt",
-        f"{theirs.experiment}/%2536{run}/artifacts/note.txt",
+        f"{theirs.experiment}/%25{ord(run[0]):x}{run[1:]}/artifacts/note.txt",
+        f"{theirs.experiment}%252f{run}%252fartifacts%252fx/{own}/artifacts/note.txt",
         f"{theirs_}%2fartifacts%2fnote.txt",
         f"{theirs_}/artifacts/a%0a/{own}/artifacts/note.txt",
         f"{theirs_}/artifacts/{own}/artifacts/note.txt",
@@ -289,6 +293,30 @@ def test_a_run_that_a_command_or_kfp_opened_for_it_is_its_own(client: Client) ->
     alone = client("").create_run(experiment).info.run_id
     with pytest.raises(MlflowException, match="belongs to no pipeline run"):
         client(OURS).log_metric(alone, "loss", 0.0)
+
+
+def test_our_own_steps_track_what_a_command_announced(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    import mlflow
+
+    for name, value in {"SLUICE_RUN": OURS, "SLUICE_PIPELINE": "flights"}.items():
+        monkeypatch.setenv(name, value)
+    client("")
+    opened = find_or_open(mlflow, "named by a person")
+    client(OURS)
+    with tracked_run("train") as run:
+        with child_run("a", {CANDIDATE_TAG: "a"}) as child:
+            mlflow.log_metric("loss", 0.5)
+        log_parameters(mlflow.MlflowClient(), run, {"train.x": 1})
+    assert run == opened
+    _log(mlflow.MlflowClient(), child, {"test_loss": 0.5}, {"sluice.winner": "true"})
+    mlflow.MlflowClient().log_text(run, "kept", "report.html")
+    finish_pipeline_run()
+    found = client("", ADMIN).get_run(run)
+    assert (found.info.status, found.info.run_name) == ("FINISHED", "named by a person")
+    assert client("", ADMIN).get_run(child).info.status == "FINISHED"
+    client(OURS)
+    fail_pipeline_run("evaluate", ValueError("broken"))
+    assert client("", ADMIN).get_run(run).info.status == "FAILED"
 
 
 def test_traces_belong_to_the_run_that_made_them(theirs: Theirs, client: Client, server: str) -> None:
