@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 import urllib3
@@ -24,10 +24,11 @@ from sluice.run_gateway.pods import Away, Object, Pods
 from sluice.run_gateway.rules import Buckets
 from sluice.run_gateway.serving import Gate, Server
 from tests.charts.rendering import manifests, named
-from tests.conftest import MinioServer, free_port
+from tests.conftest import free_port
 
 NAMESPACE = "sluice"
 OURS, THEIRS, NOBODY = "127.0.0.1", "127.0.0.2", "127.0.0.9"  # a client binds to none by default: it is of our run
+KFP = "127.0.0.5"  # its API server's
 RUNS = {OURS: "run-ours", THEIRS: "run-theirs"}
 START_SECONDS = 20
 
@@ -47,6 +48,8 @@ class Kubernetes:
         if "/pods" in path:
             found = re.search(r"status.podIP%3D([0-9.]+)", path)
             run = RUNS.get(found[1]) if found else None
+            if found and found[1] == KFP:
+                return {"items": [{"metadata": {"name": "kfp"}, "spec": {"serviceAccountName": "ml-pipeline"}}]}
             return {"items": [pod(run)] if run else []}
         run = path.rpartition("/")[2].removeprefix("flow-")
         return {"metadata": {"name": f"flow-{run}", "uid": f"uid-{run}", "labels": {"pipeline/runid": run}}}
@@ -58,16 +61,32 @@ def pod(run: str) -> dict[str, Any]:
     return {"metadata": {"name": f"pod-{run}", "ownerReferences": [{**owner, "controller": True}]}, "spec": {}}
 
 
+class Listening(Protocol):
+    """A server of this machine."""
+
+    port: int
+
+
 class Gateway:
     """A running gateway before a MinIO.
 
     Attributes:
         endpoint: Where it answers S3.
+        tracking: Where it answers for MLflow.
         kubernetes: What it asks.
     """
 
-    def __init__(self, server: MinioServer, folder: Path) -> None:
+    def __init__(self, server: Listening, folder: Path, mlflow: int = 0) -> None:
+        """Nothing runs yet.
+
+        Args:
+            server: A MinIO.
+            folder: For its files.
+            mlflow: The port of an MLflow; 0 where there is none.
+        """
         self.kubernetes = Kubernetes()
+        self._mlflow_port, self.tracking_port = mlflow or free_port(), free_port()
+        self.tracking = f"http://127.0.0.1:{self.tracking_port}"
         self.port, self.cache_port, self.probes, self._kfp_port = (free_port() for _ in range(4))
         self.endpoint = f"http://127.0.0.1:{self.port}"
         self._server, self._folder = server, folder
@@ -75,8 +94,9 @@ class Gateway:
 
     def decide(self) -> Server:
         """The program beside nginx, as a thread."""
-        pods = Pods(self.kubernetes, NAMESPACE)
-        beside = Server(self.socket, Gate(Buckets("mlpipeline", "sluice", "mlflow", ("own/",)), pods.caller, pods.look))
+        pods = Pods(self.kubernetes, NAMESPACE, platform=(NAMESPACE, "ml-pipeline"))
+        buckets = Buckets("mlpipeline", "sluice", "mlflow", ("own/",))
+        beside = Server(self.socket, Gate(buckets, pods.caller, pods.look, pods.run))
         threading.Thread(target=beside.serve_forever, daemon=True).start()
         return beside
 
@@ -109,6 +129,8 @@ class Gateway:
             "/run/run-gateway/authorizer.sock": str(self.socket),
             "minio-service.sluice.svc.cluster.local:9000": f"127.0.0.1:{self._server.port}",
             "ml-pipeline.sluice.svc.cluster.local:8887": f"127.0.0.1:{self._kfp_port}",
+            "mlflow.sluice.svc.cluster.local:5000": f"127.0.0.1:{self._mlflow_port}",
+            "listen 5000;": f"listen 127.0.0.1:{self.tracking_port};",
             "listen 9000;": f"listen 127.0.0.1:{self.port};",
             "listen 8887 ": f"listen 127.0.0.1:{self.cache_port} ",
             "listen 8081;": f"listen 127.0.0.1:{self.probes};",

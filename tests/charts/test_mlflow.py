@@ -177,10 +177,9 @@ def test_people_reach_it_only_where_it_is_exposed() -> None:
         return list(rule["from"])
 
     closed = sources()
-    assert [list(each["podSelector"]["matchLabels"]) for each in closed] == [
-        ["pipelines.kubeflow.org/v2_component"],
-        ["sluice.dev/mlflow-client"],
-    ]
+    steps, clients = ["pipelines.kubeflow.org/v2_component"], ["sluice.dev/mlflow-client"]
+    for found, wanted in ((closed, [clients]), (sources("objectStore.gateway.enabled=false"), [steps, clients])):
+        assert [list(each["podSelector"]["matchLabels"]) for each in found] == wanted
     assert {"ipBlock": {"cidr": "0.0.0.0/0"}} in sources("mlflow.service.type=NodePort")
     peer = "networkPolicy.entryPoints[0].ipBlock.cidr=10.1.0.0/16"
     assert sources(*INGRESS, peer) == [*closed, {"ipBlock": {"cidr": "10.1.0.0/16"}}]

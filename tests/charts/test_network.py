@@ -71,7 +71,9 @@ ARROWS = {
     ("step", "run-gateway", 9000): True,
     ("step", "run-gateway", 8887): True,
     ("step", "metadata-grpc", 8080): True,
-    ("step", "mlflow", 5000): True,
+    ("step", "run-gateway", 5000): True,
+    ("run-gateway", "mlflow", 5000): True,
+    ("ml-pipeline", "run-gateway", 5000): True,
     ("worker", "run-gateway", 9000): True,
     ("worker", "worker", 29500): True,
     # What must stay shut.
@@ -82,7 +84,9 @@ ARROWS = {
     ("worker", "run-gateway", 8887): False,
     ("mlflow", "run-gateway", 9000): False,
     ("run-gateway", "ml-pipeline", 8888): False,
-    ("run-gateway", "mlflow", 5000): False,
+    ("step", "mlflow", 5000): False,
+    ("worker", "run-gateway", 5000): False,
+    ("ml-pipeline-ui", "run-gateway", 5000): False,
     ("step", "ml-pipeline", 8888): False,
     ("step", "mysql", 3306): False,
     ("step", "postgresql", 5432): False,
@@ -139,8 +143,22 @@ def test_what_is_not_exposed_is_closed_to_the_world() -> None:
 
 def test_without_the_gateway_steps_reach_the_store_and_kfps_cache_themselves() -> None:
     objects = manifests(settings=("objectStore.gateway.enabled=false",))
-    for client, server, port in ((STEP, "minio", 9000), (WORKER, "minio", 9000), (STEP, "ml-pipeline", 8887)):
+    ways = ((STEP, "minio", 9000), (WORKER, "minio", 9000), (STEP, "ml-pipeline", 8887), (STEP, "mlflow", 5000))
+    for client, server, port in ways:
         assert allowed(objects, client, labels_of(objects, server), port), server
+    assert not allowed(objects, WORKER, labels_of(objects, "mlflow"), 5000)
+
+
+def test_kfps_api_server_reaches_the_gateway_for_its_plugin_alone() -> None:
+    objects = case("hermetic")
+    assert not allowed(objects, labels_of(objects, "ml-pipeline"), labels_of(objects, "run-gateway"), 5000)
+
+
+def test_an_mlflow_of_your_own_is_reached_past_the_gateway() -> None:
+    foreign = ("mlflow.enabled=false", "postgresql.enabled=false", "mlflow.externalUrl=https://mlflow.example.org:8443")
+    objects = manifests(settings=foreign)
+    assert world(objects, STEP) == [8443]
+    assert not allowed(objects, STEP, labels_of(objects, "run-gateway"), 5000)
 
 
 def test_without_its_cache_no_step_reaches_kfp() -> None:

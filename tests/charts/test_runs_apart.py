@@ -59,6 +59,13 @@ def keys(objects: tuple[Manifest, ...]) -> set[tuple[str, str]]:
     return {(item["kind"], item["metadata"]["name"]) for item in objects}
 
 
+def has_plugin(objects: tuple[Manifest, ...]) -> bool:
+    """Whether KFP's API server tells MLflow of runs: then the gateway looks where that one is."""
+    return bool(
+        json.loads(one(objects, "ConfigMap", "ml-pipeline-config", NAMESPACE)["data"]["config.json"]).get("plugins")
+    )
+
+
 def without_keys(objects: tuple[Manifest, ...]) -> list[str]:
     """The objects without what is made at random: Secrets, certificates, and what is computed of them."""
     kept = [i for i in objects if "Webhook" not in i["kind"] and (i["kind"], i["metadata"]["name"]) not in RANDOM]
@@ -85,7 +92,8 @@ def test_a_release_of_before_stays_as_it_is_with_the_values_that_it_has() -> Non
 def test_every_object_of_the_chart_is_there_still_and_these_are_new(way: str) -> None:
     files = WAYS[way] or ("values.yaml",)
     whole, plain = manifests(files, APART), manifests(files)
-    assert keys(whole) - keys(plain) == {
+    plugin = {(kind, "run-gateway-plugin") for kind in ("Role", "RoleBinding")} if has_plugin(plain) else set()
+    assert keys(whole) - keys(plain) == plugin | {
         ("Namespace", RUNS),
         ("Role", "ml-pipeline-earlier"),
         ("RoleBinding", "ml-pipeline-earlier"),
@@ -291,6 +299,7 @@ def test_each_account_may_do_where_runs_live_what_it_may_without_the_value_and_n
     left: dict[str, set[tuple[str, str, str]]] = {
         "ml-pipeline": {("scheduledworkflows", verb, "") for verb in ("get", "patch", "delete")},
         "workflow-controller": {("configmaps", "get", "workflow-controller-configmap")},
+        "run-gateway": {("pods", "list", "")} if has_plugin(plain) else set(),
     }
     for account in PLATFORM & names(plain, "ServiceAccount", NAMESPACE):
         assert rights(whole, account, NAMESPACE, RUNS) == rights(plain, account, NAMESPACE, NAMESPACE), account
@@ -353,7 +362,9 @@ ARROWS = {
     ("step", "run-gateway", 8887): True,
     ("step", "run-gateway", 9000): True,
     ("step", "metadata-grpc", 8080): True,
-    ("step", "mlflow", 5000): True,
+    ("step", "run-gateway", 5000): True,
+    ("run-gateway", "mlflow", 5000): True,
+    ("ml-pipeline", "run-gateway", 5000): True,
     ("worker", "run-gateway", 9000): True,
     ("run-gateway", "minio", 9000): True,
     ("worker", "worker", 29500): True,
@@ -370,6 +381,8 @@ ARROWS = {
     ("step", "postgresql", 5432): False,
     ("step", "step", 8080): False,
     ("worker", "mlflow", 5000): False,
+    ("step", "mlflow", 5000): False,
+    ("step@elsewhere", "run-gateway", 5000): False,
     ("worker", "worker@elsewhere", 29500): False,
     ("worker@elsewhere", "worker", 29500): False,
     # A label alone opens nothing: not in the platform's namespace, nor in one of somebody else's.

@@ -88,6 +88,35 @@ def registry(name, attempt):
 registry("a model", lambda: tracking.create_registered_model("intruder"))
 registry("an alias", lambda: tracking.set_registered_model_alias("flights-late", "champion", "1"))
 registry("reading models", lambda: tracking.search_registered_models(max_results=1))
+# MLflow's run of another pipeline run, and one of its own.
+import mlflow, requests
+from mlflow.entities import RunTag
+tracked = os.environ["TRACKED"]
+experiment = tracking.get_run(tracked).info.experiment_id
+def own_run():
+    with mlflow.start_run(experiment_id=experiment):
+        mlflow.log_metric("loss", 0.5)
+        mlflow.log_text("own", "note.txt")
+registry("a run of MLflow's", own_run)
+registry("another run's metric", lambda: tracking.log_metric(tracked, "loss", 0.0))
+registry("another run's tags", lambda: tracking.log_batch(tracked, tags=[RunTag("sluice.winner", "forged")]))
+registry("another run's end", lambda: tracking.set_terminated(tracked, "FAILED"))
+registry("another run away", lambda: tracking.delete_run(tracked))
+registry("a model of another run's", lambda: tracking.create_logged_model(experiment, source_run_id=tracked))
+registry("a run in another's name", lambda: tracking.create_run(experiment, tags={"sluice.run": theirs}))
+registry("a run under another's", lambda: tracking.create_run(experiment, tags={"mlflow.parentRunId": tracked}))
+server = os.environ["MLFLOW_TRACKING_URI"]
+login = (os.environ["MLFLOW_TRACKING_USERNAME"], os.environ["MLFLOW_TRACKING_PASSWORD"])
+trusted = os.environ.get("MLFLOW_TRACKING_SERVER_CERT_PATH") or True
+def tracking_raw(name, method, path, headers={}, **body):
+    answer = requests.request(method, server + path, auth=login, headers=headers, verify=trusted, timeout=30, **body)
+    done[name] = "PERMISSION_DENIED" if answer.status_code == 403 else "allowed"
+files = f"/api/2.0/mlflow-artifacts/artifacts/{experiment}/{tracked}/artifacts/note.txt"
+tracking_raw("another run's file in MLflow", "PUT", files, data=b"forged")
+parts = files.replace("/artifacts/", "/mpu/create/", 1)
+tracking_raw("another run's file in parts", "POST", parts, json={"path": "note.txt", "num_parts": 1})
+lie = {"run_id": tracked, "key": "x", "value": "forged"}
+tracking_raw("a lie about the run", "POST", "/api/2.0/mlflow/runs/set-tag", {"X-Sluice-Run": theirs}, json=lie)
 def way(name, host, port):
     try:
         socket.create_connection((host, port), timeout=5).close()
@@ -101,6 +130,8 @@ way("the object store", "minio-service", 9000)
 way("KFP's API of gRPC", "ml-pipeline", 8887)
 way("the gateway", "run-gateway", 9000)
 way("the gateway to KFP's cache", "run-gateway", 8887)
+way("the gateway to MLflow", "run-gateway", 5000)
+way("MLflow itself", "mlflow", 5000)
 print("ATTACKS " + json.dumps(done))
 """
 
@@ -182,6 +213,8 @@ ALLOWED = {
     "reading models",
     "the gateway",
     "the gateway to KFP's cache",
+    "a run of MLflow's",
+    "the gateway to MLflow",
 }
 
 
@@ -208,9 +241,24 @@ def laid(cluster: Cluster) -> Iterator[Minio]:
 
 
 @pytest.fixture
-def attacked(cluster: Cluster, laid: Minio, workflow: dict[str, Any]) -> Iterator[dict[str, str]]:
+def tracked(mlflow_client: Any) -> Iterator[str]:
+    """The id of another pipeline run's MLflow run, which stays as it is."""
+    found = mlflow_client.get_experiment_by_name("attacked")
+    experiment = found.experiment_id if found else mlflow_client.create_experiment("attacked")
+    run = mlflow_client.create_run(experiment, tags={"sluice.run": THEIRS}).info.run_id
+    mlflow_client.log_metric(run, "loss", 1.0)
+    before = mlflow_client.get_run(run).to_dictionary()
+    yield run
+    assert mlflow_client.get_run(run).to_dictionary() == before
+    assert not mlflow_client.list_artifacts(run)
+    mlflow_client.delete_run(run)
+
+
+@pytest.fixture
+def attacked(cluster: Cluster, laid: Minio, workflow: dict[str, Any], tracked: str) -> Iterator[dict[str, str]]:
     """What came of each attack from a pod that a step's code cannot tell from its own."""
     pod = attacker(cluster, workflow)
+    pod["spec"]["containers"][0]["env"].append({"name": "TRACKED", "value": tracked})
     name = pod["metadata"]["name"]
     cluster.kubectl("delete", "pod", name, "--ignore-not-found")
     cluster.kubectl("apply", "--filename", "-", stdin=json.dumps(pod))

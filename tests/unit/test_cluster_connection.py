@@ -87,7 +87,8 @@ def test_what_steps_know_is_read_and_never_shown(
 ) -> None:
     place = "/api/v1/namespaces/sluice"
     config = {"SLUICE_STORE": "sluice+s3://sluice", "AWS_ENDPOINT_URL": "http://minio-service:9000"}
-    config |= {"MLFLOW_TRACKING_URI": "https://mlflow.example", "SLUICE_TORCH_IMAGE": "mirror/torch:1"}
+    config |= {"MLFLOW_TRACKING_URI": "https://run-gateway:5000", "SLUICE_TORCH_IMAGE": "mirror/torch:1"}
+    config |= {"SLUICE_MLFLOW_ENDPOINT": "https://mlflow.example"}  # past the gateway, which is for pods of runs
     secret = {"AWS_SECRET_ACCESS_KEY": base64.b64encode(b"hidden-key").decode()}
     server.answers[f"{place}/configmaps/sluice-steps"] = (200, {"data": config})
     server.answers[f"{place}/secrets/sluice-people"] = (200, {"data": secret})

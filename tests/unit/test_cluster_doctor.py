@@ -212,6 +212,10 @@ def test_what_is_open_or_shared_is_said(release: Server) -> None:
         config["SLUICE_STORE_ENDPOINT"] = store
         assert any("no gateway stands before the object store" in line for line in said("open")) is told
     del config["SLUICE_STORE_ENDPOINT"]
+    for tracking, told in (("http://mlflow:5000", True), ("http://mlflow.example.org", False)):
+        config["SLUICE_MLFLOW_ENDPOINT"] = tracking
+        assert any("no gateway stands before MLflow" in line for line in said("open")) is told
+    del config["SLUICE_MLFLOW_ENDPOINT"]
     encrypted = {"AWS_ENDPOINT_URL": "https://minio-service:9000", "MLFLOW_TRACKING_URI": "https://mlflow:5000"}
     release.answers[f"{PLACE}/configmaps/sluice-steps"][1]["data"] |= encrypted
     doors = [

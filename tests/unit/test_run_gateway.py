@@ -269,7 +269,7 @@ class Api:
         self.asked.append(path)
         if self.away:
             raise Away("the Kubernetes API does not answer")
-        if "fieldSelector" in path:
+        if "/pods?" in path:
             assert not metadata
             return {"items": self.pods}
         assert metadata, "a Workflow can be a megabyte"
@@ -287,6 +287,9 @@ def pod(*owners: Mapping[str, Any], **spec: Any) -> Object:
 def flow(name: str, run: str = "", *owners: Mapping[str, Any]) -> Object:
     labels = {"pipeline/runid": run} if run else {}
     return {"metadata": {"name": name, "uid": f"uid-{name}", "labels": labels, "ownerReferences": list(owners)}}
+
+
+PLATFORM = ("sluice", "ml-pipeline")
 
 
 class Clock:
@@ -386,10 +389,45 @@ class TestPods:
         assert len(pods._known) == MOST_KNOWN
 
 
+class TestWhose:
+    def test_a_pod_of_a_run_is_the_run_s(self) -> None:
+        api = Api(pod(reference("Workflow", "w"), serviceAccountName="ml-pipeline"), w=flow("w", "r"))
+        assert Pods(api, "sluice", Clock(), PLATFORM).run("10.0.0.1") == "r", "whatever its account is called"
+
+    @pytest.mark.parametrize("owners", [(), (reference("ReplicaSet", "x", "apps/v1"),)])
+    def test_kfps_api_server_tells_of_all_runs_and_nobody_else_does(self, owners: tuple[Any, ...]) -> None:
+        for account, platform in (("ml-pipeline", PLATFORM), ("default", PLATFORM), ("ml-pipeline", None)):
+            pods = Pods(Api(pod(*owners, serviceAccountName=account)), "sluice", Clock(), platform)
+            if (account, platform) == ("ml-pipeline", PLATFORM):
+                assert pods.run("10.0.0.1") == ""
+            else:
+                with pytest.raises(Refused):
+                    pods.run("10.0.0.1")
+            with pytest.raises(Refused):
+                pods.caller("10.0.0.1")
+
+    def test_it_is_looked_for_in_the_release_s_namespace(self) -> None:
+        api = Api()
+        with pytest.raises(Away, match="0 pods"):
+            Pods(api, "sluice-runs", Clock(), PLATFORM).run("10.0.0.1")
+        assert [path.split("/")[4] for path in api.asked] == ["sluice-runs", "sluice"]
+
+    def test_two_pods_with_its_address_are_not_it(self) -> None:
+        api = Api(pod(serviceAccountName="ml-pipeline"), pod(serviceAccountName="runs"))
+        with pytest.raises(Refused):
+            Pods(api, "sluice", Clock(), PLATFORM).run("10.0.0.1")
+
+    def test_without_kubernetes_it_waits(self) -> None:
+        api = Api()
+        api.away = True
+        with pytest.raises(Away):
+            Pods(api, "sluice", Clock(), PLATFORM).run("10.0.0.1")
+
+
 class TestGate:
     def gate(self, api: Api) -> Gate:
         pods = look(api)
-        return Gate(BUCKETS, pods.caller, pods.look)
+        return Gate(BUCKETS, pods.caller, pods.look, pods.run)
 
     def test_reads_ask_nobody(self) -> None:
         api = Api()

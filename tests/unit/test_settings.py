@@ -215,6 +215,7 @@ READERS: dict[str, tuple[Callable[[], object], tuple[str, ...]]] = {
     "SLUICE_GATEWAY_BUCKETS": (_gateway, ("", "one two", "a b c d")),
     "SLUICE_GATEWAY_NAMESPACE": (_gateway, ("", "a b")),
     "SLUICE_GATEWAY_SOCKET": (_gateway, ("", "a b")),
+    "SLUICE_GATEWAY_PLATFORM": (_gateway, ("a", "a b c")),
     "SLUICE_GATEWAY_SCRATCH": (_gateway, ("../x/", "/x/", "own")),
     "MLFLOW_FLASK_SERVER_SECRET_KEY": (_serve, ("",)),
 } | dict.fromkeys(SWITCHES, (mlflow_module, ("maybe", "yes", "2")))
@@ -237,6 +238,7 @@ FREE = {
     "SLUICE_SETUP_RUNTIMES",
     "SLUICE_RUNS_NAMESPACE",
     "SLUICE_STORE_ENDPOINT",  # not of the environment: of the ConfigMap sluice-steps
+    "SLUICE_MLFLOW_ENDPOINT",
     "MLFLOW_AUTH_CONFIG_PATH",
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION",
     "MLFLOW_ENABLE_AI_GATEWAY",

@@ -437,6 +437,8 @@ include "sluice.jobEnv" (list $ "http://...") - KFP's address, or nothing where 
 # Not through the gateway of runs' pods, which sluice-steps names.
 - name: AWS_ENDPOINT_URL
   value: {{ include "sluice.objectStore.url" $root }}
+- name: MLFLOW_TRACKING_URI
+  value: {{ include "sluice.mlflow.url" $root | quote }}
 - name: HOME
   value: /tmp
 {{- with include "sluice.tls.pythonEnv" $root }}

@@ -23,7 +23,7 @@ from components.common.s3_connection import ENDPOINTS
 from components.common.settings import web_address
 from sluice.cluster.access import Kubernetes, Target
 from sluice.cluster.forwarding import MEND_SECONDS, Forward, forwarded
-from sluice.cluster.step_environment import DIRECT, NAME, PEOPLE, RUNS_NAMESPACE
+from sluice.cluster.step_environment import DIRECT, DIRECT_TRACKING, NAME, PEOPLE, RUNS_NAMESPACE
 
 KFP = "SLUICE_KFP"
 KFP_SERVICE, KFP_PORT = "ml-pipeline", 8888
@@ -107,8 +107,9 @@ def connected(
         return
     kubernetes = Kubernetes(target)
     config, secret = kubernetes.settings(NAME, accounts) if needs else ({}, {})
-    if direct := config.pop(DIRECT, ""):
-        config[OBJECT_STORE] = direct
+    for store, past in ((OBJECT_STORE, DIRECT), (TRACKING, DIRECT_TRACKING)):
+        if direct := config.pop(past, ""):
+            config[store] = direct
     with ExitStack() as stack:
         forwards = {KFP: stack.enter_context(forwarded(target, KFP_SERVICE, KFP_PORT, seconds))} if kfp else {}
         for name in needs:

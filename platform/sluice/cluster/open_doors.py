@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from components.common.s3_connection import ENDPOINTS, KEYS
 from sluice.cluster.access import TIMEOUT, Kubernetes
-from sluice.cluster.step_environment import DIRECT, NAME, REGISTER
+from sluice.cluster.step_environment import DIRECT, DIRECT_TRACKING, NAME, REGISTER
 from sluice.doctor import Finding
 
 PART_OF = "app.kubernetes.io/part-of=sluice"
@@ -92,3 +92,5 @@ def _clear(config: Mapping[str, str]) -> Iterator[str]:
             yield f"{what} is called over http ({variable}): what travels between pods is not encrypted; {way_out}"
     if config.get(DIRECT) and config[DIRECT] == config.get(ENDPOINTS[1]):
         yield "no gateway stands before the object store: a step may overwrite files of other runs (docs/security.md)"
+    if config.get(DIRECT_TRACKING) and config[DIRECT_TRACKING] == config.get("MLFLOW_TRACKING_URI"):
+        yield "no gateway stands before MLflow: a step may write into MLflow's runs of other runs (docs/security.md)"

@@ -26,7 +26,8 @@ MLFLOW = (
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES",
 )
 CONFIG_KEYS = (steps.STORE, TRIES_VARIABLE, ENDPOINTS[1], REGIONS[0], *MLFLOW)
-DIRECT = "SLUICE_STORE_ENDPOINT"  # of the ConfigMap: the object store for who is no pod of a run
+# Of the ConfigMap: the object store and MLflow for who is no pod of a run.
+DIRECT, DIRECT_TRACKING = "SLUICE_STORE_ENDPOINT", "SLUICE_MLFLOW_ENDPOINT"
 RUN_LABEL = "metadata.labels['pipeline/runid']"  # KFP sets it on every pod of a run, of a recurring one too
 
 

@@ -4,12 +4,14 @@ MLflow's own /health says OK whatever happens to its database; the pod then take
 """
 
 import os
+import time
 from typing import Any
 
 from sqlalchemy import Engine, create_engine, literal, select, table
 from sqlalchemy.exc import SQLAlchemyError
 
 from sluice.mlflow_server.limits import Limits
+from sluice.mlflow_server.ownership import Kept
 from sluice.mlflow_server.schemas import RUNS
 from sluice.mlflow_server.settings import DATABASE, DIRECT, REGISTER, STEPS, TRANSFERS
 
@@ -30,17 +32,23 @@ def create_app() -> Any:  # noqa: ANN401 - a FastAPI application, untyped in MLf
         sign_for(endpoint)
     whole = with_accounts(app)
     steps, register = (os.environ.get(name, "") for name in (STEPS[0], REGISTER[0]))
-    return Limits(whole, steps, register, _is_ready) if steps and register else whole
+    kept = Kept(_store, time.monotonic)
+    return Limits(whole, steps, register, _is_ready, kept) if steps and register else whole
+
+
+def _store() -> Any:  # noqa: ANN401 - MLflow's tracking store
+    from mlflow.server.handlers import _get_tracking_store
+
+    return _get_tracking_store()
 
 
 def _is_ready(model: str) -> bool:
     """Whether a logged model of that id is there and READY."""
     from mlflow.entities import LoggedModelStatus
     from mlflow.exceptions import MlflowException
-    from mlflow.server.handlers import _get_tracking_store
 
     try:
-        return bool(_get_tracking_store().get_logged_model(model).status == LoggedModelStatus.READY)
+        return bool(_store().get_logged_model(model).status == LoggedModelStatus.READY)
     except MlflowException:
         return False
 

@@ -7,6 +7,8 @@ permissions alone a step could make `flights-late` before the register step does
 - Neither deletes more than a run (which an administrator can restore), makes accounts, or gives permissions away. The
   register step's takes aliases, tags of models and versions back.
 - The files of a logged model stay as they are once it is READY: so a registered version keeps its own.
+- What comes from a pod of a run, as the gateway says, goes into that run's own records alone (`ownership`). Pods of
+  runs have no other way here: who comes without the gateway's word is KFP's API server, a job of the chart, a person.
 
 It stands before MLflow's own checks and takes nothing from them: who claims to be somebody else must know the password.
 """
@@ -20,6 +22,9 @@ from urllib.parse import unquote
 from starlette.concurrency import run_in_threadpool
 from werkzeug.datastructures import Authorization
 
+from sluice.mlflow_server.ownership import ARTIFACTS as ARTIFACT_PATHS
+from sluice.mlflow_server.ownership import Guard, Records, Refused
+
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
 REGISTRY = frozenset({"registered-models", "model-versions"})
 ACCOUNTS = frozenset({"users", "roles", "permissions", "signup", "webhooks", "gateway"})
@@ -28,9 +33,12 @@ REMOVABLE = (("runs", "delete"), ("runs", "delete-tag"))  # of two that were ope
 TAKEN_BACK = (("registered-models", "alias"), ("registered-models", "delete-tag"), ("model-versions", "delete"))
 LOGGED_MODEL = re.compile(r"\bm-[0-9a-f]{8,}\b")
 ARTIFACTS, MODELS = "mlflow-artifacts", "logged-models"
-UNAUTHORIZED, FORBIDDEN = 401, 403
+UNAUTHORIZED, FORBIDDEN, TOO_LARGE = 401, 403, 413
+RUN = b"x-sluice-run"  # the gateway's word: whose pod it is; it lets no client say this itself
+LONGEST_DOCUMENT = 64 << 20  # bytes of JSON; MLflow's own client sends 1 MiB at most
 
 Scope = dict[str, Any]
+Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 Application = Callable[[Scope, Any, Send], Awaitable[None]]
 
@@ -38,7 +46,9 @@ Application = Callable[[Scope, Any, Send], Awaitable[None]]
 class Limits:
     """An ASGI application before MLflow's."""
 
-    def __init__(self, app: Application, steps: str, register: str, is_ready: Callable[[str], bool]) -> None:
+    def __init__(
+        self, app: Application, steps: str, register: str, is_ready: Callable[[str], bool], records: Records
+    ) -> None:
         """Nothing is asked yet.
 
         Args:
@@ -46,9 +56,10 @@ class Limits:
             steps: The name of the steps' account.
             register: That of the register step's.
             is_ready: Whether the logged model of an id is READY.
+            records: Whose the runs, models and traces are.
         """
         self._app, self._accounts = app, {register: True, steps: False}
-        self._is_ready = is_ready
+        self._is_ready, self._records = is_ready, records
 
     async def __call__(self, scope: Scope, receive: Any, send: Send) -> None:  # noqa: ANN401 - ASGI's
         """Refuse, or hand on."""
@@ -56,9 +67,38 @@ class Limits:
             known, name = username(value for key, value in scope["headers"] if key == b"authorization")
             if not known:
                 return await _answer(send, UNAUTHORIZED, "UNAUTHENTICATED", "the header Authorization is malformed")
-            if name in self._accounts and (said := await self._refusal(name, scope["method"], scope["path"])):
-                return await _answer(send, FORBIDDEN, "PERMISSION_DENIED", f"the account {name} {said}")
+            if name in self._accounts:
+                try:
+                    scope, receive = await self._held(name, scope, receive)
+                except Refused as error:
+                    return await _answer(send, FORBIDDEN, "PERMISSION_DENIED", f"the account {name} {error}")
+                except _TooLarge:
+                    return await _answer(send, TOO_LARGE, "INVALID_PARAMETER_VALUE", "the request is too large")
         return await self._app(scope, receive, send)
+
+    async def _held(self, name: str, scope: Scope, receive: Receive) -> tuple[Scope, Receive]:
+        """The request as it is handed on.
+
+        Raises:
+            Refused: It is not.
+            _TooLarge: It cannot be read.
+        """
+        method, path = scope["method"], scope["path"]
+        if said := await self._refusal(name, method, path):
+            raise Refused(said)
+        runs = [value.decode("latin-1") for key, value in scope["headers"] if key == RUN]
+        if not runs or method in READING:
+            return scope, receive
+        if len(runs) > 1 or not runs[0]:
+            raise Refused("must come through the gateway of runs' pods, which says once of which run it is")
+        guard = Guard(runs[0], self._records)
+        if file := ARTIFACT_PATHS.fullmatch(path):
+            await run_in_threadpool(guard.artifact, file[1])
+            return scope, receive
+        body = await run_in_threadpool(guard.document, method, path, await _body(receive))
+        headers = [(k, v) for k, v in scope["headers"] if k not in (b"content-length", b"transfer-encoding")]
+        headers.append((b"content-length", str(len(body)).encode()))
+        return {**scope, "headers": headers}, _sending(body, receive)
 
     async def _refusal(self, name: str, method: str, path: str) -> str:
         plain = canonical(path)
@@ -116,6 +156,33 @@ def username(headers: Iterable[bytes]) -> tuple[bool, str]:
     read = Authorization.from_header(values[0])
     name = read.username if read and read.type == "basic" else None
     return bool(name), name or ""
+
+
+class _TooLarge(Exception):
+    pass
+
+
+async def _body(receive: Receive) -> bytes:
+    parts, size, more = [], 0, True
+    while more:
+        message = await receive()
+        part = message.get("body", b"")
+        size += len(part)
+        if size > LONGEST_DOCUMENT:
+            raise _TooLarge
+        parts.append(part)
+        more = message["type"] == "http.request" and message.get("more_body", False)
+    return b"".join(parts)
+
+
+def _sending(body: bytes, receive: Receive) -> Receive:
+    """What gives a body once, and then what comes after it: that the client is gone."""
+    messages = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def next_message() -> dict[str, Any]:
+        return messages.pop() if messages else await receive()
+
+    return next_message
 
 
 async def _answer(send: Send, status: int, code: str, message: str) -> None:

@@ -1,1 +1,1 @@
-"""Who decides what a pod of a run may write at the object store: nginx asks, this answers (docs/security.md)."""
+"""Who decides what a pod of a run may write, and says at MLflow whose it is: nginx asks (docs/security.md)."""

@@ -19,11 +19,11 @@ def main() -> int:
     """
     try:
         settings = Settings.from_environment()
-        pods = Pods(Cluster(), settings.namespace)
+        pods = Pods(Cluster(), settings.namespace, platform=settings.platform)
     except SluiceError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201 - the last line of the pod's log
         return error.exit_code
-    with Server(settings.socket, Gate(settings.buckets, pods.caller, pods.look)) as server:
+    with Server(settings.socket, Gate(settings.buckets, pods.caller, pods.look, pods.run)) as server:
         signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())
         progress(f"deciding for runs of namespace {settings.namespace} at {settings.socket}")
         server.serve_forever()

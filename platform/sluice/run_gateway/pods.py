@@ -30,6 +30,7 @@ _ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 _TIMEOUT = urllib3.Timeout(connect=2, read=3)
 _METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"  # a Workflow can be a megabyte
 _WORKFLOW = ("argoproj.io", "Workflow")
+_NO_RUN = Caller("", "", "")
 # Who stands between a pod and its Workflow: workers of a TrainJob, which belongs to the budget of the run's pods.
 _OWNERS = {
     _WORKFLOW: "workflows",
@@ -62,15 +63,23 @@ class Api(Protocol):
 class Pods:
     """The pods of one namespace by their addresses; safe to share between threads."""
 
-    def __init__(self, api: Api, namespace: str, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        api: Api,
+        namespace: str,
+        clock: Callable[[], float] = time.monotonic,
+        platform: tuple[str, str] | None = None,
+    ) -> None:
         """Nothing is asked yet.
 
         Args:
             api: Kubernetes.
             namespace: Where runs are.
             clock: Seconds.
+            platform: Namespace and service account of the one program that tells MLflow of all runs: KFP's API server.
+                No pod of a run can have that account (admission). None where there is no such program.
         """
-        self._api, self._namespace, self._clock = api, namespace, clock
+        self._api, self._namespace, self._clock, self._platform = api, namespace, clock, platform
         self._known: OrderedDict[str, tuple[float, Caller | Refused | Away]] = OrderedDict()
         self._lock = threading.Lock()
         self._asking = tuple(threading.Lock() for _ in range(32))  # one question at a time for an address
@@ -90,12 +99,36 @@ class Pods:
             Refused: It is of no run.
             Away: No pod has it yet, or several have; the API does not answer.
         """
-        with self._asking[hash(address) % len(self._asking)]:
-            found = self._remembered(address)
+        return self._told(address, address, self._found)
+
+    def run(self, address: str) -> str:
+        """Of which run a pod is that calls MLflow; empty for the program that tells of all.
+
+        Raises:
+            Refused: It is of no run.
+            Away: See `caller`.
+        """
+        try:
+            return self.caller(address).run
+        except (Refused, Away):
+            if self._platform and self._is_platform(address):
+                return ""
+            raise
+
+    def _is_platform(self, address: str) -> bool:
+        try:
+            self._told(f"platform {address}", address, self._found_platform)
+        except Refused:
+            return False
+        return True
+
+    def _told(self, key: str, address: str, find: Callable[[str], Caller | Refused | Away]) -> Caller:
+        with self._asking[hash(key) % len(self._asking)]:
+            found = self._remembered(key)
             if found is None:
-                found = self._found(address)
+                found = find(address)
                 seconds = UNKNOWN_SECONDS if isinstance(found, Away) else KNOWN_SECONDS
-                self._remember(address, found, seconds)
+                self._remember(key, found, seconds)
         if isinstance(found, Exception):
             raise found
         return found
@@ -112,9 +145,17 @@ class Pods:
             while len(self._known) > MOST_KNOWN:
                 self._known.popitem(last=False)
 
+    def _found_platform(self, address: str) -> Caller | Refused | Away:
+        namespace, account = self._platform or ("", "")
+        try:
+            accounts = {pod["spec"].get("serviceAccountName") for pod in self._at(address, namespace)}
+        except Away as error:
+            return error
+        return _NO_RUN if accounts == {account} else Refused(f"{address} is none of account {account}'s")
+
     def _found(self, address: str) -> Caller | Refused | Away:
         try:
-            pods = self._at(address)
+            pods = self._at(address, self._namespace)
             callers = {self._run_of(pod) for pod in pods}
         except (Refused, Away) as error:
             return error
@@ -122,10 +163,10 @@ class Pods:
             return Away(f"{len(pods)} pods of runs have the address {address}; one is waited for")
         return callers.pop()
 
-    def _at(self, address: str) -> list[Object]:
+    def _at(self, address: str, namespace: str) -> list[Object]:
         place = str(ip_address(address))
         alive = f"status.podIP={place},status.phase!=Succeeded,status.phase!=Failed"
-        listed = self._api.get(f"/api/v1/namespaces/{self._namespace}/pods?fieldSelector={quote(alive)}") or {}
+        listed = self._api.get(f"/api/v1/namespaces/{namespace}/pods?fieldSelector={quote(alive)}") or {}
         return [pod for pod in listed.get("items", []) if not pod["spec"].get("hostNetwork")]
 
     def _run_of(self, pod: Object) -> Caller:

@@ -1,7 +1,8 @@
 """The answers to nginx's `auth_request`, over a socket that only its own pod sees.
 
 An answer has no body. 204 lets the request pass, with X-Sluice-Only-New where it may only make what is not there yet;
-403 refuses it, X-Sluice-Refusal says why, and X-Sluice-Again that another try may pass.
+403 refuses it, X-Sluice-Refusal says why, and X-Sluice-Again that another try may pass. Of a request to MLflow it is
+asked alone whose it is (`WHOSE`): X-Sluice-Run tells MLflow's server, which knows what the run may write there.
 """
 
 import socketserver
@@ -17,7 +18,7 @@ from sluice.run_gateway.rules import Buckets, Caller, allow, needs_caller
 
 METHOD, URI, ADDRESS = "x-sluice-method", "x-sluice-uri", "x-sluice-address"  # what nginx tells of a request
 OURS = (METHOD, URI, ADDRESS)
-READY, ALIVE = "/ready", "/alive"
+READY, ALIVE, WHOSE = "/ready", "/alive", "/whose"
 IDLE_SECONDS = 120
 LONGEST_REASON = 600
 
@@ -25,15 +26,22 @@ LONGEST_REASON = 600
 class Gate:
     """What requests are held against."""
 
-    def __init__(self, buckets: Buckets, caller: Callable[[str], Caller], look: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        buckets: Buckets,
+        caller: Callable[[str], Caller],
+        look: Callable[[], None],
+        run: Callable[[str], str],
+    ) -> None:
         """Nothing is asked yet.
 
         Args:
             buckets: Of the release.
             caller: Whose pod has an address; raises `Refused` or `Away`.
             look: Raises `Away` while whose pod it is cannot be told.
+            run: Of which run a pod calls MLflow, empty for KFP's API server; raises as `caller`.
         """
-        self._buckets, self._caller, self._look = buckets, caller, look
+        self._buckets, self._caller, self._look, self._run = buckets, caller, look, run
         self._seen = False
 
     def verdict(self, request: Request, address: str) -> dict[str, str]:
@@ -48,6 +56,11 @@ class Gate:
             return {}
         only_new = allow(wish, self._caller(address), self._buckets)
         return {"X-Sluice-Only-New": "*"} if only_new else {}
+
+    def whose(self, address: str) -> dict[str, str]:
+        """The headers of the answer that lets a request to MLflow pass; raises as `verdict`."""
+        run = self._run(address)
+        return {"X-Sluice-Run": run} if run else {}
 
     def ready(self) -> bool:
         """Whether the Kubernetes API has ever answered: later it may be away, and reads still pass."""
@@ -74,8 +87,11 @@ class _Answers(BaseHTTPRequestHandler):
         for name, value in self.headers.items():
             headers[name.lower()] = ", ".join(filter(None, (headers.get(name.lower(), ""), value)))
         method, uri, address = (headers.pop(name, "") for name in OURS)
+        gate = self.server.gate
         try:
-            return self._answer(204, self.server.gate.verdict(Request(method, uri, headers), address))
+            if self.path == WHOSE:
+                return self._answer(204, gate.whose(address))
+            return self._answer(204, gate.verdict(Request(method, uri, headers), address))
         except Away as error:
             told = {"X-Sluice-Again": "1"}
             why = str(error)
@@ -83,7 +99,9 @@ class _Answers(BaseHTTPRequestHandler):
             told, why = {}, str(error)
         why = shown(why)
         progress(f"{'not now' if told else 'refused'}: {address} {method} {shown(uri)}: {why}")
-        return self._answer(403, {**told, "X-Sluice-Refusal": f"run gateway: {escape(why)}"})
+        # It stands in XML, or for MLflow's client in a string of JSON.
+        plain = escape(why) if self.path != WHOSE else why.replace('"', "'").replace("\\", "/")
+        return self._answer(403, {**told, "X-Sluice-Refusal": f"run gateway: {plain}"})
 
     def _answer(self, status: int, headers: dict[str, str]) -> None:
         self.send_response_only(status)

@@ -10,7 +10,7 @@ from components.common.keys import check_prefix
 from sluice.run_gateway.rules import Buckets
 
 SOCKET, NAMESPACE, SCRATCH = "SLUICE_GATEWAY_SOCKET", "SLUICE_GATEWAY_NAMESPACE", "SLUICE_GATEWAY_SCRATCH"
-BUCKETS = "SLUICE_GATEWAY_BUCKETS"
+BUCKETS, PLATFORM = "SLUICE_GATEWAY_BUCKETS", "SLUICE_GATEWAY_PLATFORM"
 
 
 @dataclass(frozen=True)
@@ -21,11 +21,13 @@ class Settings:
         buckets: Of the release.
         namespace: Where runs are.
         socket: Where nginx asks.
+        platform: Namespace and service account of the program that tells MLflow of all runs; None without one.
     """
 
     buckets: Buckets
     namespace: str
     socket: Path
+    platform: tuple[str, str] | None
 
     @classmethod
     def from_environment(cls) -> Self:
@@ -36,7 +38,7 @@ class Settings:
         """
         pipelines, sluice, mlflow = _words(BUCKETS, 3)
         (namespace,), (socket,) = _words(NAMESPACE, 1), _words(SOCKET, 1)
-        return cls(Buckets(pipelines, sluice, mlflow, _scratch()), namespace, Path(socket))
+        return cls(Buckets(pipelines, sluice, mlflow, _scratch()), namespace, Path(socket), _platform())
 
 
 def _scratch() -> tuple[str, ...]:
@@ -49,6 +51,13 @@ def _scratch() -> tuple[str, ...]:
         if not prefix.endswith("/"):
             raise BadInput(f"{SCRATCH}: {prefix!r} must end with '/': else it is the beginning of other names, too")
     return prefixes
+
+
+def _platform() -> tuple[str, str] | None:
+    if not os.environ.get(PLATFORM):
+        return None
+    namespace, account = _words(PLATFORM, 2)
+    return namespace, account
 
 
 def _words(name: str, count: int) -> list[str]:

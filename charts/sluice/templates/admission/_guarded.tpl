@@ -104,7 +104,7 @@ j.split('"outputFile"').filter(u, u.matches(r'^\s*:\s*"/tmp/kfp(_outputs/output_
 {{- if include "sluice.mlflowPlugin" . }}
 || (e.name == "KFP_MLFLOW_CONFIG" && !e.?value.orValue("").contains("\\u") && !e.?value.orValue("").contains("$(")
 && e.?value.orValue("").lowerAscii().split('"endpoint"').size() == 2
-&& e.?value.orValue("").contains({{ printf "%q:%q" "endpoint" (include "sluice.mlflow.url" .) | squote }}))
+&& e.?value.orValue("").contains({{ printf "%q:%q" "endpoint" (include "sluice.runTracking.url" .) | squote }}))
 {{- end }})
 {{- end }}
 

@@ -1,6 +1,7 @@
 {{/*
-The one way of runs' pods to the chart's MinIO and to KFP's cache: an nginx that asks, of everything that writes, a program
-beside it whose run's pod it comes from. platform/sluice/run_gateway says what a run may write.
+The one way of runs' pods to the chart's MinIO, to its MLflow and to KFP's cache: an nginx that asks, of everything that
+writes, a program beside it whose run's pod it comes from. platform/sluice/run_gateway says what a run may write at MinIO;
+of MLflow its own server does, to which nginx says whose the request is (platform/sluice/mlflow_server/ownership.py).
 */}}
 
 {{- define "sluice.gateway.enabled" -}}
@@ -10,6 +11,32 @@ beside it whose run's pod it comes from. platform/sluice/run_gateway says what a
 {{/* Whether pods of runs ask KFP's cache; without MLMD nobody has seen what else they ask. */}}
 {{- define "sluice.gateway.cache" -}}
 {{- if and .Values.kfp.enabled (or .Values.kfp.apiServer.cache (not (include "sluice.metadata.enabled" .))) }}true{{ end -}}
+{{- end }}
+
+{{/* Whether pods of runs reach MLflow through it, too. */}}
+{{- define "sluice.gateway.tracking" -}}
+{{- if and (include "sluice.gateway.enabled" .) .Values.mlflow.enabled }}true{{ end -}}
+{{- end }}
+
+{{/* MLflow's address for pods of runs. KFP has one for its API server and for them, so that comes here, too. */}}
+{{- define "sluice.runTracking.url" -}}
+{{- if include "sluice.gateway.tracking" . }}{{ ternary "https" "http" (ne "" (include "sluice.tls.on" .)) }}://{{ include "sluice.runStore.host" . }}:5000{{ else }}{{ include "sluice.mlflow.url" . }}{{ end -}}
+{{- end }}
+
+{{/* The same as an item of a NetworkPolicy's `egress`; nothing without an MLflow. */}}
+{{- define "sluice.runTracking.egress" -}}
+{{- if .Values.mlflow.enabled -}}
+- to:
+    - podSelector:
+        matchLabels:
+          {{- include "sluice.selector" (list $ (ternary "run-gateway" "mlflow" (ne "" (include "sluice.gateway.tracking" .)))) | nindent 10 }}
+      {{- include "sluice.runs.platformPeer" . | nindent 6 }}
+  ports:
+    - port: 5000
+{{- else if .Values.mlflow.externalUrl -}}
+- ports:
+    - port: {{ include "sluice.urlPort" .Values.mlflow.externalUrl }}
+{{- end }}
 {{- end }}
 
 {{/* The object store as pods of runs reach it: host, port, TLS, and all of it as a URL. */}}
