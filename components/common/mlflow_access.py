@@ -24,6 +24,7 @@ from components.common.tracking_database import ensure_database
 # The address of a database ends at `?`; an experiment's place is decoded once too often; KFP takes `{{` for a
 # placeholder's start; text must have UTF-8.
 _MISREAD = re.compile(r"\?|\{\{|%[0-9A-Fa-f]{2}|[\x00-\x1f\x7f]|[\ud800-\udfff]")
+_OURS = re.compile(r"the account \S+ may not|run gateway: ")  # what the chart's server and its gateway say themselves
 _DELETED = re.compile(r"in the deleted state|must be in (?:the )?'active' state")
 _PAUSES = (0.1, 0.5, 2.0)  # seconds before a write that met another one is tried again
 _MET_ANOTHER = re.compile(r"IntegrityError|UNIQUE constraint|duplicate key|database is locked")
@@ -119,6 +120,8 @@ def tracking_faults() -> Iterator[None]:
     except (MlflowException, sqlalchemy.exc.SQLAlchemyError, OSError) as error:  # those of requests are OSErrors
         code = getattr(error, "error_code", "")
         where = shown(tracking_uri())
+        if code == "PERMISSION_DENIED" and _OURS.search(str(error)):
+            raise TrackingFault(f"MLflow at {where} refuses: {redacted(_innermost(error))}") from error
         if code in ("PERMISSION_DENIED", "UNAUTHENTICATED", "CUSTOMER_UNAUTHORIZED"):
             raise TrackingFault(f"MLflow at {where} denies access; check the user and password") from error
         if refused := unknown_run(error):

@@ -16,7 +16,9 @@ def config(objects: tuple[Manifest, ...]) -> dict[str, Any]:
 def test_the_mlflow_plugin_logs_in_to_our_mlflow() -> None:
     """Upstream's config.json switches it on at an address of its own, and every run then says PLUGIN_FAILED."""
     plugin = config(manifests())["plugins"]["mlflow"]
-    assert plugin["endpoint"] == "https://mlflow.sluice.svc.cluster.local:5000"
+    assert plugin["endpoint"] == "https://run-gateway.sluice.svc.cluster.local:5000", "its drivers are pods of runs"
+    alone = config(manifests(settings=("objectStore.gateway.enabled=false",)))["plugins"]["mlflow"]
+    assert alone["endpoint"] == "https://mlflow.sluice.svc.cluster.local:5000"
     settings = plugin["settings"]
     assert (settings["authType"], settings["workspacesEnabled"]) == ("basic-auth", False)
     keys = settings["credentialSecretRef"]

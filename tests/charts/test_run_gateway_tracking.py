@@ -134,10 +134,17 @@ def test_without_the_kubernetes_api_reads_pass_and_writes_wait(tmp_path: Path) -
         assert told(gateway)[0] == 503
 
 
-def test_without_mlflow_a_client_is_told_to_come_again(tmp_path: Path) -> None:
+def test_without_mlflow_a_client_is_told_to_come_again_at_its_own_pace(tmp_path: Path) -> None:
+    """A step's client tries for two minutes; with Retry-After it would try eight times in eight seconds."""
     with Gateway(NoStore(), tmp_path).running() as gateway:
-        status, said = told(gateway)
-    assert (status, said["error_code"]) == (503, "TEMPORARILY_UNAVAILABLE")
+        for address in (OURS, NOBODY):
+            way = http.client.HTTPConnection(
+                "127.0.0.1", gateway.tracking_port, timeout=20, source_address=(address, 0)
+            )
+            way.request("POST", CREATE, b"{}")
+            answer = way.getresponse()
+            assert (answer.status, answer.getheader("Retry-After")) == (503, None)
+            assert json.loads(answer.read())["error_code"] == "TEMPORARILY_UNAVAILABLE"
 
 
 def test_mlflows_own_client_works_and_reaches_no_other_run(

@@ -15,6 +15,7 @@ import requests
 from mlflow.tracking.request_header.abstract_request_header_provider import RequestHeaderProvider
 from mlflow.tracking.request_header.registry import _request_header_provider_registry as providers
 
+from components.common.errors import TrackingFault
 from components.common.pipeline_runs import find_or_open, log_parameters
 from components.common.tracked_results import CANDIDATE_TAG, _log
 from components.common.tracking import child_run, fail_pipeline_run, finish_pipeline_run, tracked_run
@@ -278,7 +279,7 @@ def test_the_register_step_makes_versions_and_writes_into_no_other_run(theirs: T
         register.log_metric(theirs.run, "loss", 0.0)
 
 
-def test_a_run_that_a_command_or_kfp_opened_for_it_is_its_own(client: Client) -> None:
+def test_a_run_that_a_command_or_kfp_opened_for_it_is_its_own(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """`sluice submit` names it before the first step, KFP's plugin tags it; they do not come through the gateway."""
     from mlflow.exceptions import MlflowException
 
@@ -291,6 +292,11 @@ def test_a_run_that_a_command_or_kfp_opened_for_it_is_its_own(client: Client) ->
             client(THEIRS).log_metric(opened, "loss", 0.0)
         client("").set_terminated(child, "KILLED")  # as `sluice cancel` ends what nobody else can
     alone = client("").create_run(experiment).info.run_id
+    monkeypatch.setenv("MLFLOW_RUN_ID", alone)
+    client(OURS)
+    with pytest.raises(TrackingFault, match=r"MLflow at \S+ refuses: .*belongs to no pipeline run"), tracked_run("x"):
+        pass
+    monkeypatch.delenv("MLFLOW_RUN_ID")
     with pytest.raises(MlflowException, match="belongs to no pipeline run"):
         client(OURS).log_metric(alone, "loss", 0.0)
 
