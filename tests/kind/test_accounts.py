@@ -18,6 +18,7 @@ from tests.kind.test_attacks import idle, said_by, submit
 
 BUCKETS = {"kfp": "mlpipeline", "runs": "mlpipeline", "mlflow": "mlflow"}
 IN_A_STEP = {"steps": "sluice", "register": "sluice"}
+CA = "/etc/sluice/ca"
 # What a step's code can try with nothing but its environment. It prints one JSON object: attack to outcome.
 ATTACKS = """
 import io, json, os, socket, urllib.error, urllib.request
@@ -48,7 +49,10 @@ from minio.commonconfig import CopySource, SnowballObject
 ours, theirs = os.environ["OURS"], os.environ["THEIRS"]
 connection = Connection.from_environment()
 host = connection.endpoint.partition("://")[2]
-launcher = Minio(host, os.environ["RUNS_ACCESS"], os.environ["RUNS_SECRET"], secure=False, region="us-east-1")
+import ssl, urllib3
+ca = os.environ["SLUICE_CA_FILE"]
+keys = (os.environ["RUNS_ACCESS"], os.environ["RUNS_SECRET"])
+launcher = Minio(host, *keys, region="us-east-1", http_client=urllib3.PoolManager(ca_certs=ca))
 LARGE = 12 << 20
 store("own artifact", put("mlpipeline", f"v2/artifacts/attacks/{ours}/x", launcher))
 store("own result", put("sluice", f"runs/{ours}/attacks"))
@@ -69,7 +73,7 @@ archive = [SnowballObject("models/attacked/x", data=io.BytesIO(b"forged"), lengt
 store("an archive over a model", lambda: client.upload_snowball_objects("sluice", archive))
 import http.client
 def raw(name, method, path, **headers):
-    way = http.client.HTTPConnection(host, timeout=20)
+    way = http.client.HTTPSConnection(host, timeout=20, context=ssl.create_default_context(cafile=ca))
     way.request(method, path, b"forged", headers)
     done[name] = {400: "AccessDenied", 403: "AccessDenied"}.get(way.getresponse().status, "allowed")
 raw("a spelling of a model", "PUT", f"/sluice/runs/{ours}/..%2f..%2fmodels/attacked/x")
@@ -292,20 +296,24 @@ def attacker(cluster: Cluster, workflow: dict[str, Any]) -> dict[str, Any]:
             {"name": "OURS", "value": workflow["labels"]["pipeline/runid"]},
             {"name": "THEIRS", "value": THEIRS},
             *(
+                {"name": name, "value": f"{CA}/ca.crt"}
+                for name in ("SLUICE_CA_FILE", "MLFLOW_TRACKING_SERVER_CERT_PATH")
+            ),
+            *(
                 {"name": f"RUNS_{name}", "valueFrom": {"secretKeyRef": {"name": "object-store-runs", "key": key}}}
                 for name, key in (("ACCESS", "accesskey"), ("SECRET", "secretkey"))
             ),
         ],
         "securityContext": closed,
         "resources": {"limits": {"memory": "1Gi"}},
-        "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],
+        "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}, {"name": "ca", "mountPath": CA}],
     }
     spec = {
         "restartPolicy": "Never",
         "automountServiceAccountToken": False,
         "securityContext": {"runAsNonRoot": True, "runAsUser": 65532, "seccompProfile": {"type": "RuntimeDefault"}},
         "containers": [container],
-        "volumes": [{"name": "tmp", "emptyDir": {}}],
+        "volumes": [{"name": "tmp", "emptyDir": {}}, {"name": "ca", "configMap": {"name": "sluice-ca"}}],
     }
     labels = {"pipelines.kubeflow.org/v2_component": "true"}
     owner = {"apiVersion": "argoproj.io/v1alpha1", "kind": "Workflow", "name": workflow["name"], "uid": workflow["uid"]}

@@ -120,6 +120,8 @@ def load_image() -> None:
 
 def test_nobody_gets_past_the_login(cluster: Cluster, outside: Cluster) -> None:
     account = cluster.secret("sluice-people")
+    # platform/hermetic cannot build KFP's pages: who has logged in is led to where they would be.
+    has_pages = bool(cluster.kubectl("get", "service", "ml-pipeline-ui", "--ignore-not-found", "--output", "name"))
     domain = f"{cluster.namespace}.svc.cluster.local"
     where = {
         "kfp": f"oauth2-proxy-kfp.{domain}:4180",
@@ -128,7 +130,7 @@ def test_nobody_gets_past_the_login(cluster: Cluster, outside: Cluster) -> None:
         "mlflow host": "mlflow",  # one that the release's MLflow answers to
         "provider": PROVIDER,
         "account": f"{account['MLFLOW_TRACKING_USERNAME']}:{account['MLFLOW_TRACKING_PASSWORD']}",
-        "direct": f"ml-pipeline.{domain}:8888 ml-pipeline-ui.{domain}:80 mlflow.{domain}:5000",
+        "direct": f"ml-pipeline.{domain}:8888 mlflow.{domain}:5000" + has_pages * f" ml-pipeline-ui.{domain}:80",
     }
     visitor = pod("visitor", cluster.step_image(), ROOT / "tests/kind/login_visitor.py", json.dumps(where))
     outside.kubectl("apply", "--filename", "-", stdin=yaml.safe_dump_all(visitor))
@@ -147,7 +149,7 @@ def test_nobody_gets_past_the_login(cluster: Cluster, outside: Cluster) -> None:
         "a stranger's call": 401,
         "past the proxy": dict.fromkeys(where["direct"].split(), "closed"),
     }
-    assert (pages[0], api[0], mlflow[0]) == (200, 200, 200), (pages, api, mlflow)
+    assert (pages[0], api[0], mlflow[0]) == (200 if has_pages else 502, 200, 200), (pages, api, mlflow)
     assert "pipelines" in api[1] or api[1] == "{}"
     assert "Kubeflow" in pages[1] or "<html" in pages[1].lower()
 
