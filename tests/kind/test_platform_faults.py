@@ -97,7 +97,7 @@ def test_a_run_outlives_its_agent_and_a_minute_without_store_gateway_metadata_an
             cluster.sluice("cancel", other)  # takes KFP alone
             last_a_minute(cluster)
             assert cluster.state(run) == "RUNNING", cluster.tasks(run)
-        for part in ("run-gateway", "metadata-grpc", "mysql"):
+        for part in ("metadata-grpc", "run-gateway", "mysql"):  # steps try for two minutes: not the store twice in turn
             with outage(cluster, part):
                 last_a_minute(cluster)
         cluster.until(lambda: answers(cluster), BACK_SECONDS, "KFP's API to answer")
