@@ -304,11 +304,12 @@ def test_a_run_that_a_command_or_kfp_opened_for_it_is_its_own(client: Client, mo
 def test_our_own_steps_track_what_a_command_announced(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     import mlflow
 
-    for name, value in {"SLUICE_RUN": OURS, "SLUICE_PIPELINE": "flights"}.items():
+    own = "run-announced"  # no other test's: a run that is there already is gone on with
+    for name, value in {"SLUICE_RUN": own, "SLUICE_PIPELINE": "flights"}.items():
         monkeypatch.setenv(name, value)
     client("")
     opened = find_or_open(mlflow, "named by a person")
-    client(OURS)
+    client(own)
     with tracked_run("train") as run:
         with child_run("a", {CANDIDATE_TAG: "a"}) as child:
             mlflow.log_metric("loss", 0.5)
@@ -320,7 +321,7 @@ def test_our_own_steps_track_what_a_command_announced(client: Client, monkeypatc
     found = client("", ADMIN).get_run(run)
     assert (found.info.status, found.info.run_name) == ("FINISHED", "named by a person")
     assert client("", ADMIN).get_run(child).info.status == "FINISHED"
-    client(OURS)
+    client(own)
     fail_pipeline_run("evaluate", ValueError("broken"))
     assert client("", ADMIN).get_run(run).info.status == "FAILED"
 

@@ -482,7 +482,9 @@ def test_addresses_are_signed_for_where_steps_reach_the_store(s3: MinioServer, m
     """The server itself goes past the gateway of runs' pods, which is for those alone."""
     from mlflow.store.artifact.s3_artifact_repo import S3ArtifactRepository
 
-    monkeypatch.setenv("MLFLOW_S3_ENDPOINT_URL", s3.endpoint)
+    for name, value in {**s3.settings(), "MLFLOW_S3_ENDPOINT_URL": s3.endpoint}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("boto3.DEFAULT_SESSION", None)  # it keeps the keys that it was first used with
     monkeypatch.setattr(S3ArtifactRepository, "_get_s3_client", S3ArtifactRepository._get_s3_client)
     sign_for("http://run-gateway.example.org:9000")
     repository = S3ArtifactRepository(f"s3://{s3.bucket()}/1")
