@@ -127,7 +127,7 @@ def without_mlflow(cluster: Cluster, run: str) -> None:
         assert len(another.stderr.strip().splitlines()) == 1, another.stderr
         assert "Service mlflow" in another.stderr
         assert cluster.wait(run, RUN_SECONDS) == "FAILED"
-        assert "[sluice] error: MLflow at https://mlflow." in cluster.run_logs(run)
+        assert "[sluice] error: MLflow at https://run-gateway." in cluster.run_logs(run)
 
 
 def test_without_postgresql_mlflow_is_not_ready_and_comes_back_with_its_data(
