@@ -4,10 +4,10 @@ from typing import Any, NamedTuple
 
 from kfp.dsl import HTML, Artifact
 
-from components.evaluate.component import evaluate
-from components.register.component import register
-from components.report.component import report
-from components.train.component import train
+from sluice.components.evaluate.component import evaluate
+from sluice.components.register.component import register
+from sluice.components.report.component import report
+from sluice.components.train.component import train
 
 
 class Outputs(NamedTuple):

@@ -2,9 +2,9 @@
 
 from kfp import dsl
 
-from components.ingest_images.component import ingest_images
-from components.split.component import split
-from pipelines._learning import Outputs, address, learn
+from sluice.components.ingest_images.component import ingest_images
+from sluice.components.split.component import split
+from sluice.pipelines._learning import Outputs, address, learn
 
 
 @dsl.pipeline(name="digits-to-model", description="Trains, judges and registers a model from a folder of images.")

@@ -2,12 +2,12 @@
 
 from kfp import dsl
 
-from components.ingest.component import ingest
-from components.prepare.component import prepare
-from components.sample.component import sample
-from components.split.component import split
-from components.validate.component import validate
-from pipelines._learning import Outputs, address, learn
+from sluice.components.ingest.component import ingest
+from sluice.components.prepare.component import prepare
+from sluice.components.sample.component import sample
+from sluice.components.split.component import split
+from sluice.components.validate.component import validate
+from sluice.pipelines._learning import Outputs, address, learn
 
 CHOICES = {
     "recipe": ("flights_late",),

@@ -21,7 +21,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from minio import Minio
 
-from components.common.stores import Store, open_store
+from sluice.storage.stores import Store, open_store
 from tests.mlflow_state import fresh_mlflow
 from tests.sluice_command import Sluice
 

@@ -16,16 +16,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn
 
-from components.common.addresses import redacted, show_defect
-from components.common.code_state import code_state
-from components.common.errors import BadInput, EnvironmentFault, Killed, SluiceError, TrackingFault, shortened
-from components.common.files import check_folder, denied, faults
-from components.common.lifeline import Stopped, stoppable, watch, work_has_stopped
-from components.common.manifests import Producer
-from components.common.parameters import check_numbers
-from components.common.setting_checks import check_settings
-from components.common.stores import GUARDED_S3, Store, open_store
-from components.common.user_names import user_name
+from sluice.core.addresses import redacted, show_defect
+from sluice.artifacts.code_state import code_state
+from sluice.core.errors import BadInput, EnvironmentFault, Killed, SluiceError, TrackingFault, shortened
+from sluice.core.files import check_folder, denied, faults
+from sluice.core.lifeline import Stopped, stoppable, watch, work_has_stopped
+from sluice.artifacts.manifests import Producer
+from sluice.core.parameter_checks import check_numbers
+from sluice.core.setting_checks import check_settings
+from sluice.storage.stores import GUARDED_S3, Store, open_store
+from sluice.core.user_names import user_name
 
 HOME = "SLUICE_HOME"
 STORE = "SLUICE_STORE"
@@ -139,7 +139,7 @@ def code_commit() -> str:
 def code_changes() -> str:
     """SHA-256 of what differs from `code_commit()`; empty where nothing does, or where an image holds the code.
 
-    The store keeps it under `components.common.code_state.changes_key`.
+    The store keeps it under `sluice.artifacts.code_state.changes_key`.
     """
     return os.environ.get(CHANGES, "") if os.environ.get(COMMIT) else code_state().digest
 
@@ -244,6 +244,6 @@ def _end_killed(name: str, error: Stopped | KeyboardInterrupt) -> NoReturn:
 
 
 def _tell_tracking(name: str, error: BaseException, *, patient: bool = True) -> None:
-    from components.common.tracking import fail_pipeline_run  # it stands above this module
+    from sluice.registry.tracking import fail_pipeline_run  # it stands above this module
 
     fail_pipeline_run(name, error, patient=patient)

@@ -3,7 +3,7 @@
 from kfp import dsl
 from kfp.dsl import HTML, Artifact, ClassificationMetrics, Metrics, Output
 
-from components.common.images import TORCH_IMAGE
+from sluice.core.step_images import TORCH_IMAGE
 
 
 @dsl.component(base_image=TORCH_IMAGE, install_kfp_package=False)
@@ -41,11 +41,11 @@ def evaluate(
     """
     from pathlib import Path
 
-    from components.common.steps import log_metrics, step
-    from components.common.tracked_results import log_evaluation
-    from components.evaluate.curves import confusion, roc_points
-    from components.evaluate.judging import run
-    from components.evaluate.settings import Gate, Settings
+    from sluice.steps.step import log_metrics, step
+    from sluice.registry.tracked_results import log_evaluation
+    from sluice.evaluation.curves import confusion, roc_points
+    from sluice.components.evaluate.run import run
+    from sluice.evaluation.settings import Gate, Settings
 
     with step("evaluate", locals()):
         gate = Gate(max_calibration_error, slice_tolerance, min_slice_rows, least_effect, min_effective_rows)

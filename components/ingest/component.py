@@ -3,7 +3,7 @@
 from kfp import dsl
 from kfp.dsl import Dataset, Markdown, Output
 
-from components.common.images import TABULAR_IMAGE
+from sluice.core.step_images import TABULAR_IMAGE
 
 
 @dsl.component(base_image=TABULAR_IMAGE, install_kfp_package=False)
@@ -20,8 +20,8 @@ def ingest(tables: Output[Dataset], summary: Output[Markdown], lake: str = "lake
     """
     from pathlib import Path
 
-    from components.common.steps import step
-    from components.ingest.ingestion import run
+    from sluice.steps.step import step
+    from sluice.components.ingest.run import run
 
     with step("ingest", locals()):
         bundle = run(lake, summary=Path(summary.path))

@@ -3,7 +3,7 @@
 from kfp import dsl
 from kfp.dsl import HTML, Dataset, Output
 
-from components.common.images import TABULAR_IMAGE
+from sluice.core.step_images import TABULAR_IMAGE
 
 
 @dsl.component(base_image=TABULAR_IMAGE, install_kfp_package=False)
@@ -20,8 +20,8 @@ def ingest_images(images: Output[Dataset], page: Output[HTML], lake: str = "lake
     """
     from pathlib import Path
 
-    from components.common.steps import step
-    from components.ingest_images.ingestion import run
+    from sluice.steps.step import step
+    from sluice.components.ingest_images.run import run
 
     with step("ingest_images", locals()):
         read = run(lake, Path(page.path))

@@ -3,7 +3,7 @@
 from kfp import dsl
 from kfp.dsl import Dataset, Markdown, Output
 
-from components.common.images import TABULAR_IMAGE
+from sluice.core.step_images import TABULAR_IMAGE
 
 
 @dsl.component(base_image=TABULAR_IMAGE, install_kfp_package=False)
@@ -28,8 +28,8 @@ def prepare(
     """
     from pathlib import Path
 
-    from components.common.steps import step
-    from components.prepare.preparation import run
+    from sluice.steps.step import step
+    from sluice.components.prepare.run import run
 
     with step("prepare", locals()):
         bundle = run(validated, recipe=recipe, features=features, summary=Path(summary.path))

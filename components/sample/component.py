@@ -3,7 +3,7 @@
 from kfp import dsl
 from kfp.dsl import Dataset, Markdown, Output
 
-from components.common.images import TABULAR_IMAGE
+from sluice.core.step_images import TABULAR_IMAGE
 
 
 @dsl.component(base_image=TABULAR_IMAGE, install_kfp_package=False)
@@ -34,8 +34,8 @@ def sample(
     """
     from pathlib import Path
 
-    from components.common.steps import step
-    from components.sample.sampling import run
+    from sluice.steps.step import step
+    from sluice.components.sample.run import run
 
     with step("sample", locals()):
         bundle = run(

@@ -3,7 +3,7 @@
 from kfp import dsl
 from kfp.dsl import Dataset, Markdown, Output
 
-from components.common.images import TABULAR_IMAGE
+from sluice.core.step_images import TABULAR_IMAGE
 
 
 @dsl.component(base_image=TABULAR_IMAGE, install_kfp_package=False)
@@ -30,8 +30,8 @@ def split(
     """
     from pathlib import Path
 
-    from components.common.steps import step
-    from components.split.splitting import run
+    from sluice.steps.step import step
+    from sluice.components.split.run import run
 
     with step("split", locals()):
         bundle = run(sampled, strategy=strategy, shares=shares, seed=seed, summary=Path(summary.path))

@@ -3,7 +3,7 @@
 from kfp import dsl
 from kfp.dsl import HTML, Metrics, Model, Output
 
-from components.common.images import TORCH_IMAGE
+from sluice.core.step_images import TORCH_IMAGE
 
 
 @dsl.component(base_image=TORCH_IMAGE, install_kfp_package=False)
@@ -37,11 +37,11 @@ def train(
     """
     from pathlib import Path
 
-    from components.common.steps import log_metrics, step
+    from sluice.steps.step import log_metrics, step
 
     with step("train", locals()):
-        from components.train.settings import check_settings
-        from components.train.training import run
+        from sluice.modeling.training_settings import check_settings
+        from sluice.components.train.run import run
 
         settings = check_settings(
             candidates=candidates,

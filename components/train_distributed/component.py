@@ -3,7 +3,7 @@
 from kfp import dsl
 from kfp.dsl import HTML, Metrics, Model, Output
 
-from components.common.images import TORCH_IMAGE
+from sluice.core.step_images import TORCH_IMAGE
 
 
 @dsl.component(base_image=TORCH_IMAGE, install_kfp_package=False)
@@ -46,11 +46,11 @@ def train_distributed(
     given = dict(locals())
     from pathlib import Path
 
-    from components.common.steps import log_metrics, step
+    from sluice.steps.step import log_metrics, step
 
     with step("train_distributed", given):
-        from components.train_distributed.launching import run
-        from components.train_distributed.settings import check_settings
+        from sluice.components.train_distributed.run import run
+        from sluice.modeling.distributed.settings import check_settings
 
         result = run(splits, *check_settings(given))
         models.uri, curves_html = result.bundle.uri, result.page

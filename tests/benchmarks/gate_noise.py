@@ -14,16 +14,16 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier
 
-from components.common.datasets import read_dataset
-from components.common.features import learn_encoder
-from components.common.tasks import task_of
-from components.evaluate.bootstrap import Resamples, resample_weights
-from components.evaluate.champion import NAME, Champion
-from components.evaluate.designs import Design, design_of, independent
-from components.evaluate.evidence import evidence_of
-from components.evaluate.gate import Duel, check_champion
-from components.evaluate.metrics import Predictions
-from components.evaluate.settings import Gate
+from sluice.engine.datasets import read_dataset
+from sluice.features.encoding import learn_encoder
+from sluice.problems.task import task_of
+from sluice.evaluation.bootstrap import Resamples, resample_weights
+from sluice.evaluation.champion import NAME, Champion
+from sluice.evaluation.designs import Design, design_of, independent
+from sluice.evaluation.evidence import evidence_of
+from sluice.evaluation.gate import Duel, check_champion
+from sluice.evaluation.metrics import Predictions
+from sluice.evaluation.settings import Gate
 
 TREES, LEAF, RESAMPLES = 60, 137, 400
 

@@ -6,13 +6,13 @@ from typing import Any
 
 import yaml
 
-from sluice.catalog import find_pipeline, pipeline_names
+from sluice.running.catalog import find_pipeline, pipeline_names
 from sluice.cluster.spec import compile_for_cluster
 from tests.charts.rendering import CASES, Manifest, case, manifests, named
 
 EXPRESSION = re.compile(r'\{\{= (.+?) \? "(.*?)" : "(.*?)" \}\}')
 CONDITION = re.compile(r'(\S+) (matches|==|contains) "([^"]+)"')
-TRAINING = '{"containers": [{"args": ["from components.train_distributed.launching import run"]}]}'
+TRAINING = '{"containers": [{"args": ["from sluice.components.train_distributed.run import run"]}]}'
 
 
 def controller_config(objects: tuple[Manifest, ...]) -> dict[str, Any]:
@@ -101,7 +101,7 @@ def test_the_training_step_is_known_by_its_code() -> None:
     for fused in (False, True):
         spec = compile_for_cluster(find_pipeline("lake_to_model_distributed"), fused=fused).pipeline
         executors = spec["deploymentSpec"]["executors"]
-        found = {name for name, each in executors.items() if "components.train_distributed" in str(each["container"])}
+        found = {name for name, each in executors.items() if "sluice.components.train_distributed" in str(each["container"])}
         assert found == ({"exec-all-steps"} if fused else {"exec-train-distributed"})
 
 
@@ -122,7 +122,7 @@ def test_steps_that_ingest_get_the_addresses_of_databases_and_no_others() -> Non
         for label, executor in executors.items():
             made = patch(objects, step, given=json.dumps({"containers": [executor["container"]]}))
             assert ("containers" in made) == (label in reads), (name, label)
-    ingests = json.dumps({"args": ["from components.ingest.ingestion import run"]})
+    ingests = json.dumps({"args": ["from sluice.components.ingest.run import run"]})
     (main,) = patch(objects, step, given=ingests)["containers"]
     key = {"name": "stock", "key": "address.txt", "optional": True}
     assert {"name": "SLUICE_SOURCE_STOCK_2", "valueFrom": {"secretKeyRef": key}} in main["env"]

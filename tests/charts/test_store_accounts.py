@@ -15,8 +15,8 @@ from minio.credentials.providers import StaticProvider
 from minio.error import MinioAdminException, S3Error
 from minio.versioningconfig import SUSPENDED, VersioningConfig
 
-from components.common.errors import BadInput, EnvironmentFault
-from components.common.s3_connection import Connection
+from sluice.core.errors import BadInput, EnvironmentFault
+from sluice.storage.s3_connection import Connection
 from sluice.cluster import store_accounts
 from sluice.cluster.store_accounts import Account
 from tests.charts.rendering import CASES, manifests, named

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from components.common.stores import Store
+from sluice.storage.stores import Store
 from tests.conftest import MinioServer
 from tests.unit.conftest import empty_tracking as empty_tracking
 from tests.unit.conftest import tracked_home as tracked_home

@@ -9,10 +9,10 @@ import pytest
 from minio.credentials.providers import StaticProvider
 from minio.minioadmin import MinioAdmin
 
-from components.common import s3_connection
-from components.common.errors import BadInput, EnvironmentFault
-from components.common.s3 import S3Store
-from components.common.stores import open_store
+from sluice.storage import s3_connection
+from sluice.core.errors import BadInput, EnvironmentFault
+from sluice.storage.s3 import S3Store
+from sluice.storage.stores import open_store
 from tests.conftest import MinioServer
 from tests.faults.conftest import every_operation
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from components.common.stores import Store, open_store
+from sluice.storage.stores import Store, open_store
 from tests.kind.cluster import ROOT, Cluster
 
 UP_SECONDS = 3600  # hermetic images from an empty cache included
@@ -97,6 +97,6 @@ def store(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Store:
 @pytest.fixture
 def mlflow_client(cluster: Cluster, store: Store) -> Any:
     """A client of the cluster's MLflow with the steps' account."""
-    from components.common.mlflow_access import mlflow_module
+    from sluice.registry.mlflow_access import mlflow_module
 
     return mlflow_module().MlflowClient(tracking_uri=cluster.access()["MLFLOW_TRACKING_URI"])

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from kfp import dsl
 
-from components.register import component
+from sluice.components.register import component
 from sluice.cluster.step_environment import REGISTER, use_stores
 from tests.kind.attacks import (
     CLAIM,

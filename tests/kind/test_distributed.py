@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from components.common.bundles import open_bundle
-from components.common.stores import Store
-from components.train_distributed.naming import job_key
+from sluice.artifacts.bundles import open_bundle
+from sluice.storage.stores import Store
+from sluice.modeling.distributed.naming import job_key
 from tests.kind.cluster import Cluster
 
 PIPELINE = "lake_to_model_distributed"

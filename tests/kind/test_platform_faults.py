@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from components.common.stores import Store
+from sluice.storage.stores import Store
 from tests.kind.cluster import ROOT, Cluster
 from tests.kind.test_release import helm
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from kfp import dsl
 
-from components.common.stores import Store
+from sluice.storage.stores import Store
 from sluice.cluster.step_environment import use_stores
 from tests.kind.cluster import Cluster
 from tests.sluice_command import QUICK
@@ -145,7 +145,7 @@ def own_pipeline(image: str) -> Any:
 
         import mlflow
 
-        from components.common.steps import default_store
+        from sluice.storage.locations import default_store
 
         Path(note.path).write_text("by way of KFP")
         default_store().put_bytes(f"own/{os.environ['SLUICE_RUN']}", b"by way of the store")

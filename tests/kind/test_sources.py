@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from kfp import dsl
 
-from components.common.stores import Store
-from components.ingest import component
+from sluice.storage.stores import Store
+from sluice.components.ingest import component
 from sluice.cluster.step_environment import use_stores
 from tests.kind.cluster import Cluster
 from tests.kind.test_attacks import said_by
@@ -78,9 +78,9 @@ def test_a_step_that_only_says_that_it_ingests_gets_none(cluster: Cluster, addre
     def ingest() -> None:
         import os
 
-        import components.ingest.ingestion
+        import sluice.components.ingest.run
 
-        print(components.ingest.ingestion, os.environ["SLUICE_SOURCE_SALES"])
+        print(sluice.components.ingest.run, os.environ["SLUICE_SOURCE_SALES"])
 
     @dsl.pipeline(name="attack-sales")
     def attacked() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from components.common.mlflow_access import mlflow_module, tracking_faults
+from sluice.registry.mlflow_access import mlflow_module, tracking_faults
 from tests.unit.api_server import Server
 
 _VARIABLES = ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_RUN_ID")

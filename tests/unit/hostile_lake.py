@@ -17,21 +17,21 @@ from typing import Any
 import ibis
 import pytest
 
-from components.common.bundles import Bundle
-from components.evaluate.judging import run as evaluate
-from components.evaluate.settings import Gate, Settings
-from components.ingest.ingestion import run as ingest
-from components.prepare import recipes
-from components.prepare.preparation import run as prepare
-from components.prepare.recipes import Recipe
-from components.register.registration import Registered
-from components.register.registration import run as register
-from components.report.reporting import run as report
-from components.sample.sampling import run as sample
-from components.split.splitting import run as split
-from components.train import settings as training_settings
-from components.train.training import run as train
-from components.validate.validation import validate_tables
+from sluice.artifacts.bundles import Bundle
+from sluice.components.evaluate.run import run as evaluate
+from sluice.evaluation.settings import Gate, Settings
+from sluice.components.ingest.run import run as ingest
+from sluice.features import recipes
+from sluice.components.prepare.run import run as prepare
+from sluice.features.recipes import Recipe
+from sluice.components.register.run import Registered
+from sluice.components.register.run import run as register
+from sluice.components.report.run import run as report
+from sluice.components.sample.run import run as sample
+from sluice.components.split.run import run as split
+from sluice.modeling import training_settings as training_settings
+from sluice.components.train.run import run as train
+from sluice.components.validate.run import validate_tables
 
 PWN = "document.body.setAttribute(`data-pwned`,1)"
 OURS = (

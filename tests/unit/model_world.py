@@ -8,11 +8,11 @@ import pandas as pd
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from components.common.models import Model
-from components.common.tasks import Task
-from components.train.catalogue import candidates_for
-from components.train.parts import Part, Parts
-from components.train.settings import Settings
+from sluice.modeling.model_files import Model
+from sluice.problems.task import Task
+from sluice.modeling.catalogue import candidates_for
+from sluice.modeling.parts import Part, Parts
+from sluice.modeling.training_settings import Settings
 
 TABLE = Task(
     name="late",

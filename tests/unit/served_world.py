@@ -13,15 +13,15 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 
-from components.common.learned_inputs import learn_inputs
-from components.common.model_inputs import RowWise, write_inputs
-from components.common.models import Model, Threshold, save_model
-from components.common.registry import model_digest
-from components.common.tasks import Task
-from components.register.logging_model import Registration, packaged
-from components.train.catalogue import candidates_for
-from components.train.parts import Part, Parts
-from components.train.settings import Settings
+from sluice.features.learned_inputs import learn_inputs
+from sluice.features.model_inputs import RowWise, write_inputs
+from sluice.modeling.model_files import Model, Threshold, save_model
+from sluice.modeling.model_digests import model_digest
+from sluice.problems.task import Task
+from sluice.registry.model_logging import Registration, packaged
+from sluice.modeling.catalogue import candidates_for
+from sluice.modeling.parts import Part, Parts
+from sluice.modeling.training_settings import Settings
 
 TASK = Task(
     name="late",

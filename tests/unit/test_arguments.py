@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from components.common.errors import BadInput
-from sluice.arguments import parse_arguments
-from sluice.catalog import Parameter, Pipeline, find_pipeline, pipeline_names
+from sluice.core.errors import BadInput
+from sluice.running.arguments import parse_arguments
+from sluice.running.catalog import Parameter, Pipeline, find_pipeline, pipeline_names
 
 PIPELINE = Pipeline(
     "example",

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from cryptography import x509
 
-from components.common.errors import BadInput, EnvironmentFault
+from sluice.core.errors import BadInput, EnvironmentFault
 from sluice.cluster.access import Kubernetes, Target
 from sluice.cluster.connection import connected, environment, inside
 from sluice.cluster.forwarding import Forward, forwarded

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from components.common.images import step_images
-from components.common.mlflow_access import mlflow_module
-from components.common.tracking import child_run, tracked_run
-from sluice.catalog import find_pipeline
+from sluice.core.step_images import step_images
+from sluice.registry.mlflow_access import mlflow_module
+from sluice.registry.tracking import child_run, tracked_run
+from sluice.running.catalog import find_pipeline
 from sluice.cluster.connection import Cluster
 from sluice.cluster.run_tracking import announce, settle
 from tests.unit.api_server import Server

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from components.common.errors import BadInput, EnvironmentFault
-from sluice.catalog import find_pipeline
+from sluice.core.errors import BadInput, EnvironmentFault
+from sluice.running.catalog import find_pipeline
 from sluice.cluster import setup, waiting
 from sluice.cluster.access import Kubernetes, Target
 from sluice.cluster.buckets import make_buckets, require_answer

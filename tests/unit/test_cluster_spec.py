@@ -10,8 +10,8 @@ from kfp import dsl
 from kfp.kubernetes import kubernetes_executor_config_pb2 as kubernetes
 from kfp.pipeline_spec import pipeline_spec_pb2 as kfp
 
-from components.common.images import TABULAR, TABULAR_IMAGE, TORCH, TORCH_IMAGE, step_images
-from sluice.catalog import Pipeline, find_pipeline, pipeline_names
+from sluice.core.step_images import TABULAR, TABULAR_IMAGE, TORCH, TORCH_IMAGE, step_images
+from sluice.running.catalog import Pipeline, find_pipeline, pipeline_names
 from sluice.cluster.executors import complete_executor
 from sluice.cluster.spec import compile_for_cluster
 from sluice.cluster.step_environment import (
@@ -80,8 +80,8 @@ def test_choices_are_literals_where_the_server_takes_them() -> None:
 
 
 def test_choices_are_those_of_the_steps() -> None:
-    from components.prepare.recipes import RECIPES
-    from components.split.splitting import STRATEGIES
+    from sluice.features.recipes import RECIPES
+    from sluice.components.split.run import STRATEGIES
 
     choices = {parameter.name: parameter.choices for parameter in find_pipeline("lake_to_model").parameters}
     assert choices["recipe"] == tuple(RECIPES)
@@ -158,9 +158,9 @@ def test_the_fused_pipeline_has_the_same_form_and_outputs_and_one_task(pipeline:
     assert container["command"] == ["python", "-m", "sluice.cluster.fused_step"]
     assert container["args"][:2] == [pipeline.name, "{{$}}"]
     steps = set(container["args"][2].split(","))
-    assert "components.ingest" in steps or "components.ingest_images" in steps
+    assert "sluice.components.ingest" in steps or "sluice.components.ingest_images" in steps
     # by which the chart gives a pod the account that makes TrainJobs
-    assert ("components.train_distributed" in steps) == (pipeline.name == "lake_to_model_distributed")
+    assert ("sluice.components.train_distributed" in steps) == (pipeline.name == "lake_to_model_distributed")
 
 
 def test_only_what_registers_has_the_account_that_may() -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from sluice.catalog import find_pipeline
+from sluice.running.catalog import find_pipeline
 from sluice.cluster.spec import compile_for_cluster
 from sluice.cluster.submit import documents
 from sluice.cluster.workflow_steps import steps_of, task_order

@@ -10,11 +10,11 @@ import pytest
 from rich.console import Console
 from urllib3 import Retry
 
-from components.common.errors import BadInput, EnvironmentFault
-from components.common.images import step_images
-from components.common.run_results import read_result
-from components.common.stores import open_store
-from sluice.catalog import find_pipeline
+from sluice.core.errors import BadInput, EnvironmentFault
+from sluice.core.step_images import step_images
+from sluice.artifacts.run_results import read_result
+from sluice.storage.stores import open_store
+from sluice.running.catalog import find_pipeline
 from sluice.cluster.access import Kubernetes, Target
 from sluice.cluster.connection import KFP, OBJECT_STORE, Cluster
 from sluice.cluster.spec import compile_for_cluster

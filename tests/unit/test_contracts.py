@@ -8,8 +8,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.common.contracts import Availability, contract_body, contract_from_body, parse_contract
-from components.common.errors import BadInput
+from sluice.contract.reading import Availability, contract_body, contract_from_body, parse_contract
+from sluice.core.errors import BadInput
 
 TEXT = """
 name: shop

@@ -9,12 +9,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from components.common.baselines import Baseline
-from components.common.errors import BadInput
-from components.common.pages import sections_of
-from components.evaluate.curves import confusion, roc_points
-from components.evaluate.judging import judge, run
-from components.evaluate.settings import Gate, Settings
+from sluice.modeling.baselines import Baseline
+from sluice.core.errors import BadInput
+from sluice.reporting.pages import sections_of
+from sluice.evaluation.curves import confusion, roc_points
+from sluice.components.evaluate.run import judge, run
+from sluice.evaluation.settings import Gate, Settings
 from tests.unit import small_world
 
 SETTINGS = Settings(Gate(max_calibration_error=0.25, slice_tolerance=0.02, min_slice_rows=40), resamples=100, seed=1)

@@ -10,26 +10,17 @@ from hypothesis import strategies as st
 from scipy import stats
 from scipy.special import expit, logit
 
-from components.evaluate.bootstrap import Estimate, Resamples, bootstrap, resample_weights
-from components.evaluate.calibration import Calibration, calibration
-from components.evaluate.champion import NAME, Champion
-from components.evaluate.designs import Design, independent
-from components.evaluate.evidence import Evidence, evidence_of
-from components.evaluate.gate import (
-    Check,
-    Duel,
-    check_baselines,
-    check_calibration,
-    check_champion,
-    check_evidence,
-    check_slices,
-    decide,
-)
-from components.evaluate.metrics import Predictions
-from components.evaluate.settings import Gate
-from components.evaluate.significance import ALPHA, detectable, holm, p_above, p_below, spent
-from components.evaluate.simpson import data_reversals
-from components.evaluate.slices import Judged, Slice, slices
+from sluice.evaluation.bootstrap import Estimate, Resamples, bootstrap, resample_weights
+from sluice.evaluation.calibration import Calibration, calibration
+from sluice.evaluation.champion import NAME, Champion
+from sluice.evaluation.designs import Design, independent
+from sluice.evaluation.evidence import Evidence, evidence_of
+from sluice.evaluation.gate import Check, Duel, check_baselines, check_calibration, check_champion, check_evidence, check_slices, decide
+from sluice.evaluation.metrics import Predictions
+from sluice.evaluation.settings import Gate
+from sluice.evaluation.significance import ALPHA, detectable, holm, p_above, p_below, spent
+from sluice.evaluation.simpson import data_reversals
+from sluice.evaluation.slices import Judged, Slice, slices
 
 GATE = Gate()
 DAYS, A_DAY = 56, 12

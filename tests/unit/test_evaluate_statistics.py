@@ -6,15 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.evaluate.bootstrap import Resamples, bootstrap
-from components.evaluate.calibration import reliability, wilson
-from components.evaluate.candidates import Candidate
-from components.evaluate.metrics import Predictions
-from components.evaluate.selection import select
-from components.evaluate.settings import Gate
-from components.evaluate.simpson import data_reversals
-from components.evaluate.simpson_models import model_reversals
-from components.evaluate.slices import MISSING, Slice, groups_of
+from sluice.evaluation.bootstrap import Resamples, bootstrap
+from sluice.evaluation.calibration import reliability, wilson
+from sluice.evaluation.candidates import Candidate
+from sluice.evaluation.metrics import Predictions
+from sluice.evaluation.selection import select
+from sluice.evaluation.settings import Gate
+from sluice.evaluation.simpson import data_reversals
+from sluice.evaluation.simpson_models import model_reversals
+from sluice.evaluation.slices import MISSING, Slice, groups_of
 
 GATE = Gate(max_calibration_error=0.05, slice_tolerance=0.01, min_slice_rows=100)
 

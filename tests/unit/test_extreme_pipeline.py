@@ -11,8 +11,8 @@ from typing import Any
 import ibis
 import pytest
 
-from components.common.errors import BadInput
-from components.prepare.recipes import Recipe
+from sluice.core.errors import BadInput
+from sluice.features.recipes import Recipe
 from tests.unit.hostile_lake import TABLE, Roles, contract_text, recipe_for, run_steps
 
 ROLE = Roles("row", "at", "late", ("weather", "other"), "group", "rule")

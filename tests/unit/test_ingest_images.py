@@ -12,16 +12,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from components.common.datasets import read_dataset
-from components.common.digests import sha256_bytes
-from components.common.errors import BadInput
-from components.common.pixels import decode_png
-from components.common.steps import STORE
-from components.common.stores import Store
-from components.common.tasks import task_of
-from components.ingest_images.ingestion import Images, run
-from components.ingest_images.metadata_lines import METADATA, parse_metadata
-from sluice.digits import lay_out_digits
+from sluice.engine.datasets import read_dataset
+from sluice.core.digests import sha256_bytes
+from sluice.core.errors import BadInput
+from sluice.features.pixels import decode_png
+from sluice.storage.locations import STORE
+from sluice.storage.stores import Store
+from sluice.problems.task import task_of
+from sluice.components.ingest_images.run import Images, run
+from sluice.sources.image_metadata import METADATA, parse_metadata
+from sluice.cli.main.digits import lay_out_digits
 from tests.unit.png_oracle import check_png
 
 

@@ -7,14 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from components.common.bundles import Bundle, local_copy, publish
-from components.common.errors import BadInput, EnvironmentFault
-from components.common.inner_files import told_by
-from components.common.models import MODEL, load_model
-from components.common.steps import default_store, producer
-from components.common.tasks import task_of
-from components.evaluate.judging import judge
-from components.evaluate.settings import Gate, Settings
+from sluice.artifacts.bundles import Bundle, local_copy, publish
+from sluice.core.errors import BadInput, EnvironmentFault
+from sluice.core.inner_files import told_by
+from sluice.modeling.model_files import MODEL, load_model
+from sluice.storage.locations import default_store
+from sluice.artifacts.producer import producer
+from sluice.problems.task import task_of
+from sluice.components.evaluate.run import judge
+from sluice.evaluation.settings import Gate, Settings
 from tests.unit import small_world
 
 SETTINGS = Settings(Gate(min_slice_rows=40), resamples=20, seed=1)

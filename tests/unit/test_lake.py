@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from components.common.bundles import Bundle
-from components.common.contracts import Availability, parse_contract
-from components.common.datasets import read_dataset
-from components.common.errors import BadInput
-from components.ingest.ingestion import run
-from components.validate.validation import Verdict, validate_tables
-from sluice import lake as lakes
-from sluice.lake import lay_out_lake
+from sluice.artifacts.bundles import Bundle
+from sluice.contract.reading import Availability, parse_contract
+from sluice.engine.datasets import read_dataset
+from sluice.core.errors import BadInput
+from sluice.components.ingest.run import run
+from sluice.components.validate.run import Verdict, validate_tables
+from sluice.cli.main import lake as lakes
+from sluice.cli.main.lake import lay_out_lake
 
 
 @pytest.fixture(scope="module")

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from components.common.bundles import Bundle
-from components.common.errors import BadInput
-from components.common.local_store import LocalStore
-from components.common.stores import Store
-from components.ingest import lakes
-from components.ingest.ingestion import run
-from components.ingest.source_files import find, may_mean
+from sluice.artifacts.bundles import Bundle
+from sluice.core.errors import BadInput
+from sluice.storage.local_store import LocalStore
+from sluice.storage.stores import Store
+from sluice.sources import lakes
+from sluice.components.ingest.run import run
+from sluice.sources.source_files import find, may_mean
 
 CONTRACT = "name: x\ntables:\n  t:\n    source: {csv: '%s'}\n    columns: {a: {type: int64}}\n"
 PATTERNS = ["**/*.csv", "*.csv", "*/*.csv", "a/**/*.csv", "**/a*", "a/*", "[ab].csv", "?.csv", "a/../b.csv", "./a.csv"]
@@ -117,7 +117,7 @@ def test_rows_in_a_write_ahead_log_are_refused(tmp_path: Path, kind: type[LocalS
 
 
 def test_a_log_that_begins_while_rows_are_read_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from components.ingest import ingestion
+    from sluice.components.ingest import run
 
     lake = tmp_path / "lake"
     lake.mkdir()
@@ -125,13 +125,13 @@ def test_a_log_that_begins_while_rows_are_read_is_refused(tmp_path: Path, monkey
     with closing(sqlite3.connect(lake / "t.db", isolation_level=None)) as writer:
         writer.executescript("PRAGMA journal_mode=WAL; CREATE TABLE t (a); INSERT INTO t VALUES (1)")
         writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        read = ingestion.read_sql
+        read = run.read_sql
 
         def meddle(*arguments: object) -> object:
             writer.execute("INSERT INTO t VALUES (2)")
             return read(*arguments)  # type: ignore[arg-type]
 
-        monkeypatch.setattr(ingestion, "read_sql", meddle)
+        monkeypatch.setattr(run, "read_sql", meddle)
         with pytest.raises(BadInput, match=r"rows of it stand in t\.db-wal"):
             _read(lake, LocalStore, tmp_path)
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sluice.catalog import find_pipeline
-from sluice.local_python import this_python, with_python
+from sluice.running.catalog import find_pipeline
+from sluice.running.local_python import this_python, with_python
 
 ROOT = Path(__file__).parents[2]
 
@@ -59,7 +59,7 @@ def test_kfp_s_runner_takes_it_for_the_run_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "given_path"), [(("-m", "sluice"), ""), (("-c", "from sluice.cli import main; main()"), ".")]
+    ("words", "given_path"), [(("-m", "sluice"), ""), (("-c", "from sluice.cli.main import main; main()"), ".")]
 )
 def test_another_package_of_our_name_hides_nothing(tmp_path: Path, words: tuple[str, ...], given_path: str) -> None:
     for name in ("components", "pipelines"):

@@ -28,8 +28,8 @@ from mlflow import environment_variables
 from mlflow.server import constants
 from werkzeug.security import check_password_hash
 
-from components.common.errors import BadInput, TrackingFault
-from components.common.mlflow_access import mlflow_module, tracking_faults
+from sluice.core.errors import BadInput, TrackingFault
+from sluice.registry.mlflow_access import mlflow_module, tracking_faults
 from sluice.mlflow_server.app import keep_transfers_here, sign_for
 from sluice.mlflow_server.schemas import ACCOUNTS, RUNS, Schema
 from sluice.mlflow_server.serving import server_environment

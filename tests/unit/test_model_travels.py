@@ -9,8 +9,8 @@ import mlflow
 import numpy as np
 import pytest
 
-from components.common import pyfunc_loader
-from components.register.model_code import imported_modules, model_code
+from sluice.registry import pyfunc_loader
+from sluice.registry.model_code import imported_modules, model_code
 from tests.unit import served_world
 from tests.unit.bare_environment import linked_packages, run_bare
 

@@ -12,13 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from components.common.errors import BadInput
-from components.common.parameters import MOST_WHOLE, check_numbers, step_checks
-from components.common.steps import step
-from pipelines import lake_to_model
-from sluice.arguments import check_values, parse_arguments
-from sluice.catalog import Parameter, find_pipeline, pipeline_names
-from sluice.cli import app
+from sluice.core.errors import BadInput
+from sluice.core.parameter_checks import MOST_WHOLE, check_numbers, step_checks
+from sluice.steps.step import step
+from sluice.pipelines import lake_to_model
+from sluice.running.arguments import check_values, parse_arguments
+from sluice.running.catalog import Parameter, find_pipeline, pipeline_names
+from sluice.cli.main.main import app
 from sluice.cluster.fused_step import typed
 from tests.unit.bounded import ROOT
 

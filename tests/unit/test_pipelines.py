@@ -8,8 +8,8 @@ import pytest
 import yaml
 from kfp import compiler
 
-from components.common.images import TABULAR_IMAGE, TORCH_IMAGE
-from sluice.catalog import find_pipeline, pipeline_names
+from sluice.core.step_images import TABULAR_IMAGE, TORCH_IMAGE
+from sluice.running.catalog import find_pipeline, pipeline_names
 
 ROOT = Path(__file__).parents[2]
 

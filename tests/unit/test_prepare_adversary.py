@@ -18,9 +18,9 @@ import pytest
 from hypothesis import HealthCheck, assume, event, given, settings
 from hypothesis import strategies as st
 
-from components.common.contracts import parse_contract
-from components.common.errors import BadInput
-from components.prepare.gate import gate_of
+from sluice.contract.reading import parse_contract
+from sluice.core.errors import BadInput
+from sluice.leakage.gate import gate_of
 from tests.unit.random_recipes import EVENTS, HOURS, LATE, OTHERS, SEEN, recipes
 
 CONTRACT = parse_contract(

@@ -9,11 +9,11 @@ import ibis
 import pandas as pd
 import pytest
 
-from components.common.contracts import Availability, Contract, parse_contract
-from components.common.engines import duckdb_engine
-from components.common.errors import BadInput
-from components.prepare.gate import Feature, Gate, gate_of
-from components.prepare.joins import aggregate_earlier, join_earlier
+from sluice.contract.reading import Availability, Contract, parse_contract
+from sluice.engine.duckdb_engine import duckdb_engine
+from sluice.core.errors import BadInput
+from sluice.leakage.gate import Feature, Gate, gate_of
+from sluice.features.joins import aggregate_earlier, join_earlier
 
 CONTRACT: Contract = parse_contract(
     """

@@ -10,15 +10,17 @@ import ibis
 import pandas as pd
 import pytest
 
-from components.common.bundles import Bundle
-from components.common.contracts import contract_body, parse_contract
-from components.common.datasets import read_dataset, write_dataset
-from components.common.engines import duckdb_engine
-from components.common.errors import BadInput
-from components.common.steps import default_store, home, producer
-from components.common.tasks import Task, task_of
-from components.prepare.preparation import run
-from components.prepare.recipes import RECIPES, Recipe
+from sluice.artifacts.bundles import Bundle
+from sluice.contract.reading import contract_body, parse_contract
+from sluice.engine.datasets import read_dataset, write_dataset
+from sluice.engine.duckdb_engine import duckdb_engine
+from sluice.core.errors import BadInput
+from sluice.storage.locations import default_store
+from sluice.core.home import home
+from sluice.artifacts.producer import producer
+from sluice.problems.task import Task, task_of
+from sluice.components.prepare.run import run
+from sluice.features.recipes import RECIPES, Recipe
 
 CONTRACT = parse_contract(
     """

@@ -6,8 +6,8 @@ import duckdb
 import ibis
 import pyarrow as pa
 
-from components.common.engines import duckdb_engine
-from components.prepare.row_wise import row_wise
+from sluice.engine.duckdb_engine import duckdb_engine
+from sluice.leakage.row_wise import row_wise
 
 ROWS = pa.table(
     {

@@ -7,9 +7,9 @@ import ibis.expr.operations as ops
 import pyarrow as pa
 import pytest
 
-from components.common.engines import duckdb_engine
-from components.prepare.sources import Sources
-from components.prepare.tracing import Trace, trace
+from sluice.engine.duckdb_engine import duckdb_engine
+from sluice.leakage.origins import Sources
+from sluice.leakage.tracing import Trace, trace
 
 FLIGHTS = ibis.table(
     {"origin": "string", "dest": "string", "time": "timestamp", "delay": "float64", "distance": "int64"}, name="flights"

@@ -6,18 +6,10 @@ from itertools import pairwise
 
 import pytest
 
-from components.common.digests import canonical_json
-from components.common.errors import BadInput
-from components.common.promotions import (
-    Chain,
-    Decision,
-    Promotion,
-    Ruling,
-    promotion_chain,
-    promotions,
-    record_promotion,
-)
-from components.common.stores import Store
+from sluice.core.digests import canonical_json
+from sluice.core.errors import BadInput
+from sluice.registry.promotions import Chain, Decision, Promotion, Ruling, promotion_chain, promotions, record_promotion
+from sluice.storage.stores import Store
 
 
 def promote(store: Store, version: str) -> Promotion:

@@ -9,19 +9,20 @@ import mlflow
 import pandas as pd
 import pytest
 
-from components.common.baselines import Baseline
-from components.common.bundles import Bundle
-from components.common.errors import BadInput, EnvironmentFault
-from components.common.models import Threshold
-from components.common.promotions import promotions
-from components.common.registry import CHALLENGER, CHAMPION, version_by_alias, version_files, versions
-from components.common.steps import default_store
-from components.evaluate.evaluation import write
-from components.evaluate.judging import judge
-from components.evaluate.judging import run as evaluate
-from components.evaluate.settings import Gate, Settings
-from components.register import decision, registration
-from components.register.registration import Registered, run
+from sluice.modeling.baselines import Baseline
+from sluice.artifacts.bundles import Bundle
+from sluice.core.errors import BadInput, EnvironmentFault
+from sluice.modeling.model_files import Threshold
+from sluice.registry.promotions import promotions
+from sluice.registry.versions import CHALLENGER, CHAMPION, version_by_alias, version_files, versions
+from sluice.storage.locations import default_store
+from sluice.evaluation.evaluation import write
+from sluice.components.evaluate.run import judge
+from sluice.components.evaluate.run import run as evaluate
+from sluice.evaluation.settings import Gate, Settings
+from sluice.registry import decision
+from sluice.components.register import run
+from sluice.components.register.run import Registered, run
 from tests.unit import small_world
 
 SETTINGS = Settings(Gate(max_calibration_error=0.2, slice_tolerance=0.02, min_slice_rows=40), resamples=60, seed=1)
@@ -202,7 +203,7 @@ def test_a_crash_leaves_a_state_that_the_next_run_completes(
 
     with monkeypatch.context() as patch:
         if place == "before the version":
-            patch.setattr(registration, "add_version", broken)
+            patch.setattr(run, "add_version", broken)
         elif place == "before the record":
             patch.setattr(decision, "record_promotion", broken)
         else:

@@ -142,6 +142,6 @@ def test_every_text_file_is_opened_with_its_encoding() -> None:
 
 
 def test_rich_markup_is_escaped_in_one_place() -> None:
-    """`sluice.terminal.plain` also shows what a terminal would obey."""
+    """`sluice.running.terminal.plain` also shows what a terminal would obey."""
     users = [path.name for path in (ROOT / "platform/sluice").rglob("*.py") if "rich.markup" in path.read_text("utf-8")]
     assert users == ["terminal.py"]

@@ -11,23 +11,23 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from components.common import run_results, steps
-from components.common.authorities import tls_context
-from components.common.bounds import EVERY
-from components.common.engines import duckdb_engine
-from components.common.errors import BadInput, EnvironmentFault, SluiceError, TrackingFault
-from components.common.mlflow_access import mlflow_module, tracking_faults
-from components.common.mlflow_settings import SWITCHES
-from components.common.s3_retries import retries, tries
-from components.common.stores import open_store
-from components.common.tracking import tracked_run
-from components.ingest.databases import locate
-from sluice.catalog import find_pipeline
+from sluice.artifacts import run_results
+from sluice.core.authorities import tls_context
+from sluice.core.bounds import EVERY
+from sluice.engine.duckdb_engine import duckdb_engine
+from sluice.core.errors import BadInput, EnvironmentFault, SluiceError, TrackingFault
+from sluice.registry.mlflow_access import mlflow_module, tracking_faults
+from sluice.core.mlflow_settings import SWITCHES
+from sluice.storage.s3_retries import retries, tries
+from sluice.storage.stores import open_store
+from sluice.registry.tracking import tracked_run
+from sluice.sources.databases import locate
+from sluice.running.catalog import find_pipeline
 from sluice.cluster import check, setup, store_accounts
 from sluice.cluster.access import Target
 from sluice.cluster.connection import connected, environment
 from sluice.cluster.spec import compile_for_cluster
-from sluice.local_run import run_pipeline
+from sluice.running.local_run import run_pipeline
 from sluice.mlflow_server.serving import serve, write_configuration
 from sluice.mlflow_server.settings import Settings
 from sluice.run_gateway import settings as gateway_settings
@@ -56,7 +56,7 @@ S3 = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_ENDPOI
 
 
 def _store() -> None:
-    steps.default_store().put_bytes("a", b"")
+    default_store().put_bytes("a", b"")
 
 
 def _bucket() -> None:
@@ -82,20 +82,20 @@ def _compile() -> None:
 
 
 def _compile_check() -> None:
-    from components.common.images import step_images
+    from sluice.core.step_images import step_images
 
     compile_for_cluster(find_pipeline("lake_to_model"), step_images(os.environ))
 
 
 def _join() -> None:
-    from components.train_distributed.groups import joined
+    from sluice.modeling.distributed.groups import joined
 
     with joined():
         pass
 
 
 def _job() -> None:
-    from components.train_distributed.settings import job_from_json
+    from sluice.modeling.distributed.settings import job_from_json
 
     job_from_json(os.environ["SLUICE_TRAINING_JOB"])
 
@@ -322,7 +322,7 @@ def test_a_termination_log_that_cannot_be_written_hides_no_error(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("SLUICE_TERMINATION_LOG", "/dev/null/none")
-    with pytest.raises(SystemExit) as ended, steps.step("sample"):
+    with pytest.raises(SystemExit) as ended, step("sample"):
         raise BadInput("row 3 is wrong")
     assert ended.value.code == 2
     first, second = capsys.readouterr().out.splitlines()
@@ -334,7 +334,7 @@ def test_an_engine_without_memory_is_a_fault_of_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("SLUICE_ENGINE_MEMORY", "1KB")
-    with pytest.raises(SystemExit) as ended, steps.step("sample"):
+    with pytest.raises(SystemExit) as ended, step("sample"):
         duckdb_engine().raw_sql("SELECT count(*) FROM range(1000)").fetchall()
     assert ended.value.code == EnvironmentFault.exit_code
     assert "DuckDB is out of memory; raise SLUICE_ENGINE_MEMORY" in capsys.readouterr().out
@@ -382,7 +382,7 @@ def test_a_wrong_setting_is_told_before_any_work(
     monkeypatch.setenv(name, value)
     with pytest.raises(BadInput, match=name):
         run_pipeline(find_pipeline("lake_to_model"), {}, Console())
-    with pytest.raises(SystemExit) as ended, steps.step("ingest"):
+    with pytest.raises(SystemExit) as ended, step("ingest"):
         pytest.fail("the step began")
     assert ended.value.code == 2
     (line,) = capsys.readouterr().out.splitlines()

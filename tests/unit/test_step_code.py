@@ -9,12 +9,12 @@ import pytest
 from kfp import dsl
 from rich.console import Console
 
-from components.common import steps
-from components.common.code_state import CodeState, changes_key
-from pipelines._learning import Outputs
-from sluice import step_code
-from sluice.catalog import Pipeline
-from sluice.local_run import RunResult, run_pipeline
+from sluice.artifacts.producer import CHANGES, COMMIT
+from sluice.artifacts.code_state import CodeState, changes_key
+from sluice.pipelines._learning import Outputs
+from sluice.running import step_code
+from sluice.running.catalog import Pipeline
+from sluice.running.local_run import RunResult, run_pipeline
 
 ROOT = Path(__file__).parents[2]
 STEP = '''
@@ -120,10 +120,10 @@ def test_a_run_reuses_results_over_a_comma_and_not_over_code_outside(
     place: Path, tracked_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", f"{place}:{':'.join(sys.path)}")
-    for name in (steps.COMMIT, steps.CHANGES):
+    for name in (COMMIT, CHANGES):
         monkeypatch.delenv(name, raising=False)
     state = CodeState("abc+dirty", b"diff --git a/x b/x")
-    for module in ("sluice.local_run", "components.common.steps"):
+    for module in ("sluice.running.local_run", "sluice.steps.step"):
         monkeypatch.setattr(f"{module}.code_state", lambda: state)
     first = run()
     (place / "our_steps/count/README.md").write_text("It counts, slowly")

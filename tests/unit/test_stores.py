@@ -10,11 +10,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from components.common.bounds import Bound
-from components.common.errors import BadInput
-from components.common.keys import check_key
-from components.common.local_store import LocalStore
-from components.common.stores import Store, open_store, plain_address
+from sluice.core.bounds import Bound
+from sluice.core.errors import BadInput
+from sluice.storage.keys import check_key
+from sluice.storage.local_store import LocalStore
+from sluice.storage.stores import Store, open_store, plain_address
 from tests.conftest import MinioServer
 
 MIB = 1 << 20

@@ -15,15 +15,16 @@ from hypothesis import strategies as st
 from rich.table import Table
 from rich.tree import Tree
 
-from components.common.errors import BadInput, SluiceError
-from components.common.promotions import Promotion
-from components.common.provenance import Origin, Source
-from sluice import cli, local_run
-from sluice.lineage import Lineage, ModelFacts
-from sluice.lineage_tree import show
-from sluice.progress import RunOutput
-from sluice.terminal import Terminal, plain, print_json
-from sluice.text_encoding import check_words
+from sluice.core.errors import BadInput, SluiceError
+from sluice.registry.promotions import Promotion
+from sluice.artifacts.provenance import Origin, Source
+from sluice.cli.main import main
+from sluice.running import local_run
+from sluice.cli.main.lineage import Lineage, ModelFacts
+from sluice.cli.main.lineage_tree import show
+from sluice.running.run_progress import RunOutput
+from sluice.running.terminal import Terminal, plain, print_json
+from sluice.running.text_encoding import check_words
 
 EVIL = "a\x1b]0;pwned\x07\x1b[2J\x9b31m\r\nforged ✓ promoted\u202e[red]x[/]\ud800"
 OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -130,7 +131,7 @@ def test_a_wrong_command_ends_in_one_line_without_anything_to_obey(
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["sluice", *words])
     with pytest.raises(SystemExit) as ended:
-        cli.main()
+        main.main()
     error = capsys.readouterr().err
     assert ended.value.code == 2
     assert clean(error)
@@ -144,7 +145,7 @@ def test_help_is_shown_where_it_is_asked_for_or_nothing_is(
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["sluice", *words])
     with pytest.raises(SystemExit) as ended:
-        cli.main()
+        main.main()
     told = capsys.readouterr()
     assert (ended.value.code or 0) == code
     assert "Usage: sluice" in told.out

@@ -10,13 +10,13 @@ from xml.etree import ElementTree
 
 import pytest
 
-from components.common.bundles import Bundle
-from components.common.mlflow_access import mlflow_module
-from components.common.pages import Section, figure_html, render_page
-from components.common.pipeline_runs import find
-from components.common.plots import figure_svg, new_figure
-from components.common.tracked_results import CANDIDATE_TAG, keep_report, log_evaluation, log_report
-from components.common.tracking import child_run, finish_pipeline_run, log_dataset, pipeline_run, tracked_run
+from sluice.artifacts.bundles import Bundle
+from sluice.registry.mlflow_access import mlflow_module
+from sluice.reporting.pages import Section, figure_html, render_page
+from sluice.registry.pipeline_runs import find
+from sluice.reporting.plots import figure_svg, new_figure
+from sluice.registry.tracked_results import CANDIDATE_TAG, keep_report, log_evaluation, log_report
+from sluice.registry.tracking import child_run, finish_pipeline_run, log_dataset, pipeline_run, tracked_run
 from tests.unit import small_world
 from tests.unit.test_register_server import server as mlflow_server  # noqa: F401 - a fixture
 

@@ -12,12 +12,14 @@ import ibis
 import pyarrow as pa
 import pytest
 
-from components.common import pipeline_runs
-from components.common.datasets import write_dataset
-from components.common.errors import BadInput, EnvironmentFault
-from components.common.mlflow_access import mlflow_module, tracking_uri
-from components.common.steps import default_store, producer, step
-from components.common.tracking import child_run, fail_pipeline_run, finish_pipeline_run, log_dataset, tracked_run
+from sluice.registry import pipeline_runs
+from sluice.engine.datasets import write_dataset
+from sluice.core.errors import BadInput, EnvironmentFault
+from sluice.registry.mlflow_access import mlflow_module, tracking_uri
+from sluice.storage.locations import default_store
+from sluice.artifacts.producer import producer
+from sluice.steps.step import step
+from sluice.registry.tracking import child_run, fail_pipeline_run, finish_pipeline_run, log_dataset, tracked_run
 
 
 @pytest.fixture(autouse=True)
@@ -229,7 +231,7 @@ def test_a_server_that_was_given_up_is_not_waited_for_again(monkeypatch: pytest.
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     calls: list[str | None] = []
     monkeypatch.setattr(
-        "components.common.tracking.pipeline_run_id",
+        "sluice.registry.tracking.pipeline_run_id",
         lambda _: calls.append(os.environ.get("MLFLOW_HTTP_REQUEST_MAX_RETRIES")),
     )
     with pytest.raises(SystemExit), step("train"), tracked_run("train"):

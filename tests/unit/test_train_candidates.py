@@ -13,16 +13,16 @@ from hypothesis import strategies as st
 from scipy.special import digamma
 from sklearn.metrics import roc_auc_score
 
-from components.common.baselines import Baseline
-from components.common.digests import sha256_file
-from components.common.errors import BadInput
-from components.common.features import learn_encoder
-from components.common.models import save_model
-from components.train.baselines import fit_baseline
-from components.train.catalogue import candidates_for, choose
-from components.train.networks import batch_rows, choose_device
-from components.train.parts import Part, Parts, log_loss
-from components.train.settings import Settings, check_settings
+from sluice.modeling.baselines import Baseline
+from sluice.core.digests import sha256_file
+from sluice.core.errors import BadInput
+from sluice.features.encoding import learn_encoder
+from sluice.modeling.model_files import save_model
+from sluice.modeling.baseline_fitting import fit_baseline
+from sluice.modeling.catalogue import candidates_for, choose
+from sluice.modeling.network_fitting import batch_rows, choose_device
+from sluice.modeling.parts import Part, Parts, log_loss
+from sluice.modeling.training_settings import Settings, check_settings
 from tests.unit.model_world import IMAGE_NAMES, IMAGES, TABLE, TABLE_NAMES, image_parts, table_parts, table_rows
 
 SHARES = np.array([0.7, 0.3])

@@ -9,14 +9,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from components.common.errors import BadInput
-from components.common.features import MOST_CATEGORIES, learn_encoder
-from components.common.models import load_model, save_model
-from components.common.tasks import Task
-from components.train.catalogue import candidates_for
-from components.train.categories import pooled_values, pooled_words, tree_inputs
-from components.train.parts import Part, Parts, log_loss
-from components.train.settings import Settings
+from sluice.core.errors import BadInput
+from sluice.features.encoding import MOST_CATEGORIES, learn_encoder
+from sluice.modeling.model_files import load_model, save_model
+from sluice.problems.task import Task
+from sluice.modeling.catalogue import candidates_for
+from sluice.modeling.categories import pooled_values, pooled_words, tree_inputs
+from sluice.modeling.parts import Part, Parts, log_loss
+from sluice.modeling.training_settings import Settings
 from tests.unit.model_world import TABLE_NAMES
 
 SHOPS = Task("shops", "?", "y", ("no", "yes"), ("id",), numeric=("noise",), categorical=("shop",))

@@ -7,16 +7,16 @@ from typing import Any
 import pytest
 import torch
 
-from components.common.errors import BadInput
-from components.common.stores import Store
-from components.train.networks import table_model
-from components.train.rounds import Point
-from components.train_distributed.checkpoints import Checkpoint, Checkpoints, Progress, decode, encode
-from components.train_distributed.groups import Group, PeerLost, peer_faults
-from components.train_distributed.learning import Learner
-from components.train_distributed.naming import job_name
-from components.train_distributed.settings import Job, Learning, check_settings, job_from_json
-from components.train_distributed.specs import LONGEST_NAME
+from sluice.core.errors import BadInput
+from sluice.storage.stores import Store
+from sluice.modeling.network_fitting import table_model
+from sluice.modeling.rounds import Point
+from sluice.modeling.distributed.checkpoints import Checkpoint, Checkpoints, Progress, decode, encode
+from sluice.modeling.distributed.groups import Group, PeerLost, peer_faults
+from sluice.modeling.distributed.learning import Learner
+from sluice.modeling.distributed.naming import job_name
+from sluice.modeling.distributed.settings import Job, Learning, check_settings, job_from_json
+from sluice.modeling.distributed.specs import LONGEST_NAME
 from tests.unit.model_world import table_parts
 
 CPU = torch.device("cpu")

@@ -15,16 +15,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.common.baselines import Baseline
-from components.common.digests import sha256_file
-from components.common.models import save_model
-from components.train.catalogue import candidates_for
-from components.train.deadlines import TimeIsUp, ended_after
-from components.train.parts import Part, Parts
-from components.train.records import cut_words
-from components.train.rounds import BUDGET, EARLY, LIMIT, Fitted, NoRound, fit_in_rounds
-from components.train.settings import Settings
-from components.train.threads import fixed_threads
+from sluice.modeling.baselines import Baseline
+from sluice.core.digests import sha256_file
+from sluice.modeling.model_files import save_model
+from sluice.modeling.catalogue import candidates_for
+from sluice.modeling.deadlines import TimeIsUp, ended_after
+from sluice.modeling.parts import Part, Parts
+from sluice.modeling.training_records import cut_words
+from sluice.modeling.rounds import BUDGET, EARLY, LIMIT, Fitted, NoRound, fit_in_rounds
+from sluice.modeling.training_settings import Settings
+from sluice.modeling.threads import fixed_threads
 from tests.unit.model_world import TABLE, TABLE_NAMES, table_parts
 
 LABELS = np.array([0, 1])
@@ -139,7 +139,7 @@ def test_what_is_broken_off_leaves_the_kept_round_as_it_was(
 
     settings = Settings(seed=5)
     with monkeypatch.context() as patch, fixed_threads(1):
-        patch.setattr("components.train.rounds._Clock.left", left)
+        patch.setattr("sluice.modeling.rounds._Clock.left", left)
         cut = fit_in_rounds(start, parts, settings, name)
     assert (cut.rounds, cut.stopped_by) == (2, BUDGET)
     again = candidate.fit(parts, replace(settings, max_rounds=cut.rounds))

@@ -11,18 +11,19 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from components.common.bundles import Bundle, open_bundle
-from components.common.datasets import write_dataset
-from components.common.errors import BadInput
-from components.common.mlflow_access import mlflow_module
-from components.common.models import load_model, read_threshold
-from components.common.pages import sections_of
-from components.common.steps import default_store, producer
-from components.common.tasks import Task
-from components.evaluate.candidates import read_candidates
-from components.train.component import train
-from components.train.settings import Settings
-from components.train.training import Result, run
+from sluice.artifacts.bundles import Bundle, open_bundle
+from sluice.engine.datasets import write_dataset
+from sluice.core.errors import BadInput
+from sluice.registry.mlflow_access import mlflow_module
+from sluice.modeling.model_files import load_model, read_threshold
+from sluice.reporting.pages import sections_of
+from sluice.storage.locations import default_store
+from sluice.artifacts.producer import producer
+from sluice.problems.task import Task
+from sluice.evaluation.candidates import read_candidates
+from sluice.components.train.component import train
+from sluice.modeling.training_settings import Settings
+from sluice.components.train.run import Result, run
 from tests.unit.model_world import TABLE, TABLE_NAMES, table_rows
 
 FAST = Settings(max_rounds=2)
@@ -116,8 +117,8 @@ def test_a_candidate_without_a_round_is_left_out_and_the_others_go_on(
     def left(clock: Any) -> float:
         return 0.2 if clock._title == "gradient-boosted trees" else math.inf
 
-    monkeypatch.setattr("components.train.trees.TreesFitting.advance", never)
-    monkeypatch.setattr("components.train.rounds._Clock.left", left)
+    monkeypatch.setattr("sluice.modeling.trees.TreesFitting.advance", never)
+    monkeypatch.setattr("sluice.modeling.rounds._Clock.left", left)
     names = ("zero-rule", "logistic-regression", "gradient-boosted-trees")
     result = run(dataset().uri, Settings(candidates=names))
     record = json.loads((Path(result.bundle.uri) / "training.json").read_text())

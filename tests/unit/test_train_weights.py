@@ -16,16 +16,16 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss as sklearn_log_loss
 from sklearn.metrics import precision_recall_curve
 
-from components.common.errors import BadInput
-from components.common.models import read_threshold
-from components.common.tasks import Task
-from components.common.thresholds import best_threshold
-from components.train.baselines import fit_baseline
-from components.train.catalogue import candidates_for
-from components.train.networks import mean_loss, summed_loss
-from components.train.parts import Part, Parts, log_loss, quantiles, read_parts
-from components.train.settings import Settings
-from components.train.training import run
+from sluice.core.errors import BadInput
+from sluice.modeling.model_files import read_threshold
+from sluice.problems.task import Task
+from sluice.modeling.thresholds import best_threshold
+from sluice.modeling.baseline_fitting import fit_baseline
+from sluice.modeling.catalogue import candidates_for
+from sluice.modeling.network_fitting import mean_loss, summed_loss
+from sluice.modeling.parts import Part, Parts, log_loss, quantiles, read_parts
+from sluice.modeling.training_settings import Settings
+from sluice.components.train.run import run
 from tests.unit.model_world import TABLE, TABLE_NAMES, table_parts
 from tests.unit.test_train_step import dataset, labelled
 

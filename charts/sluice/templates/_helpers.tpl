@@ -379,7 +379,7 @@ two closing braces: keep them apart. */}}
 {{- $account := "serviceAccountName: %s\\nautomountServiceAccountToken: true" -}}
 # {{ printf `{{= pod.name matches "system-(container|dag)-driver-[0-9]+$" && %s ? "driver\n%s" : "others" }}` $own (printf $account (include "sluice.accounts.driver" .)) }}
 {{- if .Values.runtimes.enabled }}
-# {{ printf `{{= pod.name matches "system-container-impl-[0-9]+$" && %s && inputs.parameters["pod-spec-patch"] contains "components.train_distributed" ? "training\n%s" : "others" }}` $own (printf $account (include "sluice.accounts.training" .)) }}
+# {{ printf `{{= pod.name matches "system-container-impl-[0-9]+$" && %s && inputs.parameters["pod-spec-patch"] contains "sluice.components.train_distributed" ? "training\n%s" : "others" }}` $own (printf $account (include "sluice.accounts.training" .)) }}
 {{- end }}
 {{- if .Values.steps.sources }}
 # {{ printf `{{= pod.name matches "system-container-impl-[0-9]+$" && inputs.parameters["pod-spec-patch"] matches "components[.]ingest[.,]" ? "sources\n%s" : "others" }}` (include "sluice.sourceVariables" .) }}

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from minio.error import S3Error
 from minio.helpers import check_bucket_name
 
-from components.common.errors import BadInput, EnvironmentFault
-from components.common.s3_connection import Connection
-from components.common.s3_refusals import Place, refusals
+from sluice.core.errors import BadInput, EnvironmentFault
+from sluice.storage.s3_connection import Connection
+from sluice.storage.s3_refusals import Place, refusals
 
 BUCKETS = "SLUICE_SETUP_BUCKETS"
 PRESENT = ("BucketAlreadyOwnedByYou", "BucketAlreadyExists")

@@ -8,12 +8,12 @@ import os
 import sys
 import time
 
-from components.common import settings
-from components.common.errors import BadInput, EnvironmentFault, SluiceError
-from components.common.images import TABULAR_IMAGE, step_images
-from components.common.steps import progress
-from pipelines._check import sluice_check
-from sluice.catalog import Pipeline
+from sluice.core import settings
+from sluice.core.errors import BadInput, EnvironmentFault, SluiceError
+from sluice.core.step_images import TABULAR_IMAGE, step_images
+from sluice.core.progress import progress
+from sluice.pipelines._check import sluice_check
+from sluice.running.catalog import Pipeline
 from sluice.cluster.connection import KFP
 from sluice.cluster.kfp_api import KfpApi, Run
 from sluice.cluster.spec import compile_for_cluster

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from components.common.errors import SluiceError
+from sluice.core.errors import SluiceError
 from sluice.cluster.access import TIMEOUT, Kubernetes, Target
 from sluice.cluster.open_doors import open_doors, shared_accounts
 from sluice.cluster.runs_apart import namespaces, runs_apart
@@ -15,7 +15,7 @@ from sluice.cluster.services import services
 from sluice.cluster.step_environment import ACCOUNTS, CONFIG_KEYS, NAME, SECRET_KEYS
 from sluice.cluster.workflow_steps import NO_IMAGE
 from sluice.cluster.workloads import workloads
-from sluice.doctor import Finding
+from sluice.running.doctor import Finding
 
 CRDS = ("workflows.argoproj.io", "scheduledworkflows.kubeflow.org")
 TRAINING_CRDS = ("trainjobs.trainer.kubeflow.org", "jobsets.jobset.x-k8s.io")

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from components.common import images, steps
+from sluice.core import step_images
 
 # Requests are what a step needs to go on, limits what it may take; a pipeline's own settings win.
 TABULAR_RESOURCES = {
@@ -28,8 +28,8 @@ def complete_executor(container: Mapping[str, Any], pipeline: str, renamed: Mapp
         renamed: The images to use, by those that the pipeline was compiled with.
     """
     image = renamed.get(container["image"], container["image"])
-    defaults = TORCH_RESOURCES if container["image"] == images.TORCH_IMAGE else TABULAR_RESOURCES
-    constants = THREADS | USER | {steps.PIPELINE: pipeline, steps.IMAGE: image}
+    defaults = TORCH_RESOURCES if container["image"] == step_images.TORCH_IMAGE else TABULAR_RESOURCES
+    constants = THREADS | USER | {PIPELINE: pipeline, IMAGE: image}
     own = {entry["name"]: entry["value"] for entry in container.get("env", [])}
     environment = [{"name": name, "value": value} for name, value in sorted((constants | own).items())]
     resources = defaults | container.get("resources", {})

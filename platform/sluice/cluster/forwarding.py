@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from components.common.errors import EnvironmentFault
+from sluice.core.errors import EnvironmentFault
 from sluice.cluster.access import Target
 
 START_SECONDS = 20.0

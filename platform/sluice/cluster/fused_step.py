@@ -14,10 +14,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from components.common import steps
-from components.common.errors import SluiceError
-from components.common.parameters import check_numbers
-from sluice.arguments import check_values
+from sluice.core.progress import PROGRESS
+from sluice.artifacts.producer import RUN
+from sluice.core.termination_message import leave_message
+from sluice.core.errors import SluiceError
+from sluice.core.parameter_checks import check_numbers
+from sluice.running.arguments import check_values
 
 WIDTH = 140
 
@@ -28,7 +30,7 @@ class Marked(io.StringIO):
     def write(self, text: str) -> int:
         """Write whole lines, empty ones left out."""
         for line in filter(None, map(str.strip, text.splitlines())):
-            print(f"{steps.PROGRESS}{line}", file=sys.__stdout__, flush=True)
+            print(f"{PROGRESS}{line}", file=sys.__stdout__, flush=True)
         return len(text)
 
 
@@ -36,16 +38,16 @@ def main(pipeline_name: str, executor_input: str) -> None:
     """Run the pipeline and hand over its outputs; a failing step's one line and exit code become this task's."""
     from rich.console import Console
 
-    from sluice import catalog, local_run
+    from sluice.running import catalog, local_run
 
     asked = json.loads(executor_input)
     pipeline = catalog.find_pipeline(pipeline_name)
     console = Console(file=Marked(), width=WIDTH, no_color=True)
     try:
         arguments = typed(pipeline, asked.get("inputs", {}).get("parameterValues", {}))
-        done = local_run.run_pipeline(pipeline, arguments, console, run=os.environ.get(steps.RUN, ""))
+        done = local_run.run_pipeline(pipeline, arguments, console, run=os.environ.get(RUN, ""))
     except SluiceError as error:
-        print(f"{steps.PROGRESS}error: {error}", flush=True)  # noqa: T201 - a step's standard output is its log
+        print(f"{PROGRESS}error: {error}", flush=True)  # noqa: T201 - a step's standard output is its log
         leave(error)
         raise SystemExit(error.exit_code) from None
     result = done.report.with_suffix(".json")
@@ -68,9 +70,9 @@ def leave(error: SluiceError) -> None:
     """Leave the line of the step that failed as this task's, under that step's own name where it has one."""
     place, separator, message = str(error).partition(": ")
     if separator and place.startswith("step "):
-        steps.leave_message(place.removeprefix("step "), type(error)(message))
+        leave_message(place.removeprefix("step "), type(error)(message))
     else:
-        steps.leave_message("all-steps", error)
+        leave_message("all-steps", error)
 
 
 def hand_over(asked: Mapping[str, Any], name: str, made: Path) -> None:

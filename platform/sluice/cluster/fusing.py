@@ -8,7 +8,7 @@ import json
 import re
 from typing import Any
 
-from components.common.images import TORCH_IMAGE
+from sluice.core.step_images import TORCH_IMAGE
 
 SUFFIX = "-fused"
 TASK = "all-steps"

@@ -11,13 +11,13 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from components.common import images, steps
-from sluice.catalog import find_pipeline, pipeline_names
+from sluice.core import step_images
+from sluice.running.catalog import find_pipeline, pipeline_names
 from sluice.cluster.executors import THREADS, USER
 from sluice.cluster.spec import compile_for_cluster
 from sluice.cluster.step_environment import CONFIG_KEYS, REGISTER, RUN_LABEL, SECRET_KEYS, secret_for
 
-IMAGES = {images.TABULAR: images.TABULAR_IMAGE, images.TORCH: images.TORCH_IMAGE}
+IMAGES = {step_images.TABULAR: step_images.TABULAR_IMAGE, step_images.TORCH: step_images.TORCH_IMAGE}
 _INGEST = re.compile(r"\bcomponents\.ingest[.,]")  # the chart tells the pods by this, too
 
 
@@ -37,9 +37,9 @@ def guarded_steps() -> dict[str, Any]:
         "secret": list(SECRET_KEYS),
         "config": list(CONFIG_KEYS),
         "constants": THREADS | USER,
-        "image": steps.IMAGE,
-        "pipeline": steps.PIPELINE,
-        "fields": {steps.RUN: RUN_LABEL},
+        "image": IMAGE,
+        "pipeline": PIPELINE,
+        "fields": {RUN: RUN_LABEL},
     }
 
 

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from components.common.addresses import without_login
-from components.common.errors import BadInput, EnvironmentFault
+from sluice.core.addresses import without_login
+from sluice.core.errors import BadInput, EnvironmentFault
 from sluice.cluster.spec import ClusterSpec
 
 TIMEOUT = (5, 30)  # seconds to connect, seconds to answer

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from components.common.steps import PROGRESS
+from sluice.core.progress import PROGRESS
 from sluice.cluster.access import TIMEOUT, Kubernetes
 from sluice.cluster.workflow_steps import NO_IMAGE
 

@@ -12,11 +12,11 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from typing import Any
 
-from components.common import steps
-from components.common.errors import SluiceError
-from components.common.mlflow_access import URI, mlflow_module
-from components.common.pipeline_runs import PARENT_TAG, RUN_TAG, close_run, find, find_or_open, log_parameters
-from sluice.catalog import Pipeline
+from sluice.artifacts.producer import PIPELINE, RUN
+from sluice.core.errors import SluiceError
+from sluice.registry.mlflow_access import URI, mlflow_module
+from sluice.registry.pipeline_runs import PARENT_TAG, RUN_TAG, close_run, find, find_or_open, log_parameters
+from sluice.running.catalog import Pipeline
 from sluice.cluster.connection import TRACKING, Cluster, connected, environment
 from sluice.cluster.kfp_api import KfpApi
 
@@ -44,7 +44,7 @@ def announce(cluster: Cluster, pipeline: Pipeline, run: str, name: str, argument
         log_parameters(client, opened, values)
         _settle_others(KfpApi(cluster.kfp), client, client.get_run(opened).info.experiment_id, run)
 
-    _reach(cluster, tell, {steps.RUN: run, steps.PIPELINE: pipeline.name})
+    _reach(cluster, tell, {RUN: run, PIPELINE: pipeline.name})
 
 
 def settle(cluster: Cluster, run: str, reason: str) -> None:

@@ -12,8 +12,8 @@ from typing import Any
 
 import yaml
 
-from components.common.errors import BadInput, EnvironmentFault
-from components.common.steps import progress
+from sluice.core.errors import BadInput, EnvironmentFault
+from sluice.core.progress import progress
 from sluice.cluster.access import TIMEOUT, Kubernetes
 from sluice.cluster.waiting import wait_for
 

@@ -3,15 +3,15 @@
 import os
 from collections.abc import Callable, Iterator
 
-from components.common.errors import SluiceError
-from components.common.stores import plain_address
+from sluice.core.errors import SluiceError
+from sluice.storage.stores import plain_address
 from sluice.cluster.access import Target
 from sluice.cluster.buckets import require_answer
 from sluice.cluster.connection import OBJECT_STORE, TRACKING, Cluster, connected, environment
 from sluice.cluster.forwarding import LOOK
 from sluice.cluster.kfp_api import KfpApi
 from sluice.cluster.step_environment import NAME
-from sluice.doctor import Finding, champions
+from sluice.running.doctor import Finding, champions
 
 # A server that is ill is to be told, not waited for: MLflow's client would try for minutes.
 IMPATIENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
@@ -41,7 +41,7 @@ def _kfp(cluster: Cluster) -> Finding:
 
 
 def _object_store(_: Cluster) -> Finding:
-    from components.common.steps import default_store
+    from sluice.storage.locations import default_store
 
     require_answer()
     store = default_store()
@@ -50,7 +50,7 @@ def _object_store(_: Cluster) -> Finding:
 
 
 def _mlflow(_: Cluster) -> Finding:
-    from components.common.mlflow_access import URI, mlflow_module, tracking_faults
+    from sluice.registry.mlflow_access import URI, mlflow_module, tracking_faults
 
     if not os.environ.get(URI):
         return Finding("mlflow", "warning", f"{NAME} names no tracking server: nothing is registered for good there")

@@ -8,10 +8,10 @@ import os
 import sys
 from pathlib import Path
 
-from components.common import settings
-from components.common.errors import SluiceError
-from components.common.images import step_images
-from components.common.steps import progress
+from sluice.core import settings
+from sluice.core.errors import SluiceError
+from sluice.core.step_images import step_images
+from sluice.core.progress import progress
 from sluice.cluster.access import Kubernetes, Target
 from sluice.cluster.buckets import make_buckets, require_answer, required_buckets
 from sluice.cluster.connection import KFP

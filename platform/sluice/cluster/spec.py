@@ -17,10 +17,10 @@ from typing import Any
 
 import yaml
 
-from components.common import images
-from components.common.digests import sha256_json
-from components.common.settings import image
-from sluice.catalog import Pipeline
+from sluice.core import step_images
+from sluice.core.digests import sha256_json
+from sluice.core.settings import image
+from sluice.running.catalog import Pipeline
 from sluice.cluster.executors import complete_executor
 from sluice.cluster.fusing import fuse
 from sluice.cluster.step_environment import platform_config, secret_for
@@ -67,7 +67,7 @@ def compile_for_cluster(
 
     Args:
         pipeline: Which.
-        found: The step images, as `components.common.images.step_images` gives them; by default those of this process.
+        found: The step images, as `sluice.core.step_images.step_images` gives them; by default those of this process.
         choices: Write the parameters' choices down; a server before 2.16 refuses a spec that has them.
         fused: All steps in one pod, instead of a pod or two for each.
 
@@ -112,8 +112,8 @@ def _write_choices(spec: dict[str, Any], pipeline: Pipeline) -> None:
 
 def _renamed(found: Mapping[str, str] | None) -> dict[str, str]:
     """The images to write, by those that are written now."""
-    here = {images.TABULAR: images.TABULAR_IMAGE, images.TORCH: images.TORCH_IMAGE}
-    wanted = found or images.step_images(os.environ)
+    here = {step_images.TABULAR: step_images.TABULAR_IMAGE, step_images.TORCH: step_images.TORCH_IMAGE}
+    wanted = found or step_images.step_images(os.environ)
     return {here[name]: image(f"{name}, or {_PLACES}", wanted.get(name, reference)) for name, reference in here.items()}
 
 

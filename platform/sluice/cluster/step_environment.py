@@ -4,9 +4,10 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from components.common import steps
-from components.common.s3_connection import ENDPOINTS, KEYS, REGIONS
-from components.common.s3_retries import TRIES_VARIABLE
+from sluice.artifacts.producer import RUN
+from sluice.storage.locations import STORE
+from sluice.storage.s3_connection import ENDPOINTS, KEYS, REGIONS
+from sluice.storage.s3_retries import TRIES_VARIABLE
 
 if TYPE_CHECKING:
     from kfp import dsl
@@ -25,7 +26,7 @@ MLFLOW = (
     "MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES",
 )
-CONFIG_KEYS = (steps.STORE, TRIES_VARIABLE, ENDPOINTS[1], REGIONS[0], *MLFLOW)
+CONFIG_KEYS = (STORE, TRIES_VARIABLE, ENDPOINTS[1], REGIONS[0], *MLFLOW)
 # Of the ConfigMap: the object store and MLflow for who is no pod of a run.
 DIRECT, DIRECT_TRACKING = "SLUICE_STORE_ENDPOINT", "SLUICE_MLFLOW_ENDPOINT"
 RUN_LABEL = "metadata.labels['pipeline/runid']"  # KFP sets it on every pod of a run, of a recurring one too
@@ -34,7 +35,7 @@ RUN_LABEL = "metadata.labels['pipeline/runid']"  # KFP sets it on every pod of a
 def use_stores(task: "dsl.PipelineTask", secret: str = NAME) -> "dsl.PipelineTask":
     """Give a step of a pipeline of your own the release's object store and MLflow, as Sluice's steps have them.
 
-    Its code finds the variables that boto3, MLflow and `components.common.steps.default_store` read, and its run's id
+    Its code finds the variables that boto3, MLflow and `sluice.storage.locations.default_store` read, and its run's id
     in SLUICE_RUN. Neither an address nor a key stands in the compiled pipeline.
 
     Args:
@@ -91,6 +92,6 @@ def _ours(name: str) -> dict[str, Any]:
     return {
         "secretAsEnv": [{"secretName": name, "secretNameParameter": accounts, "keyToEnv": secret}],
         "configMapAsEnv": [{"configMapName": NAME, "configMapNameParameter": places, "keyToEnv": config}],
-        "fieldPathAsEnv": [{"name": steps.RUN, "fieldPath": RUN_LABEL}],
+        "fieldPathAsEnv": [{"name": RUN, "fieldPath": RUN_LABEL}],
         "imagePullPolicy": "IfNotPresent",
     }

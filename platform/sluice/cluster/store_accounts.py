@@ -26,13 +26,13 @@ from minio.helpers import check_bucket_name
 from minio.versioningconfig import VersioningConfig
 from urllib3.exceptions import HTTPError
 
-from components.common import settings
-from components.common.errors import BadInput, EnvironmentFault, SluiceError
-from components.common.files import faults
-from components.common.keys import check_prefix
-from components.common.s3_connection import Connection
-from components.common.s3_refusals import Place, refusals
-from components.common.steps import progress
+from sluice.core import settings
+from sluice.core.errors import BadInput, EnvironmentFault, SluiceError
+from sluice.core.files import faults
+from sluice.storage.keys import check_prefix
+from sluice.storage.s3_connection import Connection
+from sluice.storage.s3_refusals import Place, refusals
+from sluice.core.progress import progress
 from sluice.cluster.buckets import make_buckets, require_answer, required_buckets
 from sluice.cluster.waiting import wait_for
 

@@ -12,11 +12,12 @@ from typing import Any
 
 from rich.console import Console
 
-from components.common import steps
-from components.common.errors import EnvironmentFault, SluiceError
-from components.common.run_results import REPORT, read_result, results_key
-from components.common.stores import Store, plain_address
-from sluice.catalog import Pipeline
+from sluice.storage.locations import default_store
+from sluice.core.home import home
+from sluice.core.errors import EnvironmentFault, SluiceError
+from sluice.artifacts.run_results import REPORT, read_result, results_key
+from sluice.storage.stores import Store, plain_address
+from sluice.running.catalog import Pipeline
 from sluice.cluster import run_tracking
 from sluice.cluster.connection import OBJECT_STORE, Cluster, environment
 from sluice.cluster.following import Follower
@@ -24,7 +25,7 @@ from sluice.cluster.kfp_api import KfpApi
 from sluice.cluster.spec import ClusterSpec, compile_for_cluster
 from sluice.cluster.waiting import wait_for
 from sluice.cluster.workflow_steps import task_order
-from sluice.local_run import RunResult
+from sluice.running.local_run import RunResult
 
 FETCH_SECONDS = 300.0
 
@@ -122,7 +123,7 @@ def _fetch(cluster: Cluster, run: str) -> tuple[dict[str, Any], Path, str]:
     """A run's result, its report as a file of this machine, and the report's address."""
     cluster.mend(OBJECT_STORE)
     with environment(cluster.variables):
-        store = steps.default_store()
+        store = default_store()
         return (
             read_result(store, run),
             _fetch_report(store, run),
@@ -131,7 +132,7 @@ def _fetch(cluster: Cluster, run: str) -> tuple[dict[str, Any], Path, str]:
 
 
 def _fetch_report(store: Store, run: str) -> Path:
-    target = steps.home() / "reports" / f"{run}.html"
+    target = home() / "reports" / f"{run}.html"
     target.parent.mkdir(parents=True, exist_ok=True)
     store.get_file(results_key(run, REPORT), target)
     return target

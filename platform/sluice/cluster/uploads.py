@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
-from sluice.catalog import find_pipeline, pipeline_names
+from sluice.running.catalog import find_pipeline, pipeline_names
 from sluice.cluster.kfp_api import KfpApi
 from sluice.cluster.spec import ClusterSpec, compile_for_cluster
 
@@ -11,7 +11,7 @@ def all_specs(found: Mapping[str, str], *, choices: bool) -> Iterator[ClusterSpe
     """Every pipeline compiled, then fused.
 
     Args:
-        found: The step images by variable, as `components.common.images.step_images` gives them.
+        found: The step images by variable, as `sluice.core.step_images.step_images` gives them.
         choices: Whether the server takes `literals`.
     """
     for name in pipeline_names():

@@ -15,10 +15,10 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from components.common.errors import SluiceError
+from sluice.core.errors import SluiceError
 from sluice.cluster.access import TIMEOUT, Kubernetes
 from sluice.cluster.step_environment import NAME
-from sluice.doctor import Finding
+from sluice.running.doctor import Finding
 
 KINDS = ("Deployment", "StatefulSet")
 PART_OF = "app.kubernetes.io/part-of=sluice"

@@ -4,7 +4,7 @@ import argparse
 import os
 import sys
 
-from components.common.errors import SluiceError
+from sluice.core.errors import SluiceError
 from sluice.mlflow_server.settings import Settings
 
 DEADLINE_SECONDS = 600.0

@@ -3,7 +3,7 @@
 import os
 from typing import Any
 
-from components.common.steps import progress
+from sluice.core.progress import progress
 from sluice.mlflow_server.serving import CONFIG_PATH, write_configuration
 from sluice.mlflow_server.settings import Account, Settings
 

@@ -10,9 +10,9 @@ from sqlalchemy import URL, Connection, Engine, create_engine, make_url, text
 from sqlalchemy.exc import ArgumentError, OperationalError
 from sqlalchemy.pool import NullPool
 
-from components.common.addresses import shown
-from components.common.errors import BadInput, EnvironmentFault
-from components.common.steps import progress
+from sluice.core.addresses import shown
+from sluice.core.errors import BadInput, EnvironmentFault
+from sluice.core.progress import progress
 
 POLL_SECONDS = 1.0
 CONNECT_SECONDS = 5

@@ -2,8 +2,8 @@
 
 from sqlalchemy import Connection, make_url
 
-from components.common.errors import BadInput
-from components.common.steps import progress
+from sluice.core.errors import BadInput
+from sluice.core.progress import progress
 from sluice.mlflow_server.accounts import keep_accounts, load_mlflow
 from sluice.mlflow_server.databases import Deadline, alone, mlflow_version, place, reach
 from sluice.mlflow_server.schemas import ACCOUNTS, RUNS, Schema, State

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NoReturn
 
-from components.common.errors import BadInput
-from components.common.files import faults
+from sluice.core.errors import BadInput
+from sluice.core.files import faults
 from sluice.mlflow_server.settings import SECRET_KEY, Settings
 
 CONFIG_PATH = "MLFLOW_AUTH_CONFIG_PATH"

@@ -12,9 +12,9 @@ from pathlib import Path
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
-from components.common.addresses import shown
-from components.common.errors import BadInput
-from components.common.settings import check_login, choice, web_address, whole_number
+from sluice.core.addresses import shown
+from sluice.core.errors import BadInput
+from sluice.core.settings import check_login, choice, web_address, whole_number
 
 DATABASE = "MLFLOW_BACKEND_STORE_URI"
 AUTH_DATABASE = "SLUICE_MLFLOW_AUTH_STORE_URI"

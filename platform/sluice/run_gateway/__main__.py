@@ -4,8 +4,8 @@ import signal
 import sys
 import threading
 
-from components.common.errors import SluiceError
-from components.common.steps import progress
+from sluice.core.errors import SluiceError
+from sluice.core.progress import progress
 from sluice.run_gateway.pods import Cluster, Pods
 from sluice.run_gateway.serving import Gate, Server
 from sluice.run_gateway.settings import Settings

@@ -18,7 +18,7 @@ from urllib.parse import quote
 import urllib3
 from urllib3.exceptions import HTTPError
 
-from components.common.errors import EnvironmentFault
+from sluice.core.errors import EnvironmentFault
 from sluice.run_gateway.requests import Refused
 from sluice.run_gateway.rules import Caller
 

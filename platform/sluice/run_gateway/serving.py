@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from xml.sax.saxutils import escape
 
-from components.common.steps import progress
+from sluice.core.progress import progress
 from sluice.run_gateway.pods import Away
 from sluice.run_gateway.requests import Refused, Request, Wish, wish_of
 from sluice.run_gateway.rules import Buckets, Caller, allow, needs_caller

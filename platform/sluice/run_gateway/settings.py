@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from components.common.errors import BadInput
-from components.common.keys import check_prefix
+from sluice.core.errors import BadInput
+from sluice.storage.keys import check_prefix
 from sluice.run_gateway.rules import Buckets
 
 SOCKET, NAMESPACE, SCRATCH = "SLUICE_GATEWAY_SOCKET", "SLUICE_GATEWAY_NAMESPACE", "SLUICE_GATEWAY_SCRATCH"

@@ -1,0 +1,133 @@
+"""The step: every table of a lake, read as its contract says, into one dataset."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from sluice.artifacts.bundles import Bundle, workspace
+from sluice.contract.reading import TableContract, contract_body
+from sluice.engine.datasets import PART, publish_tables
+from sluice.core.digests import sha256_json
+from sluice.core.errors import BadInput
+from sluice.engine.parquet import Written
+from sluice.storage.locations import default_store
+from sluice.artifacts.producer import producer
+from sluice.core.progress import progress
+from sluice.sources.csv_counts import CsvCount, CsvCounter
+from sluice.sources.csv_tables import read_csv
+from sluice.sources.databases import Database, locate
+from sluice.sources.json_tables import read_json
+from sluice.sources.lakes import Lake, opened
+from sluice.sources.source_files import Digest, SourceFile, check_readable, find, hashed, line_at
+from sluice.sources.sql_tables import read_sql
+from sluice.sources.sqlite_files import check_settled
+from sluice.sources.summary import summarize
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where rows came from, as the manifest remembers it.
+
+    Attributes:
+        table: The dataset's table.
+        path: The file's path in the lake, or the database server as the contract states it, without credentials.
+        sha256: Of the file; None for a database server.
+        bytes: Of the file; None for a database server.
+        rows: Rows read.
+    """
+
+    table: str
+    path: str
+    sha256: str | None
+    bytes: int | None
+    rows: int
+
+
+def run(lake: str, *, summary: Path) -> Bundle:
+    """Read a lake.
+
+    Args:
+        lake: Its address, as `sluice.storage.locations.open_lake` reads it.
+        summary: Where to write the account in Markdown.
+
+    Returns:
+        A dataset with the contract's tables. The same data and contract give the same id, wherever the lake lies.
+
+    Raises:
+        BadInput: The contract or a source is not as it should be; the message says which, where and what to do.
+        EnvironmentFault: The store, a database or the disk failed.
+    """
+    store = default_store()
+    with opened(lake) as source, workspace(store) as folder:
+        parts: dict[str, list[Written]] = {}
+        sources: list[Source] = []
+        for name, table in source.contract.tables.items():
+            start = time.monotonic()
+            read = list(_read(source, name, table, folder / name))
+            parts[name] = [written for written, _ in read]
+            sources += [origin for _, origin in read]
+            rows = sum(written.rows for written in parts[name])
+            progress(f"{name}: {rows:,} rows from {_places(read)} in {time.monotonic() - start:.1f} s")
+        body = contract_body(source.contract)
+        details = {"contract": body, "sources": [asdict(origin) for origin in sources]}
+        made = producer("ingest", {"contract": sha256_json(body)})
+        notes = {"lake": source.address, "databases": _servers(source)}
+        bundle = publish_tables(store, folder, parts, made, details=details, notes=notes)
+    summary.write_text(summarize(bundle), encoding="utf-8")
+    return bundle
+
+
+def _read(lake: Lake, name: str, table: TableContract, target: Path) -> Iterator[tuple[Written, Source]]:
+    """Read one table, a Parquet file for each source file."""
+    if "sql" in table.source:
+        yield _read_database(lake, name, table, target / PART.format(0))
+        return
+    for number, file in enumerate(find(lake.folder, table.source.get("csv") or table.source["json"])):
+        check_readable(file)
+        written, digest = _read_file(file, table, target / PART.format(number))
+        if digest.zero_at >= 0:
+            line = line_at(file.path, digest.zero_at)
+            raise BadInput(f"{file.name}, line {line}: a NUL byte, so this is no text file; save it anew in UTF-8")
+        yield written, Source(name, file.name, digest.sha256, digest.size, written.rows)
+
+
+def _read_file(file: SourceFile, table: TableContract, target: Path) -> tuple[Written, Digest]:
+    """Read a CSV or JSON file; what hashes a CSV file also counts its rows."""
+    counter = CsvCounter()
+    is_csv = "csv" in table.source
+    with hashed(file, counter.feed if is_csv else None) as digest:
+
+        def count() -> CsvCount:
+            digest.result()
+            return counter.result()
+
+        written = read_csv(file, table.columns, target, count) if is_csv else read_json(file, table.columns, target)
+    return written, digest.result()
+
+
+def _read_database(lake: Lake, name: str, table: TableContract, target: Path) -> tuple[Written, Source]:
+    database = locate(lake.folder, table.source["sql"])
+    if database.file is None:
+        written = read_sql(database, table, target)
+        return written, Source(name, f"{_stated(table, database)}, {table.source['table']}", None, None, written.rows)
+    with hashed(database.file) as digest:
+        written = read_sql(database, table, target)
+    check_settled(database.file)  # a program may have begun to write into a log meanwhile
+    found = digest.result()
+    return written, Source(name, database.name, found.sha256, found.size, written.rows)
+
+
+def _stated(table: TableContract, database: Database) -> str:
+    """A server as the contract states it: behind a variable its address differs between a laptop and a cluster."""
+    return table.source["sql"] if "${" in table.source["sql"] else database.name
+
+
+def _servers(lake: Lake) -> dict[str, str]:
+    """The addresses of the tables' database servers, without credentials."""
+    databases = {n: locate(lake.folder, t.source["sql"]) for n, t in lake.contract.tables.items() if "sql" in t.source}
+    return {name: database.name for name, database in databases.items() if database.file is None}
+
+
+def _places(read: list[tuple[Written, Source]]) -> str:
+    return read[0][1].path if len(read) == 1 else f"{len(read)} files"

@@ -1,0 +1,133 @@
+"""The step itself: read and check every image, write one dataset, draw a page of what was read."""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from sluice.core.bounds import IMAGE_BYTES, IMAGES_BYTES, IMAGES_VALUES
+from sluice.artifacts.bundles import Bundle
+from sluice.engine.datasets import write_dataset
+from sluice.core.digests import sha256_bytes
+from sluice.engine.duckdb_engine import duckdb_engine
+from sluice.core.errors import BadInput
+from sluice.features.pixels import ImageShape, decode_png, shape_of
+from sluice.storage.locations import default_store, open_lake
+from sluice.artifacts.producer import producer
+from sluice.core.progress import progress
+from sluice.storage.stores import Store
+from sluice.problems.task import Task
+from sluice.sources.image_metadata import CLASSES, METADATA, ImageLine, parse_metadata
+from sluice.reporting.images_page import images_page
+
+_READERS = 8  # a store answers several requests at once
+
+TASK = Task(
+    name="digits",
+    question="Which digit is in the image?",
+    label="label",
+    classes=CLASSES,
+    key=("id",),
+    image="image",
+)
+_SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),
+        ("image", pa.binary()),
+        ("width", pa.int64()),
+        ("height", pa.int64()),
+        ("label", pa.int64()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Images:
+    """What was read.
+
+    Attributes:
+        bundle: The dataset, one table `rows`, ordered by id.
+        rows: Its number of rows.
+    """
+
+    bundle: Bundle
+    rows: int
+
+
+def run(lake: str, page: Path) -> Images:
+    """Read a lake of images.
+
+    Args:
+        lake: The lake's address, as `sluice.storage.locations.open_lake` reads it.
+        page: Where the HTML page is written.
+
+    Raises:
+        BadInput: The metadata or an image is missing, broken, or does not match; the first one is named.
+        EnvironmentFault: The lake or the store failed.
+    """
+    store = open_lake(lake)
+    where = f"{store.uri}/{METADATA}"
+    if not store.exists(METADATA):
+        raise BadInput(f"{where} is not there; check `lake`, or lay out the demonstration with `sluice lake digits`")
+    metadata = store.get_bytes(METADATA)
+    lines = parse_metadata(metadata, where)
+    progress(f"reading {len(lines):,} images")
+    read = _read(store, lines, where)
+    _check_shapes(lines, [shape for _, shape in read], store.uri)
+    rows = [row for row, _ in read]
+    page.write_text(images_page(rows, CLASSES, store.uri), encoding="utf-8")
+    table = duckdb_engine().create_table("rows", pa.Table.from_pylist(rows, schema=_SCHEMA)).order_by("id")
+    details = {"sources": _sources(metadata, lines, rows), **TASK.details()}
+    made = producer("ingest_images", {})
+    return Images(write_dataset(default_store(), {"rows": table}, made, details=details), len(rows))
+
+
+def _read(store: Store, lines: list[ImageLine], where: str) -> list[tuple[dict[str, Any], ImageShape]]:
+    """Every image with its shape; few at a time, so that a bound is met before much more is read."""
+    read: list[tuple[dict[str, Any], ImageShape]] = []
+    size = values = 0
+    with ThreadPoolExecutor(_READERS) as pool:
+        for start in range(0, len(lines), _READERS):
+            for row, shape in pool.map(lambda line: _row(store, line, where), lines[start : start + _READERS]):
+                read.append((row, shape))
+                size += len(row["image"])
+                values += shape.width * shape.height * shape.channels
+            IMAGES_BYTES.check(size, where, "give fewer or smaller images")
+            IMAGES_VALUES.check(values, where, "give fewer or smaller images")
+    return read
+
+
+def _row(store: Store, line: ImageLine, where: str) -> tuple[dict[str, Any], ImageShape]:
+    place = f"{store.uri}/{line.file}"
+    if not store.exists(line.file):
+        raise BadInput(f"{place} is not there, though {where}, line {line.number} names it; add it or drop the line")
+    data = store.get_bytes(line.file, IMAGE_BYTES)
+    pixels = decode_png(data, place)
+    if sha256_bytes(data) != line.sha256:
+        raise BadInput(f"{place} differs from its SHA-256 in {where}, line {line.number}; restore the file")
+    shape = shape_of(pixels)
+    row = {"id": line.id, "image": data, "width": shape.width, "height": shape.height, "label": line.label}
+    return row, shape
+
+
+def _check_shapes(lines: list[ImageLine], shapes: list[ImageShape], lake: str) -> None:
+    """Refuse images of several shapes: a model takes one."""
+    for line, shape in zip(lines, shapes, strict=True):
+        if shape != shapes[0]:
+            raise BadInput(f"{lake}/{line.file} is {shape}, but {lines[0].file} is {shapes[0]}; give all one shape")
+
+
+def _sources(metadata: bytes, lines: list[ImageLine], rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The metadata's digest stands for the images too: it holds theirs, and each was checked against it."""
+    total = sum(len(row["image"]) for row in rows)
+    return [
+        {
+            "table": "rows",
+            "path": METADATA,
+            "sha256": sha256_bytes(metadata),
+            "bytes": len(metadata) + total,
+            "rows": len(lines),
+        }
+    ]

@@ -1,0 +1,126 @@
+"""The step: read the parts, train every candidate, publish them as one bundle, and tell MLflow."""
+
+import json
+import platform
+import sys
+import tempfile
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from sluice.artifacts.bundles import Bundle, publish
+from sluice.core.errors import BadInput
+from sluice.features.learned_inputs import learn_inputs, row_wise_features
+from sluice.features.model_inputs import write_inputs
+from sluice.modeling.model_files import save_model
+from sluice.storage.locations import default_store
+from sluice.artifacts.producer import producer
+from sluice.core.progress import progress
+from sluice.modeling.catalogue import Candidate, choose
+from sluice.modeling.categories import pooled_values, pooled_words
+from sluice.reporting.training_page import budget_rules, count_words, curves_page
+from sluice.modeling.parts import Parts, read_parts
+from sluice.modeling.training_records import Trained, timings, train_candidate, training_record
+from sluice.modeling.rounds import NoRound
+from sluice.modeling.training_settings import Settings
+from sluice.registry.tracked_training import track
+
+TRAINING = "training.json"
+_STEP = "train"
+_LIBRARIES = {"sklearn": "scikit-learn", "torch": "torch", "numpy": "numpy", "skops": "skops"}
+
+
+@dataclass(frozen=True)
+class Result:
+    """What the step gives.
+
+    Attributes:
+        bundle: The published models.
+        page: The HTML page with the learning curves.
+        losses: Validation log loss in nats by candidate.
+    """
+
+    bundle: Bundle
+    page: str
+    losses: dict[str, float]
+
+
+def run(splits: str, settings: Settings) -> Result:
+    """Train baselines and candidates, simplest first, and publish them; nothing is published unless all succeed.
+
+    Args:
+        splits: The address of a dataset with the parts train and validation.
+        settings: Checked parameters.
+
+    Raises:
+        BadInput: The dataset cannot be learned from, a candidate's name is unknown, or no candidate had time for a
+            single round.
+        EnvironmentFault: The store or MLflow failed.
+    """
+    with read_parts(splits) as (source, parts):
+        candidates = choose(settings.candidates, parts.task)
+        _tell(parts)
+        trained, left_out = _train(candidates, parts, settings)
+        bundle = _publish(trained, left_out, parts, settings, source)
+    track(_STEP, trained, settings.parameters(), source, bundle)
+    losses = {entry.candidate.name: entry.fitted.kept.validation_log_loss for entry in trained}
+    rules = budget_rules(settings, parts, left_out)
+    pooled = pooled_words(bundle.manifest.details["pooled_values"])
+    return Result(bundle, curves_page(trained, f"{rules} {pooled}".strip()), losses)
+
+
+def _train(candidates: list[Candidate], parts: Parts, settings: Settings) -> tuple[list[Trained], list[str]]:
+    """The candidates trained, and the names of those of which no round ended within the budget."""
+    trained: list[Trained] = []
+    left_out: list[str] = []
+    for candidate in candidates:
+        try:
+            trained.append(train_candidate(candidate, parts, settings))
+        except NoRound as error:
+            progress(f"left out: {error}")
+            left_out.append(candidate.name)
+    if left_out and all(entry.candidate.baseline for entry in trained):
+        raise BadInput(
+            f"seconds_per_candidate is {settings.seconds_per_candidate:g}, too little for a single round of "
+            f"{', '.join(left_out)}; give more seconds, or a budget in rounds with max_rounds"
+        )
+    return trained, left_out
+
+
+def _publish(trained: list[Trained], left_out: list[str], parts: Parts, settings: Settings, source: Bundle) -> Bundle:
+    with tempfile.TemporaryDirectory(prefix="sluice-") as name:
+        folder = Path(name)
+        row_wise = row_wise_features(default_store(), source, parts.task)
+        inputs = learn_inputs(parts.train.rows, parts.task, row_wise)
+        for entry in trained:
+            save_model(folder / entry.candidate.name, entry.fitted.model, parts.task, entry.threshold)
+            write_inputs(folder / entry.candidate.name, inputs)
+        record = training_record(trained, left_out, settings)
+        (folder / TRAINING).write_text(json.dumps(record, indent=1, sort_keys=True, allow_nan=False), encoding="utf-8")
+        details = {
+            **parts.task.details(),
+            "pooled_values": pooled_values(parts),
+            "rows": {"train": len(parts.train.labels), "validation": len(parts.validation.labels)},
+        }
+        notes = {"timings": timings(trained), "environment": environment(trained, settings.threads)}
+        made_by = producer(_STEP, settings.parameters())
+        return publish(default_store(), folder, "model", made_by, parents=(source.id,), details=details, notes=notes)
+
+
+def _tell(parts: Parts) -> None:
+    rows = f"{count_words(parts.train)} to learn from, {count_words(parts.validation)} to stop by"
+    progress(f"{parts.task.name}: {rows}; features: {len(parts.task.features)}, classes: {len(parts.task.classes)}")
+
+
+def environment(trained: list[Trained], threads: int) -> dict[str, Any]:
+    """What else the numbers depend on, beside the data and the seed."""
+    devices = {str(entry.fitted.parameters["device"]) for entry in trained if "device" in entry.fitted.parameters}
+    versions = {label: version(name) for label, name in _LIBRARIES.items() if label in sys.modules}
+    return {
+        "threads": threads,
+        "device": ", ".join(sorted(devices)) or "cpu",
+        "machine": platform.machine(),
+        "python": platform.python_version(),
+        "versions": versions,
+    }

@@ -1,0 +1,84 @@
+"""The step: start the workers (in a TrainJob, or here), wait for their bundle, and tell MLflow."""
+
+import os
+from dataclasses import asdict, dataclass
+
+from sluice.artifacts.bundles import Bundle, open_bundle
+from sluice.storage.s3_connection import ENDPOINTS, REGIONS
+from sluice.artifacts.producer import CHANGES, COMMIT, ENVIRONMENT, IMAGE, PIPELINE, RUN, code_changes, code_commit, environment_digest
+from sluice.storage.locations import STORE, default_store
+from sluice.problems.task import Task, task_of
+from sluice.modeling.categories import pooled_words
+from sluice.reporting.training_page import curves_page, weight_rules
+from sluice.registry.tracked_training import track
+from sluice.modeling.distributed.checkpoints import NAME
+from sluice.modeling.distributed.naming import job_key, job_name
+from sluice.modeling.distributed.processes import run_processes
+from sluice.modeling.distributed.publishing import STEP
+from sluice.modeling.distributed.results import published, read_trained
+from sluice.modeling.distributed.settings import LOCAL, Job, Learning, Running
+
+_CLUSTER = "KUBERNETES_SERVICE_HOST"
+
+
+@dataclass(frozen=True)
+class Result:
+    """What the step gives.
+
+    Attributes:
+        bundle: The published models.
+        page: The HTML page with the learning curves.
+        losses: Validation log loss in nats by candidate.
+    """
+
+    bundle: Bundle
+    page: str
+    losses: dict[str, float]
+
+
+def run(splits: str, learning: Learning, running: Running) -> Result:
+    """Train one network on several workers; without a cluster they are processes of this machine.
+
+    Args:
+        splits: The address of a dataset with the parts train and validation.
+        learning: What decides the numbers.
+        running: Where, and for how long.
+
+    Raises:
+        BadInput: The dataset cannot be learned from, or the runtime does not fit.
+        EnvironmentFault: The cluster, the store or MLflow failed, or the workers did.
+    """
+    store, source = default_store(), open_bundle(splits, "dataset")
+    if running.runtime == LOCAL or not os.environ.get(_CLUSTER):
+        run_id = os.environ.get(RUN, "")
+        name = job_name(run_id or os.urandom(8).hex(), source.id, learning)
+        job = Job(splits, job_key(run_id, name), learning, running.checkpoint_seconds)
+        run_processes(job, running, provenance())
+    else:
+        from sluice.modeling.distributed.cluster import run_on_cluster
+
+        job = run_on_cluster(source, learning, running, provenance())
+    bundle = published(store, job, source)
+    store.delete(f"{job.key}/{NAME}")
+    trained = read_trained(bundle)
+    track(STEP, trained, asdict(learning) | asdict(running), source, bundle)
+    losses = {entry.candidate.name: entry.fitted.kept.validation_log_loss for entry in trained}
+    rules = f"{_rules(learning, task_of(source))} {pooled_words(bundle.manifest.details['pooled_values'])}".strip()
+    return Result(bundle, curves_page(trained, rules, "epochs"), losses)
+
+
+def provenance() -> dict[str, str]:
+    """The variables by which the workers record the same pipeline, run and code as the step, and use its store."""
+    kept = {name: os.environ[name] for name in (PIPELINE, RUN, IMAGE, *ENDPOINTS, *REGIONS) if os.environ.get(name)}
+    own = {COMMIT: code_commit(), **({CHANGES: code_changes()} if code_changes() else {})}
+    own |= {ENVIRONMENT: os.environ.get(ENVIRONMENT) or environment_digest()}
+    return {**kept, **own, STORE: default_store().uri}
+
+
+def _rules(learning: Learning, task: Task) -> str:
+    weights = f" {weight_rules(task)}" if task.weight else ""
+    return (
+        f"{learning.workers} workers trained the network together; they stopped after {learning.patience} epochs "
+        "without a better log loss on the validation rows, and the best epoch was kept. Less is better."
+        f"{weights}"
+    )

@@ -1,0 +1,150 @@
+"""The commands that work on a cluster: submit, follow, cancel, connect."""
+
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sluice.core.parameter_checks import check_numbers
+from sluice.running import catalog
+from sluice.running.arguments import parse_arguments
+from sluice.cluster.access import NAMESPACE, Target
+from sluice.running.terminal import Json, console, plain, print_json
+
+if TYPE_CHECKING:
+    from sluice.cluster.connection import Cluster
+
+
+def _finite(hours: float) -> float:
+    check_numbers({"hours": hours})
+    return hours
+
+
+Namespace = Annotated[str, typer.Option(help="The namespace that Sluice is installed in.")]
+Context = Annotated[str | None, typer.Option(help="A context of the kubeconfig; by default the current one.")]
+Fused = Annotated[bool, typer.Option("--fused", help="All steps in one pod: faster, less to see in KFP.")]
+Hours = Annotated[float, typer.Option("--hours", help="The longest to follow the run.", callback=_finite)]
+RunId = Annotated[str, typer.Argument(metavar="RUN", help="The run's id.")]
+
+
+def submit(
+    pipeline: Annotated[str, typer.Argument(help="A name that `sluice pipelines` lists.")],
+    parameter: Annotated[
+        list[str] | None, typer.Option("--parameter", "-p", metavar="KEY=VALUE", help="Set a parameter; repeatable.")
+    ] = None,
+    fused: Fused = False,
+    name: Annotated[str, typer.Option(help="The run's name; by default made of time and pipeline.")] = "",
+    experiment: Annotated[str, typer.Option(help="KFP's experiment; by default named after the pipeline.")] = "",
+    wait: Annotated[bool, typer.Option(help="Follow the run to its end.")] = True,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Run every step, reuse no earlier result.")] = False,
+    hours: Hours = 24.0,
+    as_json: Json = False,
+    namespace: Namespace = NAMESPACE,
+    context: Context = None,
+) -> None:
+    """Run a pipeline on a cluster, as a KFP run."""
+    from sluice.cluster import submit as submission
+    from sluice.cluster.connection import connected
+
+    chosen = catalog.find_pipeline(pipeline)
+    order = submission.Order(chosen, parse_arguments(chosen, parameter or []), fused, fresh, name, experiment)
+    with connected(Target(namespace, context)) as cluster:
+        run = submission.start(cluster, order)
+        if not as_json:
+            changed = ", ".join(f"{key}={value}" for key, value in order.arguments.items())
+            console().print(f"[bold]{chosen.name}[/] {plain(changed)}", highlight=False)
+            console().print(f"[dim]run {plain(run)} in {plain(cluster.place)}[/]", highlight=False, soft_wrap=True)
+        if wait:
+            _to_the_end(cluster, chosen, run, fused=fused, as_json=as_json, hours=hours)
+        elif as_json:
+            print_json({"run": run})
+        else:
+            _tell_ways(run, chosen.name, fused=fused)
+
+
+def follow(
+    run: RunId,
+    pipeline: Annotated[str, typer.Argument(help="The pipeline that it runs.")],
+    fused: Fused = False,
+    hours: Hours = 24.0,
+    as_json: Json = False,
+    namespace: Namespace = NAMESPACE,
+    context: Context = None,
+) -> None:
+    """Follow a run that was submitted before, and show its result."""
+    from sluice.cluster.connection import OBJECT_STORE, connected
+    from sluice.cluster.forwarding import MEND_SECONDS
+
+    with connected(Target(namespace, context), (OBJECT_STORE,), seconds=MEND_SECONDS) as cluster:
+        _to_the_end(cluster, catalog.find_pipeline(pipeline), run, fused=fused, as_json=as_json, hours=hours)
+
+
+def cancel(run: RunId, namespace: Namespace = NAMESPACE, context: Context = None) -> None:
+    """End a run on a cluster, and its pods."""
+    from sluice.cluster import run_tracking
+    from sluice.cluster.connection import connected
+    from sluice.cluster.kfp_api import KfpApi
+
+    with connected(Target(namespace, context), ()) as cluster:
+        KfpApi(cluster.kfp).cancel(run)
+        console().print(f"run {plain(run)} is being cancelled", highlight=False)
+        run_tracking.settle(cluster, run, "cancelled")
+
+
+def connect(
+    command: Annotated[list[str] | None, typer.Argument(help="By default your shell.", show_default=False)] = None,
+    namespace: Namespace = NAMESPACE,
+    context: Context = None,
+) -> None:
+    """Run a command, or a shell, with a cluster's KFP, MLflow and object store within its reach."""
+    from sluice.cluster.connection import connected
+
+    words = command or [os.environ.get("SHELL") or "/bin/sh"]
+    with connected(Target(namespace, context)) as cluster:
+        if not command:
+            console().print(f"{plain(cluster.place)} is within reach of this shell until you leave it", highlight=False)
+        try:
+            code = subprocess.run(words, env=os.environ | dict(cluster.variables), check=False).returncode  # noqa: S603
+        except OSError as error:
+            raise typer.BadParameter(f"{words[0]}: {error.strerror}") from None
+    raise typer.Exit(code)
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Give the commands their places in the `sluice` command."""
+    app.command(
+        epilog="Examples: `sluice submit lake_to_model` · `sluice submit lake_to_model -p seed=7 --fused` · "
+        "`sluice submit digits_to_model --no-wait --json | jq -r .run`"
+    )(submit)
+    app.command(epilog="Example: `sluice follow 1f0c… lake_to_model`")(follow)
+    app.command(epilog="Example: `sluice cancel 1f0c…`")(cancel)
+    app.command(epilog="Examples: `sluice connect` · `sluice connect -- python ask_mlflow.py`")(connect)
+
+
+def _to_the_end(
+    cluster: "Cluster", chosen: catalog.Pipeline, run: str, *, fused: bool, as_json: bool, hours: float
+) -> None:
+    """Follow and show; Ctrl-C leaves the run as it is."""
+    from sluice.cli.main import summary
+    from sluice.cluster import submit as submission
+
+    terminal = console()
+    try:
+        done = submission.finish(cluster, chosen, run, terminal, fused=fused, quiet=as_json, seconds=hours * 3600)
+    except KeyboardInterrupt:
+        _tell_ways(run, chosen.name, fused=fused)
+        sys.exit(130)
+    if as_json:
+        print_json(summary.body(done))
+    else:
+        summary.show(done, terminal)
+
+
+def _tell_ways(run: str, pipeline: str, *, fused: bool) -> None:
+    told = console()
+    told.print("the run goes on without you", highlight=False)
+    words = f"{run} {pipeline}{' --fused' if fused else ''}"
+    told.print(f"  sluice follow {plain(words)}   see how it ends", highlight=False)
+    told.print(f"  sluice cancel {plain(run)}   end it", highlight=False)

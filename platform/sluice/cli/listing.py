@@ -1,0 +1,55 @@
+"""Shows pipelines and their parameters."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from sluice.core.home import home
+from sluice.running.catalog import Pipeline
+from sluice.running.terminal import plain
+
+
+def body(pipeline: Pipeline) -> dict[str, Any]:
+    """A pipeline as JSON values."""
+    parameters = [
+        {"name": p.name, "type": p.type, "default": p.default, "description": p.description}
+        | ({"choices": list(p.choices)} if p.choices else {})
+        for p in pipeline.parameters
+    ]
+    return {"name": pipeline.name, "summary": pipeline.summary, "parameters": parameters}
+
+
+def show_pipelines(pipelines: list[Pipeline], console: Console) -> None:
+    """One line a pipeline, and what to type next."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("pipeline", no_wrap=True)
+    table.add_column("what it does")
+    for pipeline in pipelines:
+        table.add_row(pipeline.name, pipeline.summary)
+    console.print(table)
+    console.print(f"\nParameters: sluice pipelines {pipelines[0].name}", highlight=False)
+    console.print(f"Run one:    sluice run {pipelines[0].name}", highlight=False)
+
+
+def show_parameters(pipeline: Pipeline, console: Console) -> None:
+    """One row a parameter: name, type, default, description."""
+    console.print(f"[bold]{pipeline.name}[/]: {plain(pipeline.summary)}\n", highlight=False)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("parameter", "type", "default", "what it means"):
+        table.add_column(column, no_wrap=column in ("parameter", "type"))
+    for p in pipeline.parameters:
+        default = p.default if isinstance(p.default, str) else json.dumps(p.default)
+        one_of = f" One of: {', '.join(map(str, p.choices))}." if p.choices else ""
+        table.add_row(p.name, p.type.lower(), plain(default), plain(p.description + one_of))
+    console.print(table)
+    console.print(f"\nSet one: sluice run {pipeline.name} -p {pipeline.parameters[-1].name}=…", highlight=False)
+
+
+def show_start(pipeline: Pipeline, arguments: Mapping[str, Any], console: Console) -> None:
+    """What is about to run, with what, and where its results go."""
+    changed = ", ".join(f"{name}={value}" for name, value in arguments.items())
+    console.print(f"[bold]{pipeline.name}[/] {plain(changed)}", highlight=False)
+    console.print(f"[dim]results in {plain(home())}[/]", highlight=False, soft_wrap=True)

@@ -1,0 +1,123 @@
+"""The trained candidates: what `train` wrote of them, and what each says of the rows."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+from sluice.core.errors import BadInput
+from sluice.core.json_documents import read_json
+from sluice.modeling.model_files import Predictor, Threshold, load_model, read_threshold
+from sluice.problems.task import Task
+from sluice.evaluation.metrics import Floats, Integers, Predictions
+
+TRAINING = "training.json"
+TRAIN, VALIDATION, TEST = "train", "validation", "test"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One trained model.
+
+    Attributes:
+        name: Its sub-folder in the bundle.
+        family: What kind of model it is.
+        baseline: Whether it only sets the bar for the others.
+        rank: 0 for the simplest.
+        size: How many numbers it learned.
+        parameters: Its settings.
+        cut: Why its training ended before its time, and how to repeat it; empty where it was done.
+    """
+
+    name: str
+    family: str
+    baseline: bool
+    rank: int
+    size: int
+    parameters: dict[str, Any]
+    cut: str = ""
+
+
+def read_candidates(folder: Path, where: str) -> list[Candidate]:
+    """The candidates of a models bundle, simplest first.
+
+    Args:
+        folder: The bundle's files on this machine.
+        where: Its address, for errors.
+
+    Raises:
+        BadInput: There is no training record, or it has no candidate beside the baselines, or no baseline.
+    """
+    path = folder / TRAINING
+    try:
+        entries = read_json(path)["candidates"]
+        fields = ("name", "family", "baseline", "rank", "size", "parameters")
+        candidates = [Candidate(**{f: entry[f] for f in fields}, cut=entry.get("cut", "")) for entry in entries]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BadInput(f"{where}/{TRAINING} is no training record ({error!r}); run train again") from None
+    if {c.baseline for c in candidates} != {True, False}:
+        raise BadInput(f"{where}/{TRAINING}: evaluation needs a baseline and a candidate; name both kinds for train")
+    return sorted(candidates, key=lambda c: (c.rank, c.name))
+
+
+def labels_of(frame: pd.DataFrame, task: Task, table: str) -> Integers:
+    """The label's codes, shape (rows,).
+
+    Raises:
+        BadInput: The column is missing, has a missing value, or holds one class only.
+    """
+    if task.label not in frame:
+        raise BadInput(f"table {table!r} has no label column {task.label!r}; use a dataset made by split")
+    if frame[task.label].isna().any():
+        row = int(np.flatnonzero(frame[task.label].isna())[0])
+        raise BadInput(f"table {table!r}, column {task.label!r}, row {row}: the label is missing; run prepare again")
+    labels = frame[task.label].to_numpy(np.int64)
+    if len(np.unique(labels)) < 2:
+        only = task.classes[int(labels[0])]
+        raise BadInput(f"table {table!r}, column {task.label!r}: only class {only!r}; nothing can be judged on it")
+    return labels
+
+
+def score(model: Predictor, frame: pd.DataFrame, task: Task, name: str) -> Floats:
+    """A model's probabilities, shape (rows, classes).
+
+    Raises:
+        BadInput: The model is for other classes.
+    """
+    if tuple(model.classes) != task.classes:
+        raise BadInput(f"model {name!r} knows classes {', '.join(model.classes)}, not {', '.join(task.classes)}")
+    with threadpool_limits(1):  # threads that wait for each other cost ten times more on a busy machine
+        return np.asarray(model.predict_proba(frame), np.float64)
+
+
+def predict_all(
+    folder: Path, candidates: list[Candidate], frames: Mapping[str, pd.DataFrame], task: Task
+) -> dict[str, dict[str, Floats]]:
+    """Every candidate's probabilities, by table and candidate; each model is loaded once.
+
+    Args:
+        folder: The bundle's files.
+        candidates: Which.
+        frames: Rows by table.
+        task: What they predict.
+    """
+    found: dict[str, dict[str, Floats]] = {table: {} for table in frames}
+    for candidate in candidates:
+        model = load_model(folder / candidate.name)
+        for table, frame in frames.items():
+            found[table][candidate.name] = score(model, frame, task, candidate.name)
+    return found
+
+
+def thresholds_of(folder: Path, candidates: list[Candidate]) -> dict[str, Threshold | None]:
+    """Where each candidate's positive class begins, by name, as the model's own files say."""
+    return {candidate.name: read_threshold(folder / candidate.name) for candidate in candidates}
+
+
+def predictions(labels: Integers, scores: Floats, threshold: Threshold | None) -> Predictions:
+    """Predictions with the model's threshold; one without calls the more probable class."""
+    return Predictions(labels, scores, threshold.value if threshold else 0.5)

@@ -1,0 +1,112 @@
+"""What evaluation reads: the validation and test rows, and what every candidate says of them."""
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from sluice.artifacts.bundles import local_copy, open_bundle
+from sluice.engine.datasets import read_dataset
+from sluice.modeling.model_files import Threshold
+from sluice.artifacts.populations import Population, population_of
+from sluice.modeling.model_digests import model_digest
+from sluice.engine.row_counts import reconcile
+from sluice.core.progress import progress
+from sluice.problems.task import Task, task_of
+from sluice.evaluation.candidates import TEST, VALIDATION, Candidate, labels_of, predict_all, predictions, read_candidates, thresholds_of
+from sluice.evaluation.designs import Design, design_of
+from sluice.evaluation.metrics import Floats, Integers, Predictions
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Rows, candidates and scores.
+
+    Attributes:
+        task: What is learned.
+        ids: The ids of the split dataset and of the models bundle.
+        candidates: Simplest first, baselines among them.
+        digests: Their model digests by name.
+        frames: The validation and test rows by table.
+        labels: Their class codes by table.
+        scores: The candidates' probabilities by table and name, shape (rows, classes).
+        thresholds: Where each candidate's positive class begins, by name.
+        designs: The rows' weights and clusters by table.
+        population: What the rows were sampled from.
+        overlap: What `split` warned of: groups or copies that stand in several parts.
+        every: All rows, the training rows among them: label, slice columns, and what `every_design` was read from.
+        every_design: Their weights and clusters.
+    """
+
+    task: Task
+    ids: dict[str, str]
+    candidates: list[Candidate]
+    digests: dict[str, str]
+    frames: dict[str, pd.DataFrame]
+    labels: dict[str, Integers]
+    scores: dict[str, dict[str, Floats]]
+    thresholds: dict[str, Threshold | None]
+    designs: dict[str, Design]
+    population: Population
+    overlap: tuple[str, ...]
+    every: pd.DataFrame
+    every_design: Design
+
+    def predictions(self, table: str) -> dict[str, Predictions]:
+        """What every candidate says of a table's rows."""
+        labels = self.labels[table]
+        return {name: predictions(labels, scores, self.thresholds[name]) for name, scores in self.scores[table].items()}
+
+    def scores_by_digest(self) -> dict[str, dict[str, Floats]]:
+        """The candidates' scores by model digest and table."""
+        return {
+            digest: {table: scores[name] for table, scores in self.scores.items()}
+            for name, digest in self.digests.items()
+        }
+
+
+def read_inputs(splits: str, models: str) -> Inputs:
+    """Read the rows and let every candidate judge them.
+
+    Args:
+        splits: The address of the split dataset.
+        models: The address of the models bundle.
+
+    Raises:
+        BadInput: A dataset or model was changed, or rows of one class only are left to judge on.
+        EnvironmentFault: The store is down.
+    """
+    with read_dataset(splits) as (dataset, tables):
+        task = task_of(dataset)
+        frames = {name: tables[name].to_pandas() for name in (VALIDATION, TEST)}
+        designed = [name for name in (task.cluster, task.time, task.weight) if name]
+        columns = list(dict.fromkeys([task.label, *task.slices, *designed]))
+        population = population_of(dataset)
+        overlap = tuple(dataset.manifest.notes.get("overlap", {}).get("warnings", ()))
+        for name, frame in frames.items():
+            reconcile(f"part {name!r} of {splits}", dataset.manifest.tables[name].rows, {name: len(frame)})
+        every = pd.concat([table.select(columns).to_pandas() for table in tables.values()], ignore_index=True)
+    labels = {name: labels_of(frame, task, name) for name, frame in frames.items()}
+    bundle = open_bundle(models, "model")
+    with local_copy(bundle) as folder:
+        candidates = read_candidates(folder, models)
+        progress(f"judging {len(candidates)} models on {len(frames[TEST]):,} test rows")
+        scores = predict_all(folder, candidates, frames, task)
+        digests = {candidate.name: model_digest(folder / candidate.name) for candidate in candidates}
+        thresholds = thresholds_of(folder, candidates)
+    designs = {name: design_of(frame, task) for name, frame in frames.items()}
+    ids = {"splits": dataset.id, "models": bundle.id}
+    return Inputs(
+        task=task,
+        ids=ids,
+        candidates=candidates,
+        digests=digests,
+        frames=frames,
+        labels=labels,
+        scores=scores,
+        thresholds=thresholds,
+        designs=designs,
+        population=population,
+        overlap=overlap,
+        every=every,
+        every_design=design_of(every, task),
+    )

@@ -1,0 +1,67 @@
+"""Features that a single row of one table gives: those that can be computed anew for a row that was never in a lake."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import ibis
+import ibis.expr.operations as ops
+
+from sluice.leakage.traced_values import ROW_WISE
+
+
+def row_wise(table: ibis.Table, names: Sequence[str], given: Mapping[str, ibis.Table], time: str) -> dict[str, Any]:
+    """What of a recipe's table follows row by row from the table of its events.
+
+    Args:
+        table: The recipe's table.
+        names: Its features.
+        given: The physical tables that it may read, by name.
+        time: The column with the time of prediction: the table that it comes from is that of the events.
+
+    Returns:
+        `{table, features, columns, sql}`: the events' table, the features that are functions of one row of it, the
+        columns that they need with their types, and a SELECT of DuckDB's that gives these features from a table of that
+        name with these columns. Empty where there is no such feature.
+    """
+    tables = {each.op(): name for name, each in given.items()}
+    values = {name: _resolved(ops.Field(table.op(), name), tables) for name in (time, *names)}
+    dated = values.pop(time)
+    events = next(iter(dated.relations), None) if dated is not None else None
+    own = {name: value for name, value in values.items() if value is not None and value.relations <= {events}}
+    if events is None or not own:
+        return {}
+    used = {each.name for value in own.values() for each in value.find(ops.Field, filter=ops.Value)}
+    columns = {name: str(kind) for name, kind in events.schema.items() if name in used}
+    raw = ops.UnboundTable(tables[events], ibis.schema(columns)) if columns else events
+    moved = {ops.Field(events, name): ops.Field(raw, name) for name in columns}
+    query = ops.Project(raw, {name: value.replace(moved, filter=ops.Value) for name, value in own.items()})
+    sql = ibis.to_sql(query.to_expr(), dialect="duckdb")
+    return {"table": tables[events], "features": sorted(own), "columns": columns, "sql": str(sql)}
+
+
+def _resolved(value: ops.Value, tables: Mapping[ops.Relation, str]) -> Any:  # noqa: ANN401 - Ibis's operations
+    """The same value in terms of a physical table's columns, or None where more than one row decides it."""
+    if isinstance(value, ops.Field):
+        return _field(value, tables)
+    if type(value) not in ROW_WISE:
+        return None
+    if any(type(part) not in ROW_WISE | {ops.Field} for part in value.find(ops.Value, filter=ops.Value)):
+        return None
+    fields = value.find(ops.Field, filter=ops.Value)
+    found = {each: _field(each, tables) for each in fields}
+    return None if None in found.values() else value.replace(found, filter=ops.Value)
+
+
+def _field(value: ops.Field, tables: Mapping[ops.Relation, str]) -> Any:  # noqa: ANN401 - Ibis's operations
+    relation = value.rel
+    if relation in tables:
+        return value
+    if isinstance(relation, ops.DropColumns | ops.Filter | ops.Sort | ops.JoinReference | ops.SelfReference):
+        return _field(ops.Field(relation.parent, value.name), tables)
+    if isinstance(relation, ops.Project):
+        return _resolved(relation.values[value.name], tables)
+    if isinstance(relation, ops.JoinChain):
+        inner = relation.values[value.name]
+        fields = inner.find(ops.Field, filter=ops.Value)
+        return _resolved(inner, tables) if all(each.rel == relation.first for each in fields) else None
+    return None

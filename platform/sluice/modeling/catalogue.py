@@ -1,0 +1,100 @@
+"""What can be trained: names, order from the simplest, and which task each fits."""
+
+import importlib.util
+import pkgutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from sluice.modeling.baselines import HEURISTIC, RANDOM, ZERO_RULE
+from sluice.core.errors import BadInput
+from sluice.modeling.sklearn_models import LOGISTIC, TREES
+from sluice.problems.task import Task
+from sluice.modeling.baseline_fitting import fit_baseline
+from sluice.modeling.parts import Parts
+from sluice.modeling.rounds import Fitted, Fitting, fit_in_rounds
+from sluice.modeling.training_settings import Settings
+from sluice.modeling.threads import fixed_threads
+
+EMBEDDINGS, CONVOLUTIONS = "embedding-network", "convolutional-network"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Something that can be trained.
+
+    Attributes:
+        name: Its name, and its sub-folder's.
+        title: Its name in reports.
+        rank: 0 for the simplest.
+        start: Where its `rounds.Fitting` is made, as `module:name`; empty for a baseline. Only what is trained is
+            imported, and before its clock starts.
+        package: What must be installed beyond the tabular packages.
+    """
+
+    name: str
+    title: str
+    rank: int
+    start: str = ""
+    package: str = ""
+
+    @property
+    def baseline(self) -> bool:
+        """Whether it only sets the bar."""
+        return not self.start
+
+    def fit(self, parts: Parts, settings: Settings) -> Fitted:
+        """Train it.
+
+        Raises:
+            NoRound: Not even its first round ended within the budget; a baseline has none.
+        """
+        if self.baseline:
+            return fit_baseline(self.name, parts, settings)
+        start: Callable[[Parts, Settings], Fitting] = pkgutil.resolve_name(self.start)
+        with fixed_threads(settings.threads):
+            return fit_in_rounds(start, parts, settings, self.title)
+
+
+_RANDOM = Candidate(RANDOM, "random", 0)
+_ZERO_RULE = Candidate(ZERO_RULE, "zero rule", 1)
+_HEURISTIC = Candidate(HEURISTIC, "heuristic", 2)
+_LOGISTIC = Candidate(LOGISTIC, "logistic regression", 3, "sluice.modeling.logistic:LogisticFitting")
+_TREES = Candidate(TREES, "gradient-boosted trees", 4, "sluice.modeling.trees:TreesFitting")
+_EMBEDDINGS = Candidate(EMBEDDINGS, "network with embeddings", 5, "sluice.modeling.network_fitting:table_network", "torch")
+_CONVOLUTIONS = Candidate(CONVOLUTIONS, "convolutional network", 5, "sluice.modeling.network_fitting:image_network", "torch")
+
+
+def candidates_for(task: Task) -> list[Candidate]:
+    """All that fit a task, simplest first."""
+    if task.image:
+        return [_RANDOM, _ZERO_RULE, _LOGISTIC, _CONVOLUTIONS]
+    heuristic = [_HEURISTIC] if task.heuristic else []
+    return [_RANDOM, _ZERO_RULE, *heuristic, _LOGISTIC, _TREES, _EMBEDDINGS]
+
+
+def network_for(task: Task) -> Candidate:
+    """The network that fits a task, which several workers can train together."""
+    return _CONVOLUTIONS if task.image else _EMBEDDINGS
+
+
+def choose(names: Sequence[str], task: Task) -> list[Candidate]:
+    """The candidates named, simplest first; all that fit for no name.
+
+    Raises:
+        BadInput: A name is unknown or does not fit the task, or a package is not installed.
+    """
+    fitting = candidates_for(task)
+    known = {candidate.name for candidate in fitting}
+    for name in names:
+        if name not in known:
+            raise BadInput(
+                f"candidates names {name!r}, which task {task.name!r} cannot use; use {', '.join(sorted(known))}"
+            )
+    chosen = [candidate for candidate in fitting if not names or candidate.name in names]
+    for candidate in chosen:
+        if candidate.package and importlib.util.find_spec(candidate.package) is None:
+            raise BadInput(
+                f"candidate {candidate.name!r} needs the package {candidate.package}, which is not installed; "
+                f"install sluice[{candidate.package}], or name other candidates"
+            )
+    return chosen

@@ -1,0 +1,119 @@
+"""What a user may set about distributed training, and the job that follows from it."""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from sluice.core.errors import BadInput
+from sluice.core.parameter_checks import check_with
+from sluice.parameters.train_distributed import CHECKS
+
+JOB = "SLUICE_TRAINING_JOB"
+"""The variable that holds a `Job` as JSON."""
+DEVICE = "SLUICE_DEVICE"
+"""The variable that says where a worker trains: `cpu`, `cuda` or `auto`; a TrainingRuntime sets it."""
+LOCAL, GPU = "local", "torch-gpu"
+VERSION = 1
+_RUNTIME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+
+
+@dataclass(frozen=True)
+class Learning:
+    """The settings that decide the numbers: the same ones, on as many processes, give the same model.
+
+    Attributes:
+        workers: How many nodes train.
+        epochs: Most passes over the training rows; 0 for the network's own limit.
+        patience: Training stops after so many epochs without a better validation log loss.
+        batch_rows: Rows of one step over all processes together; 0 for a power of two that gives about 64 steps.
+        learning_rate: Of AdamW.
+        seed: Decides everything random.
+    """
+
+    workers: int = 2
+    epochs: int = 0
+    patience: int = 3
+    batch_rows: int = 0
+    learning_rate: float = 1e-3
+    seed: int = 2013
+
+
+@dataclass(frozen=True)
+class Running:
+    """The settings that decide where, and for how long, but none of the numbers.
+
+    Attributes:
+        runtime: The TrainingRuntime; `local` for processes of the step's own.
+        checkpoint_seconds: At most about so much work is lost when a worker is.
+        max_restarts: A job whose workers fail more often has failed.
+        start_seconds: Within these all workers must run.
+        timeout_seconds: Within these the job must end.
+    """
+
+    runtime: str = "torch-cpu"
+    checkpoint_seconds: float = 10.0
+    max_restarts: int = 2
+    start_seconds: int = 600
+    timeout_seconds: int = 3600
+
+
+@dataclass(frozen=True)
+class Job:
+    """What every worker is told.
+
+    Attributes:
+        splits: The dataset's address.
+        key: Where in the store the job keeps its checkpoint and, at the end, its result.
+        learning: What decides the numbers.
+        checkpoint_seconds: See `Running`.
+    """
+
+    splits: str
+    key: str
+    learning: Learning
+    checkpoint_seconds: float
+
+    def to_json(self) -> str:
+        """As the variable SLUICE_TRAINING_JOB holds it."""
+        return json.dumps({"version": VERSION, **asdict(self)}, sort_keys=True)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over what decides the numbers: a checkpoint of another job must not be continued."""
+        decisive = {"splits": self.splits, **asdict(self.learning)}
+        return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
+
+
+def job_from_json(text: str) -> Job:
+    """The inverse of `Job.to_json`.
+
+    Raises:
+        BadInput: It is missing, malformed or of another version.
+    """
+    try:
+        body: dict[str, Any] = json.loads(text)
+        if body.pop("version") != VERSION:
+            raise ValueError("another version of Sluice wrote it")
+        return Job(**{**body, "learning": Learning(**body["learning"])})
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BadInput(
+            f"{JOB} does not describe a job ({error}); workers are started by the step train_distributed, and their "
+            "image must be the step's own"
+        ) from None
+
+
+def check_settings(given: Mapping[str, Any]) -> tuple[Learning, Running]:
+    """Check what a user gave; names are those of `Learning` and `Running`.
+
+    Raises:
+        BadInput: A parameter is out of its range.
+    """
+    learning = Learning(**{name: given[name] for name in Learning.__dataclass_fields__ if name in given})
+    running = Running(**{name: given[name] for name in Running.__dataclass_fields__ if name in given})
+    check_with(CHECKS, given)
+    if not _RUNTIME.fullmatch(running.runtime):
+        raise BadInput(f"runtime {running.runtime!r} cannot be a TrainingRuntime's name; use e.g. torch-cpu")
+    return learning, running

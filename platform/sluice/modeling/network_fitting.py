@@ -1,0 +1,188 @@
+"""Neural networks: AdamW with dropout, an epoch a round.
+
+The model is a moving average of the weights over the last steps (B. T. Polyak and A. B. Juditsky, *Acceleration of
+Stochastic Approximation by Averaging*, 1992): the last step's own weights lean to the rows it saw last, and early
+stopping would pick the epoch that leans the right way by chance.
+"""
+
+import math
+import os
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from sluice.core.errors import BadInput
+from sluice.features.encoding import Encoder, Floats, learn_encoder
+from sluice.modeling.network_layers import ImageSizes, TableNetwork, TableSizes
+from sluice.modeling.networks import NetworkModel, build_network, predict_tensors
+from sluice.features.pixels import ImageShape
+from sluice.modeling.column_inputs import learn_inputs
+from sluice.modeling.parts import Parts, quantiles
+from sluice.modeling.rounds import MOST_ROUNDS
+from sluice.modeling.training_settings import Settings
+
+LEARNING_RATE, WEIGHT_DECAY, AVERAGING = 1e-3, 1e-2, 0.98
+_STEPS_AN_EPOCH = 64
+_LEAST_BATCH, _MOST_BATCH = 32, 4096
+_BINS, _HIDDEN, _DROPOUT, _LONGEST_EMBEDDING = 16, (128, 64), 0.2, 16
+_FIRST_CHANNELS, _MOST_CHANNELS, _IMAGE_HIDDEN, _IMAGE_DROPOUT, _SMALLEST_SIDE = 32, 256, 128, 0.3, 8
+
+
+class NetworkFitting:
+    """A network on its way."""
+
+    round_limit = MOST_ROUNDS
+
+    def __init__(self, model: NetworkModel, parts: Parts, settings: Settings) -> None:
+        self._device = choose_device(settings.device)
+        self._model = model
+        self._network = model.network.to(self._device)
+        self._train, self._sample, self._validation = (
+            tuple(tensor.to(self._device) for tensor in model.tensors(part.rows))
+            for part in (parts.train, parts.sample, parts.validation)
+        )
+        self._labels = torch.from_numpy(parts.train.labels).to(self._device)
+        self._weights = weight_tensor(parts.train.weights, self._device)
+        self._batch = batch_rows(len(parts.train.labels))
+        self._optimizer = torch.optim.AdamW(
+            self._network.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY, fused=True
+        )
+        self._average = AveragedModel(self._network, multi_avg_fn=get_ema_multi_avg_fn(AVERAGING))
+        self._best: dict[str, Tensor] = {}
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """See `rounds.Fitting`."""
+        rates = {"learning_rate": LEARNING_RATE, "weight_decay": WEIGHT_DECAY, "dropout": self._model.sizes.dropout}
+        rates |= {"weight_averaging": AVERAGING}
+        return {"optimizer": "AdamW", **rates, "batch_rows": self._batch, "device": self._device.type}
+
+    def advance(self) -> None:
+        """See `rounds.Fitting`. The order of rows and the dropout follow from the seed set before the first weight."""
+        order = torch.randperm(len(self._labels)).to(self._device)
+        self._network.train()
+        for places in order.split(self._batch):
+            self._optimizer.zero_grad(set_to_none=True)
+            logits = self._network(*(part[places] for part in self._train))
+            weights = None if self._weights is None else self._weights[places]
+            mean_loss(logits, self._labels[places], weights).backward()
+            self._optimizer.step()
+            self._average.update_parameters(self._network)
+
+    def probabilities(self) -> tuple[Floats, Floats]:
+        """See `rounds.Fitting`."""
+        network = self._average.module
+        return predict_tensors(network, self._sample), predict_tensors(network, self._validation)
+
+    def keep(self) -> None:
+        """See `rounds.Fitting`."""
+        self._best = {name: value.detach().clone() for name, value in self._average.module.state_dict().items()}
+
+    def model(self) -> NetworkModel:
+        """See `rounds.Fitting`."""
+        self._network.load_state_dict(self._best)
+        self._network.to("cpu")
+        return self._model
+
+
+def table_network(parts: Parts, settings: Settings) -> NetworkFitting:
+    """The network for a table, on its way."""
+    return NetworkFitting(table_model(parts, settings.seed), parts, settings)
+
+
+def image_network(parts: Parts, settings: Settings) -> NetworkFitting:
+    """The network for images, on its way."""
+    return NetworkFitting(image_model(parts, settings.seed), parts, settings)
+
+
+def table_model(parts: Parts, seed: int) -> NetworkModel:
+    """A multilayer perceptron over embedded codes and piecewise-linear numbers, before its first step."""
+    encoder = learn_encoder(parts.train.rows, parts.task)
+    sizes = TableSizes(
+        numeric=len(encoder.numeric),
+        bins=_BINS,
+        cardinalities=encoder.cardinalities,
+        embeddings=tuple(min(_LONGEST_EMBEDDING, math.isqrt(count - 1) + 1) for count in encoder.cardinalities),
+        hidden=_HIDDEN,
+        classes=len(parts.task.classes),
+        dropout=_DROPOUT,
+    )
+    torch.manual_seed(seed)
+    network = build_network(sizes)
+    _set_bins(network, encoder, parts)
+    return NetworkModel(parts.task, network, sizes, encoder)
+
+
+def image_model(parts: Parts, seed: int) -> NetworkModel:
+    """A convolutional network, before its first step; larger images get more halvings, to a side of about 8 pixels."""
+    shape = learn_inputs(parts)
+    assert isinstance(shape, ImageShape), "the task has images"  # noqa: S101 - the catalogue asks for them
+    halvings = max(1, math.ceil(math.log2(max(shape.width, shape.height) / _SMALLEST_SIDE)))
+    sizes = ImageSizes(
+        image=shape,
+        channels=tuple(min(_FIRST_CHANNELS * 2**place, _MOST_CHANNELS) for place in range(halvings + 1)),
+        hidden=_IMAGE_HIDDEN,
+        classes=len(parts.task.classes),
+        dropout=_IMAGE_DROPOUT,
+    )
+    torch.manual_seed(seed)
+    return NetworkModel(parts.task, build_network(sizes), sizes)
+
+
+def choose_device(wanted: str) -> torch.device:
+    """The device to train on.
+
+    Raises:
+        BadInput: CUDA is wanted and not there.
+    """
+    found = torch.cuda.is_available()
+    if wanted == "cuda" and not found:
+        raise BadInput("device is 'cuda', but torch finds no CUDA device here; use 'auto' or 'cpu'")
+    if wanted == "cpu" or not found:
+        return torch.device("cpu")
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS is not reproducible
+    return torch.device("cuda")
+
+
+def batch_rows(rows: int) -> int:
+    """Rows a step: a power of two that gives about 64 steps an epoch, between 32 and 4,096."""
+    wanted = min(max(rows // _STEPS_AN_EPOCH, _LEAST_BATCH), _MOST_BATCH)
+    return 1 << (wanted.bit_length() - 1)
+
+
+def weight_tensor(weights: Floats | None, device: torch.device) -> Tensor | None:
+    """The rows' weights as float32 on a device; None where every row counts the same."""
+    return None if weights is None else torch.from_numpy(weights.astype(np.float32)).to(device)
+
+
+def mean_loss(logits: Tensor, labels: Tensor, weights: Tensor | None) -> Tensor:
+    """The mean over a batch of each row's log loss times its weight.
+
+    It is divided by the batch's rows, not by its weights: their mean over all rows is 1, so the steps of an epoch add
+    up to the gradient of the weighted log loss, however the rows fall into batches, and are as long as those without.
+    """
+    if weights is None:
+        return nn.functional.cross_entropy(logits, labels)
+    return summed_loss(logits, labels, weights) / len(labels)
+
+
+def summed_loss(logits: Tensor, labels: Tensor, weights: Tensor | None) -> Tensor:
+    """The sum over a batch of each row's log loss times its weight."""
+    if weights is None:
+        return nn.functional.cross_entropy(logits, labels, reduction="sum")
+    return (nn.functional.cross_entropy(logits, labels, reduction="none") * weights).sum()
+
+
+def _set_bins(network: TableNetwork, encoder: Encoder, parts: Parts) -> None:
+    """Cut each number's range at its training quantiles; fewer distinct ones leave bins that always say 0."""
+    for place, column in enumerate(encoder.numbers(parts.train.rows).T):
+        present = ~np.isnan(column)
+        if not present.any():
+            continue
+        weights = None if parts.train.weights is None else parts.train.weights[present]
+        edges = np.unique(quantiles(column[present], np.linspace(0, 1, _BINS + 1), weights).astype(np.float32))
+        network.numbers.low[place, : len(edges) - 1] = torch.from_numpy(edges[:-1])
+        network.numbers.slope[place, : len(edges) - 1] = torch.from_numpy(1 / np.diff(edges))

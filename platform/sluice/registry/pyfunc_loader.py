@@ -1,0 +1,125 @@
+"""How MLflow loads a registered model: from its files, digest checked, never from a pickle.
+
+MLflow keeps this module's name beside the files and calls `_load_pyfunc`, in a server or through
+`mlflow.pyfunc.load_model`. The module and all that it imports travel with the model (`sluice.registry.model_code`
+copies them), so nothing here may import a store, a tracking server or a step.
+"""
+
+import logging
+import sys
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from sluice.core.errors import BadInput
+from sluice.modeling.model_digests import CODE_DIGEST, DIGEST, check_code, check_digest
+from sluice.features.model_inputs import read_inputs
+from sluice.modeling.model_files import Predictor, Threshold, load_model, read_task, read_threshold
+from sluice.features.served_rows import ServedRows
+from sluice.features.unseen_values import unseen_features
+
+REPORT, DECISION = "report", "decision"
+UNSEEN = "unseen"
+_MLMODEL, _CODE = "MLmodel", "code"
+_LOGGER = logging.getLogger("sluice.model")
+
+
+class ServedModel:
+    """What MLflow's scoring calls: rows in, one column of probabilities a class out."""
+
+    def __init__(self, model: Predictor, rows: ServedRows, threshold: Threshold | None) -> None:
+        self._model, self._rows, self._threshold = model, rows, threshold
+
+    def predict(self, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
+        """Probabilities, shape (rows, classes), the columns named after the classes, the index that of the rows.
+
+        Values that training never saw are logged, one line a feature, by the logger `sluice.model`.
+
+        Args:
+            model_input: Features, or what they are computed from; see `ServedRows.features`.
+            params: `decision: true` adds the column `decision` with the class called; `report: true` adds the column
+                `unseen` with the names of the features whose value in the row training never saw.
+
+        Raises:
+            MlflowException: The rows cannot be judged, with the reason in one line; a server answers 400.
+        """
+        try:
+            return self._answer(model_input, params or {})
+        except BadInput as error:
+            from mlflow.exceptions import MlflowException
+
+            raise MlflowException.invalid_parameter_value(str(error)) from error
+
+    def _answer(self, rows: pd.DataFrame, params: dict[str, Any]) -> pd.DataFrame:
+        features, findings = self._rows.features(rows)
+        for finding in findings:
+            _LOGGER.warning("%s", finding)
+        classes = list(self._model.classes)
+        answer = pd.DataFrame(self._model.predict_proba(features), columns=classes, index=rows.index)
+        if params.get(DECISION):
+            answer[added_column(DECISION, classes)] = self._decisions(answer[classes])
+        if params.get(REPORT):
+            answer[added_column(UNSEEN, classes)] = unseen_features(findings, len(rows))
+        return answer
+
+    def _decisions(self, proba: pd.DataFrame) -> list[str]:
+        """The class called: by the model's threshold, else the most probable one."""
+        if self._threshold is None:
+            return [str(proba.columns[place]) for place in proba.to_numpy().argmax(axis=1)]
+        negative, positive = map(str, proba.columns)
+        return [positive if value >= self._threshold.value else negative for value in proba[positive]]
+
+
+def added_column(name: str, classes: list[str]) -> str:
+    """A column's name beside the classes' own: as it is, or with underscores where a class has that name."""
+    while name in classes:
+        name += "_"
+    return name
+
+
+def _load_pyfunc(data_path: str) -> ServedModel:
+    """Load a model's files; MLflow finds this function by its name.
+
+    Args:
+        data_path: The folder of the model's files inside the folder that MLflow keeps.
+
+    Raises:
+        MlflowException: The files or the code differ from the digests that were registered, or a pickle is among them.
+    """
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return _served_model(Path(data_path))
+    except BadInput as error:
+        raise MlflowException.invalid_parameter_value(str(error)) from error
+
+
+def _served_model(folder: Path) -> ServedModel:
+    root, stated = _stated(folder)
+    check_digest(folder, str(stated.get(DIGEST, "")), str(folder))
+    if CODE_DIGEST in stated:
+        check_code(root / _CODE, str(stated[CODE_DIGEST]))
+        _find_code(root / _CODE)
+    rows = ServedRows(read_task(folder), read_inputs(folder))
+    return ServedModel(load_model(folder), rows, read_threshold(folder))
+
+
+def _find_code(code: Path) -> None:
+    """Let what is still to be imported of this very code be found, where the copy that it came from is gone.
+
+    One process may load a version, remove its folder, and load another version with the same code.
+    """
+    package = sys.modules[__name__.rpartition(".")[0]]
+    if not any(Path(place).is_dir() for place in package.__path__):
+        package.__path__ = [str(code / package.__name__)]
+
+
+def _stated(folder: Path) -> tuple[Path, dict[str, Any]]:
+    """MLflow's folder around a model's files, and what was stated when it was registered."""
+    for place in folder.parents[:2]:
+        if (place / _MLMODEL).is_file():
+            body = yaml.safe_load((place / _MLMODEL).read_text(encoding="utf-8"))
+            return place, dict(body.get("metadata") or {})
+    raise BadInput(f"{folder} lies in no model of MLflow's: there is no {_MLMODEL} above it; load a registered model")

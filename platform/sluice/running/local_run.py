@@ -1,0 +1,216 @@
+"""Runs a pipeline on this machine: KFP's own local runner, each step a process, MLflow and the store in one folder.
+
+Results are reused through KFP's local cache. Its key holds a step's arguments and input addresses, and those addresses
+are content addresses; what the key cannot see, the code and the installed packages, names the cache's folder instead.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from sluice.artifacts.producer import CHANGES, COMMIT, ENVIRONMENT, PIPELINE, RUN, code_changes, code_commit, environment_digest
+from sluice.core.home import HOME, home
+from sluice.storage.locations import STORE, default_store
+from sluice.core.termination_message import TERMINATION_LOG, read_message
+from sluice.artifacts.code_state import changes_key, code_state, keep_changes
+from sluice.core.errors import SluiceError
+from sluice.core.lifeline import Lifeline, stoppable
+from sluice.core.mlflow_settings import RUN_ID
+from sluice.registry.pipeline_runs import PIPELINE_RUN, RUN_NAME, run_name
+from sluice.core.plain_text import one_line, uncoloured
+from sluice.core.setting_checks import check_settings
+from sluice.registry.tracked_results import keep_report
+from sluice.registry.tracking import pipeline_run
+from sluice.running import abandoned_runs
+from sluice.running.catalog import Pipeline
+from sluice.running.local_python import this_python
+from sluice.running.run_progress import StepTimes, captured
+from sluice.running.step_code import code_digest
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a run left behind.
+
+    Attributes:
+        run: The run's id, also the name of its folder.
+        result: The content of the pipeline's output artifact `result`.
+        report: The HTML report.
+        log: Everything that the steps printed; None for a run on a cluster, which keeps the logs itself.
+        seconds: From start to end.
+        times: Seconds by step; None where the result was reused.
+        stored: The report's address in a cluster's store, or empty.
+    """
+
+    run: str
+    result: dict[str, Any]
+    report: Path
+    log: Path | None
+    seconds: float
+    times: StepTimes
+    stored: str = ""
+
+
+def run_pipeline(
+    pipeline: Pipeline,
+    arguments: Mapping[str, Any],
+    console: Console,
+    *,
+    quiet: bool = False,
+    reuse: bool = True,
+    run: str = "",
+    name: str = "",
+) -> RunResult:
+    """Run a pipeline to its end.
+
+    Args:
+        pipeline: Which.
+        arguments: By parameter name; defaults stand for the rest.
+        console: Where progress goes.
+        quiet: Show no progress.
+        reuse: Take results of earlier runs where code, parameters and inputs are the same.
+        run: The run's id where somebody else has given it one already.
+        name: What MLflow shall call it; by default SLUICE_RUN_NAME, else one of time and pipeline.
+
+    Raises:
+        BadInput: A step refused its input; the message is the step's own.
+        EnvironmentFault: A service or the machine failed.
+        SluiceError: A step broke; the message names the log.
+    """
+    started = datetime.now(UTC)
+    check_settings()
+    made = run_name(pipeline.name, run or os.urandom(2).hex())
+    run, name = run or made, name or os.environ.get(RUN_NAME) or made
+    folder = home() / "runs" / run
+    folder.mkdir(parents=True, exist_ok=True)
+    log, failure = folder / "run.log", folder / "failure"
+    with _environment(_variables(pipeline, run, failure)), _tracked(pipeline, name, arguments, folder) as tracked:
+        with _explained(log, failure), captured(log, console, quiet=quiet) as output:
+            print(one_line(_code_line()))  # noqa: T201 - the log's first line
+            outputs = _execute(pipeline, arguments, folder, reuse=reuse)
+        report = _keep_report(outputs["report"].path, run)
+        keep_report(tracked, report, Path(outputs["result"].path))
+    result = json.loads(Path(outputs["result"].path).read_text(encoding="utf-8"))
+    seconds = (datetime.now(UTC) - started).total_seconds()
+    return RunResult(run, result, report, log, seconds, output.times)
+
+
+@contextlib.contextmanager
+def _tracked(pipeline: Pipeline, name: str, arguments: Mapping[str, Any], folder: Path) -> Iterator[str]:
+    """The run's MLflow run, for the time of the `with` block; however that ends, no step's process outlives it.
+
+    Yields:
+        The MLflow run's id.
+    """
+    values = {parameter.name: parameter.default for parameter in pipeline.parameters} | dict(arguments)
+    line = Lifeline(folder)
+    with (
+        contextlib.closing(line),
+        stoppable(line.begin_end),
+        tempfile.TemporaryDirectory(prefix=abandoned_runs.SCRATCH_PREFIX, ignore_cleanup_errors=True) as scratch,
+    ):
+        # Before the run is opened in MLflow: it may be killed the moment after.
+        line.note(abandoned_runs.notes(scratch))
+        with pipeline_run(name, values) as run:
+            line.note({abandoned_runs.RUN: run})
+            try:
+                with _environment({**line.variables, RUN_ID: run, PIPELINE_RUN: run, "TMPDIR": scratch}):
+                    yield run
+            finally:
+                line.end_steps()
+
+
+def _variables(pipeline: Pipeline, run: str, failure: Path) -> dict[str, str]:
+    """What the steps' processes learn from their environment."""
+    return {
+        HOME: str(home()),
+        STORE: default_store().uri,
+        PIPELINE: pipeline.name,
+        RUN: run,
+        COMMIT: code_commit(),
+        CHANGES: _kept_changes(),
+        ENVIRONMENT: os.environ.get(ENVIRONMENT) or environment_digest(),
+        TERMINATION_LOG: str(failure),
+        # Idle threads of BLAS and OpenMP spin: on a busy machine they cost more than they compute here.
+        "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"),
+        "OPENBLAS_NUM_THREADS": os.environ.get("OPENBLAS_NUM_THREADS", "1"),
+        "PYTHONUTF8": "1",  # what steps write and say is UTF-8, whatever the locale of whoever types the command
+        "PYTHONSAFEPATH": "1",  # a folder `components` where the command is typed must not shadow ours
+    }
+
+
+def _kept_changes() -> str:
+    """The digest of what differs from the commit, once the store keeps it."""
+    if os.environ.get(COMMIT):
+        return code_changes()
+    return keep_changes(default_store(), code_state())
+
+
+def _code_line() -> str:
+    changes = code_changes()
+    kept = f", with the changes in {default_store().uri}/{changes_key(changes)}" if changes else ""
+    return f"Code: commit {code_commit()}{kept}; environment {os.environ[ENVIRONMENT]}"
+
+
+def _execute(pipeline: Pipeline, arguments: Mapping[str, Any], folder: Path, *, reuse: bool) -> dict[str, Any]:
+    from kfp import local
+
+    # KFP removes this folder at the end of a run, so it must be one of its own.
+    workspace = tempfile.mkdtemp(prefix="workspace-", dir=os.environ["TMPDIR"])
+    local.init(
+        local.SubprocessRunner(use_venv=False),
+        pipeline_root=str(folder),
+        workspace_root=workspace,
+        enable_caching=reuse,
+        cache_root=str(_cache()),
+    )
+    with this_python():
+        outputs: dict[str, Any] = pipeline.component(**arguments).outputs
+    return outputs
+
+
+def _cache() -> Path:
+    """Where results of this code are kept. They hold addresses, so a home that was moved begins anew."""
+    made_by = f"{code_digest()} {home()} {default_store().uri}"
+    return home() / "cache" / hashlib.sha256(os.fsencode(made_by)).hexdigest()
+
+
+@contextlib.contextmanager
+def _explained(log: Path, failure: Path) -> Iterator[None]:
+    """KFP's runner says only which step failed; say instead what the step itself said."""
+    try:
+        yield
+    except RuntimeError as error:
+        said = read_message(failure.read_text(encoding="utf-8")) if failure.exists() else None
+        if said:
+            raise said from None
+        raise SluiceError(f"{uncoloured(str(error))} Its output, with the traceback, is in {log}") from None
+
+
+@contextlib.contextmanager
+def _environment(variables: Mapping[str, str]) -> Iterator[None]:
+    before = dict(os.environ)
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def _keep_report(path: str, run: str) -> Path:
+    """Give the report a name that a browser knows."""
+    target = home() / "reports" / f"{run}.html"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(path, target)
+    return target

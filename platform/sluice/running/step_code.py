@@ -1,0 +1,115 @@
+"""The code that steps run, as one digest: what a reused result must have been made by.
+
+It holds the installed packages with their versions, every file of `components` and `pipelines` but those that no step
+reads, and the files of whatever else these import from outside the installed packages: a module on PYTHONPATH, a
+package that is installed from its folder. Imports are read from the source, so those inside functions count too; a name
+that is only put together while a step runs is not seen.
+"""
+
+import ast
+import hashlib
+import importlib.metadata
+import importlib.util
+import site
+import sys
+import sysconfig
+from collections.abc import Iterator
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+
+import sluice.components
+import sluice.pipelines
+from sluice.artifacts.producer import environment_digest
+
+OWN = (components, pipelines)
+NOT_RUN = ("README.md", "metadata.yaml")  # a step's pages for people; the catalogue's card
+
+
+def code_digest() -> str:
+    """SHA-256 over the code that steps run and the environment that they run in."""
+    digest = hashlib.sha256(environment_digest().encode())
+    for record in _folder_installs():
+        digest.update(record.encode())
+    for name, path in sorted(step_files().items()):
+        digest.update(f"\0{name}\0".encode() + hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def step_files() -> dict[str, Path]:
+    """The files behind the digest, by a name that does not depend on where the code lies."""
+    found = {name: path for package in OWN for name, path in _tree(package.__name__, map(Path, package.__path__))}
+    seen = {package.__name__ for package in OWN}
+    waiting = list(found.values())
+    while waiting:
+        for name in sorted(_imports(waiting.pop()) - seen):
+            seen.add(name)
+            new = dict(_foreign(name))
+            found |= new
+            waiting += new.values()
+    return found
+
+
+def _tree(name: str, folders: Iterator[Path]) -> Iterator[tuple[str, Path]]:
+    for number, folder in enumerate(folders):
+        for path in folder.rglob("*"):
+            place = path.relative_to(folder)
+            hidden = any(part.startswith(".") or part == "__pycache__" for part in place.parts)
+            if not hidden and path.name not in NOT_RUN and path.is_file():
+                yield f"{name}/{number}/{place.as_posix()}", path
+
+
+def _imports(path: Path) -> set[str]:
+    """The top-level names that a file imports, anywhere in it."""
+    if path.suffix != ".py":
+        return set()
+    try:
+        tree = ast.parse(path.read_bytes())
+    except (SyntaxError, ValueError):  # whoever imports it will be told
+        return set()
+    names: set[str] = set()
+    for node in _statements(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names.add(node.module.partition(".")[0])
+    return names - sys.stdlib_module_names
+
+
+def _statements(tree: ast.AST) -> Iterator[ast.AST]:
+    """Every statement, whatever it stands in; expressions, which hold no import, are most of a tree and left out."""
+    waiting = [tree]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        for part in ("body", "orelse", "finalbody", "handlers", "cases"):
+            found = getattr(node, part, ())
+            waiting += found if isinstance(found, list) else ()
+
+
+def _foreign(name: str) -> Iterator[tuple[str, Path]]:
+    """The files of a module or package that lies outside the installed packages; none for any other."""
+    try:
+        spec = importlib.util.find_spec(name)
+    except (ImportError, ValueError):
+        spec = None
+    if spec is None or _installed(spec):
+        return
+    if spec.submodule_search_locations:
+        yield from _tree(name, map(Path, spec.submodule_search_locations))
+    elif spec.origin and Path(spec.origin).is_file():
+        yield name, Path(spec.origin)
+
+
+def _installed(spec: ModuleSpec) -> bool:
+    """Whether the environment's digest answers for it: a package of site-packages, or a part of Python itself."""
+    places = [*(spec.submodule_search_locations or ()), *([spec.origin] if spec.has_location and spec.origin else [])]
+    standard = [sysconfig.get_path(kind) for kind in ("stdlib", "platstdlib", "purelib", "platlib")]
+    roots = [Path(root).resolve() for root in (*standard, *site.getsitepackages(), site.getusersitepackages())]
+    return all(any(Path(place).resolve().is_relative_to(root) for root in roots) for place in places)
+
+
+def _folder_installs() -> Iterator[str]:
+    """What pip wrote down of packages from a folder or file: their version may stay when their code changes."""
+    local = [found for found in importlib.metadata.distributions() if found.read_text("direct_url.json")]
+    for found in sorted(local, key=lambda each: each.name):
+        yield f"\0{found.name}\0{found.read_text('RECORD')}"

@@ -1,0 +1,90 @@
+"""Which part each row belongs to, by time or at random, as Ibis expressions that every engine computes alike."""
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from fractions import Fraction
+from itertools import accumulate
+
+import ibis
+
+from sluice.core.column_names import free_name
+from sluice.core.errors import BadInput
+from sluice.engine.row_order import with_row_order
+from sluice.sampling.local_days import before, check_time, rows_by_day, stamps, zone_named
+from sluice.parameters.split import PARTS
+
+PURPOSE = "split"
+
+
+def by_time(
+    table: ibis.Table, time: str, zone: str, shares: Sequence[Fraction], part: str
+) -> tuple[ibis.Table, list[str]]:
+    """Cut the rows at local midnights, so that the parts follow each other in time and share no day.
+
+    Each cut is the midnight that comes nearest to the share wanted and leaves each part a day at least.
+
+    Args:
+        table: Rows.
+        time: Their column with timestamps (without a zone they are UTC) or dates.
+        zone: Whose midnights, e.g. `America/New_York`; days on which clocks change have 23 or 25 hours there.
+        shares: Of train, validation and test.
+        part: The new column, with the name of each row's part.
+
+    Returns:
+        The table with the new column, and the two cuts, ISO 8601 with the zone's offset: the first moment of
+        validation, and of test.
+
+    Raises:
+        BadInput: A row has no time, the column is no time, the zone is unknown, or the rows span less than three days.
+    """
+    place = zone_named(zone)
+    check_time(table, time)
+    counted = rows_by_day(table, time, place)
+    if len(counted) < len(PARTS):
+        raise BadInput(
+            f"the rows lie on {len(counted)} days of {time!r}, too few for a split by time; use strategy 'stratified'"
+        )
+    days = [counted[i][0] for i in _cuts([rows for _, rows in counted], shares)]
+    below = [before(table, time, day, place) for day in days]
+    value = ibis.cases((below[0], PARTS[0]), (below[1], PARTS[1]), else_=PARTS[2])
+    return table.mutate(**{part: value}), stamps(days, place)
+
+
+def at_random(
+    table: ibis.Table, key: Sequence[str], label: str, shares: Sequence[Fraction], seed: int, part: str
+) -> ibis.Table:
+    """Divide the rows of each class by their place in a seeded random order of their own.
+
+    Args:
+        table: Rows.
+        key: Columns that identify a row.
+        label: The class; each is divided for itself, to the nearest row.
+        shares: Of train, validation and test.
+        seed: Any integer.
+        part: The new column, with the name of each row's part.
+
+    Returns:
+        The table with the new column.
+    """
+    order, rank, size = (free_name(wanted, [*table.columns, part]) for wanted in ("_order", "_rank", "_rows"))
+    ordered = with_row_order(table, key, seed, order, PURPOSE)
+    place = ibis.row_number().over(ibis.window(group_by=label, order_by=[order, *key]))
+    places = ordered.mutate(**{rank: place, size: ordered.count().over(ibis.window(group_by=label))})
+    # The middle of a row's place, (rank + 1/2) / rows, against the cumulative share: in integers, without rounding.
+    middle = 2 * places[rank] + 1
+    below = [middle * share.denominator < places[size] * (2 * share.numerator) for share in accumulate(shares[:-1])]
+    value = ibis.cases((below[0], PARTS[0]), (below[1], PARTS[1]), else_=PARTS[2])
+    return places.mutate(**{part: value}).drop(order, rank, size)
+
+
+def _cuts(counts: Sequence[int], shares: Sequence[Fraction]) -> list[int]:
+    """Positions of the days with which validation and test begin."""
+    ends = list(accumulate(counts, initial=0))  # rows before each day
+    found: list[int] = []
+    for parts_after, share in zip((2, 1), accumulate(shares[:-1]), strict=True):
+        wanted = share * ends[-1]
+        right = bisect_left(ends, wanted)
+        nearest = min(range(max(0, right - 1), right + 1), key=lambda i: abs(ends[i] - wanted))
+        least = found[-1] + 1 if found else 1
+        found.append(min(max(nearest, least), len(counts) - parts_after))
+    return found
