@@ -10,10 +10,10 @@ def touch_store() -> str:
     """Writes an object to the store, reads it back and deletes it, and asks MLflow for its models."""
     import os
 
-    from sluice.registry.mlflow_access import mlflow_module, tracking_faults
     from sluice.artifacts.producer import RUN
-    from sluice.storage.locations import default_store
+    from sluice.registry.mlflow_access import mlflow_module, tracking_faults
     from sluice.steps.step import step
+    from sluice.storage.locations import default_store
 
     with step("check"):
         key = f"check/{os.environ.get(RUN) or 'local'}/{os.urandom(4).hex()}"

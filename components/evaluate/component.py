@@ -41,11 +41,11 @@ def evaluate(
     """
     from pathlib import Path
 
-    from sluice.steps.step import log_metrics, step
-    from sluice.registry.tracked_results import log_evaluation
-    from sluice.evaluation.curves import confusion, roc_points
     from sluice.components.evaluate.run import run
+    from sluice.evaluation.curves import confusion, roc_points
     from sluice.evaluation.settings import Gate, Settings
+    from sluice.registry.tracked_results import log_evaluation
+    from sluice.steps.step import log_metrics, step
 
     with step("evaluate", locals()):
         gate = Gate(max_calibration_error, slice_tolerance, min_slice_rows, least_effect, min_effective_rows)

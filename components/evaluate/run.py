@@ -3,26 +3,35 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from sluice.problems.row_groups import local_days
 from sluice.core.progress import progress
 from sluice.evaluation.bootstrap import Resamples, bootstrap
 from sluice.evaluation.calibration import Calibration, calibration
 from sluice.evaluation.candidates import TEST, VALIDATION, predictions
 from sluice.evaluation.champion import NAME, Champion
-from sluice.registry.present_champion import present_champion
 from sluice.evaluation.designs import Design
 from sluice.evaluation.evaluation import Evaluation, write
 from sluice.evaluation.evidence import Evidence, evidence_of
-from sluice.evaluation.gate import Check, Duel, check_baselines, check_calibration, check_champion, check_evidence, check_slices, decide
+from sluice.evaluation.gate import (
+    Check,
+    Duel,
+    check_baselines,
+    check_calibration,
+    check_champion,
+    check_evidence,
+    check_slices,
+    decide,
+)
 from sluice.evaluation.inputs import Inputs, read_inputs
-from sluice.registry.earlier_looks import look_number
 from sluice.evaluation.metrics import Predictions
-from sluice.reporting.evaluation_page import render
 from sluice.evaluation.selection import Selection, select
 from sluice.evaluation.settings import Gate, Settings
 from sluice.evaluation.simpson import Reversal, data_reversals
 from sluice.evaluation.simpson_models import model_reversals
 from sluice.evaluation.slices import Judged, Slice, by_month, slices
+from sluice.problems.row_groups import local_days
+from sluice.registry.earlier_looks import look_number
+from sluice.registry.present_champion import present_champion
+from sluice.reporting.evaluation_page import render
 
 _ERROR_RESAMPLES = 200  # enough for a standard error (Efron and Tibshirani 1993, section 6.4)
 _SLICE_RESAMPLES = 400  # a slice's interval needs less precision than the verdict's

@@ -20,8 +20,8 @@ def ingest(tables: Output[Dataset], summary: Output[Markdown], lake: str = "lake
     """
     from pathlib import Path
 
-    from sluice.steps.step import step
     from sluice.components.ingest.run import run
+    from sluice.steps.step import step
 
     with step("ingest", locals()):
         bundle = run(lake, summary=Path(summary.path))

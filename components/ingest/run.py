@@ -6,14 +6,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from sluice.artifacts.bundles import Bundle, workspace
+from sluice.artifacts.producer import producer
 from sluice.contract.reading import TableContract, contract_body
-from sluice.engine.datasets import PART, publish_tables
 from sluice.core.digests import sha256_json
 from sluice.core.errors import BadInput
-from sluice.engine.parquet import Written
-from sluice.storage.locations import default_store
-from sluice.artifacts.producer import producer
 from sluice.core.progress import progress
+from sluice.engine.datasets import PART, publish_tables
+from sluice.engine.parquet import Written
 from sluice.sources.csv_counts import CsvCount, CsvCounter
 from sluice.sources.csv_tables import read_csv
 from sluice.sources.databases import Database, locate
@@ -23,6 +22,7 @@ from sluice.sources.source_files import Digest, SourceFile, check_readable, find
 from sluice.sources.sql_tables import read_sql
 from sluice.sources.sqlite_files import check_settled
 from sluice.sources.summary import summarize
+from sluice.storage.locations import default_store
 
 
 @dataclass(frozen=True)

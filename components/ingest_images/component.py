@@ -20,8 +20,8 @@ def ingest_images(images: Output[Dataset], page: Output[HTML], lake: str = "lake
     """
     from pathlib import Path
 
-    from sluice.steps.step import step
     from sluice.components.ingest_images.run import run
+    from sluice.steps.step import step
 
     with step("ingest_images", locals()):
         read = run(lake, Path(page.path))

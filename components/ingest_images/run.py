@@ -7,20 +7,20 @@ from typing import Any
 
 import pyarrow as pa
 
-from sluice.core.bounds import IMAGE_BYTES, IMAGES_BYTES, IMAGES_VALUES
 from sluice.artifacts.bundles import Bundle
-from sluice.engine.datasets import write_dataset
-from sluice.core.digests import sha256_bytes
-from sluice.engine.duckdb_engine import duckdb_engine
-from sluice.core.errors import BadInput
-from sluice.features.pixels import ImageShape, decode_png, shape_of
-from sluice.storage.locations import default_store, open_lake
 from sluice.artifacts.producer import producer
+from sluice.core.bounds import IMAGE_BYTES, IMAGES_BYTES, IMAGES_VALUES
+from sluice.core.digests import sha256_bytes
+from sluice.core.errors import BadInput
 from sluice.core.progress import progress
-from sluice.storage.stores import Store
+from sluice.engine.datasets import write_dataset
+from sluice.engine.duckdb_engine import duckdb_engine
+from sluice.features.pixels import ImageShape, decode_png, shape_of
 from sluice.problems.task import Task
-from sluice.sources.image_metadata import CLASSES, METADATA, ImageLine, parse_metadata
 from sluice.reporting.images_page import images_page
+from sluice.sources.image_metadata import CLASSES, METADATA, ImageLine, parse_metadata
+from sluice.storage.locations import default_store, open_lake
+from sluice.storage.stores import Store
 
 _READERS = 8  # a store answers several requests at once
 

@@ -28,8 +28,8 @@ def prepare(
     """
     from pathlib import Path
 
-    from sluice.steps.step import step
     from sluice.components.prepare.run import run
+    from sluice.steps.step import step
 
     with step("prepare", locals()):
         bundle = run(validated, recipe=recipe, features=features, summary=Path(summary.path))

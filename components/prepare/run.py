@@ -8,22 +8,22 @@ from typing import Any
 import ibis
 
 from sluice.artifacts.bundles import Bundle
-from sluice.core.column_names import named
+from sluice.artifacts.producer import producer
 from sluice.contract.reading import Contract, contract_from_body
+from sluice.core.column_names import named
+from sluice.core.errors import BadInput
+from sluice.core.progress import progress
 from sluice.engine.datasets import read_dataset, write_dataset
 from sluice.engine.duckdb_engine import duckdb_engine
-from sluice.core.errors import BadInput
 from sluice.engine.row_counts import reconcile
-from sluice.storage.locations import default_store
-from sluice.artifacts.producer import producer
-from sluice.core.progress import progress
-from sluice.problems.task import Task
-from sluice.leakage.gate import Feature, Gate, gate_of
 from sluice.features.masks import mask
+from sluice.features.preparation_summary import summarize
 from sluice.features.recipes import LEFT_OUT, Recipe, build, check_needs, choose_features, recipe_named
 from sluice.features.row_checks import check_keys, count_classes
+from sluice.leakage.gate import Feature, Gate, gate_of
 from sluice.leakage.row_wise import row_wise
-from sluice.features.preparation_summary import summarize
+from sluice.problems.task import Task
+from sluice.storage.locations import default_store
 
 
 def run(uri: str, *, recipe: str, features: Sequence[str], summary: Path) -> Bundle:

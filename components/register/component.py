@@ -27,8 +27,8 @@ def register(
     """
     from pathlib import Path
 
-    from sluice.steps.step import step
     from sluice.components.register.run import run
+    from sluice.steps.step import step
 
     with step("register", locals()):
         done = run(splits, models, Path(evaluation.path), result=Path(result.path), card=Path(card.path))

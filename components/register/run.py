@@ -12,26 +12,26 @@ from typing import Any
 
 import pandas as pd
 
-from sluice.core.addresses import shown
 from sluice.artifacts.bundles import Bundle, local_copy, open_bundle
-from sluice.registry.champions import standing
+from sluice.artifacts.producer import producer
+from sluice.artifacts.provenance import ancestry
+from sluice.core.addresses import shown
+from sluice.core.progress import progress
 from sluice.engine.datasets import read_dataset
+from sluice.modeling.model_digests import check_digest
+from sluice.modeling.model_files import Threshold, read_threshold
+from sluice.problems.task import Task, task_of
+from sluice.registry.champions import standing
+from sluice.registry.decision import dataset_ids, decide
+from sluice.registry.evaluation_verdict import Verdict, read_verdict
 from sluice.registry.evidence import MANIFESTS, manifest_digests
 from sluice.registry.mlflow_access import tracking_uri
-from sluice.modeling.model_files import Threshold, read_threshold
-from sluice.registry.promotions import Promotion
-from sluice.artifacts.provenance import ancestry
-from sluice.registry.versions import Version, remove_version, version_by_digest, version_by_number
-from sluice.modeling.model_digests import check_digest
-from sluice.storage.locations import default_store
-from sluice.artifacts.producer import producer
-from sluice.core.progress import progress
-from sluice.problems.task import Task, task_of
-from sluice.registry.tracking import log_dataset, tracked_run
 from sluice.registry.model_card import model_card
-from sluice.registry.decision import dataset_ids, decide
 from sluice.registry.model_logging import Registration, add_version, log_numbers, log_text
-from sluice.registry.evaluation_verdict import Verdict, read_verdict
+from sluice.registry.promotions import Promotion
+from sluice.registry.tracking import log_dataset, tracked_run
+from sluice.registry.versions import Version, remove_version, version_by_digest, version_by_number
+from sluice.storage.locations import default_store
 
 _EXAMPLE_ROWS = 100
 

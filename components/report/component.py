@@ -25,8 +25,8 @@ def report(
     """
     from pathlib import Path
 
-    from sluice.steps.step import step
     from sluice.components.report.run import run
+    from sluice.steps.step import step
 
     with step("report", locals()):
         pages = [Path(page.path) for page in (quality, curves, evaluation)]

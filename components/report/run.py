@@ -8,17 +8,26 @@ from typing import Any
 from markupsafe import Markup
 
 from sluice.artifacts.code_state import short_commit
-from sluice.core.errors import BadInput
-from sluice.core.json_documents import read_json
-from sluice.reporting.pages import Section, code_html, figure_html, figures_html, render_page, sections_of, table_html, text_html
 from sluice.artifacts.provenance import Origin, ancestry, origin
 from sluice.artifacts.run_results import publish_results
-from sluice.storage.locations import default_store
+from sluice.core.errors import BadInput
+from sluice.core.json_documents import read_json
 from sluice.core.progress import progress
 from sluice.registry.tracked_results import log_report
 from sluice.registry.tracking import finish_pipeline_run
 from sluice.reporting.lineage_graph import lineage_svg
+from sluice.reporting.pages import (
+    Section,
+    code_html,
+    figure_html,
+    figures_html,
+    render_page,
+    sections_of,
+    table_html,
+    text_html,
+)
 from sluice.reporting.verdict_section import verdict_section
+from sluice.storage.locations import default_store
 
 
 def run(pages: Sequence[Path], result: Path, report: Path) -> None:

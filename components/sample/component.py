@@ -34,8 +34,8 @@ def sample(
     """
     from pathlib import Path
 
-    from sluice.steps.step import step
     from sluice.components.sample.run import run
+    from sluice.steps.step import step
 
     with step("sample", locals()):
         bundle = run(

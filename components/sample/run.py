@@ -10,21 +10,21 @@ from typing import Any
 import ibis
 
 from sluice.artifacts.bundles import Bundle
+from sluice.artifacts.populations import Population, population_of
+from sluice.artifacts.producer import producer
 from sluice.core.column_names import free_name
-from sluice.engine.datasets import labelled_rows, read_dataset, write_dataset
-from sluice.engine.duckdb_engine import duckdb_engine
 from sluice.core.errors import BadInput
 from sluice.core.parameter_checks import check_with
-from sluice.artifacts.populations import Population, population_of
-from sluice.engine.row_counts import reconcile
-from sluice.storage.locations import default_store
-from sluice.artifacts.producer import producer
 from sluice.core.progress import progress
+from sluice.engine.datasets import labelled_rows, read_dataset, write_dataset
+from sluice.engine.duckdb_engine import duckdb_engine
+from sluice.engine.row_counts import reconcile
+from sluice.parameters.sample import CHECKS
 from sluice.problems.task import Task, task_of
 from sluice.sampling.allocation import allocate, check_allocation
 from sluice.sampling.drawing import PURPOSE, Stratum, Weighting, count_strata, draw
-from sluice.parameters.sample import CHECKS
 from sluice.sampling.sample_summary import summarize
+from sluice.storage.locations import default_store
 
 
 def run(

@@ -30,8 +30,8 @@ def split(
     """
     from pathlib import Path
 
-    from sluice.steps.step import step
     from sluice.components.split.run import run
+    from sluice.steps.step import step
 
     with step("split", locals()):
         bundle = run(sampled, strategy=strategy, shares=shares, seed=seed, summary=Path(summary.path))

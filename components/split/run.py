@@ -10,20 +10,20 @@ from typing import Any
 import ibis
 
 from sluice.artifacts.bundles import Bundle
+from sluice.artifacts.populations import population_of
+from sluice.artifacts.producer import producer
 from sluice.core.column_names import free_name
+from sluice.core.errors import BadInput
+from sluice.core.progress import progress
 from sluice.engine.datasets import labelled_rows, read_dataset, write_dataset
 from sluice.engine.duckdb_engine import duckdb_engine
-from sluice.core.errors import BadInput
-from sluice.artifacts.populations import population_of
 from sluice.engine.row_counts import reconcile
-from sluice.storage.locations import default_store
-from sluice.artifacts.producer import producer
-from sluice.core.progress import progress
+from sluice.parameters.split import PARTS, check_shares
 from sluice.problems.task import Task, task_of
 from sluice.sampling.overlap import find_overlap
-from sluice.parameters.split import PARTS, check_shares
 from sluice.sampling.partition import at_random, by_time
 from sluice.sampling.split_summary import summarize
+from sluice.storage.locations import default_store
 
 STRATEGIES = ("time", "stratified")
 

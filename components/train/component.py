@@ -40,8 +40,8 @@ def train(
     from sluice.steps.step import log_metrics, step
 
     with step("train", locals()):
-        from sluice.modeling.training_settings import check_settings
         from sluice.components.train.run import run
+        from sluice.modeling.training_settings import check_settings
 
         settings = check_settings(
             candidates=candidates,

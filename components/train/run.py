@@ -1,34 +1,28 @@
 """The step: read the parts, train every candidate, publish them as one bundle, and tell MLflow."""
 
 import json
-import platform
-import sys
 import tempfile
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 from sluice.artifacts.bundles import Bundle, publish
+from sluice.artifacts.producer import producer
 from sluice.core.errors import BadInput
+from sluice.core.progress import progress
 from sluice.features.learned_inputs import learn_inputs, row_wise_features
 from sluice.features.model_inputs import write_inputs
-from sluice.modeling.model_files import save_model
-from sluice.storage.locations import default_store
-from sluice.artifacts.producer import producer
-from sluice.core.progress import progress
 from sluice.modeling.catalogue import Candidate, choose
 from sluice.modeling.categories import pooled_values, pooled_words
-from sluice.reporting.training_page import budget_rules, count_words, curves_page
+from sluice.modeling.model_files import save_model
 from sluice.modeling.parts import Parts, read_parts
-from sluice.modeling.training_records import Trained, timings, train_candidate, training_record
 from sluice.modeling.rounds import NoRound
+from sluice.modeling.training_records import TRAINING, Trained, environment, timings, train_candidate, training_record
 from sluice.modeling.training_settings import Settings
 from sluice.registry.tracked_training import track
+from sluice.reporting.training_page import budget_rules, count_words, curves_page
+from sluice.storage.locations import default_store
 
-TRAINING = "training.json"
 _STEP = "train"
-_LIBRARIES = {"sklearn": "scikit-learn", "torch": "torch", "numpy": "numpy", "skops": "skops"}
 
 
 @dataclass(frozen=True)
@@ -111,16 +105,3 @@ def _publish(trained: list[Trained], left_out: list[str], parts: Parts, settings
 def _tell(parts: Parts) -> None:
     rows = f"{count_words(parts.train)} to learn from, {count_words(parts.validation)} to stop by"
     progress(f"{parts.task.name}: {rows}; features: {len(parts.task.features)}, classes: {len(parts.task.classes)}")
-
-
-def environment(trained: list[Trained], threads: int) -> dict[str, Any]:
-    """What else the numbers depend on, beside the data and the seed."""
-    devices = {str(entry.fitted.parameters["device"]) for entry in trained if "device" in entry.fitted.parameters}
-    versions = {label: version(name) for label, name in _LIBRARIES.items() if label in sys.modules}
-    return {
-        "threads": threads,
-        "device": ", ".join(sorted(devices)) or "cpu",
-        "machine": platform.machine(),
-        "python": platform.python_version(),
-        "versions": versions,
-    }

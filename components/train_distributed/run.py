@@ -4,19 +4,29 @@ import os
 from dataclasses import asdict, dataclass
 
 from sluice.artifacts.bundles import Bundle, open_bundle
-from sluice.storage.s3_connection import ENDPOINTS, REGIONS
-from sluice.artifacts.producer import CHANGES, COMMIT, ENVIRONMENT, IMAGE, PIPELINE, RUN, code_changes, code_commit, environment_digest
-from sluice.storage.locations import STORE, default_store
-from sluice.problems.task import Task, task_of
+from sluice.artifacts.producer import (
+    CHANGES,
+    COMMIT,
+    ENVIRONMENT,
+    IMAGE,
+    PIPELINE,
+    RUN,
+    code_changes,
+    code_commit,
+    environment_digest,
+)
 from sluice.modeling.categories import pooled_words
-from sluice.reporting.training_page import curves_page, weight_rules
-from sluice.registry.tracked_training import track
 from sluice.modeling.distributed.checkpoints import NAME
 from sluice.modeling.distributed.naming import job_key, job_name
 from sluice.modeling.distributed.processes import run_processes
 from sluice.modeling.distributed.publishing import STEP
 from sluice.modeling.distributed.results import published, read_trained
 from sluice.modeling.distributed.settings import LOCAL, Job, Learning, Running
+from sluice.problems.task import Task, task_of
+from sluice.registry.tracked_training import track
+from sluice.reporting.training_page import curves_page, weight_rules
+from sluice.storage.locations import STORE, default_store
+from sluice.storage.s3_connection import ENDPOINTS, REGIONS
 
 _CLUSTER = "KUBERNETES_SERVICE_HOST"
 

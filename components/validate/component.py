@@ -30,8 +30,8 @@ def validate(
     """
     from pathlib import Path
 
-    from sluice.steps.step import log_metrics, step
     from sluice.components.validate.run import validate_tables
+    from sluice.steps.step import log_metrics, step
 
     with step("validate", locals()):
         verdict = validate_tables(tables, as_of, Path(quality.path), Path(findings.path))

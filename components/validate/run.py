@@ -10,14 +10,14 @@ import ibis
 
 from sluice.artifacts.bundles import Bundle
 from sluice.contract.reading import CONTRACT, Contract, contract_from_body
-from sluice.engine.datasets import read_dataset
 from sluice.core.errors import BadInput
 from sluice.core.progress import progress
+from sluice.engine.datasets import read_dataset
+from sluice.parameters.validate import parse_as_of
 from sluice.quality.checks import check
 from sluice.quality.findings import Finding
-from sluice.reporting.quality_page import quality_page
-from sluice.parameters.validate import parse_as_of
 from sluice.quality.profiles import Profile, profile
+from sluice.reporting.quality_page import quality_page
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,1 @@
-"""The `sluice` command."""
-
-from sluice.own_packages import unhide
-
-unhide()
+"""Sluice: from a data lake to a model that someone can trust and trace."""

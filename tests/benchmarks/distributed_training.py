@@ -72,15 +72,15 @@ def work() -> None:
     """One of the two processes: an epoch of the worker and one of the bare loop in turn; rank 0 tells the rates."""
     import torch.distributed as dist
 
-    from sluice.storage.locations import default_store
-    from sluice.modeling.network_fitting import table_model
-    from sluice.modeling.parts import read_parts
-    from sluice.modeling.threads import fixed_threads
     from sluice.modeling.distributed.checkpoints import Checkpoints
     from sluice.modeling.distributed.epochs import Course
     from sluice.modeling.distributed.groups import joined
     from sluice.modeling.distributed.learning import Learner
     from sluice.modeling.distributed.settings import JOB, job_from_json
+    from sluice.modeling.network_fitting import table_model
+    from sluice.modeling.parts import read_parts
+    from sluice.modeling.threads import fixed_threads
+    from sluice.storage.locations import default_store
 
     job = job_from_json(os.environ[JOB])
     with read_parts(job.splits) as (_, parts), fixed_threads(1), joined() as group:
@@ -112,8 +112,8 @@ def bare(model: Any, parts: Any, rank: int, size: int) -> Callable[[], None]:
     from torch.nn.parallel import DistributedDataParallel
     from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-    from sluice.modeling.networks import predict_tensors
     from sluice.modeling.network_fitting import AVERAGING, LEARNING_RATE, WEIGHT_DECAY, batch_rows
+    from sluice.modeling.networks import predict_tensors
     from sluice.modeling.parts import log_loss
 
     network = DistributedDataParallel(model.network, broadcast_buffers=False)

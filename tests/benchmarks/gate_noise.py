@@ -15,8 +15,6 @@ import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier
 
 from sluice.engine.datasets import read_dataset
-from sluice.features.encoding import learn_encoder
-from sluice.problems.task import task_of
 from sluice.evaluation.bootstrap import Resamples, resample_weights
 from sluice.evaluation.champion import NAME, Champion
 from sluice.evaluation.designs import Design, design_of, independent
@@ -24,6 +22,8 @@ from sluice.evaluation.evidence import evidence_of
 from sluice.evaluation.gate import Duel, check_champion
 from sluice.evaluation.metrics import Predictions
 from sluice.evaluation.settings import Gate
+from sluice.features.encoding import learn_encoder
+from sluice.problems.task import task_of
 
 TREES, LEAF, RESAMPLES = 60, 137, 400
 

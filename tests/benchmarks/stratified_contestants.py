@@ -60,8 +60,8 @@ def sluice_on_spark(source: Path, target: Path) -> Times:
 
 
 def _sluice_on(engine: object, source: Path, target: Path, *, text: bool = False) -> Times:
-    from sluice.sampling.drawing import draw
     from sluice.components.sample.run import plan_sample
+    from sluice.sampling.drawing import draw
 
     started = clock()
     table = engine.read_parquet(str(source))  # type: ignore[attr-defined]

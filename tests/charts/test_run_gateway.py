@@ -23,9 +23,9 @@ from minio.commonconfig import CopySource, SnowballObject
 from minio.deleteobjects import DeleteObject
 from minio.error import S3Error
 
+from sluice.cluster import store_accounts
 from sluice.core.errors import BadInput, EnvironmentFault
 from sluice.storage.stores import Store, open_store
-from sluice.cluster import store_accounts
 from tests.charts.rendering import manifests, named
 from tests.charts.run_gateway import NOBODY, OURS, THEIRS, Gateway, probe, random_bytes
 from tests.charts.test_store_accounts import BUCKETS, get, put

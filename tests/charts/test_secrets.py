@@ -93,7 +93,10 @@ def test_what_opens_a_kept_volume_is_kept_with_it() -> None:
     """Else a new installation makes new passwords, which the old data do not know, and an authority nobody trusts."""
     for settings, kept in (((), True), (("persistence.keep=false",), False), (("persistence.enabled=false",), False)):
         objects = manifests(settings=settings)
-        things = [*of_kind(objects, "PersistentVolumeClaim"), *(named(objects, "Secret", name) for name in (*OWN, "sluice-authority"))]
+        things = [
+            *of_kind(objects, "PersistentVolumeClaim"),
+            *(named(objects, "Secret", name) for name in (*OWN, "sluice-authority")),
+        ]
         for item in things:
             policy = item["metadata"].get("annotations", {}).get("helm.sh/resource-policy")
             assert policy == ("keep" if kept else None), (settings, item["metadata"]["name"])

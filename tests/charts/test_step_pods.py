@@ -6,8 +6,8 @@ from typing import Any
 
 import yaml
 
-from sluice.running.catalog import find_pipeline, pipeline_names
 from sluice.cluster.spec import compile_for_cluster
+from sluice.running.catalog import find_pipeline, pipeline_names
 from tests.charts.rendering import CASES, Manifest, case, manifests, named
 
 EXPRESSION = re.compile(r'\{\{= (.+?) \? "(.*?)" : "(.*?)" \}\}')
@@ -101,7 +101,9 @@ def test_the_training_step_is_known_by_its_code() -> None:
     for fused in (False, True):
         spec = compile_for_cluster(find_pipeline("lake_to_model_distributed"), fused=fused).pipeline
         executors = spec["deploymentSpec"]["executors"]
-        found = {name for name, each in executors.items() if "sluice.components.train_distributed" in str(each["container"])}
+        found = {
+            name for name, each in executors.items() if "sluice.components.train_distributed" in str(each["container"])
+        }
         assert found == ({"exec-all-steps"} if fused else {"exec-train-distributed"})
 
 

@@ -15,10 +15,10 @@ from minio.credentials.providers import StaticProvider
 from minio.error import MinioAdminException, S3Error
 from minio.versioningconfig import SUSPENDED, VersioningConfig
 
-from sluice.core.errors import BadInput, EnvironmentFault
-from sluice.storage.s3_connection import Connection
 from sluice.cluster import store_accounts
 from sluice.cluster.store_accounts import Account
+from sluice.core.errors import BadInput, EnvironmentFault
+from sluice.storage.s3_connection import Connection
 from tests.charts.rendering import CASES, manifests, named
 from tests.conftest import MinioServer, NewMinio
 

@@ -11,10 +11,10 @@ from typing import TypeAlias
 
 import pytest
 
+from sluice.components.register.run import run
 from sluice.registry.promotions import promotions
 from sluice.registry.versions import CHAMPION, version_by_alias, versions
 from sluice.storage.locations import default_store
-from sluice.components.register.run import run
 from tests.unit import small_world
 from tests.unit.test_register import Pipeline
 

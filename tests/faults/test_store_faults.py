@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from sluice.artifacts.bundles import bundle_key, local_copy, open_bundle, publish
-from sluice.core.errors import EnvironmentFault
 from sluice.artifacts.manifests import MANIFEST, Producer
+from sluice.core.errors import EnvironmentFault
 from sluice.storage.stores import open_store
 from tests.conftest import MinioServer, NewMinio
 from tests.faults.conftest import every_operation

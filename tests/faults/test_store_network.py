@@ -9,9 +9,9 @@ import pytest
 from cryptography import x509
 from urllib3 import Timeout
 
+from sluice.core.errors import BadInput, EnvironmentFault
 from sluice.storage import s3 as s3_store
 from sluice.storage import s3_connection
-from sluice.core.errors import BadInput, EnvironmentFault
 from sluice.storage.stores import open_store
 from tests.certificates import self_signed
 from tests.conftest import MinioServer, NewMinio

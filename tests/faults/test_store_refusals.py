@@ -9,8 +9,8 @@ import pytest
 from minio.credentials.providers import StaticProvider
 from minio.minioadmin import MinioAdmin
 
-from sluice.storage import s3_connection
 from sluice.core.errors import BadInput, EnvironmentFault
+from sluice.storage import s3_connection
 from sluice.storage.s3 import S3Store
 from sluice.storage.stores import open_store
 from tests.conftest import MinioServer

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from sluice.artifacts.bundles import open_bundle
-from sluice.storage.stores import Store
 from sluice.modeling.distributed.naming import job_key
+from sluice.storage.stores import Store
 from tests.kind.cluster import Cluster
 
 PIPELINE = "lake_to_model_distributed"

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from kfp import dsl
 
-from sluice.storage.stores import Store
 from sluice.cluster.step_environment import use_stores
+from sluice.storage.stores import Store
 from tests.kind.cluster import Cluster
 from tests.sluice_command import QUICK
 

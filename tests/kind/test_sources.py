@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from kfp import dsl
 
-from sluice.storage.stores import Store
-from sluice.components.ingest import component
 from sluice.cluster.step_environment import use_stores
+from sluice.components.ingest import component
+from sluice.storage.stores import Store
 from tests.kind.cluster import Cluster
 from tests.kind.test_attacks import said_by
 

@@ -14,9 +14,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from sluice.components.sample.run import plan_sample
 from sluice.engine.duckdb_engine import duckdb_engine
 from sluice.sampling.drawing import Weighting, draw
-from sluice.components.sample.run import plan_sample
 
 pytestmark = pytest.mark.spark
 ROWS = 3_000

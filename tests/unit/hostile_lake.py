@@ -19,19 +19,19 @@ import pytest
 
 from sluice.artifacts.bundles import Bundle
 from sluice.components.evaluate.run import run as evaluate
-from sluice.evaluation.settings import Gate, Settings
 from sluice.components.ingest.run import run as ingest
-from sluice.features import recipes
 from sluice.components.prepare.run import run as prepare
-from sluice.features.recipes import Recipe
 from sluice.components.register.run import Registered
 from sluice.components.register.run import run as register
 from sluice.components.report.run import run as report
 from sluice.components.sample.run import run as sample
 from sluice.components.split.run import run as split
-from sluice.modeling import training_settings as training_settings
 from sluice.components.train.run import run as train
 from sluice.components.validate.run import validate_tables
+from sluice.evaluation.settings import Gate, Settings
+from sluice.features import recipes
+from sluice.features.recipes import Recipe
+from sluice.modeling import training_settings as training_settings
 
 PWN = "document.body.setAttribute(`data-pwned`,1)"
 OURS = (

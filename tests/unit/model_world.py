@@ -8,11 +8,11 @@ import pandas as pd
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from sluice.modeling.model_files import Model
-from sluice.problems.task import Task
 from sluice.modeling.catalogue import candidates_for
+from sluice.modeling.model_files import Model
 from sluice.modeling.parts import Part, Parts
 from sluice.modeling.training_settings import Settings
+from sluice.problems.task import Task
 
 TABLE = Task(
     name="late",

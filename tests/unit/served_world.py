@@ -15,13 +15,13 @@ import pyarrow as pa
 
 from sluice.features.learned_inputs import learn_inputs
 from sluice.features.model_inputs import RowWise, write_inputs
-from sluice.modeling.model_files import Model, Threshold, save_model
-from sluice.modeling.model_digests import model_digest
-from sluice.problems.task import Task
-from sluice.registry.model_logging import Registration, packaged
 from sluice.modeling.catalogue import candidates_for
+from sluice.modeling.model_digests import model_digest
+from sluice.modeling.model_files import Model, Threshold, save_model
 from sluice.modeling.parts import Part, Parts
 from sluice.modeling.training_settings import Settings
+from sluice.problems.task import Task
+from sluice.registry.model_logging import Registration, packaged
 
 TASK = Task(
     name="late",

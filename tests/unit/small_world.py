@@ -11,15 +11,15 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from sluice.modeling.baselines import Baseline
 from sluice.artifacts.bundles import Bundle, publish
+from sluice.artifacts.producer import producer
 from sluice.engine.datasets import write_dataset
 from sluice.features.learned_inputs import learn_inputs
 from sluice.features.model_inputs import write_inputs
+from sluice.modeling.baselines import Baseline
 from sluice.modeling.model_files import Threshold, save_model
-from sluice.storage.locations import default_store
-from sluice.artifacts.producer import producer
 from sluice.problems.task import Task
+from sluice.storage.locations import default_store
 
 TASK = Task(
     name="late",

@@ -9,9 +9,9 @@ import pytest
 
 from sluice.artifacts.bundles import workspace
 from sluice.registry.mlflow_access import mlflow_module
-from sluice.storage.locations import default_store
 from sluice.running import abandoned_runs
 from sluice.running.abandoned_runs import SCRATCH_PREFIX, close_abandoned, notes
+from sluice.storage.locations import default_store
 
 RUN = "20260101-000000-lake_to_model-abcd"
 

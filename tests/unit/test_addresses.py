@@ -16,11 +16,11 @@ from rich.console import Console
 from urllib3.exceptions import LocationParseError
 from urllib3.util import parse_url
 
+from sluice.cluster.connection import Cluster
+from sluice.cluster.kfp_api import KfpApi
 from sluice.core.addresses import Login, is_ambiguous, is_web_address, redacted, shown, without_login
 from sluice.core.errors import BadInput
 from sluice.registry.pipeline_runs import log_parameters
-from sluice.cluster.connection import Cluster
-from sluice.cluster.kfp_api import KfpApi
 from sluice.running.run_progress import captured
 from tests.unit.api_server import Server
 

@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sluice.artifacts.bundles import Bundle, bundle_key, file_entries, local_copy, open_bundle, publish
-from sluice.core.errors import BadInput
 from sluice.artifacts.manifests import MANIFEST, FileEntry, Manifest, Producer, TableEntry
+from sluice.core.errors import BadInput
 from sluice.storage.stores import Store
 
 PRODUCER = Producer("sample", {"seed": 1})

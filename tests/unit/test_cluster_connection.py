@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from cryptography import x509
 
-from sluice.core.errors import BadInput, EnvironmentFault
 from sluice.cluster.access import Kubernetes, Target
 from sluice.cluster.connection import connected, environment, inside
 from sluice.cluster.forwarding import Forward, forwarded
+from sluice.core.errors import BadInput, EnvironmentFault
 from tests.certificates import self_signed
 from tests.unit.api_server import Server
 

@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
+from sluice.cluster.connection import Cluster
+from sluice.cluster.run_tracking import announce, settle
 from sluice.core.step_images import step_images
 from sluice.registry.mlflow_access import mlflow_module
 from sluice.registry.tracking import child_run, tracked_run
 from sluice.running.catalog import find_pipeline
-from sluice.cluster.connection import Cluster
-from sluice.cluster.run_tracking import announce, settle
 from tests.unit.api_server import Server
 
 PIPELINE = find_pipeline("digits_to_model")

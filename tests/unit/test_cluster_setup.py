@@ -7,8 +7,6 @@ from typing import Any
 
 import pytest
 
-from sluice.core.errors import BadInput, EnvironmentFault
-from sluice.running.catalog import find_pipeline
 from sluice.cluster import setup, waiting
 from sluice.cluster.access import Kubernetes, Target
 from sluice.cluster.buckets import make_buckets, require_answer
@@ -16,6 +14,8 @@ from sluice.cluster.kfp_api import KfpApi
 from sluice.cluster.runtimes import apply_runtimes, documents
 from sluice.cluster.spec import compile_for_cluster
 from sluice.cluster.uploads import all_specs, upload
+from sluice.core.errors import BadInput, EnvironmentFault
+from sluice.running.catalog import find_pipeline
 from tests.conftest import MinioServer
 from tests.unit.api_server import Server
 

@@ -10,8 +10,6 @@ from kfp import dsl
 from kfp.kubernetes import kubernetes_executor_config_pb2 as kubernetes
 from kfp.pipeline_spec import pipeline_spec_pb2 as kfp
 
-from sluice.core.step_images import TABULAR, TABULAR_IMAGE, TORCH, TORCH_IMAGE, step_images
-from sluice.running.catalog import Pipeline, find_pipeline, pipeline_names
 from sluice.cluster.executors import complete_executor
 from sluice.cluster.spec import compile_for_cluster
 from sluice.cluster.step_environment import (
@@ -23,6 +21,8 @@ from sluice.cluster.step_environment import (
     secret_for,
     use_stores,
 )
+from sluice.core.step_images import TABULAR, TABULAR_IMAGE, TORCH, TORCH_IMAGE, step_images
+from sluice.running.catalog import Pipeline, find_pipeline, pipeline_names
 
 
 @pytest.fixture(params=pipeline_names())
@@ -80,8 +80,8 @@ def test_choices_are_literals_where_the_server_takes_them() -> None:
 
 
 def test_choices_are_those_of_the_steps() -> None:
-    from sluice.features.recipes import RECIPES
     from sluice.components.split.run import STRATEGIES
+    from sluice.features.recipes import RECIPES
 
     choices = {parameter.name: parameter.choices for parameter in find_pipeline("lake_to_model").parameters}
     assert choices["recipe"] == tuple(RECIPES)

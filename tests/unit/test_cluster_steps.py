@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from sluice.running.catalog import find_pipeline
 from sluice.cluster.spec import compile_for_cluster
 from sluice.cluster.submit import documents
 from sluice.cluster.workflow_steps import steps_of, task_order
+from sluice.running.catalog import find_pipeline
 
 BEGIN, LATER = "2026-11-21T10:00:00Z", "2026-11-21T10:00:07Z"
 REASON = "main: Error (exit code 1): step validate failed with exit code 2: flights: 3 rows break the contract"

@@ -10,15 +10,15 @@ import pytest
 from rich.console import Console
 from urllib3 import Retry
 
-from sluice.core.errors import BadInput, EnvironmentFault
-from sluice.core.step_images import step_images
 from sluice.artifacts.run_results import read_result
-from sluice.storage.stores import open_store
-from sluice.running.catalog import find_pipeline
 from sluice.cluster.access import Kubernetes, Target
 from sluice.cluster.connection import KFP, OBJECT_STORE, Cluster
 from sluice.cluster.spec import compile_for_cluster
 from sluice.cluster.submit import Order, finish, start
+from sluice.core.errors import BadInput, EnvironmentFault
+from sluice.core.step_images import step_images
+from sluice.running.catalog import find_pipeline
+from sluice.storage.stores import open_store
 from tests.unit.api_server import Server
 from tests.unit.test_cluster_steps import REASON, manifest, node
 

@@ -12,15 +12,16 @@ from rich.console import Console
 from sluice.artifacts import code_state
 from sluice.artifacts.bundles import publish
 from sluice.artifacts.code_state import CodeState, changes_key, keep_changes, short_commit
-from sluice.core.digests import sha256_bytes
+from sluice.artifacts.producer import CHANGES, COMMIT, producer
 from sluice.artifacts.provenance import origin
-from sluice.storage.stores import open_store
-from sluice.components.report.run import parameters_section
+from sluice.cli.lineage import Lineage, ModelFacts
 from sluice.cli.main import lineage_tree
-from sluice.cli.main.lineage import Lineage, ModelFacts
+from sluice.components.report.run import parameters_section
+from sluice.core.digests import sha256_bytes
+from sluice.storage.stores import open_store
 
 FILES = {
-    "components/__init__.py": "",
+    "platform/sluice/__init__.py": "",
     "components/step/step.py": "value = 1\n",
     "components/step/README.md": "A step\n",
     "components/step/page.html": "<p>\n",
@@ -159,7 +160,7 @@ def test_a_published_folder_names_what_differed(
 ) -> None:
     (checkout / "pipelines/one.py").write_text("one = 2\n")
     found = state(checkout)
-    for module in ("sluice.steps.step", "sluice.artifacts.bundles"):
+    for module in ("sluice.artifacts.producer", "sluice.artifacts.bundles"):
         monkeypatch.setattr(f"{module}.code_state", lambda: found)
     for name in (COMMIT, CHANGES):
         monkeypatch.delenv(name, raising=False)

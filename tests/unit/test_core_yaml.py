@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sluice.contract.reading import parse_contract
-from sluice.core.strict_yaml import MOST_BYTES, parse_yaml
 from sluice.core.errors import BadInput
+from sluice.core.strict_yaml import MOST_BYTES, parse_yaml
 
 _TEXTS = st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]), max_size=10) | st.sampled_from(
     ["NO", "no", "on", "y", "12:30", "1e6", "01", "1.10", "null", "~", "", "2013-01-01", "1_0", "0b1", "<<", "=", "*a"]

@@ -9,12 +9,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from sluice.modeling.baselines import Baseline
-from sluice.core.errors import BadInput
-from sluice.reporting.pages import sections_of
-from sluice.evaluation.curves import confusion, roc_points
 from sluice.components.evaluate.run import judge, run
+from sluice.core.errors import BadInput
+from sluice.evaluation.curves import confusion, roc_points
 from sluice.evaluation.settings import Gate, Settings
+from sluice.modeling.baselines import Baseline
+from sluice.reporting.pages import sections_of
 from tests.unit import small_world
 
 SETTINGS = Settings(Gate(max_calibration_error=0.25, slice_tolerance=0.02, min_slice_rows=40), resamples=100, seed=1)

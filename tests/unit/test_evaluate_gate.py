@@ -15,7 +15,16 @@ from sluice.evaluation.calibration import Calibration, calibration
 from sluice.evaluation.champion import NAME, Champion
 from sluice.evaluation.designs import Design, independent
 from sluice.evaluation.evidence import Evidence, evidence_of
-from sluice.evaluation.gate import Check, Duel, check_baselines, check_calibration, check_champion, check_evidence, check_slices, decide
+from sluice.evaluation.gate import (
+    Check,
+    Duel,
+    check_baselines,
+    check_calibration,
+    check_champion,
+    check_evidence,
+    check_slices,
+    decide,
+)
 from sluice.evaluation.metrics import Predictions
 from sluice.evaluation.settings import Gate
 from sluice.evaluation.significance import ALPHA, detectable, holm, p_above, p_below, spent

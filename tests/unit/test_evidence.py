@@ -12,18 +12,18 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sluice.registry import champions
+from sluice.artifacts.manifests import Manifest, parse_manifest
+from sluice.cli.appointing import appoint, roll_back
+from sluice.cli.lineage import lineage
 from sluice.core.digests import canonical_json, sha256_bytes
 from sluice.core.errors import BadInput
-from sluice.storage.local_store import LocalStore
-from sluice.artifacts.manifests import Manifest, parse_manifest
+from sluice.registry import champions
 from sluice.registry.promotions import promotion_chain
 from sluice.registry.versions import CHAMPION, version_by_alias
-from sluice.storage.locations import default_store
-from sluice.cli.main.appointing import appoint, roll_back
 from sluice.running.doctor import champions as examined
 from sluice.running.doctor import examine
-from sluice.cli.main.lineage import lineage
+from sluice.storage.local_store import LocalStore
+from sluice.storage.locations import default_store
 from tests.unit import small_world
 from tests.unit.test_manifests import recomputed_id
 from tests.unit.test_register import Pipeline

@@ -10,17 +10,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from sluice.artifacts.producer import producer
+from sluice.components.validate.run import Verdict, validate_tables
 from sluice.contract.reading import Column, contract_body, parse_contract
+from sluice.core.errors import BadInput
 from sluice.engine.datasets import write_dataset
 from sluice.engine.duckdb_engine import duckdb_engine
-from sluice.core.errors import BadInput
-from sluice.artifacts.producer import producer
-from sluice.storage.stores import open_store
+from sluice.quality import hindsight
 from sluice.sources.csv_tables import read_csv
 from sluice.sources.source_files import SourceFile
 from sluice.sources.typed_values import WrongValue, to_arrow
-from sluice.quality import hindsight
-from sluice.components.validate.run import Verdict, validate_tables
+from sluice.storage.stores import open_store
 
 CONTRACT = """
 name: test

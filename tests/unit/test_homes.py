@@ -16,14 +16,14 @@ import pytest
 from kfp import dsl
 from rich.console import Console
 
+from sluice.components.ingest.run import run
+from sluice.core.errors import BadInput, SluiceError
 from sluice.core.home import make_home
 from sluice.engine.datasets import read_dataset
-from sluice.core.errors import BadInput, SluiceError
+from sluice.pipelines._learning import Outputs
 from sluice.registry.mlflow_access import mlflow_module, tracking_uri
 from sluice.registry.moved_homes import follow_move
 from sluice.registry.tracking import tracked_run
-from sluice.components.ingest.run import run
-from sluice.pipelines._learning import Outputs
 from sluice.running.catalog import Pipeline
 from sluice.running.local_run import run_pipeline
 
@@ -150,10 +150,10 @@ def work(report: dsl.Output[dsl.HTML], result: dsl.Output[dsl.Artifact]) -> None
     import json
     from pathlib import Path
 
-    from sluice.registry.mlflow_access import mlflow_module
-    from sluice.steps.step import step
-    from sluice.registry.tracking import tracked_run
     from sluice.components.ingest.run import run
+    from sluice.registry.mlflow_access import mlflow_module
+    from sluice.registry.tracking import tracked_run
+    from sluice.steps.step import step
 
     with step("ingest"):
         Path(report.path).write_text("<p>")
@@ -249,14 +249,15 @@ def test_a_home_that_is_no_folder_is_refused(tmp_path: Path, make: object, monke
 READ_ONLY = """
 import os, sys
 import sklearn.datasets, PIL.PngImagePlugin
-import sluice.cli.main, sluice.running.local_run, sluice.cli.listing, sluice.cli.summary, sluice.cli.demo_lakes, sluice.cli.digits
+import sluice.cli.main, sluice.running.local_run, sluice.cli.listing, sluice.cli.summary
+import sluice.cli.demo_lakes, sluice.cli.digits
 from sluice.running.catalog import find_pipeline
 find_pipeline("digits_to_model")
 if os.getuid() == 0:
     os.setgid(65534)
     os.setuid(65534)
 sys.argv = ["sluice", *sys.argv[1:]]
-sluice.cli.main.main()
+sluice.cli.main()
 """
 
 

@@ -19,22 +19,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sluice.artifacts.bundles import Bundle
-from sluice.core.column_names import free_name, named, repeated
-from sluice.contract.reading import parse_contract
-from sluice.core.errors import BadInput
-from sluice.registry.mlflow_access import mlflow_module
-from sluice.core.plain_text import lines
 from sluice.artifacts.provenance import ancestry, origin
-from sluice.storage.locations import default_store
-from sluice.registry.tracked_results import plots_of
+from sluice.cli.lineage import lineage
+from sluice.cli.lineage_tree import show
 from sluice.components.ingest.run import run as ingest
+from sluice.contract.reading import parse_contract
+from sluice.core.column_names import free_name, named, repeated
+from sluice.core.errors import BadInput
+from sluice.core.plain_text import lines
 from sluice.features import recipes
 from sluice.features.joins import aggregate_earlier, join_earlier
 from sluice.features.masks import mask
-from sluice.sampling.drawing import count_strata
-from sluice.cli.main.lineage import lineage
-from sluice.cli.main.lineage_tree import show
+from sluice.registry.mlflow_access import mlflow_module
+from sluice.registry.tracked_results import plots_of
 from sluice.running.terminal import Terminal
+from sluice.sampling.drawing import count_strata
+from sluice.storage.locations import default_store
 from tests.unit import hostile_lake
 from tests.unit.browser import Browser, browser
 from tests.unit.hostile_lake import NAMES, Roles, Story, lay_out, recipe_for, roles, run_steps

@@ -25,7 +25,12 @@ def git(folder: Path, *arguments: str) -> str:
 def checkout(tmp_path: Path) -> Path:
     """A small repository laid out like ours."""
     root = tmp_path / "checkout"
-    for name in ("platform/sluice/core/errors.py", "pipelines/one.py", "platform/sluice/cli/main.py", "requirements/a.txt"):
+    for name in (
+        "platform/sluice/core/errors.py",
+        "pipelines/one.py",
+        "platform/sluice/cli/main.py",
+        "requirements/a.txt",
+    ):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text("x = 1\n")
     for name in ("pyproject.toml", "README.md", "LICENSE", ".dockerignore"):

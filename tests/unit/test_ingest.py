@@ -13,15 +13,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from sluice.artifacts.bundles import Bundle, open_bundle
-from sluice.contract.reading import contract_from_body
-from sluice.engine.datasets import read_dataset
-from sluice.core.digests import sha256_file
-from sluice.core.errors import BadInput, SluiceError
-from sluice.storage.stores import Store, open_store
-from sluice.sources import csv_tables
 from sluice.components.ingest.component import ingest
 from sluice.components.ingest.run import run
+from sluice.contract.reading import contract_from_body
+from sluice.core.digests import sha256_file
+from sluice.core.errors import BadInput, SluiceError
+from sluice.engine.datasets import read_dataset
+from sluice.sources import csv_tables
 from sluice.sources.source_files import SourceFile, check_readable, hashed
+from sluice.storage.stores import Store, open_store
 
 CONTRACT = """
 name: shop

@@ -12,16 +12,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from sluice.engine.datasets import read_dataset
+from sluice.cli.digits import lay_out_digits
+from sluice.components.ingest_images.run import Images, run
 from sluice.core.digests import sha256_bytes
 from sluice.core.errors import BadInput
+from sluice.engine.datasets import read_dataset
 from sluice.features.pixels import decode_png
+from sluice.problems.task import task_of
+from sluice.sources.image_metadata import METADATA, parse_metadata
 from sluice.storage.locations import STORE
 from sluice.storage.stores import Store
-from sluice.problems.task import task_of
-from sluice.components.ingest_images.run import Images, run
-from sluice.sources.image_metadata import METADATA, parse_metadata
-from sluice.cli.main.digits import lay_out_digits
 from tests.unit.png_oracle import check_png
 
 

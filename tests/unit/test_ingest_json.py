@@ -12,8 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sluice.core.bounds import Bound
 from sluice.contract.reading import Column
+from sluice.core.bounds import Bound
 from sluice.core.errors import BadInput
 from sluice.sources import json_tables
 from sluice.sources.json_tables import read_json

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from sluice.artifacts.bundles import Bundle, local_copy, publish
+from sluice.artifacts.producer import producer
+from sluice.components.evaluate.run import judge
 from sluice.core.errors import BadInput, EnvironmentFault
 from sluice.core.inner_files import told_by
-from sluice.modeling.model_files import MODEL, load_model
-from sluice.storage.locations import default_store
-from sluice.artifacts.producer import producer
-from sluice.problems.task import task_of
-from sluice.components.evaluate.run import judge
 from sluice.evaluation.settings import Gate, Settings
+from sluice.modeling.model_files import MODEL, load_model
+from sluice.problems.task import task_of
+from sluice.storage.locations import default_store
 from tests.unit import small_world
 
 SETTINGS = Settings(Gate(min_slice_rows=40), resamples=20, seed=1)

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from sluice.artifacts.bundles import Bundle
-from sluice.contract.reading import Availability, parse_contract
-from sluice.engine.datasets import read_dataset
-from sluice.core.errors import BadInput
+from sluice.cli.lake import lay_out_lake
+from sluice.cli.main import lake as lakes
 from sluice.components.ingest.run import run
 from sluice.components.validate.run import Verdict, validate_tables
-from sluice.cli.main import lake as lakes
-from sluice.cli.main.lake import lay_out_lake
+from sluice.contract.reading import Availability, parse_contract
+from sluice.core.errors import BadInput
+from sluice.engine.datasets import read_dataset
 
 
 @pytest.fixture(scope="module")

@@ -10,12 +10,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sluice.artifacts.bundles import Bundle
+from sluice.components.ingest.run import run
 from sluice.core.errors import BadInput
+from sluice.sources import lakes
+from sluice.sources.source_files import find, may_mean
 from sluice.storage.local_store import LocalStore
 from sluice.storage.stores import Store
-from sluice.sources import lakes
-from sluice.components.ingest.run import run
-from sluice.sources.source_files import find, may_mean
 
 CONTRACT = "name: x\ntables:\n  t:\n    source: {csv: '%s'}\n    columns: {a: {type: int64}}\n"
 PATTERNS = ["**/*.csv", "*.csv", "*/*.csv", "a/**/*.csv", "**/a*", "a/*", "[ab].csv", "?.csv", "a/../b.csv", "./a.csv"]
@@ -117,7 +117,7 @@ def test_rows_in_a_write_ahead_log_are_refused(tmp_path: Path, kind: type[LocalS
 
 
 def test_a_log_that_begins_while_rows_are_read_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from sluice.components.ingest import run
+    from sluice.components.ingest import run as ingestion
 
     lake = tmp_path / "lake"
     lake.mkdir()
@@ -131,7 +131,7 @@ def test_a_log_that_begins_while_rows_are_read_is_refused(tmp_path: Path, monkey
             writer.execute("INSERT INTO t VALUES (2)")
             return read(*arguments)  # type: ignore[arg-type]
 
-        monkeypatch.setattr(run, "read_sql", meddle)
+        monkeypatch.setattr(ingestion, "read_sql", meddle)
         with pytest.raises(BadInput, match=r"rows of it stand in t\.db-wal"):
             _read(lake, LocalStore, tmp_path)
 

@@ -9,14 +9,14 @@ import pyarrow as pa
 import pytest
 
 from sluice.artifacts.bundles import Bundle
-from sluice.engine.datasets import write_dataset
+from sluice.artifacts.producer import producer
 from sluice.core.errors import BadInput
+from sluice.engine.datasets import write_dataset
 from sluice.features.learned_inputs import row_wise_features
 from sluice.features.model_inputs import RowWise
 from sluice.features.row_features import RowFeatures
-from sluice.storage.locations import default_store
-from sluice.artifacts.producer import producer
 from sluice.problems.task import Task
+from sluice.storage.locations import default_store
 
 TASK = Task(
     name="t",

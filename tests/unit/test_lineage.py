@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from sluice.cli.lineage import lineage, render
 from sluice.core.errors import BadInput
 from sluice.registry.versions import parse_reference
-from sluice.cli.main.lineage import lineage, render
 from tests.unit import small_world
 from tests.unit.test_register import Pipeline
 

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from sluice.artifacts.bundles import local_copy, open_bundle
-from sluice.core.errors import BadInput
 from sluice.artifacts.manifests import MANIFEST
+from sluice.components.ingest.run import run
+from sluice.core.errors import BadInput
 from sluice.modeling.model_files import MODEL, load_model, save_model
 from sluice.storage.stores import open_store
-from sluice.components.ingest.run import run
 from tests.unit import small_world
 
 SECRET = "root:x:0:0:secret"

@@ -29,11 +29,11 @@ from mlflow.server import constants
 from werkzeug.security import check_password_hash
 
 from sluice.core.errors import BadInput, TrackingFault
-from sluice.registry.mlflow_access import mlflow_module, tracking_faults
 from sluice.mlflow_server.app import keep_transfers_here, sign_for
 from sluice.mlflow_server.schemas import ACCOUNTS, RUNS, Schema
 from sluice.mlflow_server.serving import server_environment
 from sluice.mlflow_server.settings import Settings
+from sluice.registry.mlflow_access import mlflow_module, tracking_faults
 from tests.certificates import self_signed
 from tests.conftest import MinioServer, free_port
 

@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 
 from sluice.contract.reading import Availability, Contract, parse_contract
-from sluice.engine.duckdb_engine import duckdb_engine
 from sluice.core.errors import BadInput
-from sluice.leakage.gate import Feature, Gate, gate_of
+from sluice.engine.duckdb_engine import duckdb_engine
 from sluice.features.joins import aggregate_earlier, join_earlier
+from sluice.leakage.gate import Feature, Gate, gate_of
 
 CONTRACT: Contract = parse_contract(
     """

@@ -12,16 +12,16 @@ import pandas as pd
 import pytest
 
 from sluice.artifacts.bundles import Bundle
+from sluice.artifacts.producer import producer
+from sluice.components.prepare.run import run
 from sluice.contract.reading import Contract, contract_body, parse_contract
+from sluice.core.errors import BadInput
+from sluice.core.home import home
 from sluice.engine.datasets import read_dataset, write_dataset
 from sluice.engine.duckdb_engine import duckdb_engine
-from sluice.core.errors import BadInput
-from sluice.storage.locations import default_store
-from sluice.core.home import home
-from sluice.artifacts.producer import producer
-from sluice.problems.task import Task, task_of
 from sluice.features.flights_late import FEATURES, NEEDS
-from sluice.components.prepare.run import run
+from sluice.problems.task import Task, task_of
+from sluice.storage.locations import default_store
 
 CONTRACT = parse_contract(
     (Path(__file__).parents[2] / "platform/sluice/nycflights13.yaml").read_text(), "nycflights13.yaml"

@@ -9,20 +9,20 @@ import mlflow
 import pandas as pd
 import pytest
 
-from sluice.modeling.baselines import Baseline
 from sluice.artifacts.bundles import Bundle
+from sluice.components.evaluate.run import judge
+from sluice.components.evaluate.run import run as evaluate
+from sluice.components.register import run as registration
+from sluice.components.register.run import Registered, run
 from sluice.core.errors import BadInput, EnvironmentFault
+from sluice.evaluation.evaluation import write
+from sluice.evaluation.settings import Gate, Settings
+from sluice.modeling.baselines import Baseline
 from sluice.modeling.model_files import Threshold
+from sluice.registry import decision
 from sluice.registry.promotions import promotions
 from sluice.registry.versions import CHALLENGER, CHAMPION, version_by_alias, version_files, versions
 from sluice.storage.locations import default_store
-from sluice.evaluation.evaluation import write
-from sluice.components.evaluate.run import judge
-from sluice.components.evaluate.run import run as evaluate
-from sluice.evaluation.settings import Gate, Settings
-from sluice.registry import decision
-from sluice.components.register import run
-from sluice.components.register.run import Registered, run
 from tests.unit import small_world
 
 SETTINGS = Settings(Gate(max_calibration_error=0.2, slice_tolerance=0.02, min_slice_rows=40), resamples=60, seed=1)
@@ -203,7 +203,7 @@ def test_a_crash_leaves_a_state_that_the_next_run_completes(
 
     with monkeypatch.context() as patch:
         if place == "before the version":
-            patch.setattr(run, "add_version", broken)
+            patch.setattr(registration, "add_version", broken)
         elif place == "before the record":
             patch.setattr(decision, "record_promotion", broken)
         else:

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from sluice.core.errors import BadInput
-from sluice.reporting.pages import Section, render_page, sections_of
 from sluice.artifacts.provenance import Origin, Source
-from sluice.reporting.lineage_graph import lineage_svg
 from sluice.components.report.run import run, unique
+from sluice.core.errors import BadInput
+from sluice.reporting.lineage_graph import lineage_svg
+from sluice.reporting.pages import Section, render_page, sections_of
 from tests.unit import small_world
 from tests.unit.test_pages import Checker
 from tests.unit.test_register import Pipeline

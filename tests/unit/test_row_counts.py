@@ -9,11 +9,11 @@ import ibis
 import pyarrow as pa
 import pytest
 
-from sluice.engine import datasets
 from sluice.artifacts.bundles import Bundle
-from sluice.engine.datasets import read_dataset, write_dataset
-from sluice.core.errors import BadInput, SluiceError
 from sluice.artifacts.manifests import Producer, TableEntry
+from sluice.core.errors import BadInput, SluiceError
+from sluice.engine import datasets
+from sluice.engine.datasets import read_dataset, write_dataset
 from sluice.engine.row_counts import reconcile
 from sluice.storage.stores import open_store
 

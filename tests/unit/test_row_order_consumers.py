@@ -11,12 +11,12 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from sluice.modeling.baselines import Baseline
+from sluice.components.sample.run import plan_sample, purpose
 from sluice.engine.duckdb_engine import duckdb_engine
+from sluice.modeling.baselines import Baseline
+from sluice.parameters.split import check_shares
 from sluice.problems.task import Task
 from sluice.sampling.drawing import PURPOSE, draw
-from sluice.components.sample.run import plan_sample, purpose
-from sluice.parameters.split import check_shares
 from sluice.sampling.partition import at_random
 
 ENGINE = duckdb_engine(threads=1)

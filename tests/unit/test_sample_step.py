@@ -9,15 +9,15 @@ import pandas as pd
 import pytest
 
 from sluice.artifacts.bundles import Bundle, open_bundle
-from sluice.engine.datasets import read_dataset, write_dataset
-from sluice.engine.duckdb_engine import duckdb_engine
-from sluice.core.errors import BadInput
-from sluice.storage.locations import default_store
-from sluice.core.home import home
 from sluice.artifacts.producer import producer
-from sluice.problems.task import Task, task_of
 from sluice.components.sample.component import sample as component
 from sluice.components.sample.run import run
+from sluice.core.errors import BadInput
+from sluice.core.home import home
+from sluice.engine.datasets import read_dataset, write_dataset
+from sluice.engine.duckdb_engine import duckdb_engine
+from sluice.problems.task import Task, task_of
+from sluice.storage.locations import default_store
 
 ROWS = 1_000
 TASK = Task("late", "Late?", "late", ("on time", "late"), ("id",), numeric=("x",))

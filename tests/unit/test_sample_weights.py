@@ -12,17 +12,17 @@ import pytest
 from scipy import stats
 
 from sluice.artifacts.bundles import Bundle
+from sluice.artifacts.populations import Population, population_of
+from sluice.artifacts.producer import producer
+from sluice.components.sample.run import plan_sample, run
+from sluice.core.errors import BadInput
+from sluice.core.home import home
 from sluice.engine.datasets import read_dataset, write_dataset
 from sluice.engine.duckdb_engine import duckdb_engine
-from sluice.core.errors import BadInput
-from sluice.artifacts.populations import Population, population_of
 from sluice.problems.row_groups import row_weights
-from sluice.storage.locations import default_store
-from sluice.core.home import home
-from sluice.artifacts.producer import producer
 from sluice.problems.task import Task, task_of
 from sluice.sampling.drawing import Weighting, draw
-from sluice.components.sample.run import plan_sample, run
+from sluice.storage.locations import default_store
 
 ROWS = 1_000
 TASK = Task("late", "Late?", "late", ("on time", "late"), ("id",), numeric=("x",))

@@ -17,8 +17,8 @@ from mlflow.pyfunc.scoring_server import invocations
 from sluice.features.columns import category_text
 from sluice.features.learned_inputs import learn_inputs
 from sluice.features.model_inputs import write_inputs
-from sluice.modeling.model_files import save_model
 from sluice.modeling.model_digests import model_digest
+from sluice.modeling.model_files import save_model
 from sluice.registry.model_logging import Registration, packaged
 from tests.unit import served_world
 from tests.unit.model_world import IMAGES, fitted, image_rows

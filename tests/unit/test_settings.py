@@ -12,25 +12,27 @@ import pytest
 from rich.console import Console
 
 from sluice.artifacts import run_results
-from sluice.core.authorities import tls_context
-from sluice.core.bounds import EVERY
-from sluice.engine.duckdb_engine import duckdb_engine
-from sluice.core.errors import BadInput, EnvironmentFault, SluiceError, TrackingFault
-from sluice.registry.mlflow_access import mlflow_module, tracking_faults
-from sluice.core.mlflow_settings import SWITCHES
-from sluice.storage.s3_retries import retries, tries
-from sluice.storage.stores import open_store
-from sluice.registry.tracking import tracked_run
-from sluice.sources.databases import locate
-from sluice.running.catalog import find_pipeline
 from sluice.cluster import check, setup, store_accounts
 from sluice.cluster.access import Target
 from sluice.cluster.connection import connected, environment
 from sluice.cluster.spec import compile_for_cluster
-from sluice.running.local_run import run_pipeline
+from sluice.core.authorities import tls_context
+from sluice.core.bounds import EVERY
+from sluice.core.errors import BadInput, EnvironmentFault, SluiceError, TrackingFault
+from sluice.core.mlflow_settings import SWITCHES
+from sluice.engine.duckdb_engine import duckdb_engine
 from sluice.mlflow_server.serving import serve, write_configuration
 from sluice.mlflow_server.settings import Settings
+from sluice.registry.mlflow_access import mlflow_module, tracking_faults
+from sluice.registry.tracking import tracked_run
 from sluice.run_gateway import settings as gateway_settings
+from sluice.running.catalog import find_pipeline
+from sluice.running.local_run import run_pipeline
+from sluice.sources.databases import locate
+from sluice.steps.step import step
+from sluice.storage.locations import default_store
+from sluice.storage.s3_retries import retries, tries
+from sluice.storage.stores import open_store
 
 ROOT = Path(__file__).parents[2]
 VARIABLE = re.compile(r"\b(?:SLUICE|MLFLOW|AWS)_[A-Z0-9_]*[A-Z0-9]\b")

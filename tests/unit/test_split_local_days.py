@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sluice.engine.duckdb_engine import duckdb_engine
 from sluice.core.errors import BadInput
-from sluice.sampling.local_days import day_numbers, first_moment, rows_by_day
+from sluice.engine.duckdb_engine import duckdb_engine
 from sluice.parameters.split import check_shares
+from sluice.sampling.local_days import day_numbers, first_moment, rows_by_day
 from sluice.sampling.partition import by_time
 
 ENGINE = duckdb_engine(threads=1)

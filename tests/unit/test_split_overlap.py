@@ -12,13 +12,13 @@ from scipy import stats
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import roc_auc_score
 
-from sluice.engine.duckdb_engine import duckdb_engine
 from sluice.core.errors import BadInput
+from sluice.engine.duckdb_engine import duckdb_engine
+from sluice.parameters.split import check_shares
 from sluice.problems.task import Task
 from sluice.sampling.copies import find_copies
 from sluice.sampling.likely_groups import Group
 from sluice.sampling.overlap import Overlap, find_overlap
-from sluice.parameters.split import check_shares
 from sluice.sampling.partition import at_random
 from sluice.sampling.variances import Counts, analyse
 

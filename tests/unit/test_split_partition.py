@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sluice.engine.duckdb_engine import duckdb_engine
 from sluice.core.errors import BadInput
+from sluice.engine.duckdb_engine import duckdb_engine
 from sluice.parameters.split import PARTS, check_shares
 from sluice.sampling.partition import at_random, by_time
 

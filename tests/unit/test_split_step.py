@@ -9,14 +9,14 @@ import pandas as pd
 import pytest
 
 from sluice.artifacts.bundles import Bundle
+from sluice.artifacts.producer import producer
+from sluice.components.split.run import run
+from sluice.core.errors import BadInput
+from sluice.core.home import home
 from sluice.engine.datasets import read_dataset, write_dataset
 from sluice.engine.duckdb_engine import duckdb_engine
-from sluice.core.errors import BadInput
-from sluice.storage.locations import default_store
-from sluice.core.home import home
-from sluice.artifacts.producer import producer
 from sluice.problems.task import Task, task_of
-from sluice.components.split.run import run
+from sluice.storage.locations import default_store
 
 START = datetime(2013, 1, 1, tzinfo=UTC)
 ROWS = 400

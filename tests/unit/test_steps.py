@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from sluice.artifacts.producer import COMMIT, producer
-from sluice.storage.locations import STORE, open_lake
+from sluice.core.errors import BadInput, EnvironmentFault, SluiceError
 from sluice.core.termination_message import TERMINATION_LOG, read_message
 from sluice.steps.step import step
-from sluice.core.errors import BadInput, EnvironmentFault, SluiceError
+from sluice.storage.locations import STORE, open_lake
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from sluice.cli.summary import show
 from sluice.registry.evaluation_verdict import Verdict
 from sluice.running.local_run import RunResult
 from sluice.running.run_progress import StepTimes
-from sluice.cli.main.summary import show
 
 CUT = "cut by the clock after round 9; max_rounds=9 repeats it on any machine"
 

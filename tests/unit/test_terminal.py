@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 from rich.table import Table
 from rich.tree import Tree
 
+from sluice.artifacts.provenance import Origin, Source
+from sluice.cli.lineage import Lineage, ModelFacts
+from sluice.cli.lineage_tree import show
+from sluice.cli.main import main
 from sluice.core.errors import BadInput, SluiceError
 from sluice.registry.promotions import Promotion
-from sluice.artifacts.provenance import Origin, Source
-from sluice.cli.main import main
 from sluice.running import local_run
-from sluice.cli.main.lineage import Lineage, ModelFacts
-from sluice.cli.main.lineage_tree import show
 from sluice.running.run_progress import RunOutput
 from sluice.running.terminal import Terminal, plain, print_json
 from sluice.running.text_encoding import check_words

@@ -12,11 +12,11 @@ import pytest
 
 from sluice.artifacts.bundles import Bundle
 from sluice.registry.mlflow_access import mlflow_module
-from sluice.reporting.pages import Section, figure_html, render_page
 from sluice.registry.pipeline_runs import find
-from sluice.reporting.plots import figure_svg, new_figure
 from sluice.registry.tracked_results import CANDIDATE_TAG, keep_report, log_evaluation, log_report
 from sluice.registry.tracking import child_run, finish_pipeline_run, log_dataset, pipeline_run, tracked_run
+from sluice.reporting.pages import Section, figure_html, render_page
+from sluice.reporting.plots import figure_svg, new_figure
 from tests.unit import small_world
 from tests.unit.test_register_server import server as mlflow_server  # noqa: F401 - a fixture
 

@@ -12,14 +12,14 @@ import ibis
 import pyarrow as pa
 import pytest
 
-from sluice.registry import pipeline_runs
-from sluice.engine.datasets import write_dataset
-from sluice.core.errors import BadInput, EnvironmentFault
-from sluice.registry.mlflow_access import mlflow_module, tracking_uri
-from sluice.storage.locations import default_store
 from sluice.artifacts.producer import producer
-from sluice.steps.step import step
+from sluice.core.errors import BadInput, EnvironmentFault
+from sluice.engine.datasets import write_dataset
+from sluice.registry import pipeline_runs
+from sluice.registry.mlflow_access import mlflow_module, tracking_uri
 from sluice.registry.tracking import child_run, fail_pipeline_run, finish_pipeline_run, log_dataset, tracked_run
+from sluice.steps.step import step
+from sluice.storage.locations import default_store
 
 
 @pytest.fixture(autouse=True)

@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from scipy.special import digamma
 from sklearn.metrics import roc_auc_score
 
-from sluice.modeling.baselines import Baseline
 from sluice.core.digests import sha256_file
 from sluice.core.errors import BadInput
 from sluice.features.encoding import learn_encoder
-from sluice.modeling.model_files import save_model
 from sluice.modeling.baseline_fitting import fit_baseline
+from sluice.modeling.baselines import Baseline
 from sluice.modeling.catalogue import candidates_for, choose
+from sluice.modeling.model_files import save_model
 from sluice.modeling.network_fitting import batch_rows, choose_device
 from sluice.modeling.parts import Part, Parts, log_loss
 from sluice.modeling.training_settings import Settings, check_settings

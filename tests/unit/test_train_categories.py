@@ -11,12 +11,12 @@ import pytest
 
 from sluice.core.errors import BadInput
 from sluice.features.encoding import MOST_CATEGORIES, learn_encoder
-from sluice.modeling.model_files import load_model, save_model
-from sluice.problems.task import Task
 from sluice.modeling.catalogue import candidates_for
 from sluice.modeling.categories import pooled_values, pooled_words, tree_inputs
+from sluice.modeling.model_files import load_model, save_model
 from sluice.modeling.parts import Part, Parts, log_loss
 from sluice.modeling.training_settings import Settings
+from sluice.problems.task import Task
 from tests.unit.model_world import TABLE_NAMES
 
 SHOPS = Task("shops", "?", "y", ("no", "yes"), ("id",), numeric=("noise",), categorical=("shop",))

@@ -16,18 +16,18 @@ from typing import Any
 import pytest
 
 from sluice.artifacts.bundles import Bundle, open_bundle
+from sluice.components.train_distributed.component import train_distributed
 from sluice.core.errors import BadInput, EnvironmentFault
-from sluice.registry.mlflow_access import mlflow_module
-from sluice.modeling.model_files import load_model
-from sluice.reporting.pages import sections_of
-from sluice.storage.locations import default_store
 from sluice.evaluation.candidates import read_candidates
 from sluice.modeling.distributed import processes
 from sluice.modeling.distributed.checkpoints import NAME
-from sluice.components.train_distributed.component import train_distributed
 from sluice.modeling.distributed.publishing import RESULT
 from sluice.modeling.distributed.results import published
 from sluice.modeling.distributed.settings import Job, Learning, Running
+from sluice.modeling.model_files import load_model
+from sluice.registry.mlflow_access import mlflow_module
+from sluice.reporting.pages import sections_of
+from sluice.storage.locations import default_store
 from tests.unit.test_train_step import Place, dataset, labelled
 
 ROOT = Path(__file__).parents[2]

@@ -8,15 +8,15 @@ import pytest
 import torch
 
 from sluice.core.errors import BadInput
-from sluice.storage.stores import Store
-from sluice.modeling.network_fitting import table_model
-from sluice.modeling.rounds import Point
 from sluice.modeling.distributed.checkpoints import Checkpoint, Checkpoints, Progress, decode, encode
 from sluice.modeling.distributed.groups import Group, PeerLost, peer_faults
 from sluice.modeling.distributed.learning import Learner
 from sluice.modeling.distributed.naming import job_name
 from sluice.modeling.distributed.settings import Job, Learning, check_settings, job_from_json
 from sluice.modeling.distributed.specs import LONGEST_NAME
+from sluice.modeling.network_fitting import table_model
+from sluice.modeling.rounds import Point
+from sluice.storage.stores import Store
 from tests.unit.model_world import table_parts
 
 CPU = torch.device("cpu")

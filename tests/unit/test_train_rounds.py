@@ -15,16 +15,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluice.modeling.baselines import Baseline
 from sluice.core.digests import sha256_file
-from sluice.modeling.model_files import save_model
+from sluice.modeling.baselines import Baseline
 from sluice.modeling.catalogue import candidates_for
 from sluice.modeling.deadlines import TimeIsUp, ended_after
+from sluice.modeling.model_files import save_model
 from sluice.modeling.parts import Part, Parts
-from sluice.modeling.training_records import cut_words
 from sluice.modeling.rounds import BUDGET, EARLY, LIMIT, Fitted, NoRound, fit_in_rounds
-from sluice.modeling.training_settings import Settings
 from sluice.modeling.threads import fixed_threads
+from sluice.modeling.training_records import cut_words
+from sluice.modeling.training_settings import Settings
 from tests.unit.model_world import TABLE, TABLE_NAMES, table_parts
 
 LABELS = np.array([0, 1])

@@ -12,18 +12,18 @@ import pyarrow as pa
 import pytest
 
 from sluice.artifacts.bundles import Bundle, open_bundle
-from sluice.engine.datasets import write_dataset
+from sluice.artifacts.producer import producer
+from sluice.components.train.component import train
+from sluice.components.train.run import Result, run
 from sluice.core.errors import BadInput
-from sluice.registry.mlflow_access import mlflow_module
+from sluice.engine.datasets import write_dataset
+from sluice.evaluation.candidates import read_candidates
 from sluice.modeling.model_files import load_model, read_threshold
+from sluice.modeling.training_settings import Settings
+from sluice.problems.task import Task
+from sluice.registry.mlflow_access import mlflow_module
 from sluice.reporting.pages import sections_of
 from sluice.storage.locations import default_store
-from sluice.artifacts.producer import producer
-from sluice.problems.task import Task
-from sluice.evaluation.candidates import read_candidates
-from sluice.components.train.component import train
-from sluice.modeling.training_settings import Settings
-from sluice.components.train.run import Result, run
 from tests.unit.model_world import TABLE, TABLE_NAMES, table_rows
 
 FAST = Settings(max_rounds=2)

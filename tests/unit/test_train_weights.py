@@ -16,16 +16,16 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss as sklearn_log_loss
 from sklearn.metrics import precision_recall_curve
 
+from sluice.components.train.run import run
 from sluice.core.errors import BadInput
-from sluice.modeling.model_files import read_threshold
-from sluice.problems.task import Task
-from sluice.modeling.thresholds import best_threshold
 from sluice.modeling.baseline_fitting import fit_baseline
 from sluice.modeling.catalogue import candidates_for
+from sluice.modeling.model_files import read_threshold
 from sluice.modeling.network_fitting import mean_loss, summed_loss
 from sluice.modeling.parts import Part, Parts, log_loss, quantiles, read_parts
+from sluice.modeling.thresholds import best_threshold
 from sluice.modeling.training_settings import Settings
-from sluice.components.train.run import run
+from sluice.problems.task import Task
 from tests.unit.model_world import TABLE, TABLE_NAMES, table_parts
 from tests.unit.test_train_step import dataset, labelled
 

@@ -9,13 +9,13 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from sluice.artifacts.producer import producer
+from sluice.components.validate.run import Verdict, validate_tables
 from sluice.contract.reading import contract_body, parse_contract
+from sluice.core.errors import BadInput
 from sluice.engine.datasets import write_dataset
 from sluice.engine.duckdb_engine import duckdb_engine
-from sluice.core.errors import BadInput
-from sluice.artifacts.producer import producer
 from sluice.storage.stores import open_store
-from sluice.components.validate.run import Verdict, validate_tables
 
 CONTRACT = """
 name: test

@@ -9,12 +9,12 @@ import pandas as pd
 import pytest
 from scipy.stats import chi2_contingency
 
+from sluice.cli.lake import _opened
 from sluice.contract.reading import Availability, Contract, parse_contract
 from sluice.engine.duckdb_engine import duckdb_engine
 from sluice.quality.findings import Finding
 from sluice.quality.hindsight import LEVEL, Tie, contradictions, telling, too_late
 from sluice.quality.profiles import profile
-from sluice.cli.main.lake import _opened
 
 CONTRACT = """
 name: test

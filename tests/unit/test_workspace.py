@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from sluice.artifacts.bundles import open_bundle, publish, workspace
-from sluice.core.errors import BadInput
 from sluice.artifacts.manifests import Producer
+from sluice.core.errors import BadInput
 from sluice.storage.stores import Store, open_store
 
 

@@ -8,12 +8,12 @@ import torch
 from sklearn.metrics import log_loss
 from torch import nn
 
-from sluice.modeling.networks import NetworkModel, build_network
-from sluice.modeling.network_fitting import table_model
-from sluice.modeling.parts import Part, Parts
 from sluice.modeling.distributed.groups import Group, joined
 from sluice.modeling.distributed.learning import Learner
 from sluice.modeling.distributed.settings import Learning
+from sluice.modeling.network_fitting import table_model
+from sluice.modeling.networks import NetworkModel, build_network
+from sluice.modeling.parts import Part, Parts
 from tests.unit.model_world import table_parts
 
 ROWS = 203  # odd, and no multiple of the batch: the last step of an epoch has fewer rows, on one rank one fewer still

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from sluice.artifacts.code_state import code_state, keep_changes
+from sluice.artifacts.manifests import MANIFEST, FileEntry, Kind, Manifest, Producer, TableEntry, parse_manifest
+from sluice.artifacts.producer import RUN
 from sluice.core.digests import canonical_json, sha256_bytes, sha256_file
 from sluice.core.errors import BadInput
 from sluice.core.files import STAGING, faults, inside
 from sluice.core.inner_files import told_by
-from sluice.artifacts.manifests import MANIFEST, FileEntry, Kind, Manifest, Producer, TableEntry, parse_manifest
-from sluice.artifacts.producer import RUN
 from sluice.storage.stores import Store, open_store
 
 _ID = re.compile(r"[0-9a-f]{64}")

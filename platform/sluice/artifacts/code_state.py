@@ -14,7 +14,7 @@ from pathlib import Path
 from sluice.core.digests import sha256_bytes
 from sluice.storage.stores import Store
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 DIRTY, UNKNOWN = "+dirty", "unknown"
 CODE = ("components", "pipelines", "platform/sluice", "pyproject.toml")
 PAGES = ":(exclude,glob)**/README.md"  # no step reads them
@@ -46,7 +46,7 @@ def code_state(root: Path = ROOT) -> CodeState:
         # Else it is the checkout of a project that Sluice is installed in, or was copied into.
         if not Path(os.fsdecode(_git(root, "rev-parse", "--show-toplevel").rstrip(b"\n"))).samefile(root):
             return CodeState(UNKNOWN, b"")
-        _git(root, "ls-files", "--error-unmatch", "components/__init__.py")
+        _git(root, "ls-files", "--error-unmatch", "platform/sluice/__init__.py")
         commit = _git(root, "rev-parse", "HEAD").decode().strip()
         patch = _patch(root)
     except (OSError, subprocess.CalledProcessError):

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from sluice.artifacts.bundles import Bundle, bundle_key, open_bundle
-from sluice.core.errors import BadInput
 from sluice.artifacts.manifests import MANIFEST, Kind
+from sluice.core.errors import BadInput
 from sluice.storage.stores import Store
 
 _PARTS = ("train", "validation", "test")

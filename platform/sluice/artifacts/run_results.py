@@ -8,9 +8,9 @@ import os
 from pathlib import Path
 from typing import Any
 
+from sluice.artifacts.producer import RUN
 from sluice.core.errors import BadInput
 from sluice.storage.keys import check_key
-from sluice.artifacts.producer import RUN
 from sluice.storage.stores import Store
 
 REPORT, RESULT = "report.html", "result.json"

@@ -6,11 +6,18 @@ registry's alias alone is no way: it would contradict the records, and `sluice l
 
 from functools import partial
 
-from sluice.registry.champions import announce, carry_out, chain_and_head
 from sluice.core.errors import BadInput
+from sluice.registry.champions import announce, carry_out, chain_and_head
 from sluice.registry.evidence import tags_digest
 from sluice.registry.promotions import CROWNING, Chain, Promotion, Ruling, record_promotion
-from sluice.registry.versions import Version, parse_reference, registry_entry, version_by_number, version_files, versions
+from sluice.registry.versions import (
+    Version,
+    parse_reference,
+    registry_entry,
+    version_by_number,
+    version_files,
+    versions,
+)
 from sluice.storage.locations import default_store
 from sluice.storage.stores import Store
 

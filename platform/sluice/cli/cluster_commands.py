@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sluice.cluster.access import NAMESPACE, Target
 from sluice.core.parameter_checks import check_numbers
 from sluice.running import catalog
 from sluice.running.arguments import parse_arguments
-from sluice.cluster.access import NAMESPACE, Target
 from sluice.running.terminal import Json, console, plain, print_json
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ def _to_the_end(
     cluster: "Cluster", chosen: catalog.Pipeline, run: str, *, fused: bool, as_json: bool, hours: float
 ) -> None:
     """Follow and show; Ctrl-C leaves the run as it is."""
-    from sluice.cli.main import summary
+    from sluice.cli import summary
     from sluice.cluster import submit as submission
 
     terminal = console()

@@ -4,12 +4,12 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from sluice.cli.digits import METADATA, lay_out_digits
+from sluice.cli.lake import lay_out_lake
 from sluice.contract.reading import CONTRACT
 from sluice.core.errors import BadInput
 from sluice.storage.locations import open_lake
 from sluice.storage.stores import plain_address
-from sluice.cli.main.digits import METADATA, lay_out_digits
-from sluice.cli.main.lake import lay_out_lake
 
 LAKES: dict[str, tuple[Callable[[Path], object], str]] = {
     "flights": (lay_out_lake, CONTRACT),

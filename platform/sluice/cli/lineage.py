@@ -9,15 +9,20 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from rich.console import Console
-
-from sluice.registry.champions import settled
 from sluice.artifacts.code_state import changes_key
+from sluice.artifacts.provenance import Origin, ancestry, origin
 from sluice.core.errors import BadInput
+from sluice.registry.champions import settled
 from sluice.registry.evidence import check_evidence
 from sluice.registry.promotions import CROWNING, Promotion
-from sluice.artifacts.provenance import Origin, ancestry, origin
-from sluice.registry.versions import Version, parse_reference, registered_models, version_by_alias, version_by_number, versions
+from sluice.registry.versions import (
+    Version,
+    parse_reference,
+    registered_models,
+    version_by_alias,
+    version_by_number,
+    versions,
+)
 from sluice.storage.locations import default_store
 from sluice.storage.stores import Store
 
@@ -110,13 +115,6 @@ def lineage(reference: str, store: Store | None = None) -> Lineage:
         replaced=next((record.replaced for record in crowned if record in own), None),
         replaced_by=successor if own else None,
     )
-
-
-def render(found: Lineage, console: Console) -> None:
-    """Print a lineage as a tree."""
-    from sluice.cli.main.lineage_tree import show
-
-    show(found, console)
 
 
 def find_version(reference: str) -> Version:

@@ -7,9 +7,9 @@ from rich.console import Console
 from rich.tree import Tree
 
 from sluice.artifacts.code_state import short_commit
-from sluice.registry.promotions import Promotion
 from sluice.artifacts.provenance import Origin, Source
-from sluice.cli.main.lineage import Lineage
+from sluice.cli.lineage import Lineage
+from sluice.registry.promotions import Promotion
 from sluice.running.terminal import plain
 
 _SIGNS = {

@@ -10,15 +10,15 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from sluice.cli.cluster_commands import Context, Namespace, add_commands
+from sluice.cluster.access import NAMESPACE, Target
 from sluice.core.addresses import show_defect
 from sluice.core.errors import BadInput, SluiceError
 from sluice.core.files import denied
-from sluice.registry.promotions import Promotion
 from sluice.core.user_names import user_name
+from sluice.registry.promotions import Promotion
 from sluice.running import catalog
 from sluice.running.arguments import parse_arguments
-from sluice.cluster.access import NAMESPACE, Target
-from sluice.cli.main.cluster_commands import Context, Namespace, add_commands
 from sluice.running.terminal import Json, console, plain, print_json
 from sluice.running.text_encoding import check_words, use_utf8
 
@@ -40,7 +40,7 @@ def list_pipelines(
     as_json: Json = False,
 ) -> None:
     """List the pipelines, or one pipeline's parameters with defaults."""
-    from sluice.cli.main import listing
+    from sluice.cli import listing
 
     names = [name] if name else catalog.pipeline_names()
     found = [catalog.find_pipeline(each) for each in names]
@@ -66,7 +66,7 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Run a pipeline on this machine."""
-    from sluice.cli.main import listing, summary
+    from sluice.cli import listing, summary
     from sluice.running import local_run
 
     chosen = catalog.find_pipeline(pipeline)
@@ -120,14 +120,15 @@ def lineage(
     context: Context = None,
 ) -> None:
     """Answer where a registered model came from: data, sample, split, parameters, code, run, promotions."""
-    from sluice.cli.main import lineage as tracing
+    from sluice.cli.lineage import lineage as trace
+    from sluice.cli.lineage_tree import show
 
     with _place(cluster, namespace, context):
-        found = tracing.lineage(model)
+        found = trace(model)
     if as_json:
         print_json(found.to_json())
     else:
-        tracing.render(found, console())
+        show(found, console())
 
 
 Reason = Annotated[str, typer.Option(help="Why; it stands in the promotion record.")]
@@ -143,7 +144,7 @@ def promote(
     context: Context = None,
 ) -> None:
     """Make a version champion by a person's decision, on the record; the gate decides in every other case."""
-    from sluice.cli.main.appointing import appoint
+    from sluice.cli.appointing import appoint
 
     with _place(cluster, namespace, context, promotes=True):
         _tell_decision(appoint(version, reason), as_json)
@@ -159,7 +160,7 @@ def rollback(
     context: Context = None,
 ) -> None:
     """Make the champion before the present one champion again, on the record; where none is left, there is none."""
-    from sluice.cli.main.appointing import roll_back
+    from sluice.cli.appointing import roll_back
 
     with _place(cluster, namespace, context, promotes=True):
         _tell_decision(roll_back(model, reason), as_json)
@@ -178,8 +179,8 @@ def doctor(
     as_json: Json = False, cluster: OnCluster = False, namespace: Namespace = NAMESPACE, context: Context = None
 ) -> None:
     """Check that this machine, or a cluster, has what Sluice needs; exits with 1 when something is missing."""
-    from sluice.running import doctor as local_doctor
     from sluice.cluster import doctor as cluster_doctor
+    from sluice.running import doctor as local_doctor
 
     marks = {"ok": "[green]✓[/]", "warning": "[yellow]![/]", "error": "[red]✗[/]"}
     findings = []
@@ -207,7 +208,7 @@ def lake(
     context: Context = None,
 ) -> None:
     """Lay out one of the demonstration lakes, as the pipelines expect to find it."""
-    from sluice.cli.main.demo_lakes import lay_out
+    from sluice.cli.demo_lakes import lay_out
 
     with _place(cluster, namespace, context):
         console().print(plain(lay_out(name, address or f"lakes/{name}")), highlight=False, soft_wrap=True)

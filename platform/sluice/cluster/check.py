@@ -8,16 +8,16 @@ import os
 import sys
 import time
 
-from sluice.core import settings
-from sluice.core.errors import BadInput, EnvironmentFault, SluiceError
-from sluice.core.step_images import TABULAR_IMAGE, step_images
-from sluice.core.progress import progress
-from sluice.pipelines._check import sluice_check
-from sluice.running.catalog import Pipeline
 from sluice.cluster.connection import KFP
 from sluice.cluster.kfp_api import KfpApi, Run
 from sluice.cluster.spec import compile_for_cluster
 from sluice.cluster.workflow_steps import steps_of
+from sluice.core import settings
+from sluice.core.errors import BadInput, EnvironmentFault, SluiceError
+from sluice.core.progress import progress
+from sluice.core.step_images import TABULAR_IMAGE, step_images
+from sluice.pipelines._check import sluice_check
+from sluice.running.catalog import Pipeline
 
 EXPERIMENT = "helm-test"
 DEADLINE = "SLUICE_CHECK_SECONDS"

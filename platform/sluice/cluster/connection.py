@@ -15,15 +15,15 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from sluice.core.addresses import shown
-from sluice.core.authorities import CA_FILE
-from sluice.core.errors import BadInput
-from sluice.core.step_images import TABULAR, TORCH, step_images
-from sluice.storage.s3_connection import ENDPOINTS
-from sluice.core.settings import web_address
 from sluice.cluster.access import Kubernetes, Target
 from sluice.cluster.forwarding import MEND_SECONDS, Forward, forwarded
 from sluice.cluster.step_environment import DIRECT, DIRECT_TRACKING, NAME, PEOPLE, RUNS_NAMESPACE
+from sluice.core.addresses import shown
+from sluice.core.authorities import CA_FILE
+from sluice.core.errors import BadInput
+from sluice.core.settings import web_address
+from sluice.core.step_images import TABULAR, TORCH, step_images
+from sluice.storage.s3_connection import ENDPOINTS
 
 KFP = "SLUICE_KFP"
 KFP_SERVICE, KFP_PORT = "ml-pipeline", 8888

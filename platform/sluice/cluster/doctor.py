@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from sluice.core.errors import SluiceError
 from sluice.cluster.access import TIMEOUT, Kubernetes, Target
 from sluice.cluster.open_doors import open_doors, shared_accounts
 from sluice.cluster.runs_apart import namespaces, runs_apart
@@ -15,6 +14,7 @@ from sluice.cluster.services import services
 from sluice.cluster.step_environment import ACCOUNTS, CONFIG_KEYS, NAME, SECRET_KEYS
 from sluice.cluster.workflow_steps import NO_IMAGE
 from sluice.cluster.workloads import workloads
+from sluice.core.errors import SluiceError
 from sluice.running.doctor import Finding
 
 CRDS = ("workflows.argoproj.io", "scheduledworkflows.kubeflow.org")

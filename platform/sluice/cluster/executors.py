@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from sluice.artifacts.producer import IMAGE, PIPELINE
 from sluice.core import step_images
 
 # Requests are what a step needs to go on, limits what it may take; a pipeline's own settings win.

@@ -8,12 +8,12 @@ from rich.console import Console
 from rich.live import Live
 from rich.spinner import Spinner
 
-from sluice.core.termination_message import read_message
-from sluice.core.errors import BadInput, EnvironmentFault, SluiceError
 from sluice.cluster.connection import KFP, Cluster
 from sluice.cluster.kfp_api import KfpApi, Run
 from sluice.cluster.pod_logs import PodLogs
 from sluice.cluster.workflow_steps import Step, steps_of
+from sluice.core.errors import BadInput, EnvironmentFault, SluiceError
+from sluice.core.termination_message import read_message
 from sluice.running.run_progress import PLAIN_NOTE_SECONDS, StepTimes
 from sluice.running.terminal import plain
 

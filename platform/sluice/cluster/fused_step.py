@@ -14,11 +14,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sluice.core.progress import PROGRESS
 from sluice.artifacts.producer import RUN
-from sluice.core.termination_message import leave_message
 from sluice.core.errors import SluiceError
 from sluice.core.parameter_checks import check_numbers
+from sluice.core.progress import PROGRESS
+from sluice.core.termination_message import leave_message
 from sluice.running.arguments import check_values
 
 WIDTH = 140

@@ -11,11 +11,12 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from sluice.core import step_images
-from sluice.running.catalog import find_pipeline, pipeline_names
+from sluice.artifacts.producer import IMAGE, PIPELINE, RUN
 from sluice.cluster.executors import THREADS, USER
 from sluice.cluster.spec import compile_for_cluster
 from sluice.cluster.step_environment import CONFIG_KEYS, REGISTER, RUN_LABEL, SECRET_KEYS, secret_for
+from sluice.core import step_images
+from sluice.running.catalog import find_pipeline, pipeline_names
 
 IMAGES = {step_images.TABULAR: step_images.TABULAR_IMAGE, step_images.TORCH: step_images.TORCH_IMAGE}
 _INGEST = re.compile(r"\bcomponents\.ingest[.,]")  # the chart tells the pods by this, too

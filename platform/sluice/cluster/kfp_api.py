@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sluice.cluster.spec import ClusterSpec
 from sluice.core.addresses import without_login
 from sluice.core.errors import BadInput, EnvironmentFault
-from sluice.cluster.spec import ClusterSpec
 
 TIMEOUT = (5, 30)  # seconds to connect, seconds to answer
 CHOICES_SINCE = (2, 16)

@@ -13,12 +13,12 @@ from contextlib import ExitStack
 from typing import Any
 
 from sluice.artifacts.producer import PIPELINE, RUN
+from sluice.cluster.connection import TRACKING, Cluster, connected, environment
+from sluice.cluster.kfp_api import KfpApi
 from sluice.core.errors import SluiceError
 from sluice.registry.mlflow_access import URI, mlflow_module
 from sluice.registry.pipeline_runs import PARENT_TAG, RUN_TAG, close_run, find, find_or_open, log_parameters
 from sluice.running.catalog import Pipeline
-from sluice.cluster.connection import TRACKING, Cluster, connected, environment
-from sluice.cluster.kfp_api import KfpApi
 
 _STATUS = {"FAILED": "FAILED", "CANCELED": "KILLED", "CANCELING": "KILLED"}
 _IMPATIENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "5"}

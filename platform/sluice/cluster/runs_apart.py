@@ -6,9 +6,9 @@ The chart names it in the ConfigMap of the release (`runs.namespace` in its valu
 from collections.abc import Iterator
 from dataclasses import replace
 
-from sluice.core.errors import BadInput, SluiceError
 from sluice.cluster.access import TIMEOUT, Kubernetes
 from sluice.cluster.step_environment import CONFIG_KEYS, NAME, REGISTER, RUNS_NAMESPACE, SECRET_KEYS
+from sluice.core.errors import BadInput, SluiceError
 from sluice.running.doctor import Finding
 
 

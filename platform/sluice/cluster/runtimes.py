@@ -12,10 +12,10 @@ from typing import Any
 
 import yaml
 
-from sluice.core.errors import BadInput, EnvironmentFault
-from sluice.core.progress import progress
 from sluice.cluster.access import TIMEOUT, Kubernetes
 from sluice.cluster.waiting import wait_for
+from sluice.core.errors import BadInput, EnvironmentFault
+from sluice.core.progress import progress
 
 GROUP, VERSION, PLURAL = "trainer.kubeflow.org", "v1alpha1", "trainingruntimes"
 FIELD_MANAGER = "sluice-setup"

@@ -3,15 +3,15 @@
 import os
 from collections.abc import Callable, Iterator
 
-from sluice.core.errors import SluiceError
-from sluice.storage.stores import plain_address
 from sluice.cluster.access import Target
 from sluice.cluster.buckets import require_answer
 from sluice.cluster.connection import OBJECT_STORE, TRACKING, Cluster, connected, environment
 from sluice.cluster.forwarding import LOOK
 from sluice.cluster.kfp_api import KfpApi
 from sluice.cluster.step_environment import NAME
+from sluice.core.errors import SluiceError
 from sluice.running.doctor import Finding, champions
+from sluice.storage.stores import plain_address
 
 # A server that is ill is to be told, not waited for: MLflow's client would try for minutes.
 IMPATIENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}

@@ -8,10 +8,6 @@ import os
 import sys
 from pathlib import Path
 
-from sluice.core import settings
-from sluice.core.errors import SluiceError
-from sluice.core.step_images import step_images
-from sluice.core.progress import progress
 from sluice.cluster.access import Kubernetes, Target
 from sluice.cluster.buckets import make_buckets, require_answer, required_buckets
 from sluice.cluster.connection import KFP
@@ -20,6 +16,10 @@ from sluice.cluster.runtimes import apply_runtimes, named
 from sluice.cluster.step_environment import RUNS_NAMESPACE
 from sluice.cluster.uploads import all_specs, upload
 from sluice.cluster.waiting import wait_for
+from sluice.core import settings
+from sluice.core.errors import SluiceError
+from sluice.core.progress import progress
+from sluice.core.step_images import step_images
 
 DEADLINE = "SLUICE_SETUP_SECONDS"
 NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")

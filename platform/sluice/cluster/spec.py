@@ -17,13 +17,13 @@ from typing import Any
 
 import yaml
 
+from sluice.cluster.executors import complete_executor
+from sluice.cluster.fusing import fuse
+from sluice.cluster.step_environment import platform_config, secret_for
 from sluice.core import step_images
 from sluice.core.digests import sha256_json
 from sluice.core.settings import image
 from sluice.running.catalog import Pipeline
-from sluice.cluster.executors import complete_executor
-from sluice.cluster.fusing import fuse
-from sluice.cluster.step_environment import platform_config, secret_for
 
 DIGEST_CHARACTERS = 10
 _PLACES = "SLUICE_IMAGES and SLUICE_IMAGE_TAG"

@@ -26,15 +26,15 @@ from minio.helpers import check_bucket_name
 from minio.versioningconfig import VersioningConfig
 from urllib3.exceptions import HTTPError
 
+from sluice.cluster.buckets import make_buckets, require_answer, required_buckets
+from sluice.cluster.waiting import wait_for
 from sluice.core import settings
 from sluice.core.errors import BadInput, EnvironmentFault, SluiceError
 from sluice.core.files import faults
+from sluice.core.progress import progress
 from sluice.storage.keys import check_prefix
 from sluice.storage.s3_connection import Connection
 from sluice.storage.s3_refusals import Place, refusals
-from sluice.core.progress import progress
-from sluice.cluster.buckets import make_buckets, require_answer, required_buckets
-from sluice.cluster.waiting import wait_for
 
 DEADLINE = "SLUICE_SETUP_SECONDS"
 ACCOUNTS, POLICIES = "SLUICE_STORE_ACCOUNTS", "SLUICE_STORE_POLICIES"  # folders

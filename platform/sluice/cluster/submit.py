@@ -12,12 +12,7 @@ from typing import Any
 
 from rich.console import Console
 
-from sluice.storage.locations import default_store
-from sluice.core.home import home
-from sluice.core.errors import EnvironmentFault, SluiceError
 from sluice.artifacts.run_results import REPORT, read_result, results_key
-from sluice.storage.stores import Store, plain_address
-from sluice.running.catalog import Pipeline
 from sluice.cluster import run_tracking
 from sluice.cluster.connection import OBJECT_STORE, Cluster, environment
 from sluice.cluster.following import Follower
@@ -25,7 +20,12 @@ from sluice.cluster.kfp_api import KfpApi
 from sluice.cluster.spec import ClusterSpec, compile_for_cluster
 from sluice.cluster.waiting import wait_for
 from sluice.cluster.workflow_steps import task_order
+from sluice.core.errors import EnvironmentFault, SluiceError
+from sluice.core.home import home
+from sluice.running.catalog import Pipeline
 from sluice.running.local_run import RunResult
+from sluice.storage.locations import default_store
+from sluice.storage.stores import Store, plain_address
 
 FETCH_SECONDS = 300.0
 

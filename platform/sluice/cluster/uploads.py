@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator, Mapping
 
-from sluice.running.catalog import find_pipeline, pipeline_names
 from sluice.cluster.kfp_api import KfpApi
 from sluice.cluster.spec import ClusterSpec, compile_for_cluster
+from sluice.running.catalog import find_pipeline, pipeline_names
 
 
 def all_specs(found: Mapping[str, str], *, choices: bool) -> Iterator[ClusterSpec]:

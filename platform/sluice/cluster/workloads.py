@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from sluice.core.errors import SluiceError
 from sluice.cluster.access import TIMEOUT, Kubernetes
 from sluice.cluster.step_environment import NAME
+from sluice.core.errors import SluiceError
 from sluice.running.doctor import Finding
 
 KINDS = ("Deployment", "StatefulSet")

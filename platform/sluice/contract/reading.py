@@ -9,10 +9,10 @@ import re
 import zoneinfo
 from typing import Any
 
-from sluice.core.column_names import check_name
 from sluice.contract.model import CONTRACT, TYPES, Availability, Column, Contract, TableContract
-from sluice.core.strict_yaml import parse_yaml, quoted_text
+from sluice.core.column_names import check_name
 from sluice.core.errors import BadInput
+from sluice.core.strict_yaml import parse_yaml, quoted_text
 
 __all__ = [
     "CONTRACT",

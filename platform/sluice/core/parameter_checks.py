@@ -7,8 +7,6 @@ Which values a step takes stands once, as `CHECKS` in its module `parameters`: t
 command and the fused run before the first step of a pipeline.
 """
 
-import importlib
-import importlib.util
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -58,20 +56,6 @@ class Range:
 
 SEED = Range(0, 2**31 - 1, whole=True)
 """What NumPy, scikit-learn and torch all take; a sample's or a split's own order takes any integer."""
-
-
-def step_checks(step: str) -> Mapping[str, Check]:
-    """The checks that a step states, by its parameters' names; none for a step that states none.
-
-    Args:
-        step: The name of its folder in `components`.
-    """
-    if not step or not importlib.util.find_spec(f"components.{step}"):
-        return {}
-    if not importlib.util.find_spec(f"components.{step}.parameters"):
-        return {}
-    found: Mapping[str, Check] = importlib.import_module(f"components.{step}.parameters").CHECKS
-    return found
 
 
 def check_with(checks: Mapping[str, Check], given: Mapping[str, Any]) -> None:

@@ -2,8 +2,8 @@
 
 A column's name, a file's name, a class or an error's text comes from whoever may write to the lake. Manifests and
 models keep it as it is; here it is made harmless for what reads it next. Each way out does so in one place: errors and
-`steps.progress` (logs), `sluice.running.terminal` (the terminal), `pages` and `plots` (HTML, SVG). Summaries and cards in
-Markdown are written with `markdown` and `markdown_code`.
+`core.progress` (logs), `running.terminal` (the terminal), `reporting.pages` and `reporting.plots` (HTML, SVG).
+Summaries and cards in Markdown are written with `markdown` and `markdown_code`.
 """
 
 import re

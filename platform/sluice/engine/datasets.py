@@ -10,9 +10,9 @@ import ibis
 import pyarrow.parquet as pq
 
 from sluice.artifacts.bundles import Bundle, local_copy, open_bundle, publish, workspace
-from sluice.engine.duckdb_engine import arrow_batches, duckdb_engine
-from sluice.core.errors import BadInput
 from sluice.artifacts.manifests import FileEntry, Producer, TableEntry
+from sluice.core.errors import BadInput
+from sluice.engine.duckdb_engine import arrow_batches, duckdb_engine
 from sluice.engine.parquet import ROW_GROUP_ROWS, Written, write_parquet
 from sluice.engine.row_counts import reconcile
 from sluice.storage.stores import Store

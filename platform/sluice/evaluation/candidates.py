@@ -11,9 +11,9 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from sluice.core.errors import BadInput
 from sluice.core.json_documents import read_json
+from sluice.evaluation.metrics import Floats, Integers, Predictions
 from sluice.modeling.model_files import Predictor, Threshold, load_model, read_threshold
 from sluice.problems.task import Task
-from sluice.evaluation.metrics import Floats, Integers, Predictions
 
 TRAINING = "training.json"
 TRAIN, VALIDATION, TEST = "train", "validation", "test"

@@ -13,10 +13,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from sluice.problems.row_groups import cluster_name, effective_rows, row_clusters, row_weights
-from sluice.problems.task import Task
 from sluice.evaluation.blocks import LEAST_BLOCKS, block_length
 from sluice.evaluation.metrics import Floats, Integers
+from sluice.problems.row_groups import cluster_name, effective_rows, row_clusters, row_weights
+from sluice.problems.task import Task
 
 
 @dataclass(frozen=True)

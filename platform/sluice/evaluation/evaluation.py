@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from sluice.artifacts.populations import Population
-from sluice.problems.task import Task
 from sluice.evaluation.bootstrap import LEVEL, Estimate, Resamples
 from sluice.evaluation.calibration import Calibration
 from sluice.evaluation.candidates import Candidate
@@ -21,6 +20,7 @@ from sluice.evaluation.settings import Settings
 from sluice.evaluation.simpson import Reversal
 from sluice.evaluation.simpson_models import ModelReversal
 from sluice.evaluation.slices import Slice
+from sluice.problems.task import Task
 
 SCHEMA = 2
 

@@ -5,16 +5,25 @@ from dataclasses import dataclass
 import pandas as pd
 
 from sluice.artifacts.bundles import local_copy, open_bundle
-from sluice.engine.datasets import read_dataset
-from sluice.modeling.model_files import Threshold
 from sluice.artifacts.populations import Population, population_of
-from sluice.modeling.model_digests import model_digest
-from sluice.engine.row_counts import reconcile
 from sluice.core.progress import progress
-from sluice.problems.task import Task, task_of
-from sluice.evaluation.candidates import TEST, VALIDATION, Candidate, labels_of, predict_all, predictions, read_candidates, thresholds_of
+from sluice.engine.datasets import read_dataset
+from sluice.engine.row_counts import reconcile
+from sluice.evaluation.candidates import (
+    TEST,
+    VALIDATION,
+    Candidate,
+    labels_of,
+    predict_all,
+    predictions,
+    read_candidates,
+    thresholds_of,
+)
 from sluice.evaluation.designs import Design, design_of
 from sluice.evaluation.metrics import Floats, Integers, Predictions
+from sluice.modeling.model_digests import model_digest
+from sluice.modeling.model_files import Threshold
+from sluice.problems.task import Task, task_of
 
 
 @dataclass(frozen=True)

@@ -7,15 +7,15 @@ import numpy as np
 import pandas as pd
 
 from sluice.artifacts.bundles import Bundle
-from sluice.features.columns import number_column, text_column
+from sluice.artifacts.provenance import ancestry
 from sluice.core.errors import BadInput
+from sluice.core.progress import progress
+from sluice.features.columns import number_column, text_column
 from sluice.features.encoding import LEAST_COUNT
 from sluice.features.model_inputs import CategoryInput, ModelInputs, NumberInput, RowWise, rare_digest
-from sluice.artifacts.provenance import ancestry
 from sluice.features.row_features import closed_duckdb, create_table, quoted
-from sluice.core.progress import progress
-from sluice.storage.stores import Store
 from sluice.problems.task import Task
+from sluice.storage.stores import Store
 
 MOST_VALUES = 10_000
 """Beyond so many categories of one feature, the model's files no longer list those seen."""

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 import ibis
 
-from sluice.core.column_names import named
 from sluice.contract.reading import Column, Contract
+from sluice.core.column_names import named
 
 
 def mask(tables: Mapping[str, ibis.Table], contract: Contract) -> tuple[dict[str, ibis.Table], dict[str, int]]:

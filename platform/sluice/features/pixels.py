@@ -9,8 +9,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from sluice.core.bounds import IMAGE_BYTES, IMAGE_PIXELS, IMAGES_VALUES
-from sluice.features.columns import feature_column
 from sluice.core.errors import BadInput
+from sluice.features.columns import feature_column
 from sluice.problems.task import Task
 
 Pixels = npt.NDArray[np.uint8]

@@ -5,8 +5,8 @@ from typing import Any
 
 from sluice.artifacts.bundles import Bundle
 from sluice.core.plain_text import markdown
-from sluice.problems.task import Task
 from sluice.leakage.gate import Feature
+from sluice.problems.task import Task
 
 _LEFT_OUT = (
     "Rows are left out by this step alone, for what is known only afterwards: the model speaks of events like those "

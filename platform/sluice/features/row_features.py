@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sluice.features.columns import exact_numbers, text_column
 from sluice.core.errors import BadInput
+from sluice.features.columns import exact_numbers, text_column
 from sluice.features.model_inputs import RowWise
 
 _WHOLE = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT")

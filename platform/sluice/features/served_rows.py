@@ -5,12 +5,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sluice.features.columns import exact_numbers, feature_column, text_column
 from sluice.core.errors import BadInput
+from sluice.features.columns import exact_numbers, feature_column, text_column
 from sluice.features.model_inputs import ModelInputs
 from sluice.features.row_features import RowFeatures
-from sluice.problems.task import Task
 from sluice.features.unseen_values import Finding, SeenValues
+from sluice.problems.task import Task
 
 
 class ServedRows:

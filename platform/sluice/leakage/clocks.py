@@ -8,7 +8,7 @@ import ibis.expr.operations as ops
 from sluice.leakage.origins import Edge
 
 _HOUR, _DAY = 3600.0, 86_400.0
-# The most that truncating takes off, in the engine's zone (UTC, see `sluice.engine.duckdb_engine`): no day has 25 hours.
+# The most that truncating takes off, in the engine's zone (UTC, `sluice.engine.duckdb_engine`): no day has 25 hours.
 _UNITS = {
     "ns": 1e-9,
     "us": 1e-6,

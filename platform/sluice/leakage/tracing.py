@@ -15,7 +15,20 @@ import ibis
 import ibis.expr.operations as ops
 
 from sluice.leakage.clocks import Shifted, orders, shifted
-from sluice.leakage.origins import NOTHING, Clock, Edge, Images, Source, Sources, extended, opaque, renamed, renamed_edges, unbounded, union
+from sluice.leakage.origins import (
+    NOTHING,
+    Clock,
+    Edge,
+    Images,
+    Source,
+    Sources,
+    extended,
+    opaque,
+    renamed,
+    renamed_edges,
+    unbounded,
+    union,
+)
 from sluice.leakage.value_tracing import ValueTracer
 
 _OUTER_JOINS = ("left", "any_left", "asof")

@@ -4,9 +4,9 @@ import time
 
 import numpy as np
 
-from sluice.modeling.baselines import HEURISTIC, RANDOM, Baseline, heuristic_feature, heuristic_places
-from sluice.features.encoding import Floats, Integers, number_column, text_column
 from sluice.core.progress import progress
+from sluice.features.encoding import Floats, Integers, number_column, text_column
+from sluice.modeling.baselines import HEURISTIC, RANDOM, Baseline, heuristic_feature, heuristic_places
 from sluice.modeling.parts import Parts, log_loss, quantiles
 from sluice.modeling.rounds import CLOSED, Fitted, Point
 from sluice.modeling.training_settings import Settings

@@ -5,15 +5,15 @@ import pkgutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from sluice.modeling.baselines import HEURISTIC, RANDOM, ZERO_RULE
 from sluice.core.errors import BadInput
-from sluice.modeling.sklearn_models import LOGISTIC, TREES
-from sluice.problems.task import Task
 from sluice.modeling.baseline_fitting import fit_baseline
+from sluice.modeling.baselines import HEURISTIC, RANDOM, ZERO_RULE
 from sluice.modeling.parts import Parts
 from sluice.modeling.rounds import Fitted, Fitting, fit_in_rounds
-from sluice.modeling.training_settings import Settings
+from sluice.modeling.sklearn_models import LOGISTIC, TREES
 from sluice.modeling.threads import fixed_threads
+from sluice.modeling.training_settings import Settings
+from sluice.problems.task import Task
 
 EMBEDDINGS, CONVOLUTIONS = "embedding-network", "convolutional-network"
 
@@ -60,8 +60,12 @@ _ZERO_RULE = Candidate(ZERO_RULE, "zero rule", 1)
 _HEURISTIC = Candidate(HEURISTIC, "heuristic", 2)
 _LOGISTIC = Candidate(LOGISTIC, "logistic regression", 3, "sluice.modeling.logistic:LogisticFitting")
 _TREES = Candidate(TREES, "gradient-boosted trees", 4, "sluice.modeling.trees:TreesFitting")
-_EMBEDDINGS = Candidate(EMBEDDINGS, "network with embeddings", 5, "sluice.modeling.network_fitting:table_network", "torch")
-_CONVOLUTIONS = Candidate(CONVOLUTIONS, "convolutional network", 5, "sluice.modeling.network_fitting:image_network", "torch")
+_EMBEDDINGS = Candidate(
+    EMBEDDINGS, "network with embeddings", 5, "sluice.modeling.network_fitting:table_network", "torch"
+)
+_CONVOLUTIONS = Candidate(
+    CONVOLUTIONS, "convolutional network", 5, "sluice.modeling.network_fitting:image_network", "torch"
+)
 
 
 def candidates_for(task: Task) -> list[Candidate]:

@@ -14,10 +14,10 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from sluice.features.encoding import Encoder, Floats
 from sluice.features.pixels import ImageShape
-from sluice.modeling.sklearn_models import SklearnModel, class_probabilities, design_matrix
 from sluice.modeling.column_inputs import learn_inputs
 from sluice.modeling.parts import Parts
 from sluice.modeling.rounds import MOST_ROUNDS
+from sluice.modeling.sklearn_models import SklearnModel, class_probabilities, design_matrix
 from sluice.modeling.training_settings import Settings
 
 _ITERATIONS = 10

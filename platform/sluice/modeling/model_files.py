@@ -16,8 +16,8 @@ import pandas as pd
 
 from sluice.core.errors import BadInput
 from sluice.core.json_documents import read_json
-from sluice.modeling.pickles import refuse_pickles
 from sluice.features.pixels import ImageShape, blank_png
+from sluice.modeling.pickles import refuse_pickles
 from sluice.problems.task import Task
 
 MODEL = "model.json"

@@ -16,10 +16,10 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from sluice.core.errors import BadInput
 from sluice.features.encoding import Encoder, Floats, learn_encoder
-from sluice.modeling.network_layers import ImageSizes, TableNetwork, TableSizes
-from sluice.modeling.networks import NetworkModel, build_network, predict_tensors
 from sluice.features.pixels import ImageShape
 from sluice.modeling.column_inputs import learn_inputs
+from sluice.modeling.network_layers import ImageSizes, TableNetwork, TableSizes
+from sluice.modeling.networks import NetworkModel, build_network, predict_tensors
 from sluice.modeling.parts import Parts, quantiles
 from sluice.modeling.rounds import MOST_ROUNDS
 from sluice.modeling.training_settings import Settings

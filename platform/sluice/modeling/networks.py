@@ -16,8 +16,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from sluice.features.encoding import Encoder, Floats, encoder_from_body
-from sluice.modeling.network_layers import ImageNetwork, ImageSizes, TableNetwork, TableSizes
 from sluice.features.pixels import ImageShape, image_pixels
+from sluice.modeling.network_layers import ImageNetwork, ImageSizes, TableNetwork, TableSizes
 from sluice.problems.task import Task
 
 WEIGHTS = "weights.safetensors"

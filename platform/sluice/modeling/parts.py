@@ -14,10 +14,10 @@ import numpy as np
 import pandas as pd
 
 from sluice.artifacts.bundles import Bundle
-from sluice.engine.datasets import read_dataset
 from sluice.core.errors import BadInput
-from sluice.features.encoding import Floats, Integers
+from sluice.engine.datasets import read_dataset
 from sluice.engine.row_counts import reconcile
+from sluice.features.encoding import Floats, Integers
 from sluice.problems.row_groups import effective_rows, row_weights
 from sluice.problems.task import Task, task_of
 

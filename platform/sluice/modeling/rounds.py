@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from sluice.core.errors import BadInput
-from sluice.features.encoding import Floats
-from sluice.modeling.model_files import Model
 from sluice.core.progress import progress
+from sluice.features.encoding import Floats
 from sluice.modeling.deadlines import TimeIsUp, ended_after
+from sluice.modeling.model_files import Model
 from sluice.modeling.parts import Parts, log_loss
 from sluice.modeling.training_settings import Settings
 

@@ -11,8 +11,8 @@ import pandas as pd
 from sluice.features.encoding import MOST_CATEGORIES, Encoder, Floats, encoder_from_body
 from sluice.features.pixels import ImageShape, image_pixels
 from sluice.modeling.skops_files import read_skops, write_skops
-from sluice.problems.task import Task
 from sluice.modeling.tree_checks import check_trees
+from sluice.problems.task import Task
 
 WEIGHTS = "model.skops"
 LOGISTIC, TREES = "logistic-regression", "gradient-boosted-trees"

@@ -3,16 +3,22 @@
 Timings differ from run to run, so they stay outside the bundle's files: the same work then has the same address.
 """
 
+import platform
+import sys
 from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from typing import Any
 
-from sluice.modeling.model_files import Threshold
-from sluice.modeling.thresholds import f1_threshold
 from sluice.modeling.catalogue import Candidate
+from sluice.modeling.model_files import Threshold
 from sluice.modeling.parts import Parts
 from sluice.modeling.rounds import BUDGET, Fitted, Point
-from sluice.modeling.training_settings import Settings
 from sluice.modeling.threads import fixed_threads
+from sluice.modeling.thresholds import f1_threshold
+from sluice.modeling.training_settings import Settings
+
+TRAINING = "training.json"
+_LIBRARIES = {"sklearn": "scikit-learn", "torch": "torch", "numpy": "numpy", "skops": "skops"}
 
 
 @dataclass(frozen=True)
@@ -117,4 +123,17 @@ def _point(point: Point) -> dict[str, Any]:
         "round": point.round,
         "train_log_loss": point.train_log_loss,
         "validation_log_loss": point.validation_log_loss,
+    }
+
+
+def environment(trained: list[Trained], threads: int) -> dict[str, Any]:
+    """What else the numbers depend on, beside the data and the seed."""
+    devices = {str(entry.fitted.parameters["device"]) for entry in trained if "device" in entry.fitted.parameters}
+    versions = {label: version(name) for label, name in _LIBRARIES.items() if label in sys.modules}
+    return {
+        "threads": threads,
+        "device": ", ".join(sorted(devices)) or "cpu",
+        "machine": platform.machine(),
+        "python": platform.python_version(),
+        "versions": versions,
     }

@@ -11,9 +11,9 @@ import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier
 
 from sluice.features.encoding import Floats
-from sluice.modeling.sklearn_models import SklearnModel, class_probabilities
 from sluice.modeling.categories import tree_inputs
 from sluice.modeling.parts import Parts
+from sluice.modeling.sklearn_models import SklearnModel, class_probabilities
 from sluice.modeling.training_settings import Settings
 
 _TREES, _GROWTH = 20, 4

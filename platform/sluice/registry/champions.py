@@ -17,7 +17,16 @@ from dataclasses import dataclass
 
 from sluice.core.errors import BadInput, EnvironmentFault
 from sluice.registry.promotions import Chain, Promotion, champion_after, promotion_chain, record_address
-from sluice.registry.versions import CHAMPION, Version, registry_entry, remove_alias, remove_model_tag, set_alias, set_model_tag, version_by_number
+from sluice.registry.versions import (
+    CHAMPION,
+    Version,
+    registry_entry,
+    remove_alias,
+    remove_model_tag,
+    set_alias,
+    set_model_tag,
+    version_by_number,
+)
 from sluice.storage.stores import Store
 
 HEAD = "sluice.promotions"

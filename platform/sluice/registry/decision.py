@@ -5,11 +5,11 @@ from typing import Any
 
 from sluice.artifacts.bundles import Bundle
 from sluice.registry.champions import announce, carry_out
+from sluice.registry.evaluation_verdict import Verdict
 from sluice.registry.evidence import manifest_digests, tags_digest
 from sluice.registry.promotions import CROWNING, Chain, Decision, Promotion, Ruling, promotion_chain, record_promotion
 from sluice.registry.versions import CHALLENGER, Version, set_alias
 from sluice.storage.stores import Store
-from sluice.registry.evaluation_verdict import Verdict
 
 _DECISIONS: dict[str, Decision] = {
     "promote": "promoted",

@@ -6,14 +6,14 @@ patients, or the very rows where rows are independent). Decisions are read from 
 
 import pandas as pd
 
-from sluice.engine.datasets import read_dataset
-from sluice.core.errors import BadInput
-from sluice.registry.promotions import promotions
 from sluice.artifacts.provenance import find_bundle
-from sluice.problems.row_groups import local_days
-from sluice.storage.locations import default_store
-from sluice.problems.task import Task
+from sluice.core.errors import BadInput
+from sluice.engine.datasets import read_dataset
 from sluice.evaluation.candidates import TEST
+from sluice.problems.row_groups import local_days
+from sluice.problems.task import Task
+from sluice.registry.promotions import promotions
+from sluice.storage.locations import default_store
 
 _SAME = 0.1
 _STEP = "split"

@@ -15,10 +15,10 @@ from typing import Any
 from sluice.core.addresses import redacted, shown
 from sluice.core.authorities import trust_in_requests
 from sluice.core.errors import BadInput, TrackingFault
+from sluice.core.home import HOME, home, make_home
 from sluice.core.mlflow_settings import RUN_ID, check_mlflow_settings, set_login_apart, unknown_run
 from sluice.core.mlflow_settings import URI as URI
 from sluice.registry.moved_homes import DATABASE, follow_move
-from sluice.core.home import HOME, home, make_home
 from sluice.registry.tracking_database import ensure_database
 
 # The address of a database ends at `?`; an experiment's place is decoded once too often; KFP takes `{{` for a

@@ -6,14 +6,14 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from sluice.artifacts.bundles import Bundle
+from sluice.artifacts.producer import producer
+from sluice.artifacts.provenance import origin
+from sluice.core.plain_text import Markdown, markdown, markdown_code
 from sluice.features.model_inputs import CategoryInput, ModelInputs, NumberInput, read_inputs
 from sluice.modeling.model_files import read_threshold
-from sluice.core.plain_text import Markdown, markdown, markdown_code
-from sluice.artifacts.provenance import origin
-from sluice.artifacts.producer import producer
 from sluice.problems.task import Task
-from sluice.registry.signature import input_kinds
 from sluice.registry.evaluation_verdict import Verdict
+from sluice.registry.signature import input_kinds
 
 _HEADLINES = ("log_loss", "roc_auc", "accuracy", "precision", "recall", "f1", "calibration_error")
 _FEW = 6

@@ -12,14 +12,14 @@ from typing import Any
 
 import pandas as pd
 
-from sluice.registry.mlflow_access import mlflow_module, tracking_faults
-from sluice.modeling.model_digests import CODE_DIGEST, DIGEST, code_digest
 from sluice.features.model_inputs import read_inputs
+from sluice.modeling.model_digests import CODE_DIGEST, DIGEST, code_digest
 from sluice.modeling.model_files import load_model, read_threshold
-from sluice.registry.versions import Version, version_by_number
 from sluice.problems.task import Task
+from sluice.registry.mlflow_access import mlflow_module, tracking_faults
 from sluice.registry.model_code import model_code
 from sluice.registry.signature import input_kinds, requirements, signature
+from sluice.registry.versions import Version, version_by_number
 
 INPUT_KINDS = "sluice.inputs"
 _EXAMPLE_ROWS = 3

@@ -13,14 +13,14 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from sluice.core.addresses import redacted
 from sluice.artifacts.code_state import DIRTY, UNKNOWN
-from sluice.core.errors import BadInput
-from sluice.registry.mlflow_access import tracking_uri
-from sluice.core.mlflow_settings import EXPERIMENT_ID, EXPERIMENT_NAME, RUN_ID
-from sluice.registry.moved_homes import ARTIFACTS
 from sluice.artifacts.producer import ENVIRONMENT, PIPELINE, RUN, code_changes, code_commit, environment_digest
+from sluice.core.addresses import redacted
+from sluice.core.errors import BadInput
 from sluice.core.home import home
+from sluice.core.mlflow_settings import EXPERIMENT_ID, EXPERIMENT_NAME, RUN_ID
+from sluice.registry.mlflow_access import tracking_uri
+from sluice.registry.moved_homes import ARTIFACTS
 
 PIPELINE_RUN = "SLUICE_MLFLOW_RUN"
 RUN_NAME = "SLUICE_RUN_NAME"

@@ -15,12 +15,12 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal, get_args
 
+from sluice.artifacts.producer import PIPELINE, RUN
 from sluice.core.digests import canonical_json, sha256_bytes
 from sluice.core.errors import BadInput, EnvironmentFault
 from sluice.core.json_documents import parse_json
-from sluice.artifacts.producer import PIPELINE, RUN
-from sluice.storage.stores import Store
 from sluice.core.user_names import user_name
+from sluice.storage.stores import Store
 
 Decision = Literal["promoted", "refused", "undecided", "unchanged", "appointed", "restored", "withdrawn"]
 CROWNING = ("promoted", "appointed", "restored")  # after these the version is champion, after `withdrawn` there is none

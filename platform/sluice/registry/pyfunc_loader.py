@@ -14,11 +14,11 @@ import pandas as pd
 import yaml
 
 from sluice.core.errors import BadInput
-from sluice.modeling.model_digests import CODE_DIGEST, DIGEST, check_code, check_digest
 from sluice.features.model_inputs import read_inputs
-from sluice.modeling.model_files import Predictor, Threshold, load_model, read_task, read_threshold
 from sluice.features.served_rows import ServedRows
 from sluice.features.unseen_values import unseen_features
+from sluice.modeling.model_digests import CODE_DIGEST, DIGEST, check_code, check_digest
+from sluice.modeling.model_files import Predictor, Threshold, load_model, read_task, read_threshold
 
 REPORT, DECISION = "report", "decision"
 UNSEEN = "unseen"

@@ -10,10 +10,10 @@ import importlib.metadata
 from pathlib import Path
 from typing import Any
 
-from sluice.registry.mlflow_access import mlflow_module
 from sluice.features.model_inputs import ModelInputs
-from sluice.registry.pyfunc_loader import DECISION, REPORT, UNSEEN, added_column
 from sluice.problems.task import Task
+from sluice.registry.mlflow_access import mlflow_module
+from sluice.registry.pyfunc_loader import DECISION, REPORT, UNSEEN, added_column
 
 _BASIC = ("mlflow", "numpy", "pandas", "pyyaml")
 _BY_SUFFIX = {".skops": ("scikit-learn", "skops"), ".safetensors": ("torch", "safetensors")}

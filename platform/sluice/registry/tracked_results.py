@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from sluice.artifacts.bundles import open_bundle
-from sluice.core.json_documents import read_json
-from sluice.registry.mlflow_access import mlflow_module, tracking_faults
-from sluice.core.mlflow_settings import RUN_ID
-from sluice.reporting.pages import sections_of
-from sluice.registry.pipeline_runs import PARENT_TAG, PIPELINE_RUN, RUN_TAG, open_child, pipeline_run_id, quoted
 from sluice.artifacts.producer import RUN
+from sluice.core.json_documents import read_json
+from sluice.core.mlflow_settings import RUN_ID
+from sluice.registry.mlflow_access import mlflow_module, tracking_faults
+from sluice.registry.pipeline_runs import PARENT_TAG, PIPELINE_RUN, RUN_TAG, open_child, pipeline_run_id, quoted
 from sluice.registry.tracking import log_dataset
+from sluice.reporting.pages import sections_of
 
 CANDIDATE_TAG = "sluice.candidate"
 REPORT, RESULT, PLOTS = "report.html", "result.json", "plots"

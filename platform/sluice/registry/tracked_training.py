@@ -4,11 +4,11 @@ import time
 from typing import Any
 
 from sluice.artifacts.bundles import Bundle
+from sluice.modeling.training_records import Trained
 from sluice.registry.mlflow_access import mlflow_module, tracking_faults
 from sluice.registry.pipeline_runs import log_parameters
 from sluice.registry.tracked_results import CANDIDATE_TAG
 from sluice.registry.tracking import child_run, log_dataset, tracked_run
-from sluice.modeling.training_records import Trained
 
 _MOST_METRICS = 800  # MLflow takes 1,000 entities in one request, parameters and tags included
 

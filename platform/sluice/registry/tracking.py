@@ -14,12 +14,23 @@ from contextlib import contextmanager
 from typing import Any
 
 from sluice.artifacts.bundles import Bundle
+from sluice.artifacts.producer import RUN
 from sluice.core.errors import Killed, SluiceError
 from sluice.core.lifeline import Stopped, run_was_killed
-from sluice.registry.mlflow_access import URI, mlflow_module, tracking_faults, write_tracking
 from sluice.core.mlflow_settings import RUN_ID
-from sluice.registry.pipeline_runs import ERROR_TAG, PIPELINE_RUN, close_run, error_line, experiment_id, find_or_open, log_parameters, open_child, pipeline_run_id, run_tags
-from sluice.artifacts.producer import RUN
+from sluice.registry.mlflow_access import URI, mlflow_module, tracking_faults, write_tracking
+from sluice.registry.pipeline_runs import (
+    ERROR_TAG,
+    PIPELINE_RUN,
+    close_run,
+    error_line,
+    experiment_id,
+    find_or_open,
+    log_parameters,
+    open_child,
+    pipeline_run_id,
+    run_tags,
+)
 from sluice.registry.tracked_datasets import dataset_inputs
 
 

@@ -10,11 +10,11 @@ from typing import Any
 
 from sluice.core.errors import BadInput
 from sluice.core.inner_files import told_by
-from sluice.registry.mlflow_access import mlflow_module, tracking_exists, tracking_faults, write_tracking
 from sluice.modeling.model_digests import CODE_DIGEST, check_code
 from sluice.modeling.model_digests import DIGEST as DIGEST  # what a version is found and checked by
 from sluice.modeling.model_digests import check_digest as check_digest
 from sluice.modeling.model_digests import model_digest as model_digest
+from sluice.registry.mlflow_access import mlflow_module, tracking_exists, tracking_faults, write_tracking
 
 CHAMPION, CHALLENGER = "champion", "challenger"
 _DIGITS = 9  # of a version's number: MLflow keeps 32 bits

@@ -6,7 +6,6 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter
 
-from sluice.reporting.plots import FONT_SIZE, INK, MUTED, PAPER, SERIES, figure_svg, legend, new_figure
 from sluice.evaluation.bootstrap import Estimate
 from sluice.evaluation.calibration import Bin
 from sluice.evaluation.champion import NAME
@@ -14,6 +13,7 @@ from sluice.evaluation.curves import thinned_roc
 from sluice.evaluation.evaluation import Evaluation
 from sluice.evaluation.slices import Slice
 from sluice.reporting.evaluation_words import TITLES, estimate_text
+from sluice.reporting.plots import FONT_SIZE, INK, MUTED, PAPER, SERIES, figure_svg, legend, new_figure
 
 _ROW = 0.34  # inches a line of a forest plot takes
 _MARKERS = ("o", "s", "D")

@@ -2,14 +2,33 @@
 
 from markupsafe import Markup
 
-from sluice.reporting.pages import Cell, Section, badge_html, figure_html, figures_html, heading_html, note_html, render_page, table_html, text_html
-from sluice.reporting import evaluation_figures
 from sluice.evaluation.champion import NAME
 from sluice.evaluation.curves import confusion
 from sluice.evaluation.evaluation import Evaluation
+from sluice.reporting import evaluation_figures
+from sluice.reporting.evaluation_words import (
+    TITLES,
+    estimate_cell,
+    estimate_text,
+    headline_metrics,
+    intervals_text,
+    known_metrics,
+    rules,
+)
+from sluice.reporting.pages import (
+    Cell,
+    Section,
+    badge_html,
+    figure_html,
+    figures_html,
+    heading_html,
+    note_html,
+    render_page,
+    table_html,
+    text_html,
+)
 from sluice.reporting.simpson_page import simpson_section
 from sluice.reporting.slices_page import months_section, slices_section
-from sluice.reporting.evaluation_words import TITLES, estimate_cell, estimate_text, headline_metrics, intervals_text, known_metrics, rules
 
 
 def render(evaluation: Evaluation) -> str:

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from sluice.reporting.pages import estimate_html
 from sluice.evaluation.bootstrap import Estimate
 from sluice.evaluation.evaluation import Evaluation
+from sluice.reporting.pages import estimate_html
 
 TITLES = {
     "log_loss": "Log loss",

@@ -7,11 +7,22 @@ import ibis
 from markupsafe import Markup
 
 from sluice.contract.reading import Column, Contract, TableContract
-from sluice.reporting.pages import Section, badge_html, details_html, facts_html, figure_html, figures_html, heading_html, note_html, render_page, table_html
 from sluice.quality.distributions import spreads
-from sluice.reporting.quality_figures import MOST_COLUMNS, missing_by_month, rows_by_day
 from sluice.quality.findings import Finding
 from sluice.quality.profiles import Profile
+from sluice.reporting.pages import (
+    Section,
+    badge_html,
+    details_html,
+    facts_html,
+    figure_html,
+    figures_html,
+    heading_html,
+    note_html,
+    render_page,
+    table_html,
+)
+from sluice.reporting.quality_figures import MOST_COLUMNS, missing_by_month, rows_by_day
 
 _HEADERS = ("column", "type", "known", "missing", "spread", "least", "greatest", "outside", "unit", "meaning")
 

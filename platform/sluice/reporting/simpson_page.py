@@ -2,11 +2,11 @@
 
 from markupsafe import Markup
 
-from sluice.reporting.pages import Cell, Section, badge_html, heading_html, note_html, table_html, text_html
 from sluice.evaluation.evaluation import Evaluation
 from sluice.evaluation.simpson import Reversal, Stratum
 from sluice.evaluation.simpson_models import ModelReversal
 from sluice.reporting.evaluation_words import estimate_cell
+from sluice.reporting.pages import Cell, Section, badge_html, heading_html, note_html, table_html, text_html
 
 _MOST = 8
 

@@ -2,12 +2,22 @@
 
 from markupsafe import Markup
 
-from sluice.reporting.pages import Cell, Section, badge_html, details_html, figure_html, figures_html, note_html, table_html, text_html
 from sluice.evaluation.champion import NAME
 from sluice.evaluation.evaluation import Evaluation
-from sluice.reporting.evaluation_figures import MOST_DRAWN, month_figure, slice_figure
 from sluice.evaluation.slices import Slice
+from sluice.reporting.evaluation_figures import MOST_DRAWN, month_figure, slice_figure
 from sluice.reporting.evaluation_words import TITLES, estimate_cell, headline_metrics, percent
+from sluice.reporting.pages import (
+    Cell,
+    Section,
+    badge_html,
+    details_html,
+    figure_html,
+    figures_html,
+    note_html,
+    table_html,
+    text_html,
+)
 
 _MOST_ROWS = 300
 

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from markupsafe import Markup
 from matplotlib.ticker import MaxNLocator
 
-from sluice.reporting.pages import Section, figure_html, figures_html, note_html, render_page, table_html, text_html
-from sluice.reporting.plots import FONT_SIZE, INK, MUTED, SERIES, figure_svg, new_figure
-from sluice.problems.task import Task
 from sluice.modeling.parts import Part, Parts
 from sluice.modeling.training_records import Trained, cut_words
 from sluice.modeling.training_settings import Settings
+from sluice.problems.task import Task
+from sluice.reporting.pages import Section, figure_html, figures_html, note_html, render_page, table_html, text_html
+from sluice.reporting.plots import FONT_SIZE, INK, MUTED, SERIES, figure_svg, new_figure
 
 _MARGIN = 0.08
 

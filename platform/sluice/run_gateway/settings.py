@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Self
 
 from sluice.core.errors import BadInput
-from sluice.storage.keys import check_prefix
 from sluice.run_gateway.rules import Buckets
+from sluice.storage.keys import check_prefix
 
 SOCKET, NAMESPACE, SCRATCH = "SLUICE_GATEWAY_SOCKET", "SLUICE_GATEWAY_NAMESPACE", "SLUICE_GATEWAY_SCRATCH"
 BUCKETS, PLATFORM = "SLUICE_GATEWAY_BUCKETS", "SLUICE_GATEWAY_PLATFORM"

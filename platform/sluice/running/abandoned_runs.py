@@ -12,18 +12,18 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from sluice.artifacts.producer import RUN
-from sluice.storage.locations import default_store
-from sluice.core.home import home
-from sluice.core.addresses import shown
 from sluice.artifacts.bundles import staging_prefix
+from sluice.artifacts.producer import RUN
+from sluice.core.addresses import shown
 from sluice.core.errors import BadInput, SluiceError
 from sluice.core.files import STAGING
+from sluice.core.home import home
 from sluice.core.lifeline import abandoned
 from sluice.registry.mlflow_access import mlflow_module, tracking_exists, tracking_faults, tracking_uri
 from sluice.registry.pipeline_runs import close_run, find
+from sluice.storage.locations import default_store
 
-RUN, PLACE = "mlflow_run", "mlflow"
+MLFLOW_RUN, PLACE = "mlflow_run", "mlflow"
 SCRATCH_PREFIX = "sluice-run-"
 _SCRATCH, _STORE, _ID = "scratch", "store", "run"
 _REASON = "the run was killed"
@@ -70,7 +70,7 @@ def _here(runs: Path) -> Iterator[tuple[Path, dict[str, str]]]:
 
 
 def _close(noted: dict[str, str]) -> list[str]:
-    if not (noted.get(RUN) or noted.get(_ID)) or not tracking_exists():
+    if not (noted.get(MLFLOW_RUN) or noted.get(_ID)) or not tracking_exists():
         return []
     before = {name: os.environ.get(name) for name in _IMPATIENT}
     os.environ.update(_IMPATIENT)
@@ -78,7 +78,7 @@ def _close(noted: dict[str, str]) -> list[str]:
         mlflow = mlflow_module()
         client = mlflow.MlflowClient()
         with tracking_faults():
-            run = noted.get(RUN) or find(client, noted[_ID])
+            run = noted.get(MLFLOW_RUN) or find(client, noted[_ID])
             if run and client.get_run(run).info.status == "RUNNING":
                 close_run(client, run, "KILLED", _REASON)
         return [run] if run else []

@@ -6,9 +6,10 @@ import pkgutil
 from dataclasses import dataclass
 from typing import Any
 
-import sluice.pipelines
+from sluice import pipelines
 from sluice.core.errors import BadInput
-from sluice.core.parameter_checks import Check, step_checks
+from sluice.core.parameter_checks import Check
+from sluice.parameters import step_checks
 
 _FUNCTION = "--function_to_execute"  # what stands before a step's name in the command that KFP runs
 
@@ -54,7 +55,7 @@ def find_pipeline(name: str) -> Pipeline:
     wanted, known = name.replace("-", "_"), pipeline_names()
     if wanted not in known:
         raise BadInput(f"pipeline {name!r} is unknown{near(wanted, known)}; `sluice pipelines` lists them")
-    module = importlib.import_module(f"pipelines.{wanted}")
+    module = importlib.import_module(f"sluice.pipelines.{wanted}")
     component, choices = getattr(module, wanted), getattr(module, "CHOICES", {})
     inputs = component.component_spec.inputs or {}
     checks = _checks(component.pipeline_spec)

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from sluice.storage.locations import default_store, open_lake
-from sluice.core.home import home
 from sluice.contract.reading import CONTRACT
 from sluice.core.errors import SluiceError
+from sluice.core.home import home
 from sluice.core.setting_checks import check_settings
+from sluice.storage.locations import default_store, open_lake
 
 Level = Literal["ok", "warning", "error"]
 DISK_BYTES = 2 * 1024**3
@@ -128,9 +128,9 @@ def champions() -> Finding:
 
 def _own_models() -> list[str]:
     """Registered models that Sluice keeps records of, or whose champion it registered: others' are none of ours."""
+    from sluice.modeling.model_digests import DIGEST
     from sluice.registry.champions import HEAD
     from sluice.registry.versions import CHAMPION, registered_models, registry_entry, version_by_alias
-    from sluice.modeling.model_digests import DIGEST
 
     def own(model: str) -> bool:
         entry, champion = registry_entry(model), version_by_alias(model, CHAMPION)

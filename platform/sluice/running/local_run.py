@@ -18,17 +18,25 @@ from typing import Any
 
 from rich.console import Console
 
-from sluice.artifacts.producer import CHANGES, COMMIT, ENVIRONMENT, PIPELINE, RUN, code_changes, code_commit, environment_digest
-from sluice.core.home import HOME, home
-from sluice.storage.locations import STORE, default_store
-from sluice.core.termination_message import TERMINATION_LOG, read_message
 from sluice.artifacts.code_state import changes_key, code_state, keep_changes
+from sluice.artifacts.producer import (
+    CHANGES,
+    COMMIT,
+    ENVIRONMENT,
+    PIPELINE,
+    RUN,
+    code_changes,
+    code_commit,
+    environment_digest,
+)
 from sluice.core.errors import SluiceError
+from sluice.core.home import HOME, home
 from sluice.core.lifeline import Lifeline, stoppable
 from sluice.core.mlflow_settings import RUN_ID
-from sluice.registry.pipeline_runs import PIPELINE_RUN, RUN_NAME, run_name
 from sluice.core.plain_text import one_line, uncoloured
 from sluice.core.setting_checks import check_settings
+from sluice.core.termination_message import TERMINATION_LOG, read_message
+from sluice.registry.pipeline_runs import PIPELINE_RUN, RUN_NAME, run_name
 from sluice.registry.tracked_results import keep_report
 from sluice.registry.tracking import pipeline_run
 from sluice.running import abandoned_runs
@@ -36,6 +44,7 @@ from sluice.running.catalog import Pipeline
 from sluice.running.local_python import this_python
 from sluice.running.run_progress import StepTimes, captured
 from sluice.running.step_code import code_digest
+from sluice.storage.locations import STORE, default_store
 
 
 @dataclass(frozen=True)
@@ -122,7 +131,7 @@ def _tracked(pipeline: Pipeline, name: str, arguments: Mapping[str, Any], folder
         # Before the run is opened in MLflow: it may be killed the moment after.
         line.note(abandoned_runs.notes(scratch))
         with pipeline_run(name, values) as run:
-            line.note({abandoned_runs.RUN: run})
+            line.note({abandoned_runs.MLFLOW_RUN: run})
             try:
                 with _environment({**line.variables, RUN_ID: run, PIPELINE_RUN: run, "TMPDIR": scratch}):
                     yield run

@@ -1,9 +1,9 @@
 """The code that steps run, as one digest: what a reused result must have been made by.
 
-It holds the installed packages with their versions, every file of `components` and `pipelines` but those that no step
-reads, and the files of whatever else these import from outside the installed packages: a module on PYTHONPATH, a
-package that is installed from its folder. Imports are read from the source, so those inside functions count too; a name
-that is only put together while a step runs is not seen.
+It holds the installed packages with their versions, every file of Sluice that a step may read, and the files of
+whatever else these import from outside the installed packages: a module on PYTHONPATH, a package that is installed from its
+folder. Imports are read from the source, so those inside functions count too; a name that is only put together while a
+step runs is not seen.
 """
 
 import ast
@@ -16,12 +16,13 @@ import sysconfig
 from collections.abc import Iterator
 from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import ModuleType
 
-import sluice.components
-import sluice.pipelines
+import sluice
 from sluice.artifacts.producer import environment_digest
 
-OWN = (components, pipelines)
+OWN = (sluice,)
+NO_STEP = ("cli", "cluster", "mlflow_server", "run_gateway", "running")  # packages that no step imports
 NOT_RUN = ("README.md", "metadata.yaml")  # a step's pages for people; the catalogue's card
 
 
@@ -37,7 +38,7 @@ def code_digest() -> str:
 
 def step_files() -> dict[str, Path]:
     """The files behind the digest, by a name that does not depend on where the code lies."""
-    found = {name: path for package in OWN for name, path in _tree(package.__name__, map(Path, package.__path__))}
+    found = {name: path for package in OWN for name, path in _own(package)}
     seen = {package.__name__ for package in OWN}
     waiting = list(found.values())
     while waiting:
@@ -47,6 +48,14 @@ def step_files() -> dict[str, Path]:
             found |= new
             waiting += new.values()
     return found
+
+
+def _own(package: ModuleType) -> Iterator[tuple[str, Path]]:
+    """The files of each package in it that steps import, links to other folders followed."""
+    for folder in map(Path, package.__path__):
+        inner = [part for part in folder.iterdir() if part.is_dir() and part.name not in NO_STEP]
+        for part in sorted(inner):
+            yield from _tree(f"{package.__name__}.{part.name}", iter([part]))
 
 
 def _tree(name: str, folders: Iterator[Path]) -> Iterator[tuple[str, Path]]:

@@ -10,8 +10,8 @@ import ibis
 from sluice.core.column_names import free_name
 from sluice.core.errors import BadInput
 from sluice.engine.row_order import with_row_order
-from sluice.sampling.local_days import before, check_time, rows_by_day, stamps, zone_named
 from sluice.parameters.split import PARTS
+from sluice.sampling.local_days import before, check_time, rows_by_day, stamps, zone_named
 
 PURPOSE = "split"
 

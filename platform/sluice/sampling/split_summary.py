@@ -2,8 +2,8 @@
 
 from sluice.artifacts.bundles import Bundle
 from sluice.core.plain_text import markdown, markdown_code
-from sluice.problems.task import Task
 from sluice.parameters.split import PARTS
+from sluice.problems.task import Task
 
 
 def summarize(bundle: Bundle, task: Task) -> str:

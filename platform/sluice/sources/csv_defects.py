@@ -7,8 +7,8 @@ import duckdb
 import ibis
 
 from sluice.contract.reading import Column
-from sluice.engine.duckdb_engine import duckdb_engine
 from sluice.core.errors import EnvironmentFault
+from sluice.engine.duckdb_engine import duckdb_engine
 from sluice.sources.conversions import EXACT
 from sluice.sources.csv_counts import CsvCount
 from sluice.sources.csv_rows import BrokenRow, numbered_rows, odd_line, uneven_row

@@ -11,10 +11,10 @@ import ibis
 import pyarrow as pa
 
 from sluice.contract.reading import Column
-from sluice.engine.duckdb_engine import MEMORY_LIMIT, arrow_batches, duckdb_engine
 from sluice.core.errors import BadInput
-from sluice.engine.parquet import ARROW_TYPES, ROW_GROUP_ROWS, Written, write_parquet
 from sluice.core.settings import memory_size
+from sluice.engine.duckdb_engine import MEMORY_LIMIT, arrow_batches, duckdb_engine
+from sluice.engine.parquet import ARROW_TYPES, ROW_GROUP_ROWS, Written, write_parquet
 from sluice.sources.conversions import EXACT, FAST
 from sluice.sources.csv_counts import CsvCount, count_csv
 from sluice.sources.csv_defects import find_defect, given

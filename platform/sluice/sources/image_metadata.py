@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from sluice.core.errors import BadInput
 from sluice.core.json_documents import parse_json
-from sluice.storage.keys import check_key
 from sluice.core.plain_text import is_unicode
+from sluice.storage.keys import check_key
 
 METADATA = "metadata.jsonl"
 CLASSES = tuple("0123456789")

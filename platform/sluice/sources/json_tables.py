@@ -7,8 +7,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from sluice.core.bounds import FILE_BYTES
 from sluice.contract.reading import Column
+from sluice.core.bounds import FILE_BYTES
 from sluice.core.errors import BadInput
 from sluice.core.json_documents import parse_json
 from sluice.engine.parquet import ARROW_TYPES, Written, write_parquet

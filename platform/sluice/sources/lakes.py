@@ -9,11 +9,11 @@ from pathlib import Path
 from sluice.contract.reading import CONTRACT, Contract, parse_contract
 from sluice.core.errors import BadInput
 from sluice.core.files import faults
-from sluice.storage.locations import open_lake
 from sluice.core.progress import progress
-from sluice.storage.stores import Store
 from sluice.sources.source_files import may_mean
 from sluice.sources.sqlite_files import LOG
+from sluice.storage.locations import open_lake
+from sluice.storage.stores import Store
 
 _SQLITE = "sqlite:///"
 

@@ -17,11 +17,11 @@ from urllib3.exceptions import ProtocolError, ReadTimeoutError
 from sluice.core.bounds import FILE_BYTES, Bound
 from sluice.core.errors import BadInput
 from sluice.core.files import faults, written
+from sluice.core.progress import progress
 from sluice.storage.keys import check_key, check_prefix
 from sluice.storage.s3_connection import KEYS, Connection
 from sluice.storage.s3_refusals import Place, no_bucket, refusals
 from sluice.storage.s3_retries import reason
-from sluice.core.progress import progress
 
 BLOCK = 1 << 20
 PAUSES = (1, 2, 4)  # seconds before an object whose connection broke is fetched anew

@@ -20,8 +20,8 @@ from sluice.core.addresses import shown
 from sluice.core.authorities import tls_context
 from sluice.core.digests import sha256_bytes
 from sluice.core.errors import BadInput
-from sluice.storage.s3_retries import TIMEOUT, TRANSIENT, Pool, retries
 from sluice.core.settings import check_login, header_text
+from sluice.storage.s3_retries import TIMEOUT, TRANSIENT, Pool, retries
 
 ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
 REGIONS = ("AWS_REGION", "AWS_DEFAULT_REGION")

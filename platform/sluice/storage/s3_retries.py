@@ -7,8 +7,8 @@ from typing import Any, Self
 from urllib3 import BaseHTTPResponse, PoolManager, Retry, Timeout
 from urllib3.exceptions import HTTPError, MaxRetryError, SSLError
 
-from sluice.core.settings import whole_number
 from sluice.core.progress import progress
+from sluice.core.settings import whole_number
 
 TRIES_VARIABLE = "SLUICE_STORE_TRIES"
 

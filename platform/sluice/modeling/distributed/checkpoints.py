@@ -17,8 +17,8 @@ from torch import Tensor
 
 from sluice.core.bounds import MODEL_BYTES
 from sluice.core.errors import BadInput
-from sluice.storage.stores import Store
 from sluice.modeling.rounds import Point
+from sluice.storage.stores import Store
 
 NAME = "checkpoint.safetensors"
 _LENGTH_BYTES = 8

@@ -8,8 +8,8 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from sluice.artifacts.bundles import Bundle
-from sluice.core.errors import BadInput, EnvironmentFault, SluiceError
 from sluice.artifacts.producer import RUN
+from sluice.core.errors import BadInput, EnvironmentFault, SluiceError
 from sluice.core.progress import progress
 from sluice.modeling.distributed import explaining
 from sluice.modeling.distributed.naming import job_key, job_name

@@ -4,11 +4,11 @@ import time
 from dataclasses import replace
 
 from sluice.core.progress import progress
-from sluice.modeling.rounds import EARLY, LEAST_GAIN, LIMIT, MOST_ROUNDS, Point
 from sluice.modeling.distributed.checkpoints import Checkpoint, Checkpoints, Progress
 from sluice.modeling.distributed.groups import Group
 from sluice.modeling.distributed.learning import Learner
 from sluice.modeling.distributed.settings import Job
+from sluice.modeling.rounds import EARLY, LEAST_GAIN, LIMIT, MOST_ROUNDS, Point
 
 _SECONDS_BETWEEN_LINES = 1.0
 

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from sluice.core.errors import EnvironmentFault
 from sluice.core.settings import choice
-from sluice.modeling.network_fitting import choose_device
 from sluice.modeling.distributed.settings import DEVICE
+from sluice.modeling.network_fitting import choose_device
 
 _PATIENCE = timedelta(seconds=300)
 """A peer that says nothing for so long is lost; the store's own retries, which hold up rank 0, take less."""

@@ -17,11 +17,11 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from sluice.modeling.networks import NetworkModel, predict_tensors
-from sluice.modeling.network_fitting import AVERAGING, WEIGHT_DECAY, batch_rows, mean_loss, summed_loss, weight_tensor
-from sluice.modeling.parts import Part, Parts, row_losses
 from sluice.modeling.distributed.groups import Group
 from sluice.modeling.distributed.settings import Learning
+from sluice.modeling.network_fitting import AVERAGING, WEIGHT_DECAY, batch_rows, mean_loss, summed_loss, weight_tensor
+from sluice.modeling.networks import NetworkModel, predict_tensors
+from sluice.modeling.parts import Part, Parts, row_losses
 
 _NETWORK, _AVERAGE, _BEST, _OPTIMIZER, _AVERAGED = "network.", "average.", "best.", "optimizer.", "averaged_steps"
 

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from sluice.core.errors import BadInput, EnvironmentFault, SluiceError
-from sluice.core.termination_message import TERMINATION_LOG
 from sluice.core.progress import progress
+from sluice.core.termination_message import TERMINATION_LOG
 from sluice.modeling.distributed.publishing import last_words
 from sluice.modeling.distributed.settings import DEVICE, GPU, JOB, Job, Running
 

@@ -6,22 +6,28 @@ from dataclasses import asdict
 from pathlib import Path
 
 from sluice.artifacts.bundles import Bundle, publish
-from sluice.core.errors import SluiceError
-from sluice.features.learned_inputs import learn_inputs, row_wise_features
-from sluice.features.model_inputs import write_inputs
-from sluice.modeling.model_files import save_model
 from sluice.artifacts.producer import producer
+from sluice.core.errors import SluiceError
 from sluice.core.progress import progress
 from sluice.core.termination_message import read_message
-from sluice.storage.stores import Store
+from sluice.features.learned_inputs import learn_inputs, row_wise_features
+from sluice.features.model_inputs import write_inputs
 from sluice.modeling.catalogue import candidates_for, network_for
 from sluice.modeling.categories import pooled_values
-from sluice.modeling.parts import Parts
-from sluice.modeling.training_records import candidate_record, timings, train_candidate, with_threshold
-from sluice.modeling.rounds import Fitted
-from sluice.modeling.training_settings import Settings
-from sluice.modeling.training_records import TRAINING, environment
 from sluice.modeling.distributed.settings import Job
+from sluice.modeling.model_files import save_model
+from sluice.modeling.parts import Parts
+from sluice.modeling.rounds import Fitted
+from sluice.modeling.training_records import (
+    TRAINING,
+    candidate_record,
+    environment,
+    timings,
+    train_candidate,
+    with_threshold,
+)
+from sluice.modeling.training_settings import Settings
+from sluice.storage.stores import Store
 
 STEP = "train_distributed"
 RESULT = "result.json"

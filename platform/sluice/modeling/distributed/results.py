@@ -7,15 +7,14 @@ from typing import Any
 from sluice.artifacts.bundles import Bundle, local_copy, open_bundle
 from sluice.core.errors import EnvironmentFault
 from sluice.core.json_documents import read_json
-from sluice.modeling.model_files import load_model, read_threshold
-from sluice.storage.stores import Store
-from sluice.problems.task import task_of
 from sluice.modeling.catalogue import Candidate, candidates_for
-from sluice.modeling.training_records import Trained
-from sluice.modeling.rounds import Fitted, Point
-from sluice.modeling.training_records import TRAINING
 from sluice.modeling.distributed.publishing import RESULT
 from sluice.modeling.distributed.settings import Job
+from sluice.modeling.model_files import load_model, read_threshold
+from sluice.modeling.rounds import Fitted, Point
+from sluice.modeling.training_records import TRAINING, Trained
+from sluice.problems.task import task_of
+from sluice.storage.stores import Store
 
 
 def published(store: Store, job: Job, source: Bundle) -> Bundle:

@@ -4,25 +4,25 @@ import os
 import sys
 from pathlib import Path
 
-from sluice.core.addresses import show_defect
 from sluice.artifacts.bundles import Bundle
+from sluice.core.addresses import show_defect
 from sluice.core.errors import SluiceError
-from sluice.modeling.networks import NetworkModel
-from sluice.core.termination_message import TERMINATION_LOG, leave_message
-from sluice.storage.locations import default_store
 from sluice.core.progress import progress
+from sluice.core.termination_message import TERMINATION_LOG, leave_message
 from sluice.core.user_names import user_name
 from sluice.modeling.catalogue import EMBEDDINGS, network_for
-from sluice.modeling.network_fitting import image_model, table_model
-from sluice.modeling.parts import Parts, read_parts
-from sluice.modeling.rounds import Fitted
-from sluice.modeling.threads import fixed_threads
 from sluice.modeling.distributed.checkpoints import Checkpoints
 from sluice.modeling.distributed.epochs import Course
 from sluice.modeling.distributed.groups import Group, PeerLost, joined
 from sluice.modeling.distributed.learning import Learner
 from sluice.modeling.distributed.publishing import RESULT, STEP, publish_models
 from sluice.modeling.distributed.settings import JOB, Job, job_from_json
+from sluice.modeling.network_fitting import image_model, table_model
+from sluice.modeling.networks import NetworkModel
+from sluice.modeling.parts import Parts, read_parts
+from sluice.modeling.rounds import Fitted
+from sluice.modeling.threads import fixed_threads
+from sluice.storage.locations import default_store
 
 _THREADS = 1
 

@@ -1,0 +1,1 @@
+"""What everything stands on: errors in one line, settings, progress, files, digests. It imports nothing else."""

@@ -1,0 +1,1 @@
+"""Choosing among candidates, and judging the choice: intervals, calibration, slices, the gate."""

@@ -1,0 +1,1 @@
+"""Drawing samples and splitting rows, with the design on record."""
