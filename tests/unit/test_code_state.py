@@ -14,8 +14,8 @@ from sluice.artifacts.bundles import publish
 from sluice.artifacts.code_state import CodeState, changes_key, keep_changes, short_commit
 from sluice.artifacts.producer import CHANGES, COMMIT, producer
 from sluice.artifacts.provenance import origin
+from sluice.cli import lineage_tree
 from sluice.cli.lineage import Lineage, ModelFacts
-from sluice.cli.main import lineage_tree
 from sluice.components.report.run import parameters_section
 from sluice.core.digests import sha256_bytes
 from sluice.storage.stores import open_store

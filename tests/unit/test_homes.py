@@ -257,7 +257,7 @@ if os.getuid() == 0:
     os.setgid(65534)
     os.setuid(65534)
 sys.argv = ["sluice", *sys.argv[1:]]
-sluice.cli.main()
+sluice.cli.main.main()
 """
 
 

@@ -26,6 +26,7 @@ def checkout(tmp_path: Path) -> Path:
     """A small repository laid out like ours."""
     root = tmp_path / "checkout"
     for name in (
+        "components/step/run.py",
         "platform/sluice/core/errors.py",
         "pipelines/one.py",
         "platform/sluice/cli/main.py",
@@ -55,7 +56,7 @@ def build_module(checkout: Path) -> ModuleType:
 
 
 def test_an_unchanged_tree_is_its_commit(checkout: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    (checkout / "components/__pycache__").mkdir()
+    (checkout / "components/__pycache__").mkdir(parents=True)
     (checkout / "components/__pycache__/a.pyc").write_bytes(b"x")
     (checkout / "tests").mkdir()
     (checkout / "tests/new.py").write_text("not in an image\n")

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from sluice.artifacts.bundles import Bundle
+from sluice.cli import lake as lakes
 from sluice.cli.lake import lay_out_lake
-from sluice.cli.main import lake as lakes
 from sluice.components.ingest.run import run
 from sluice.components.validate.run import Verdict, validate_tables
 from sluice.contract.reading import Availability, parse_contract

@@ -125,7 +125,7 @@ def test_a_log_that_begins_while_rows_are_read_is_refused(tmp_path: Path, monkey
     with closing(sqlite3.connect(lake / "t.db", isolation_level=None)) as writer:
         writer.executescript("PRAGMA journal_mode=WAL; CREATE TABLE t (a); INSERT INTO t VALUES (1)")
         writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        read = run.read_sql
+        read = ingestion.read_sql
 
         def meddle(*arguments: object) -> object:
             writer.execute("INSERT INTO t VALUES (2)")

@@ -16,7 +16,7 @@ from sluice.core.lifeline import Lifeline, Stopped, abandoned, stoppable
 SECONDS = 60.0
 STEP = """
 import pathlib, sys, time
-from components.common import lifeline
+from sluice.core import lifeline
 from sluice.steps.step import step
 lifeline.GRACE_SECONDS = float(sys.argv[2])
 folder = pathlib.Path(sys.argv[1])

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from sluice.cli.lineage import lineage, render
+from sluice.cli.lineage import lineage
+from sluice.cli.lineage_tree import show
 from sluice.core.errors import BadInput
 from sluice.registry.versions import parse_reference
 from tests.unit import small_world
@@ -55,7 +56,7 @@ def test_a_refused_version_keeps_its_evidence(pipeline: Pipeline) -> None:
 def test_the_tree_shows_it_all(pipeline: Pipeline) -> None:
     pipeline(small_world.GOOD)
     out = io.StringIO()
-    render(lineage("late"), Console(file=out, width=100))
+    show(lineage("late"), Console(file=out, width=100))
     shown = out.getvalue()
     for word in (
         "late version 1",

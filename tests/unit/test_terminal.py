@@ -16,9 +16,9 @@ from rich.table import Table
 from rich.tree import Tree
 
 from sluice.artifacts.provenance import Origin, Source
+from sluice.cli import main
 from sluice.cli.lineage import Lineage, ModelFacts
 from sluice.cli.lineage_tree import show
-from sluice.cli.main import main
 from sluice.core.errors import BadInput, SluiceError
 from sluice.registry.promotions import Promotion
 from sluice.running import local_run

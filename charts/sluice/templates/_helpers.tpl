@@ -382,7 +382,7 @@ two closing braces: keep them apart. */}}
 # {{ printf `{{= pod.name matches "system-container-impl-[0-9]+$" && %s && inputs.parameters["pod-spec-patch"] contains "sluice.components.train_distributed" ? "training\n%s" : "others" }}` $own (printf $account (include "sluice.accounts.training" .)) }}
 {{- end }}
 {{- if .Values.steps.sources }}
-# {{ printf `{{= pod.name matches "system-container-impl-[0-9]+$" && inputs.parameters["pod-spec-patch"] matches "components[.]ingest[.,]" ? "sources\n%s" : "others" }}` (include "sluice.sourceVariables" .) }}
+# {{ printf `{{= pod.name matches "system-container-impl-[0-9]+$" && inputs.parameters["pod-spec-patch"] matches "sluice[.]components[.]ingest[.,]" ? "sources\n%s" : "others" }}` (include "sluice.sourceVariables" .) }}
 {{- end }}
 securityContext:
   {{- include "sluice.podSecurityContext" .Values.steps.runAsUser | nindent 2 }}

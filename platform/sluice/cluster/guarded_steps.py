@@ -19,7 +19,7 @@ from sluice.core import step_images
 from sluice.running.catalog import find_pipeline, pipeline_names
 
 IMAGES = {step_images.TABULAR: step_images.TABULAR_IMAGE, step_images.TORCH: step_images.TORCH_IMAGE}
-_INGEST = re.compile(r"\bcomponents\.ingest[.,]")  # the chart tells the pods by this, too
+_INGEST = re.compile(r"\bsluice\.components\.ingest[.,]")  # the chart tells the pods by this, too
 
 
 def guarded_steps() -> dict[str, Any]:

@@ -111,9 +111,11 @@ def _find_code(code: Path) -> None:
 
     One process may load a version, remove its folder, and load another version with the same code.
     """
-    package = sys.modules[__name__.rpartition(".")[0]]
-    if not any(Path(place).is_dir() for place in package.__path__):
-        package.__path__ = [str(code / package.__name__)]
+    root = __name__.partition(".")[0]
+    for name, module in list(sys.modules.items()):
+        places = getattr(module, "__path__", None) if name.partition(".")[0] == root else None
+        if places is not None and not any(Path(place).is_dir() for place in places):
+            module.__path__ = [str(code.joinpath(*name.split(".")))]
 
 
 def _stated(folder: Path) -> tuple[Path, dict[str, Any]]:

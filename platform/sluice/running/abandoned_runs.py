@@ -23,7 +23,7 @@ from sluice.registry.mlflow_access import mlflow_module, tracking_exists, tracki
 from sluice.registry.pipeline_runs import close_run, find
 from sluice.storage.locations import default_store
 
-MLFLOW_RUN, PLACE = "mlflow_run", "mlflow"
+TRACKED, PLACE = "mlflow_run", "mlflow"
 SCRATCH_PREFIX = "sluice-run-"
 _SCRATCH, _STORE, _ID = "scratch", "store", "run"
 _REASON = "the run was killed"
@@ -70,7 +70,7 @@ def _here(runs: Path) -> Iterator[tuple[Path, dict[str, str]]]:
 
 
 def _close(noted: dict[str, str]) -> list[str]:
-    if not (noted.get(MLFLOW_RUN) or noted.get(_ID)) or not tracking_exists():
+    if not (noted.get(TRACKED) or noted.get(_ID)) or not tracking_exists():
         return []
     before = {name: os.environ.get(name) for name in _IMPATIENT}
     os.environ.update(_IMPATIENT)
@@ -78,7 +78,7 @@ def _close(noted: dict[str, str]) -> list[str]:
         mlflow = mlflow_module()
         client = mlflow.MlflowClient()
         with tracking_faults():
-            run = noted.get(MLFLOW_RUN) or find(client, noted[_ID])
+            run = noted.get(TRACKED) or find(client, noted[_ID])
             if run and client.get_run(run).info.status == "RUNNING":
                 close_run(client, run, "KILLED", _REASON)
         return [run] if run else []

@@ -131,7 +131,7 @@ def _tracked(pipeline: Pipeline, name: str, arguments: Mapping[str, Any], folder
         # Before the run is opened in MLflow: it may be killed the moment after.
         line.note(abandoned_runs.notes(scratch))
         with pipeline_run(name, values) as run:
-            line.note({abandoned_runs.MLFLOW_RUN: run})
+            line.note({abandoned_runs.TRACKED: run})
             try:
                 with _environment({**line.variables, RUN_ID: run, PIPELINE_RUN: run, "TMPDIR": scratch}):
                     yield run

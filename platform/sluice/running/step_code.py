@@ -1,9 +1,9 @@
 """The code that steps run, as one digest: what a reused result must have been made by.
 
 It holds the installed packages with their versions, every file of Sluice that a step may read, and the files of
-whatever else these import from outside the installed packages: a module on PYTHONPATH, a package that is installed from its
-folder. Imports are read from the source, so those inside functions count too; a name that is only put together while a
-step runs is not seen.
+whatever else these import from outside the installed packages: a module on PYTHONPATH, a package that is installed from
+its folder. Imports are read from the source, so those inside functions count too; a name that is only put together
+while a step runs is not seen.
 """
 
 import ast
