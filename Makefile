@@ -44,9 +44,9 @@ tool = ln -sf "$$(readlink -f "$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/sluice/her
 help:  ## Explain these targets.
 	@sed -n 's/^\([a-z][a-z-]*\):.*## /\1|/p' $(firstword $(MAKEFILE_LIST)) | awk -F '|' '{ printf "make %-9s %s\n", $$1, $$2 }'
 
-demo: $(DEMO)  ## Lay out the flights lake and run lake_to_model on it: from data to a registered model.
-	@$(BIN)/sluice lake flights
-	@$(BIN)/sluice run lake_to_model
+demo: $(DEMO)  ## Run the project examples/flights: from data to a registered model.
+	@$(BIN)/python examples/flights/lake.py
+	@SLUICE_HOME="$(RESULTS)" $(BIN)/sluice run examples/flights
 
 test: lint $(if $(GO),$(TOOLS))  ## Lint, then run all tests that need no cluster; some take programs that Go builds.
 	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadgroup

@@ -1,13 +1,18 @@
-"""The second half that every supervised pipeline shares: train, judge, register, report."""
+"""The halves that supervised pipelines share: from a lake to split rows, and from trained models to the report."""
 
 from typing import Any, NamedTuple
 
 from kfp.dsl import HTML, Artifact
 
 from sluice.components.evaluate.component import evaluate
+from sluice.components.ingest.component import ingest
+from sluice.components.prepare.component import prepare
 from sluice.components.register.component import register
 from sluice.components.report.component import report
+from sluice.components.sample.component import sample
+from sluice.components.split.component import split
 from sluice.components.train.component import train
+from sluice.components.validate.component import validate
 
 
 class Outputs(NamedTuple):
@@ -15,6 +20,13 @@ class Outputs(NamedTuple):
 
     report: HTML
     result: Artifact
+
+
+class Rows(NamedTuple):
+    """What the first half gives: the split rows' address, and the page about the data."""
+
+    splits: Any
+    quality: Any
 
 
 def address(task: Any) -> Any:  # noqa: ANN401 - KFP's task and channel
@@ -27,36 +39,49 @@ def address(task: Any) -> Any:  # noqa: ANN401 - KFP's task and channel
     return task.outputs["Output"]
 
 
-def learn(
-    splits: Any,  # noqa: ANN401 - KFP's pipeline channels, here and below
-    data_page: Any,  # noqa: ANN401
+def split_rows(
     *,
-    candidates: Any,  # noqa: ANN401
-    seconds_per_candidate: Any,  # noqa: ANN401
-    max_rounds: Any,  # noqa: ANN401
+    lake: Any,  # noqa: ANN401 - KFP's pipeline channels, here and below
+    task: Any,  # noqa: ANN401
+    prepare_code: Any,  # noqa: ANN401
+    as_of: Any,  # noqa: ANN401
+    sample_fraction: Any,  # noqa: ANN401
+    sample_rows: Any,  # noqa: ANN401
+    strata: Any,  # noqa: ANN401
+    allocation: Any,  # noqa: ANN401
+    split_strategy: Any,  # noqa: ANN401
+    shares: Any,  # noqa: ANN401
     seed: Any,  # noqa: ANN401
-) -> Outputs:
+) -> Rows:
+    """Add the tasks from the tables of a lake to rows to learn from, to choose by and to judge by."""
+    ingested = ingest(lake=lake).set_caching_options(False)
+    validated = validate(tables=address(ingested), as_of=as_of)
+    prepared = prepare(validated=address(validated), task=task, code=prepare_code)
+    sampled = sample(
+        prepared=address(prepared),
+        fraction=sample_fraction,
+        rows=sample_rows,
+        strata=strata,
+        allocation=allocation,
+        seed=seed,
+    )
+    parts = split(sampled=address(sampled), strategy=split_strategy, shares=shares, seed=seed)
+    return Rows(address(parts), validated.outputs["quality"])
+
+
+def learn(splits: Any, data_page: Any, *, training: dict[str, Any], judging: dict[str, Any]) -> Outputs:  # noqa: ANN401
     """Add the tasks from training to the report.
 
     Args:
         splits: The split dataset's address.
         data_page: The HTML page about the data that opens the report.
-        candidates: Models to train, or an empty list for all that fit.
-        seconds_per_candidate: Budget of each candidate in seconds.
-        max_rounds: Budget of each candidate in rounds, without a clock; 0 for seconds.
-        seed: For training and for the bootstrap.
+        training: Parameters of the step train.
+        judging: Parameters of the step evaluate.
     """
-    trained = train(
-        splits=splits,
-        candidates=candidates,
-        seconds_per_candidate=seconds_per_candidate,
-        max_rounds=max_rounds,
-        seed=seed,
-    )
-    return judge(splits, data_page, trained, seed=seed)
+    return judge(splits, data_page, train(splits=splits, **training), judging=judging)
 
 
-def judge(splits: Any, data_page: Any, trained: Any, *, seed: Any) -> Outputs:  # noqa: ANN401 - as above
+def judge(splits: Any, data_page: Any, trained: Any, *, judging: dict[str, Any]) -> Outputs:  # noqa: ANN401 - as above
     """Add the tasks after training, up to the report.
 
     Evaluation, registration and the report depend on the registry's present champion, which no cache key can see:
@@ -66,10 +91,10 @@ def judge(splits: Any, data_page: Any, trained: Any, *, seed: Any) -> Outputs:  
         splits: The split dataset's address.
         data_page: The HTML page about the data that opens the report.
         trained: The task that trained the models.
-        seed: For the bootstrap.
+        judging: Parameters of the step evaluate.
     """
     models = address(trained)
-    evaluated = evaluate(splits=splits, models=models, seed=seed).set_caching_options(False)
+    evaluated = evaluate(splits=splits, models=models, **judging).set_caching_options(False)
     registered = register(splits=splits, models=models, evaluation=evaluated.outputs["evaluation"])
     registered.set_caching_options(False)
     told = report(

@@ -157,6 +157,7 @@ def no_aws(monkeypatch: pytest.MonkeyPatch) -> None:
     """No AWS variable of the person who tests reaches the test."""
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")  # nor the machine's own identity, where it has one
 
 
 @pytest.fixture

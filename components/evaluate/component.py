@@ -21,6 +21,7 @@ def evaluate(
     min_effective_rows: int = 100,
     resamples: int = 1000,
     seed: int = 2013,
+    metric: str = "",
 ) -> None:
     """Chooses the winner on the validation rows, judges it on the test rows, and asks the gate.
 
@@ -29,30 +30,31 @@ def evaluate(
         models: The address of the trained candidates and baselines.
         evaluation: All that was found, as JSON.
         metrics: The winner's metrics on the test rows.
-        classification: The winner's ROC curve and confusion matrix.
+        classification: The winner's ROC curve and confusion matrix; empty where the label is a number.
         page: The same for people.
-        max_calibration_error: The greatest calibration error that passes the gate, as a share of the base rate.
-        slice_tolerance: By how much the log loss may exceed a rival's in a slice, in nats.
+        max_calibration_error: The greatest calibration error that passes the gate, as a share of the base rate; for
+            numbers the greatest bias, as a share of the mean absolute error.
+        slice_tolerance: By how much the metric may be worse than a rival's in a slice: in nats for the log loss, a
+            share of the rival's for RMSE, MAE and pinball losses.
         min_slice_rows: Slices with fewer rows are not judged.
-        least_effect: By how much the log loss must be less than a rival's to matter, in nats.
+        least_effect: By how much the metric must be better than a rival's to matter; units as for slice_tolerance.
         min_effective_rows: With fewer rows, counted as if independent, nothing is decided.
         resamples: Bootstrap resamples behind each interval.
         seed: Decides the resamples.
+        metric: What models are chosen and judged by; empty takes the log loss, or the RMSE where the label is a number.
     """
     from pathlib import Path
 
     from sluice.components.evaluate.run import run
-    from sluice.evaluation.curves import confusion, roc_points
+    from sluice.evaluation.curves import log_curves
     from sluice.evaluation.settings import Gate, Settings
     from sluice.registry.tracked_results import log_evaluation
     from sluice.steps.step import log_metrics, step
 
     with step("evaluate", locals()):
         gate = Gate(max_calibration_error, slice_tolerance, min_slice_rows, least_effect, min_effective_rows)
-        settings = Settings(gate, resamples, seed)
+        settings = Settings(gate, resamples, seed, metric)
         found = run(splits, models, settings, evaluation=Path(evaluation.path), page=Path(page.path))
         log_evaluation(Path(evaluation.path), splits)
         log_metrics(metrics, found.winner_metrics())
-        if found.binary:
-            classification.log_roc_curve(*roc_points(found))
-        classification.log_confusion_matrix(list(found.task.classes), confusion(found))
+        log_curves(classification, found)

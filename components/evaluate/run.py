@@ -3,10 +3,13 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
+from sluice.core.errors import BadInput
 from sluice.core.progress import progress
 from sluice.evaluation.bootstrap import Resamples, bootstrap
 from sluice.evaluation.calibration import Calibration, calibration
-from sluice.evaluation.candidates import TEST, VALIDATION, predictions
+from sluice.evaluation.candidates import TEST, VALIDATION, Said, predictions
 from sluice.evaluation.champion import NAME, Champion
 from sluice.evaluation.designs import Design
 from sluice.evaluation.evaluation import Evaluation, write
@@ -15,6 +18,7 @@ from sluice.evaluation.gate import (
     Check,
     Duel,
     check_baselines,
+    check_bias,
     check_calibration,
     check_champion,
     check_evidence,
@@ -22,12 +26,15 @@ from sluice.evaluation.gate import (
     decide,
 )
 from sluice.evaluation.inputs import Inputs, read_inputs
-from sluice.evaluation.metrics import Predictions
+from sluice.evaluation.metric_registry import Metric
+from sluice.evaluation.numbers import NumberPredictions
+from sluice.evaluation.residuals import Residuals, residuals_of
 from sluice.evaluation.selection import Selection, select
 from sluice.evaluation.settings import Gate, Settings
 from sluice.evaluation.simpson import Reversal, data_reversals
 from sluice.evaluation.simpson_models import model_reversals
 from sluice.evaluation.slices import Judged, Slice, by_month, slices
+from sluice.problems.registry import problem_of
 from sluice.problems.row_groups import local_days
 from sluice.registry.earlier_looks import look_number
 from sluice.registry.present_champion import present_champion
@@ -59,7 +66,7 @@ class _Test:
         duel: Winner and champion on the rows that the champion did not learn from; None without.
     """
 
-    predictions: dict[str, Predictions]
+    predictions: dict[str, Said]
     design: Design
     measured: Resamples
     evidence: Evidence
@@ -79,24 +86,26 @@ def judge(splits: str, models: str, settings: Settings) -> Evaluation:
         EnvironmentFault: The store or the registry is down.
     """
     settings.check()
-    inputs = read_inputs(splits, models)
+    inputs = read_inputs(splits, models, settings.own)
+    metric = settings.primary(inputs.task)
     validation = inputs.predictions(VALIDATION)
     held = _blocked(inputs.designs[VALIDATION], validation)
     on_validation = bootstrap(validation, min(settings.resamples, _ERROR_RESAMPLES), settings.seed, held)
-    chosen = select(inputs.candidates, on_validation)
+    _check_measured(metric, validation, on_validation)
+    chosen = select(inputs.candidates, on_validation, metric)
     champion = present_champion(inputs.task, inputs.frames, inputs.scores_by_digest())
     digest = inputs.digests[chosen.winner]
     test = _test(inputs, chosen.winner, None if champion and champion.digest == digest else champion, settings)
     look = look_number(inputs.task, inputs.ids["splits"], inputs.frames[TEST], digest)
     found = _slices(inputs, test, chosen, champion, settings)
-    few = min(settings.resamples, _SLICE_RESAMPLES)
-    calibrated = calibration(test.predictions[chosen.winner], test.design, test.measured, chosen.winner, few)
-    checks = _checks(inputs, test, found, calibrated, chosen, champion, settings.gate, look)
+    meaning = _meaning(test, chosen.winner, settings)
+    checks = _checks(inputs, test, found, meaning, chosen, champion, settings, look)
     decision, reason = decide(chosen.winner, checks, champion, digest)
     return Evaluation(
         task=inputs.task,
         ids=inputs.ids,
         settings=settings,
+        metric=metric,
         look=look,
         population=inputs.population,
         overlap=inputs.overlap,
@@ -108,13 +117,15 @@ def judge(splits: str, models: str, settings: Settings) -> Evaluation:
         test=test.predictions,
         intervals=test.measured,
         validation=on_validation,
+        validation_rows=len(inputs.labels[VALIDATION]),
         unseen=test.duel.measured if test.duel else None,
         thresholds={name: bar.rule for name, bar in inputs.thresholds.items() if bar},
-        calibration=calibrated,
+        calibration=meaning if isinstance(meaning, Calibration) else None,
+        residuals=meaning if isinstance(meaning, Residuals) else None,
         slices=found,
         months=_months(inputs, validation[chosen.winner], test.predictions[chosen.winner], settings),
         reversals=_reversals(inputs, settings.gate),
-        model_reversals=model_reversals(found, test.measured, chosen.winner),
+        model_reversals=[] if inputs.task.regression else model_reversals(found, test.measured, chosen.winner),
         champion=champion,
         checks=checks,
         decision=decision,
@@ -122,26 +133,58 @@ def judge(splits: str, models: str, settings: Settings) -> Evaluation:
     )
 
 
-def _blocked(design: Design, models: dict[str, Predictions]) -> Design:
+def _check_measured(metric: Metric, models: dict[str, Said], measured: Resamples) -> None:
+    """Refuse a metric that these rows do not define.
+
+    Raises:
+        BadInput: Naming the metric, and why.
+    """
+    name = next(iter(models))
+    values = measured.values[name].get(metric.name)
+    if values is None:
+        raise BadInput(
+            f"parameter metric={metric.name!r}: a label of these rows is zero or near it, so that relative errors say "
+            "nothing; use rmse or mae"
+        )
+    undefined = next((n for n in models if not np.isfinite(measured.values[n][metric.name][0])), "")
+    if undefined:
+        raise BadInput(f"parameter metric={metric.name!r}: it is no number for {undefined!r} on the validation rows")
+
+
+def _blocked(design: Design, models: dict[str, Said]) -> Design:
     """The design with blocks as long as any model's losses depend on those of earlier days."""
-    return design.with_block(model.log_losses for model in models.values())
+    return design.with_block(model.losses for model in models.values())
 
 
 def _test(inputs: Inputs, winner: str, champion: Champion | None, settings: Settings) -> _Test:
     """Measure every candidate, and a champion that is another model, on the test rows."""
     models = inputs.predictions(TEST)
     if champion and champion.scores:
-        models[NAME] = predictions(inputs.labels[TEST], champion.scores[TEST], champion.threshold)
+        models[NAME] = predictions(inputs.labels[TEST], champion.scores[TEST], champion.threshold, inputs.measures)
     design = _blocked(inputs.designs[TEST], models)
     measured = bootstrap(models, settings.resamples, settings.seed, design)
-    evidence = evidence_of(models[winner], design, measured, winner)
+    loss = problem_of(inputs.task).row_loss
+    evidence = evidence_of(models[winner], design, measured, winner, loss)
     unseen = None if champion is None else champion.unseen
     if NAME not in models or unseen is None or not unseen.any():
         return _Test(models, design, measured, evidence, None)
     part = Judged({winner: models[winner], NAME: models[NAME]}, design, {}).subset(unseen)
     apart = bootstrap(part.models, settings.resamples, settings.seed, part.design)
-    duel = Duel(apart, evidence_of(part.models[winner], part.design, apart, winner))
+    duel = Duel(apart, evidence_of(part.models[winner], part.design, apart, winner, loss))
     return _Test(models, design, measured, evidence, duel)
+
+
+def _meaning(test: _Test, winner: str, settings: Settings) -> Calibration | Residuals:
+    """How far the winner can be taken at its word: its probabilities, or its numbers."""
+    few, said = min(settings.resamples, _SLICE_RESAMPLES), test.predictions[winner]
+    if isinstance(said, NumberPredictions):
+        return residuals_of(said, test.design, test.measured, winner, few)
+    return calibration(said, test.design, test.measured, winner, few)
+
+
+def _shown(inputs: Inputs, settings: Settings) -> list[str]:
+    """The metrics of slices and months: the problem's, and the one that models are chosen by."""
+    return list(dict.fromkeys([*problem_of(inputs.task).sliced, settings.primary(inputs.task).name]))
 
 
 def _slices(
@@ -152,20 +195,23 @@ def _slices(
     judged = Judged({name: test.predictions[name] for name in names}, test.design, limits)
     few, least = min(settings.resamples, _SLICE_RESAMPLES), settings.gate.min_slice_rows
     frame, columns = inputs.frames[TEST], inputs.task.slices
-    return slices(frame, columns, judged, chosen.winner, resamples=few, seed=settings.seed, least_rows=least)
+    shown = _shown(inputs, settings)
+    return slices(
+        frame, columns, judged, chosen.winner, resamples=few, seed=settings.seed, least_rows=least, shown=shown
+    )
 
 
-def _months(inputs: Inputs, validation: Predictions, test: Predictions, settings: Settings) -> list[Slice]:
+def _months(inputs: Inputs, validation: Said, test: Said, settings: Settings) -> list[Slice]:
     """The winner month by month: on the test rows, and on the validation rows where those came before them."""
     time = inputs.task.time
     if time is None:
         return []
     few, least = min(settings.resamples, _SLICE_RESAMPLES), settings.gate.min_slice_rows
     earlier = inputs.frames[VALIDATION][time].max() <= inputs.frames[TEST][time].min()
-    shown = [(VALIDATION, validation)] * earlier + [(TEST, test)]
+    seen_tables = [(VALIDATION, validation)] * earlier + [(TEST, test)]
     return [
         month
-        for table, seen in shown
+        for table, seen in seen_tables
         for month in by_month(
             table,
             local_days(inputs.frames[table][time], inputs.task),
@@ -174,6 +220,7 @@ def _months(inputs: Inputs, validation: Predictions, test: Predictions, settings
             resamples=few,
             seed=settings.seed,
             least_rows=least,
+            shown=_shown(inputs, settings),
         )
     ]
 
@@ -182,26 +229,26 @@ def _checks(
     inputs: Inputs,
     test: _Test,
     found: list[Slice],
-    calibrated: Calibration,
+    meaning: Calibration | Residuals,
     chosen: Selection,
     champion: Champion | None,
-    gate: Gate,
+    settings: Settings,
     look: int,
 ) -> list[Check]:
-    winner = chosen.winner
+    winner, gate, metric = chosen.winner, settings.gate, settings.primary(inputs.task)
     baselines = [c.name for c in inputs.candidates if c.baseline]
     rivals = [chosen.best_baseline, *([NAME] if test.duel else [])]
     return [
         check_evidence(test.evidence, gate),
-        check_baselines(test.measured, winner, baselines, gate, look),
-        check_champion(test.duel, winner, champion, inputs.digests[winner], gate, look),
-        check_calibration(calibrated, gate),
-        check_slices(found, rivals, gate),
+        check_baselines(test.measured, winner, baselines, gate, look, metric),
+        check_champion(test.duel, winner, champion, inputs.digests[winner], gate, look, metric),
+        check_bias(meaning, gate) if isinstance(meaning, Residuals) else check_calibration(meaning, gate),
+        check_slices(found, rivals, gate, metric),
     ]
 
 
 def _reversals(inputs: Inputs, gate: Gate) -> list[Reversal]:
-    if len(inputs.task.classes) > 2:
+    if len(inputs.task.classes) != 2:
         return []
     positive = inputs.every[inputs.task.label] == 1
     return data_reversals(inputs.every, positive, inputs.task.slices, gate.min_slice_rows, inputs.every_design)

@@ -7,7 +7,7 @@ from sluice.core.step_images import TABULAR_IMAGE
 
 
 @dsl.component(base_image=TABULAR_IMAGE, install_kfp_package=False)
-def ingest(tables: Output[Dataset], summary: Output[Markdown], lake: str = "lakes/flights") -> str:
+def ingest(tables: Output[Dataset], summary: Output[Markdown], lake: str = "") -> str:
     """Reads a lake's tables (SQL, CSV, JSON) as its data contract describes them, into one checksummed dataset.
 
     Args:

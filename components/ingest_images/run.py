@@ -1,5 +1,6 @@
 """The step itself: read and check every image, write one dataset, draw a page of what was read."""
 
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,32 +16,19 @@ from sluice.core.errors import BadInput
 from sluice.core.progress import progress
 from sluice.engine.datasets import write_dataset
 from sluice.engine.duckdb_engine import duckdb_engine
+from sluice.features.labels import LabelKind, label_kind
 from sluice.features.pixels import ImageShape, decode_png, shape_of
+from sluice.parameters.ingest_images import checked_task
 from sluice.problems.task import Task
+from sluice.project.declaration import Label, TaskDeclaration
 from sluice.reporting.images_page import images_page
-from sluice.sources.image_metadata import CLASSES, METADATA, ImageLine, parse_metadata
+from sluice.sources.image_metadata import FIELDS, METADATA, ImageLine, parse_metadata
 from sluice.storage.locations import default_store, open_lake
 from sluice.storage.stores import Store
 
 _READERS = 8  # a store answers several requests at once
 
-TASK = Task(
-    name="digits",
-    question="Which digit is in the image?",
-    label="label",
-    classes=CLASSES,
-    key=("id",),
-    image="image",
-)
-_SCHEMA = pa.schema(
-    [
-        ("id", pa.string()),
-        ("image", pa.binary()),
-        ("width", pa.int64()),
-        ("height", pa.int64()),
-        ("label", pa.int64()),
-    ]
-)
+_COLUMNS = {"id": pa.string(), "image": pa.binary(), "width": pa.int64(), "height": pa.int64()}
 
 
 @dataclass(frozen=True)
@@ -56,32 +44,70 @@ class Images:
     rows: int
 
 
-def run(lake: str, page: Path) -> Images:
+def run(lake: str, task: Mapping[str, Any], page: Path) -> Images:
     """Read a lake of images.
 
     Args:
         lake: The lake's address, as `sluice.storage.locations.open_lake` reads it.
+        task: What a project declares: name, question, and the label with its classes.
         page: Where the HTML page is written.
 
     Raises:
-        BadInput: The metadata or an image is missing, broken, or does not match; the first one is named.
+        BadInput: The metadata or an image is missing, broken, or does not match; the first one is named. Or
+            the task is none for images.
         EnvironmentFault: The lake or the store failed.
     """
+    declared = checked_task("task", task)
+    label = declared.label.column
+    if label in (*FIELDS, *_COLUMNS):
+        raise BadInput(f"label.column: {label!r} is a field that every image has; give the label a field of its own")
     store = open_lake(lake)
     where = f"{store.uri}/{METADATA}"
     if not store.exists(METADATA):
-        raise BadInput(f"{where} is not there; check `lake`, or lay out the demonstration with `sluice lake digits`")
+        raise BadInput(f"{where} is not there; check `lake`")
     metadata = store.get_bytes(METADATA)
-    lines = parse_metadata(metadata, where)
+    lines = parse_metadata(metadata, where, label)
     progress(f"reading {len(lines):,} images")
     read = _read(store, lines, where)
     _check_shapes(lines, [shape for _, shape in read], store.uri)
-    rows = [row for row, _ in read]
-    page.write_text(images_page(rows, CLASSES, store.uri), encoding="utf-8")
-    table = duckdb_engine().create_table("rows", pa.Table.from_pylist(rows, schema=_SCHEMA)).order_by("id")
-    details = {"sources": _sources(metadata, lines, rows), **TASK.details()}
-    made = producer("ingest_images", {})
+    kind = _kind(lines, declared.label)
+    codes = {value: code for code, value in enumerate(kind.values)}
+    rows = [row | {label: codes[line.label]} for line, (row, _) in zip(lines, read, strict=True)]
+    page.write_text(images_page(rows, label, kind.classes, store.uri), encoding="utf-8")
+    schema = pa.schema([*_COLUMNS.items(), (label, pa.int64())])
+    table = duckdb_engine().create_table("rows", pa.Table.from_pylist(rows, schema=schema)).order_by("id")
+    details = {"sources": _sources(metadata, lines, rows), **_task(declared, kind).details()}
+    made = producer("ingest_images", {"task": declared.model_dump(mode="json", exclude_defaults=True)})
     return Images(write_dataset(default_store(), {"rows": table}, made, details=details), len(rows))
+
+
+def _kind(lines: list[ImageLine], label: Label) -> LabelKind:
+    """The label's classes.
+
+    Raises:
+        BadInput: They are numbers to forecast, or no classes; see `label_kind`.
+    """
+    labels = pa.table({label.column: [line.label for line in lines]})
+    kind = label_kind(duckdb_engine().create_table("labels", labels), label)
+    if not kind.classes:
+        raise BadInput(
+            f"label {label.column!r} is a number with many values, and of images only classes can be learned; give "
+            "few, or say label.kind: multiclass"
+        )
+    progress(kind.said)
+    return kind
+
+
+def _task(declared: TaskDeclaration, kind: LabelKind) -> Task:
+    return Task(
+        name=declared.name,
+        question=declared.question or f"What is {declared.label.column!r}?",
+        label=declared.label.column,
+        classes=kind.classes,
+        key=("id",),
+        image="image",
+        problem=kind.problem,
+    )
 
 
 def _read(store: Store, lines: list[ImageLine], where: str) -> list[tuple[dict[str, Any], ImageShape]]:
@@ -108,7 +134,7 @@ def _row(store: Store, line: ImageLine, where: str) -> tuple[dict[str, Any], Ima
     if sha256_bytes(data) != line.sha256:
         raise BadInput(f"{place} differs from its SHA-256 in {where}, line {line.number}; restore the file")
     shape = shape_of(pixels)
-    row = {"id": line.id, "image": data, "width": shape.width, "height": shape.height, "label": line.label}
+    row = {"id": line.id, "image": data, "width": shape.width, "height": shape.height}
     return row, shape
 
 

@@ -11,9 +11,9 @@ def sample(
     prepared: str,
     sampled: Output[Dataset],
     summary: Output[Markdown],
-    fraction: float = 0.5,
+    fraction: float = 1.0,
     rows: int = 0,
-    strata: list[str] = ["month", "late"],
+    strata: list[str] = [],
     allocation: str = "proportional",
     seed: int = 42,
 ) -> str:

@@ -14,6 +14,8 @@ def split(
     strategy: str = "time",
     shares: list[float] = [0.7, 0.15, 0.15],
     seed: int = 42,
+    gap: str = "",
+    code: str = "",
 ) -> str:
     """Divides rows into those to train on, to validate on and to test on.
 
@@ -21,9 +23,13 @@ def split(
         sampled: The address of rows with a learning task.
         splits: The tables train, validation and test.
         summary: Rows and label shares of each part.
-        strategy: Either time, to learn from the past and test on the future, or stratified, to keep label shares equal.
+        strategy: time, to learn from the past and test on the future; group, to keep all rows of a group in one part;
+            stratified, to keep label shares equal; random; or FILE.py:NAME of a project.
         shares: Shares of the rows for training, validation and test; they add up to 1.
-        seed: Decides a stratified split; a split by time does not use it.
+        seed: Decides all that is random; a split by time does not use it.
+        gap: How long before validation and before test begin rows are left out of a split by time, such as 30d; empty
+            for as long as the label takes to be known, 0s for none.
+        code: The address of the project's code, code/<sha256>.zip, where a splitter of it divides the rows.
 
     Returns:
         The dataset's content address.
@@ -34,7 +40,9 @@ def split(
     from sluice.steps.step import step
 
     with step("split", locals()):
-        bundle = run(sampled, strategy=strategy, shares=shares, seed=seed, summary=Path(summary.path))
+        bundle = run(
+            sampled, strategy=strategy, shares=shares, seed=seed, gap=gap, code=code, summary=Path(summary.path)
+        )
         splits.uri = bundle.uri
         splits.metadata.update(bundle.metadata())
     return str(bundle.uri)

@@ -3,7 +3,7 @@
 import math
 import tempfile
 from collections.abc import Mapping, Sequence
-from fractions import Fraction
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -18,25 +18,36 @@ from sluice.core.progress import progress
 from sluice.engine.datasets import labelled_rows, read_dataset, write_dataset
 from sluice.engine.duckdb_engine import duckdb_engine
 from sluice.engine.row_counts import reconcile
-from sluice.parameters.split import PARTS, check_shares
+from sluice.parameters.split import PARTS, check_gap, check_shares, check_strategy
 from sluice.problems.task import Task, task_of
+from sluice.project.code import open_code
+from sluice.sampling.division import divide
 from sluice.sampling.overlap import find_overlap
-from sluice.sampling.partition import at_random, by_time
 from sluice.sampling.split_summary import summarize
+from sluice.sampling.splitters import SPLITTERS, Plan
 from sluice.storage.locations import default_store
 
-STRATEGIES = ("time", "stratified")
 
-
-def run(uri: str, *, strategy: str, shares: Sequence[float], seed: int, summary: Path) -> Bundle:
+def run(
+    uri: str,
+    *,
+    strategy: str,
+    shares: Sequence[float],
+    seed: int,
+    summary: Path,
+    gap: str = "",
+    code: str = "",
+) -> Bundle:
     """Split a dataset that carries a task.
 
     Args:
         uri: A dataset with the table `rows`.
-        strategy: `time` or `stratified`.
+        strategy: A name of `SPLITTERS`, or `file.py:name` of a project.
         shares: Of train, validation and test.
         seed: Any integer; a split by time does not use it.
         summary: Where to write the account in Markdown.
+        gap: How long before validation and test begin rows are left out; empty for as long as the label takes.
+        code: The address of the project's code, for a splitter of its own.
 
     Returns:
         A dataset with the tables train, validation and test, each ordered by key.
@@ -44,9 +55,12 @@ def run(uri: str, *, strategy: str, shares: Sequence[float], seed: int, summary:
     Raises:
         BadInput: A parameter is wrong, a part would lack a class, or most test rows would be copies of training rows.
     """
-    exact = check_shares("shares", shares)
-    if strategy not in STRATEGIES:
-        raise BadInput(f"parameter strategy={strategy!r} is unknown; use one of {', '.join(STRATEGIES)}")
+    exact, wait = check_shares("shares", shares), check_gap("gap", gap)
+    check_strategy("strategy", strategy)
+    if wait and strategy in SPLITTERS.names() and strategy != "time":
+        raise BadInput(f"parameter gap={gap!r} is for a split by time, and this one is by {strategy}; leave it out")
+    opened = open_code(code) if code else None
+    splitter = SPLITTERS.get(strategy, opened)
     with tempfile.TemporaryDirectory(prefix="sluice-") as scratch:
         engine = duckdb_engine(Path(scratch))
         with read_dataset(uri, engine) as (parent, tables):
@@ -54,53 +68,68 @@ def run(uri: str, *, strategy: str, shares: Sequence[float], seed: int, summary:
             population_of(parent)  # refuses a sample whose rows have no weights
             labelled = labelled_rows(uri, tables)
             part = free_name("_part", labelled.columns)
-            assigned, way = _assign(labelled, task, strategy, exact, seed, part)
-            assigned = assigned.cache()
+            with opened.blamed(strategy) if opened else nullcontext():
+                divided = divide(splitter, labelled, Plan(task, exact, seed, part, wait), strategy)
+                assigned = divided.rows.cache()
+            left_out = _left_out(assigned, part)
             parts = _describe(assigned, task, part)
             rows = {name: int(body["rows"]) for name, body in parts.items()}
-            reconcile("step split", parent.manifest.tables["rows"].rows, rows)
-            overlap = find_overlap(assigned, task, part) if strategy == "stratified" else None
+            reconcile("step split", parent.manifest.tables["rows"].rows, rows, left_out)
+            overlap = find_overlap(_kept(assigned, part), task, part) if divided.at_random else None
+            own = {"gap": gap} if gap else {}
+            own |= {"code": opened.digest} if opened else {}
+            design = {"strategy": strategy, "shares": [float(share) for share in exact], "parts": parts}
+            design |= {"left_out": left_out} if left_out else {}
             bundle = write_dataset(
                 default_store(),
                 {p: assigned.filter(assigned[part] == p).drop(part).order_by(*task.key) for p in PARTS},
-                producer("split", {"strategy": strategy, "shares": list(shares), "seed": seed}),
+                producer("split", {"strategy": strategy, "shares": list(shares), "seed": seed} | own),
                 parents=(parent.id,),
-                design={"strategy": strategy, "shares": [float(share) for share in exact], "parts": parts, **way},
+                design=design | dict(divided.design),
                 details=parent.manifest.details,
                 notes=overlap.notes() if overlap else {},  # sums of floats, which no two machines need agree on
                 expected=rows,
             )
     summary.write_text(summarize(bundle, task), encoding="utf-8")
     progress(", ".join(f"{name} {body['rows']:,}" for name, body in parts.items()) + " rows")
+    for reason, number in left_out.items():
+        progress(f"{number:,} rows left out: {reason}")
     for warning in overlap.warnings if overlap else ():
         progress(f"warning: {warning}")
     return bundle
 
 
-def _assign(
-    rows: ibis.Table, task: Task, strategy: str, shares: Sequence[Fraction], seed: int, part: str
-) -> tuple[ibis.Table, dict[str, Any]]:
-    """The rows with their part, and how it was decided, for the design.
+def _kept(assigned: ibis.Table, part: str) -> ibis.Table:
+    return assigned.filter(assigned[part].isin(PARTS))
+
+
+def _left_out(assigned: ibis.Table, part: str) -> dict[str, int]:
+    """Rows that are in no part, by the reason.
 
     Raises:
-        BadInput: The rows have no time to go by, or one that cannot be cut.
+        BadInput: A row has neither part nor reason.
     """
-    if strategy == "stratified":
-        return at_random(rows, task.key, task.label, shares, seed, part), {"seed": seed, "strata": [task.label]}
-    if not task.time:
-        raise BadInput("parameter strategy='time': the rows have no time; use strategy 'stratified'")
-    assigned, boundaries = by_time(rows, task.time, task.timezone, shares, part)
-    return assigned, {"boundaries": boundaries, "timezone": task.timezone}
+    count = free_name("_n", assigned.columns)
+    counted = assigned.group_by(part).agg(assigned.count().name(count)).order_by(part).to_pyarrow().to_pylist()
+    rows = {row[part]: int(row[count]) for row in counted if row[part] not in PARTS}
+    if None in rows:
+        raise BadInput(
+            f"{rows[None]:,} rows have neither a part nor a reason why they are in none; the splitter must name "
+            f"{', '.join(PARTS)} or the reason"
+        )
+    return rows
 
 
 def _describe(assigned: ibis.Table, task: Task, part: str) -> dict[str, dict[str, Any]]:
-    """Rows, share and label shares of each part, those of the population too where rows weigh differently.
+    """Rows, share and label of each part, that of the population too where rows weigh differently.
 
     Raises:
-        BadInput: A part lacks a class.
+        BadInput: A part has no row, or lacks a class.
     """
+    if task.regression:
+        return _describe_numbers(assigned, task, part)
     counts, weights = _count(assigned, task, part)
-    total = sum(counts.values())
+    total = sum(n for (name, _), n in counts.items() if name in PARTS)
     parts: dict[str, dict[str, Any]] = {}
     for name in PARTS:
         label = {value: counts.get((name, code), 0) for code, value in enumerate(task.classes)}
@@ -115,6 +144,23 @@ def _describe(assigned: ibis.Table, task: Task, part: str) -> dict[str, dict[str
         if task.weight is not None:
             weighed = {value: weights[name, code] for code, value in enumerate(task.classes)}
             parts[name]["weighted_label"] = {value: w / math.fsum(weighed.values()) for value, w in weighed.items()}
+    return parts
+
+
+def _describe_numbers(assigned: ibis.Table, task: Task, part: str) -> dict[str, dict[str, Any]]:
+    """The same for a label that is a number: its least, middle and greatest value, which all machines agree on."""
+    label = assigned[task.label]
+    wanted = {"rows": label.count(), "least": label.min(), "median": label.median(), "greatest": label.max()}
+    aliases = {name: free_name(f"_{name}", assigned.columns) for name in wanted}
+    found = assigned.group_by(part).agg([value.name(aliases[name]) for name, value in wanted.items()])
+    bodies = {row[part]: {name: row[aliases[name]] for name in wanted} for row in found.to_pyarrow().to_pylist()}
+    total = sum(body["rows"] for name, body in bodies.items() if name in PARTS)
+    parts: dict[str, dict[str, Any]] = {}
+    for name in PARTS:
+        if name not in bodies:
+            raise BadInput(f"part {name!r} would hold no row; use more rows, or other shares")
+        rows = int(bodies[name].pop("rows"))
+        parts[name] = {"rows": rows, "share": rows / total, "label": bodies[name]}
     return parts
 
 

@@ -19,6 +19,7 @@ def train(
     seed: int = 2013,
     device: str = "auto",
     threads: int = 1,
+    metric: str = "",
 ) -> str:
     """Trains baselines and candidates, simplest first, under equal budgets; returns the bundle's address.
 
@@ -26,14 +27,15 @@ def train(
         splits: The address of a dataset with the parts train and validation; the test part is not read.
         models: Every trained candidate in a folder of its own, with the record of the training.
         curves: A page with the learning curves.
-        metrics: The validation log loss of each candidate, in nats.
+        metrics: What early stopping goes by on the validation rows, for each candidate.
         candidates: Models to train; empty takes all that fit the task.
         seconds_per_candidate: Budget of each candidate in seconds; what is not done then is broken off.
         max_rounds: Budget of each candidate in rounds, without a clock: the same on every machine; 0 for seconds.
-        patience: Rounds without a better validation log loss after which a candidate stops.
+        patience: Rounds without a better metric on the validation rows after which a candidate stops.
         seed: Decides the models' random numbers.
         device: Where networks are trained, cpu, cuda or auto.
         threads: CPU threads to train with; one gives the same numbers on every number of cores.
+        metric: What early stopping goes by; empty takes the log loss, or the RMSE where the label is a number.
     """
     from pathlib import Path
 
@@ -44,17 +46,11 @@ def train(
         from sluice.modeling.training_settings import check_settings
 
         settings = check_settings(
-            candidates=candidates,
-            seconds_per_candidate=seconds_per_candidate,
-            max_rounds=max_rounds,
-            patience=patience,
-            seed=seed,
-            device=device,
-            threads=threads,
+            candidates, seconds_per_candidate, max_rounds, patience, seed, device, threads, metric
         )
         result = run(splits, settings)
         models.uri = result.bundle.uri
         models.metadata.update(result.bundle.metadata())
         Path(curves.path).write_text(result.page, encoding="utf-8")
-        log_metrics(metrics, {f"{name} validation log loss": loss for name, loss in result.losses.items()})
+        log_metrics(metrics, {f"{name} validation {result.metric}": loss for name, loss in result.losses.items()})
     return str(result.bundle.uri)

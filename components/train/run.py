@@ -32,12 +32,14 @@ class Result:
     Attributes:
         bundle: The published models.
         page: The HTML page with the learning curves.
-        losses: Validation log loss in nats by candidate.
+        losses: The metric of early stopping on the validation rows, by candidate.
+        metric: Its title within a sentence.
     """
 
     bundle: Bundle
     page: str
     losses: dict[str, float]
+    metric: str = "log loss"
 
 
 def run(splits: str, settings: Settings) -> Result:
@@ -54,14 +56,15 @@ def run(splits: str, settings: Settings) -> Result:
     """
     with read_parts(splits) as (source, parts):
         candidates = choose(settings.candidates, parts.task)
+        settings.stopping(parts.task)  # a wrong name must not wait for the first candidate
         _tell(parts)
         trained, left_out = _train(candidates, parts, settings)
         bundle = _publish(trained, left_out, parts, settings, source)
     track(_STEP, trained, settings.parameters(), source, bundle)
-    losses = {entry.candidate.name: entry.fitted.kept.validation_log_loss for entry in trained}
+    losses = {entry.candidate.name: entry.fitted.kept.validation for entry in trained}
     rules = budget_rules(settings, parts, left_out)
     pooled = pooled_words(bundle.manifest.details["pooled_values"])
-    return Result(bundle, curves_page(trained, f"{rules} {pooled}".strip()), losses)
+    return Result(bundle, curves_page(trained, f"{rules} {pooled}".strip()), losses, trained[0].fitted.metric.words)
 
 
 def _train(candidates: list[Candidate], parts: Parts, settings: Settings) -> tuple[list[Trained], list[str]]:
@@ -104,4 +107,7 @@ def _publish(trained: list[Trained], left_out: list[str], parts: Parts, settings
 
 def _tell(parts: Parts) -> None:
     rows = f"{count_words(parts.train)} to learn from, {count_words(parts.validation)} to stop by"
-    progress(f"{parts.task.name}: {rows}; features: {len(parts.task.features)}, classes: {len(parts.task.classes)}")
+    label = (
+        f"label: the number {parts.task.label!r}" if parts.task.regression else f"classes: {len(parts.task.classes)}"
+    )
+    progress(f"{parts.task.name}: {rows}; features: {len(parts.task.features)}, {label}")

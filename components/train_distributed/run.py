@@ -15,6 +15,7 @@ from sluice.artifacts.producer import (
     code_commit,
     environment_digest,
 )
+from sluice.core.errors import BadInput
 from sluice.modeling.categories import pooled_words
 from sluice.modeling.distributed.checkpoints import NAME
 from sluice.modeling.distributed.naming import job_key, job_name
@@ -26,7 +27,7 @@ from sluice.problems.task import Task, task_of
 from sluice.registry.tracked_training import track
 from sluice.reporting.training_page import curves_page, weight_rules
 from sluice.storage.locations import STORE, default_store
-from sluice.storage.s3_connection import ENDPOINTS, REGIONS
+from sluice.storage.s3 import ENDPOINTS, REGIONS
 
 _CLUSTER = "KUBERNETES_SERVICE_HOST"
 
@@ -55,10 +56,12 @@ def run(splits: str, learning: Learning, running: Running) -> Result:
         running: Where, and for how long.
 
     Raises:
-        BadInput: The dataset cannot be learned from, or the runtime does not fit.
+        BadInput: The dataset cannot be learned from, its label is a number, or the runtime does not fit.
         EnvironmentFault: The cluster, the store or MLflow failed, or the workers did.
     """
     store, source = default_store(), open_bundle(splits, "dataset")
+    if (task := task_of(source)).regression:
+        raise BadInput(f"{splits}: {task.label!r} is a number, and several workers train for classes only; use train")
     if running.runtime == LOCAL or not os.environ.get(_CLUSTER):
         run_id = os.environ.get(RUN, "")
         name = job_name(run_id or os.urandom(8).hex(), source.id, learning)
@@ -72,7 +75,7 @@ def run(splits: str, learning: Learning, running: Running) -> Result:
     store.delete(f"{job.key}/{NAME}")
     trained = read_trained(bundle)
     track(STEP, trained, asdict(learning) | asdict(running), source, bundle)
-    losses = {entry.candidate.name: entry.fitted.kept.validation_log_loss for entry in trained}
+    losses = {entry.candidate.name: entry.fitted.kept.validation for entry in trained}
     rules = f"{_rules(learning, task_of(source))} {pooled_words(bundle.manifest.details['pooled_values'])}".strip()
     return Result(bundle, curves_page(trained, rules, "epochs"), losses)
 

@@ -69,7 +69,7 @@ def proxied(s3: MinioServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]
 
 def every_operation(store: Store, folder: Path) -> dict[str, Callable[[], object]]:
     source = folder / "source"
-    source.write_bytes(b"x" * 6_000_000)
+    source.write_bytes(b"x" * 9_000_000)
     return {
         "put_bytes": lambda: store.put_bytes("k", b"x"),
         "put_file": lambda: store.put_file("k", source),

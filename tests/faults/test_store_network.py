@@ -7,11 +7,9 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
-from urllib3 import Timeout
 
 from sluice.core.errors import BadInput, EnvironmentFault
-from sluice.storage import s3 as s3_store
-from sluice.storage import s3_connection
+from sluice.storage import object_store, s3_connection, services
 from sluice.storage.stores import open_store
 from tests.certificates import self_signed
 from tests.conftest import MinioServer, NewMinio
@@ -25,7 +23,7 @@ def test_what_is_corrupted_on_the_way_up_is_not_stored(s3: MinioServer, proxied:
     proxied.upward = lambda block: block.replace(mark, mark[::-1])
     store = open_store(f"s3://{bucket}")
     source = tmp_path / "source"
-    source.write_bytes(mark + b"." * 6_000_000)
+    source.write_bytes(mark + b"." * 9_000_000)
     for operation in (
         lambda: store.put_bytes("k", mark),
         lambda: store.put_if_absent("k", mark),
@@ -56,7 +54,7 @@ def test_a_download_that_breaks_off_is_fetched_anew(
 def test_a_download_that_always_breaks_off_is_given_up(
     s3: MinioServer, proxied: Proxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(s3_store, "PAUSES", (0, 0, 0))
+    monkeypatch.setattr(object_store, "PAUSES", (0, 0, 0))
     store = open_store(f"s3://{s3.bucket()}")
     store.put_bytes("k", bytes(3_000_000))
     proxied.downward = lambda block: block if block.startswith(b"HTTP/1.1 200") else None
@@ -86,7 +84,7 @@ def test_a_server_that_never_answers_is_given_up(
     with socket.create_server(("127.0.0.1", 0)) as silent:
         endpoint = f"http://127.0.0.1:{silent.getsockname()[1]}"
         monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
-        monkeypatch.setattr(s3_connection, "TIMEOUT", Timeout(connect=1, read=0.3))
+        monkeypatch.setattr(services, "QUICK_SECONDS", 0.3)
         began = time.monotonic()
         with pytest.raises(EnvironmentFault, match=r"no answer in 4 tries \(Read timed out"):
             open_store("s3://lake").get_bytes("k")

@@ -10,7 +10,8 @@ from kfp import dsl
 from kfp.kubernetes import kubernetes_executor_config_pb2 as kubernetes
 from kfp.pipeline_spec import pipeline_spec_pb2 as kfp
 
-from sluice.cluster.executors import complete_executor
+from sluice.cluster.executors import built_in_resources, complete_executor
+from sluice.cluster.resources import from_container
 from sluice.cluster.spec import compile_for_cluster
 from sluice.cluster.step_environment import (
     CONFIG_KEYS,
@@ -109,9 +110,13 @@ def test_a_clusters_images_replace_those_of_this_machine(pipeline: Pipeline) -> 
 
 def test_what_a_pipeline_itself_asks_for_is_kept() -> None:
     asked = {"image": TORCH_IMAGE, "resources": {"resourceMemoryLimit": "64Gi"}, "env": [{"name": "A", "value": "b"}]}
-    whole = complete_executor(asked, "lake_to_model", {})
+    given = from_container(asked, {}).over(built_in_resources(asked))
+    whole = complete_executor(asked, "lake_to_model", {}, given)
     assert whole["resources"]["resourceMemoryLimit"] == "64Gi"
-    assert whole["resources"]["resourceMemoryRequest"] == "1Gi"
+    assert whole["resources"]["resourceMemoryRequest"] == "64Gi", (
+        "a limit alone is a request, too, as Kubernetes has it"
+    )
+    assert whole["resources"]["resourceCpuRequest"] == "200m"
     assert {"name": "A", "value": "b"} in whole["env"]
     config = platform_config({"nodeSelector": {"labels": {"gpu": "yes"}}, "imagePullPolicy": "Always"})
     assert config["nodeSelector"] == {"labels": {"gpu": "yes"}}

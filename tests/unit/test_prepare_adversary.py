@@ -26,25 +26,28 @@ from tests.unit.random_recipes import EVENTS, HOURS, LATE, OTHERS, SEEN, recipes
 CONTRACT = parse_contract(
     f"""
 name: test
+moments: [{{planned: always}}, {{observed: {SEEN}h}}, arrived]
 tables:
   events:
     source: {{csv: x}}
     key: [k]
     freshness: {{column: t, max_age_days: 1}}
+    known: planned
     columns:
       k: {{type: int64}}
       t: {{type: timestamp}}
       g: {{type: string}}
       x: {{type: int64}}
-      late: {{type: float64, nullable: true, availability: arrived, known_after_hours: {LATE}}}
+      late: {{type: float64, nullable: true, availability: arrived, known: {LATE}h}}
   others:
     source: {{csv: x}}
-    freshness: {{column: t, max_age_days: 1}}
+    time: t
+    known: planned
     columns:
       t: {{type: timestamp}}
       g: {{type: string}}
       y: {{type: int64}}
-      seen: {{type: float64, nullable: true, availability: observed, known_after_hours: {SEEN}}}
+      seen: {{type: float64, nullable: true, known: observed}}
 """,
     "contract.yaml",
 )

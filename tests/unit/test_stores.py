@@ -41,7 +41,7 @@ def test_any_key_keeps_its_bytes_and_is_listed(store: Store, key: str, data: byt
     assert not store.exists(key)
 
 
-@pytest.mark.parametrize("size", [0, 5 * MIB, 5 * MIB + 1, 23 * MIB + 7])
+@pytest.mark.parametrize("size", [0, MIB + 1, 8 * MIB, 8 * MIB + 1, 23 * MIB + 7])
 def test_files_of_one_part_and_of_many(store: Store, tmp_path: Path, size: int) -> None:
     source, target = tmp_path / "source", tmp_path / "target"
     source.write_bytes((bytes(range(251)) * (size // 251 + 1))[:size])
@@ -200,7 +200,7 @@ def test_local_path_is_the_file_or_none(store: Store) -> None:
     assert path is None if store.uri.startswith("s3://") else path and path.read_bytes() == b"x"
 
 
-@pytest.mark.parametrize("uri", ["", "https://user:secret@host/x", "gs://bucket"])
+@pytest.mark.parametrize("uri", ["", "https://user:secret@host/x", "ftp://bucket", "gcs://bucket/a"])
 def test_addresses_of_no_store(uri: str) -> None:
     with pytest.raises(BadInput, match=r"s3://bucket/prefix") as caught:
         open_store(uri)

@@ -147,7 +147,7 @@ def test_a_variable_that_is_no_job_is_named(text: str) -> None:
         ({"max_restarts": -1}, "parameter 'max_restarts' is -1"),
         ({"timeout_seconds": 0}, "parameter 'timeout_seconds' is 0"),
         ({"seed": 2**31}, "parameter 'seed' is 2147483648"),
-        ({"runtime": "Torch CPU"}, "runtime 'Torch CPU' cannot be a TrainingRuntime's name"),
+        ({"runtime": "Torch CPU"}, "parameter 'runtime' is 'Torch CPU', which no TrainingRuntime"),
     ],
 )
 def test_a_parameter_out_of_its_range_is_named(given: dict[str, Any], said: str) -> None:

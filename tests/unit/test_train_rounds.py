@@ -46,7 +46,7 @@ class Scripted:
         while self._round == self._endless:
             sum(range(100))
 
-    def probabilities(self) -> tuple[np.ndarray, np.ndarray]:
+    def forecasts(self) -> tuple[np.ndarray, np.ndarray]:
         right = np.exp(-self._losses[self._round - 1])
         return np.full((2, 2), 0.5), np.array([[right, 1 - right], [1 - right, right]])
 
@@ -143,7 +143,7 @@ def test_what_is_broken_off_leaves_the_kept_round_as_it_was(
         cut = fit_in_rounds(start, parts, settings, name)
     assert (cut.rounds, cut.stopped_by) == (2, BUDGET)
     again = candidate.fit(parts, replace(settings, max_rounds=cut.rounds))
-    assert [p.validation_log_loss for p in again.curve] == [p.validation_log_loss for p in cut.curve]
+    assert [p.validation for p in again.curve] == [p.validation for p in cut.curve]
     for turn, found in (("cut", cut), ("again", again)):
         save_model(tmp_path / turn, found.model, parts.task)
     for file in (tmp_path / "cut").iterdir():
@@ -191,10 +191,10 @@ def test_no_thread_of_a_deadline_stays() -> None:
 @given(st.lists(st.floats(0.01, 3.0), min_size=40, max_size=40), st.integers(1, 6))
 def test_the_model_is_from_the_kept_round_and_none_seen_is_better(losses: list[float], patience: int) -> None:
     found = fit(losses, patience=patience)
-    seen = [point.validation_log_loss for point in found.curve]
+    seen = [point.validation for point in found.curve]
     assert found.model.options() is not None
-    assert found.kept.validation_log_loss <= min(seen) + 1e-4
-    assert found.kept.validation_log_loss == pytest.approx(losses[found.kept.round - 1])
+    assert found.kept.validation <= min(seen) + 1e-4
+    assert found.kept.validation == pytest.approx(losses[found.kept.round - 1])
     assert getattr(found.model, "seed") == found.kept.round  # noqa: B009 - the double keeps its round there
 
 

@@ -129,7 +129,7 @@ def test_equal_weights_are_as_none(name: str) -> None:
     none = fitted(parts, name, max_rounds=3)
     rows = parts.validation.rows
     assert np.abs(equal.model.predict_proba(rows) - none.model.predict_proba(rows)).max() < 0.05
-    assert equal.kept.validation_log_loss == pytest.approx(none.kept.validation_log_loss, abs=0.005)
+    assert equal.kept.validation == pytest.approx(none.kept.validation, abs=0.005)
 
 
 def test_logistic_regression_is_that_of_scikit_learn_with_these_weights() -> None:
@@ -173,7 +173,7 @@ def test_batches_add_up_to_the_weighted_log_loss() -> None:
 def test_the_curve_is_weighted(name: str) -> None:
     parts = weighed_parts()
     found = fitted(parts, name, max_rounds=1)
-    for part, loss in ((parts.sample, found.kept.train_log_loss), (parts.validation, found.kept.validation_log_loss)):
+    for part, loss in ((parts.sample, found.kept.train), (parts.validation, found.kept.validation)):
         proba = found.model.predict_proba(part.rows)
         assert loss == pytest.approx(sklearn_log_loss(part.labels, proba, sample_weight=part.weights), rel=1e-5)
         assert log_loss(part.labels, proba) == pytest.approx(sklearn_log_loss(part.labels, proba))

@@ -191,6 +191,13 @@ metadata:
   namespace: {{ $namespace }}
   labels:
     {{- include "sluice.labels" . | nindent 4 }}
+    {{- with include "sluice.accountExtras" (list $root (index . 1) "labels") }}
+    {{- . | nindent 4 }}
+    {{- end }}
+  {{- with include "sluice.accountExtras" (list $root (index . 1) "annotations") }}
+  annotations:
+    {{- . | nindent 4 }}
+  {{- end }}
 automountServiceAccountToken: false
 {{- end }}
 
@@ -387,9 +394,15 @@ two closing braces: keep them apart. */}}
 securityContext:
   {{- include "sluice.podSecurityContext" .Values.steps.runAsUser | nindent 2 }}
 {{- include "sluice.imagePullSecrets" . }}
+{{- with include "sluice.stepPlaces" . }}
+{{ . }}
+{{- end }}
 volumes:
 - name: sluice-tmp
   emptyDir: {sizeLimit: {{ .Values.steps.tmpSize }}}
+{{- with include "sluice.stepExtras" (list . "volumes") }}
+{{ . }}
+{{- end }}
 {{- with include "sluice.tls.caVolume" . }}
 {{ . }}
 {{- end }}

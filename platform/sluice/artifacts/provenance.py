@@ -1,5 +1,7 @@
 """Where a published folder comes from: its manifests back through the parents, to the files of the lake."""
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +10,7 @@ from sluice.artifacts.manifests import MANIFEST, Kind
 from sluice.core.errors import BadInput
 from sluice.storage.stores import Store
 
+_CODE = re.compile(r"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
 _PARTS = ("train", "validation", "test")
 _KINDS: tuple[Kind, ...] = ("dataset", "model")
 
@@ -51,6 +54,7 @@ class Origin:
         run: The pipeline run that made it first; a later one may have used it again.
         created: UTC, ISO 8601.
         changes: SHA-256 of the patch with what differed from the commit, or empty.
+        code: SHA-256 of the archive with the project's code that made it, or empty; see `project_code`.
     """
 
     step: str
@@ -68,6 +72,7 @@ class Origin:
     run: str
     created: str
     changes: str = ""
+    code: str = ""
 
 
 def find_bundle(store: Store, bundle_id: str) -> Bundle:
@@ -122,7 +127,17 @@ def origin(bundle: Bundle) -> Origin:
         pipeline=made.pipeline,
         run=made.run,
         created=made.created,
+        code=project_code(made.parameters),
     )
+
+
+def project_code(parameters: Mapping[str, Any]) -> str:
+    """SHA-256 of the project's code among a step's parameters, by the name `code`: as digest or as address, or empty.
+
+    Being a parameter, it is part of the id of what the step made, and of KFP's cache key.
+    """
+    found = _CODE.search(str(parameters.get("code") or ""))
+    return found[0] if found else ""
 
 
 def _place(table: str) -> tuple[int, str]:

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -15,6 +16,7 @@ from sluice.running.terminal import Json, console, plain, print_json
 
 if TYPE_CHECKING:
     from sluice.cluster.connection import Cluster
+    from sluice.project import running
 
 
 def _finite(hours: float) -> float:
@@ -30,13 +32,23 @@ RunId = Annotated[str, typer.Argument(metavar="RUN", help="The run's id.")]
 
 
 def submit(
-    pipeline: Annotated[str, typer.Argument(help="A name that `sluice pipelines` lists.")],
+    pipeline: Annotated[
+        str | None,
+        typer.Argument(
+            help="A project's folder, a name that `sluice pipelines` lists, or FILE.py[:NAME], FILE.yaml of your own; "
+            "by default the project here."
+        ),
+    ] = None,
     parameter: Annotated[
         list[str] | None, typer.Option("--parameter", "-p", metavar="KEY=VALUE", help="Set a parameter; repeatable.")
     ] = None,
     fused: Fused = False,
     name: Annotated[str, typer.Option(help="The run's name; by default made of time and pipeline.")] = "",
     experiment: Annotated[str, typer.Option(help="KFP's experiment; by default named after the pipeline.")] = "",
+    resources: Annotated[
+        list[str] | None,
+        typer.Option(metavar="STEP.NAME=VALUE", help="What a step may take, such as train.memory=4Gi; repeatable."),
+    ] = None,
     wait: Annotated[bool, typer.Option(help="Follow the run to its end.")] = True,
     fresh: Annotated[bool, typer.Option("--fresh", help="Run every step, reuse no earlier result.")] = False,
     hours: Hours = 24.0,
@@ -44,13 +56,24 @@ def submit(
     namespace: Namespace = NAMESPACE,
     context: Context = None,
 ) -> None:
-    """Run a pipeline on a cluster, as a KFP run."""
+    """Run the project that this folder is of, or a pipeline by its name, on a cluster, as a KFP run."""
     from sluice.cluster import submit as submission
     from sluice.cluster.connection import connected
+    from sluice.cluster.resources import parse_settings
+    from sluice.project import running
 
-    chosen = catalog.find_pipeline(pipeline)
-    order = submission.Order(chosen, parse_arguments(chosen, parameter or []), fused, fresh, name, experiment)
+    project: running.Order | None = None
+    asked = parse_settings(resources or [])
+    if pipeline and not Path(pipeline).is_dir():
+        chosen = catalog.find_pipeline(pipeline)
+        arguments = parse_arguments(chosen, parameter or [])
+    else:
+        project = running.order(running.here(Path(pipeline or ".")), parameter or [], in_store=True)
+        chosen, arguments = project.pipeline, project.arguments
+    order = submission.Order(chosen, arguments, fused, fresh, name, experiment, resources=asked)
     with connected(Target(namespace, context)) as cluster:
+        if project:
+            _hand_over(cluster, project, quiet=as_json)
         run = submission.start(cluster, order)
         if not as_json:
             changed = ", ".join(f"{key}={value}" for key, value in order.arguments.items())
@@ -61,7 +84,19 @@ def submit(
         elif as_json:
             print_json({"run": run})
         else:
-            _tell_ways(run, chosen.name, fused=fused)
+            _tell_ways(run, chosen.reference, fused=fused)
+
+
+def _hand_over(cluster: "Cluster", project: "running.Order", *, quiet: bool) -> None:
+    """Put a project's code, and data that lie in its folder, into the cluster's store."""
+    from sluice.cluster.connection import environment
+    from sluice.storage.locations import default_store
+
+    with environment(cluster.variables):
+        project.publish(default_store())
+        told = project.copy_lake()
+    if told and not quiet:
+        console().print(f"[dim]{plain(told)}[/]", highlight=False, soft_wrap=True)
 
 
 def follow(
@@ -115,10 +150,10 @@ def connect(
 def add_commands(app: typer.Typer) -> None:
     """Give the commands their places in the `sluice` command."""
     app.command(
-        epilog="Examples: `sluice submit lake_to_model` · `sluice submit lake_to_model -p seed=7 --fused` · "
-        "`sluice submit digits_to_model --no-wait --json | jq -r .run`"
+        epilog="Examples: `sluice submit` · `sluice submit -p seed=7 --fused` · "
+        "`sluice submit --resources train.memory=8Gi` · `sluice submit --no-wait --json | jq -r .run`"
     )(submit)
-    app.command(epilog="Example: `sluice follow 1f0c… lake_to_model`")(follow)
+    app.command(epilog="Example: `sluice follow 1f0c… supervised`")(follow)
     app.command(epilog="Example: `sluice cancel 1f0c…`")(cancel)
     app.command(epilog="Examples: `sluice connect` · `sluice connect -- python ask_mlflow.py`")(connect)
 
@@ -134,7 +169,7 @@ def _to_the_end(
     try:
         done = submission.finish(cluster, chosen, run, terminal, fused=fused, quiet=as_json, seconds=hours * 3600)
     except KeyboardInterrupt:
-        _tell_ways(run, chosen.name, fused=fused)
+        _tell_ways(run, chosen.reference, fused=fused)
         sys.exit(130)
     if as_json:
         print_json(summary.body(done))

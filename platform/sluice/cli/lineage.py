@@ -130,7 +130,7 @@ def find_version(reference: str) -> Version:
         return found
     known = versions(model)
     if not known:
-        names = ", ".join(registered_models()) or "none yet; `sluice run lake_to_model` makes one"
+        names = ", ".join(registered_models()) or "none yet; `sluice run` in a project's folder makes one"
         raise BadInput(f"no model {model!r} is registered; known: {names}")
     numbers = ", ".join(f"{model}/{version.version}" for version in known)
     aliases = ", ".join(f"{model}@{name}" for name in sorted({a for version in known for a in version.aliases}))

@@ -9,6 +9,7 @@ from rich.tree import Tree
 from sluice.artifacts.code_state import short_commit
 from sluice.artifacts.provenance import Origin, Source
 from sluice.cli.lineage import Lineage
+from sluice.project.archive import archive_key
 from sluice.registry.promotions import Promotion
 from sluice.running.terminal import plain
 
@@ -79,7 +80,8 @@ def _origin(tree: Tree, entry: Origin) -> None:
         by_table.setdefault(source.table, []).append(source)
     for table, sources in by_table.items():
         _line(node, table, _files(sources))
-    _line(node, "parameters", _pairs(entry.parameters))
+    _line(node, "parameters", _pairs({key: value for key, value in entry.parameters.items() if key != "code"}))
+    _line(node, "project's code", archive_key(entry.code) if entry.code else "")
     _line(node, "design", _pairs(_short(entry.design)))
     code = f"commit {short_commit(entry.commit)}" + (f" changes {entry.changes[:12]}" if entry.changes else "")
     _line(node, "made", " ".join(filter(None, (entry.created, entry.run, code))))

@@ -50,6 +50,10 @@ def show_parameters(pipeline: Pipeline, console: Console) -> None:
 
 def show_start(pipeline: Pipeline, arguments: Mapping[str, Any], console: Console) -> None:
     """What is about to run, with what, and where its results go."""
-    changed = ", ".join(f"{name}={value}" for name, value in arguments.items())
+    defaults = {parameter.name: parameter.default for parameter in pipeline.parameters}
+    shown = {name: value for name, value in arguments.items() if value != defaults.get(name)}
+    if isinstance(shown.get("task"), dict) and "name" in shown["task"]:
+        shown["task"] = shown["task"]["name"]  # the rest of the declaration stands in the project's file
+    changed = ", ".join(f"{name}={value}" for name, value in shown.items())
     console.print(f"[bold]{pipeline.name}[/] {plain(changed)}", highlight=False)
     console.print(f"[dim]results in {plain(home())}[/]", highlight=False, soft_wrap=True)

@@ -16,6 +16,7 @@ from sluice.core.addresses import show_defect
 from sluice.core.errors import BadInput, SluiceError
 from sluice.core.files import denied
 from sluice.core.user_names import user_name
+from sluice.project.bundle_command import add_bundle_command
 from sluice.registry.promotions import Promotion
 from sluice.running import catalog
 from sluice.running.arguments import parse_arguments
@@ -34,7 +35,7 @@ app = typer.Typer(
 )
 
 
-@app.command("pipelines", epilog="Examples: `sluice pipelines` · `sluice pipelines lake_to_model --json`")
+@app.command("pipelines", epilog="Examples: `sluice pipelines` · `sluice pipelines supervised --json`")
 def list_pipelines(
     name: Annotated[str | None, typer.Argument(help="Show one pipeline's parameters.")] = None,
     as_json: Json = False,
@@ -53,11 +54,17 @@ def list_pipelines(
 
 
 @app.command(
-    epilog="Examples: `sluice run lake_to_model` · `sluice run lake_to_model -p sample_fraction=0.1 -p seed=7` · "
-    "`sluice run digits_to_model --json | jq .result.decision`"
+    epilog="Examples: `sluice run` · `sluice run -p sample_fraction=0.1 -p seed=7` · "
+    '`sluice run --json | jq .result.decision` · `sluice run supervised -p lake=./data -p task="$(cat task.json)"`'
 )
 def run(
-    pipeline: Annotated[str, typer.Argument(help="A name that `sluice pipelines` lists.")],
+    pipeline: Annotated[
+        str | None,
+        typer.Argument(
+            help="A project's folder, a name that `sluice pipelines` lists, or FILE.py[:NAME], FILE.yaml of your own; "
+            "by default the project here."
+        ),
+    ] = None,
     parameter: Annotated[
         list[str] | None, typer.Option("--parameter", "-p", metavar="KEY=VALUE", help="Set a parameter; repeatable.")
     ] = None,
@@ -65,13 +72,16 @@ def run(
     name: Annotated[str, typer.Option(help="The run's name in MLflow; by default made of time and pipeline.")] = "",
     as_json: Json = False,
 ) -> None:
-    """Run a pipeline on this machine."""
+    """Run the project that this folder is of, or a pipeline by its name, on this machine."""
     from sluice.cli import listing, summary
     from sluice.running import local_run
 
-    chosen = catalog.find_pipeline(pipeline)
-    arguments = parse_arguments(chosen, parameter or [])
     terminal = console()
+    if pipeline and not Path(pipeline).is_dir():
+        chosen = catalog.find_pipeline(pipeline)
+        arguments = parse_arguments(chosen, parameter or [])
+    else:
+        chosen, arguments = _project_run(Path(pipeline or "."), parameter or [])
     if not as_json:
         listing.show_start(chosen, arguments, terminal)
     result = local_run.run_pipeline(chosen, arguments, terminal, quiet=as_json, reuse=not fresh, name=name)
@@ -81,7 +91,16 @@ def run(
         summary.show(result, terminal)
 
 
-@app.command("compile", epilog="Examples: `sluice compile` · `sluice compile lake_to_model --output build`")
+def _project_run(folder: Path, parameters: list[str]) -> tuple[catalog.Pipeline, dict[str, Any]]:
+    """What the project of a folder runs, its code published to the store."""
+    from sluice.project import running
+    from sluice.storage.locations import default_store
+
+    ordered = running.order(running.here(folder), parameters)
+    return ordered.pipeline, ordered.publish(default_store())
+
+
+@app.command("compile", epilog="Examples: `sluice compile` · `sluice compile supervised --output build`")
 def compile_pipelines(
     name: Annotated[str | None, typer.Argument(help="One pipeline; by default all.")] = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the YAML files.")] = Path(
@@ -109,8 +128,8 @@ def compile_pipelines(
 
 
 @app.command(
-    epilog="Examples: `sluice lineage flights-late` · `sluice lineage flights-late@challenger` · "
-    "`sluice lineage flights-late/1 --json` · `sluice lineage flights-late --cluster`"
+    epilog="Examples: `sluice lineage house-prices` · `sluice lineage house-prices@challenger` · "
+    "`sluice lineage house-prices/1 --json` · `sluice lineage house-prices --cluster`"
 )
 def lineage(
     model: Annotated[str, typer.Argument(metavar="MODEL[@ALIAS|/VERSION]", help="Without either: the champion.")],
@@ -134,7 +153,7 @@ def lineage(
 Reason = Annotated[str, typer.Option(help="Why; it stands in the promotion record.")]
 
 
-@app.command(epilog='Examples: `sluice promote flights-late/3 --reason "new features: the champion cannot judge"`')
+@app.command(epilog='Examples: `sluice promote house-prices/3 --reason "new features: the champion cannot judge"`')
 def promote(
     version: Annotated[str, typer.Argument(metavar="MODEL/VERSION", help="The version to make champion.")],
     reason: Reason,
@@ -150,7 +169,7 @@ def promote(
         _tell_decision(appoint(version, reason), as_json)
 
 
-@app.command(epilog='Examples: `sluice rollback flights-late --reason "too many alarms"`')
+@app.command(epilog='Examples: `sluice rollback house-prices --reason "too many alarms"`')
 def rollback(
     model: Annotated[str, typer.Argument(help="The registered model.")],
     reason: Reason,
@@ -195,23 +214,22 @@ def doctor(
         raise typer.Exit(1)
 
 
-@app.command(
-    epilog="Examples: `sluice lake flights` · `sluice lake digits ./my-lake` · `sluice lake flights --cluster`"
-)
+@app.command(epilog="Examples: `sluice lake data lakes/houses --cluster` · `sluice lake data s3://bucket/houses`")
 def lake(
-    name: Annotated[
-        str, typer.Argument(help="`flights` (New York City, 2013) or `digits` (handwriting, as PNG files).")
-    ],
-    address: Annotated[str, typer.Argument(help="Where to; by default `lakes/NAME` in the store.")] = "",
+    folder: Annotated[Path, typer.Argument(help="A folder with data and what describes them, such as contract.yaml.")],
+    address: Annotated[
+        str, typer.Argument(help="Where to: a key of the store or s3://…; by default `lakes/` and the folder's name.")
+    ] = "",
     cluster: OnCluster = False,
     namespace: Namespace = NAMESPACE,
     context: Context = None,
 ) -> None:
-    """Lay out one of the demonstration lakes, as the pipelines expect to find it."""
-    from sluice.cli.demo_lakes import lay_out
+    """Copy a lake from a folder into the store, where pods can read it."""
+    from sluice.cli.lakes import copy_lake, default_address
 
     with _place(cluster, namespace, context):
-        console().print(plain(lay_out(name, address or f"lakes/{name}")), highlight=False, soft_wrap=True)
+        told = copy_lake(folder, address or default_address(folder))
+        console().print(plain(told), highlight=False, soft_wrap=True)
 
 
 @contextmanager
@@ -229,6 +247,7 @@ def _place(cluster: bool, namespace: str, context: str | None, *, promotes: bool
 
 
 add_commands(app)
+add_bundle_command(app)
 _WRONG_USE = typer.BadParameter.__mro__[1]  # Click's UsageError; Typer has it in a module that is not for others
 
 

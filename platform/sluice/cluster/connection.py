@@ -23,7 +23,7 @@ from sluice.core.authorities import CA_FILE
 from sluice.core.errors import BadInput
 from sluice.core.settings import web_address
 from sluice.core.step_images import TABULAR, TORCH, step_images
-from sluice.storage.s3_connection import ENDPOINTS
+from sluice.storage.s3 import ENDPOINTS
 
 KFP = "SLUICE_KFP"
 KFP_SERVICE, KFP_PORT = "ml-pipeline", 8888

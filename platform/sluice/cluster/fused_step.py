@@ -50,6 +50,8 @@ def main(pipeline_name: str, executor_input: str) -> None:
         print(f"{PROGRESS}error: {error}", flush=True)  # noqa: T201 - a step's standard output is its log
         leave(error)
         raise SystemExit(error.exit_code) from None
+    if done.report is None:  # every pipeline of an image makes one
+        raise RuntimeError(f"pipeline {pipeline_name} has left no report")
     result = done.report.with_suffix(".json")
     result.write_text(json.dumps(done.result, indent=1, ensure_ascii=False), encoding="utf-8")
     for name, made in (("report", done.report), ("result", result)):

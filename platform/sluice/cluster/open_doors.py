@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from sluice.cluster.access import TIMEOUT, Kubernetes
 from sluice.cluster.step_environment import DIRECT, DIRECT_TRACKING, NAME, REGISTER
 from sluice.running.doctor import Finding
-from sluice.storage.s3_connection import ENDPOINTS, KEYS
+from sluice.storage.s3 import ENDPOINTS, KEYS
 
 PART_OF = "app.kubernetes.io/part-of=sluice"
 WITHOUT_LOGIN = {"ml-pipeline": "KFP's API", "ml-pipeline-ui": "KFP's pages, and its API behind them"}

@@ -13,6 +13,7 @@ from sluice.cluster.buckets import make_buckets, require_answer, required_bucket
 from sluice.cluster.connection import KFP
 from sluice.cluster.kfp_api import KfpApi
 from sluice.cluster.runtimes import apply_runtimes, named
+from sluice.cluster.site_rules import SiteRules
 from sluice.cluster.step_environment import RUNS_NAMESPACE
 from sluice.cluster.uploads import all_specs, upload
 from sluice.cluster.waiting import wait_for
@@ -58,7 +59,8 @@ def _upload_all(url: str, seconds: float) -> None:
     version = wait_for(f"KFP's API at {url}", seconds, api.version)
     choices = api.takes_choices()
     progress(f"KFP {version}: {'with' if choices else 'without'} drop-downs for choices")
-    for spec in all_specs(step_images(os.environ), choices=choices):
+    plan = SiteRules.from_variables(os.environ).plan()
+    for spec in all_specs(step_images(os.environ), choices=choices, resources=plan):
         new = upload(api, spec)
         progress(f"pipeline {spec.name}: version {spec.version} {'uploaded' if new else 'was there already'}")
 

@@ -17,13 +17,15 @@ from typing import Any
 
 import yaml
 
-from sluice.cluster.executors import complete_executor
-from sluice.cluster.fusing import fuse
-from sluice.cluster.step_environment import platform_config, secret_for
+from sluice.cluster.executors import built_in_resources, complete_executor
+from sluice.cluster.fusing import TASK, fuse
+from sluice.cluster.resources import ResourcePlan, StepResources, from_container, largest
+from sluice.cluster.step_environment import NAME, platform_config, secret_for, step_of
 from sluice.core import step_images
 from sluice.core.digests import sha256_json
+from sluice.core.errors import BadInput
 from sluice.core.settings import image
-from sluice.running.catalog import Pipeline
+from sluice.running.catalog import Pipeline, own_step
 
 DIGEST_CHARACTERS = 10
 _PLACES = "SLUICE_IMAGES and SLUICE_IMAGE_TAG"
@@ -61,7 +63,12 @@ class ClusterSpec:
 
 
 def compile_for_cluster(
-    pipeline: Pipeline, found: Mapping[str, str] | None = None, *, choices: bool = True, fused: bool = False
+    pipeline: Pipeline,
+    found: Mapping[str, str] | None = None,
+    *,
+    choices: bool = True,
+    fused: bool = False,
+    resources: ResourcePlan = ResourcePlan(),  # noqa: B008 - frozen, and empty
 ) -> ClusterSpec:
     """Compile a pipeline for a KFP server.
 
@@ -69,25 +76,36 @@ def compile_for_cluster(
         pipeline: Which.
         found: The step images, as `sluice.core.step_images.step_images` gives them; by default those of this process.
         choices: Write the parameters' choices down; a server before 2.16 refuses a spec that has them.
-        fused: All steps in one pod, instead of a pod or two for each.
+        fused: All steps in one pod, instead of a pod or two for each. It gets the largest of what its steps get.
+        resources: What others than the pipeline say of its steps' share of a node.
 
     Raises:
-        BadInput: A step image's name is none.
+        BadInput: A step image's name is none; a pipeline of the user's own, which no image holds, is to be fused;
+            resources are asked for that the site does not give, or for a step that the pipeline does not have.
     """
     from google.protobuf import json_format
 
     spec = json_format.MessageToDict(pipeline.component.pipeline_spec)
     platform = json_format.MessageToDict(pipeline.component.platform_spec)
+    if fused and pipeline.source:
+        raise BadInput(f"{pipeline.source} cannot run fused: no image holds it; leave --fused out")
+    given = _resources(spec, platform, resources)
     if fused:
+        whole = largest([*given.values()])
         spec, platform = fuse(spec, pipeline.name), {}
+        given = {label: whole.over(built_in_resources(each["container"])) for label, each in _executors(spec)}
     spec["pipelineInfo"]["description"] = description(pipeline, fused=fused)
     if choices:
         _write_choices(spec, pipeline)
     own = {}
     for label, executor in spec["deploymentSpec"]["executors"].items():
         if "container" in executor:
-            executor["container"] = complete_executor(executor["container"], pipeline.name, _renamed(found))
-            own[label] = platform_config(_present(platform, label), secret_for(label))
+            asked = resources.asked_of(step_of(label))
+            secret = _secret(label, executor)
+            executor["container"] = complete_executor(
+                executor["container"], pipeline.name, _renamed(found), given[label], asked
+            )
+            own[label] = platform_config(_present(platform, label), secret, given[label])
     spec = json.loads(json.dumps(spec, sort_keys=True))
     kubernetes = {"platforms": {"kubernetes": {"deploymentSpec": {"executors": own}}}}
     return ClusterSpec(spec["pipelineInfo"]["name"], spec["pipelineInfo"]["description"], spec, kubernetes)
@@ -101,6 +119,30 @@ def description(pipeline: Pipeline, *, fused: bool = False) -> str:
         one_of = f" One of: {', '.join(map(str, parameter.choices))}." if parameter.choices else ""
         lines.append(f"{parameter.name}: {parameter.description}{one_of}")
     return "\n".join(lines)
+
+
+def _secret(label: str, executor: Mapping[str, Any]) -> str:
+    """The Secret of an executor; a user's own step gets that of all, whatever it is called."""
+    ours = own_step(executor["container"]) or label == f"exec-{TASK}"
+    return secret_for(label) if ours else NAME
+
+
+def _executors(spec: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """Label and content of the executors that are containers."""
+    return [(label, each) for label, each in spec["deploymentSpec"]["executors"].items() if "container" in each]
+
+
+def _resources(spec: Mapping[str, Any], platform: Mapping[str, Any], plan: ResourcePlan) -> dict[str, StepResources]:
+    """What each executor gets, by its label."""
+    plan.check_names(step_of(label) for label, _ in _executors(spec))
+    return {
+        label: plan.of(
+            step_of(label),
+            from_container(each["container"], _present(platform, label)),
+            built_in_resources(each["container"]),
+        )
+        for label, each in _executors(spec)
+    }
 
 
 def _write_choices(spec: dict[str, Any], pipeline: Pipeline) -> None:

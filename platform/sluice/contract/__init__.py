@@ -1,1 +1,1 @@
-"""The data contract: what each table of a lake holds, and when each column is known."""
+"""The data contract: what a lake's tables hold, and when each value is known."""

@@ -3,16 +3,20 @@
 What a contract says is in `sluice.contract.model`, whose names this module passes on.
 """
 
+import dataclasses
 import difflib
-import math
 import re
-import zoneinfo
+from collections.abc import Sequence
 from typing import Any
 
-from sluice.contract.model import CONTRACT, TYPES, Availability, Column, Contract, TableContract
-from sluice.core.column_names import check_name
+from pydantic import TypeAdapter, ValidationError
+
+from sluice.contract.availability import Availability
+from sluice.contract.field_checks import REFUSAL
+from sluice.contract.first_version import upgraded
+from sluice.contract.model import CONTRACT, SCHEMA, TYPES, Column, Contract, Freshness, TableContract
 from sluice.core.errors import BadInput
-from sluice.core.strict_yaml import parse_yaml, quoted_text
+from sluice.core.strict_yaml import Lines, parse_with_lines
 
 __all__ = [
     "CONTRACT",
@@ -23,15 +27,13 @@ __all__ = [
     "TableContract",
     "contract_body",
     "contract_from_body",
+    "contract_schema",
     "parse_contract",
 ]
 
-_SOURCES = ({"csv"}, {"json"}, {"sql", "table"})
-_TABLE = re.compile(r"[A-Za-z]\w*", re.ASCII)
 _HALF = re.compile(r"(?<!\\)(?:\\\\)*(\\u[dD][89a-fA-F][0-9a-fA-F]{2})")
-_COLUMN_WORDS = {"nullable", "range", "values", "tolerance", "availability", "unit", "description", "references"} | {
-    "known_after_hours"
-}
+_READER: TypeAdapter[Contract] = TypeAdapter(Contract)
+_Place = Sequence[str | int]
 
 
 def parse_contract(text: str, where: str) -> Contract:
@@ -46,217 +48,108 @@ def parse_contract(text: str, where: str) -> Contract:
     """
     if half := _HALF.search(text):
         raise BadInput(f"{where} has {half[1]}, the escape of half a character; write the character itself")
-    return contract_from_body(parse_yaml(text, where), where)
+    body, lines = parse_with_lines(text, where)
+    return _read(body, where, lines)
 
 
 def contract_body(contract: Contract) -> dict[str, Any]:
     """The contract as JSON values, the inverse of `contract_from_body`: what a dataset's manifest remembers."""
-    return {
-        "name": contract.name,
-        "license": contract.license,
-        "tables": {name: _table_body(table) for name, table in contract.tables.items()},
-    }
+    body: dict[str, Any] = {"schema": contract.schema, "name": contract.name, "license": contract.license}
+    if contract.moments:
+        body["moments"] = [moment.body() for moment in contract.moments]
+    return body | {"tables": {name: _table_body(table) for name, table in contract.tables.items()}}
 
 
 def contract_from_body(body: Any, where: str) -> Contract:  # noqa: ANN401 - JSON
-    """The contract that a manifest remembers.
+    """The contract that a manifest remembers; also one of version 1, which does not tell its version.
 
     Raises:
         BadInput: See `parse_contract`.
     """
-    fields = _fields(body, where, {"name", "tables"}, {"license"})
-    tables = {
-        name: _table(name, value, f"{where}: table {name!r}")
-        for name, value in _named(fields["tables"], where, "tables")
-    }
-    contract = Contract(_text(fields, "name", where), tables, _text(fields, "license", where))
-    _check_references(contract, where)
-    return contract
+    return _read(upgraded(body) if isinstance(body, dict) and "schema" not in body else body, where, None)
 
 
-def _table(name: str, body: Any, where: str) -> TableContract:  # noqa: ANN401 - YAML
-    if not _TABLE.fullmatch(name):
-        raise BadInput(f"{where}: a table's name must be letters, digits and underscores, and start with a letter")
-    fields = _fields(body, where, {"source", "columns"}, {"key", "freshness", "timezone"})
-    columns = {n: _column(c, f"{where}, column {n!r}") for n, c in _named(fields["columns"], where, "columns")}
-    key = fields.get("key", [])
-    if not isinstance(key, list):
-        raise BadInput(f"{where}: key must be a list of columns")
-    freshness = _freshness(fields.get("freshness"), where)
-    named = tuple(quoted_text(column, f"{where}: key") for column in key)
-    if len(set(named)) < len(named):
-        raise BadInput(f"{where}: key names a column twice: {', '.join(named)}; keep one of them")
-    for column in (*named, *([freshness[0]] if freshness[0] else [])):
-        if column not in columns:
-            raise BadInput(f"{where}: key or freshness names column {column!r}, which is not among its columns")
-    if freshness[0] and columns[freshness[0]].type != "timestamp":
-        raise BadInput(f"{where}: freshness column {freshness[0]!r} must be of type timestamp")
-    zone = _timezone(_text(fields, "timezone", where, "UTC"), where)
-    return TableContract(_source(fields["source"], where), columns, named, *freshness, timezone=zone)
+def contract_schema() -> dict[str, Any]:
+    """The JSON schema of the file, for editors."""
+    schema = _READER.json_schema()
+    for form in (schema, *schema["$defs"].values()):
+        form["description"] = form.get("description", "").partition("\n")[0]
+    return schema | {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": CONTRACT}
 
 
-def _timezone(name: str, where: str) -> str:
+def _read(body: Any, where: str, lines: Lines | None) -> Contract:  # noqa: ANN401 - JSON
     try:
-        zoneinfo.ZoneInfo(name)
-    except (LookupError, ValueError, OSError):  # unknown; no path within the database; a folder of it
-        zones = sorted(zoneinfo.available_timezones())
-        near = difflib.get_close_matches(name[:40], zones, n=1) or ["America/New_York"]
-        raise BadInput(
-            f"{where}: timezone {name!r} is unknown; write a name of the IANA database, such as {near[0]}"
-        ) from None
-    return name
+        return _READER.validate_python(body)
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_input=False)
+        locs = [(*each["loc"], *each.get("ctx", {}).get("below", ())) for each in found]
+        places = [(lines.of(loc) or 0) if lines else 0 for loc in locs]
+        first = min(range(len(found)), key=lambda number: places[number])
+        line = f", line {places[first]}" if places[first] else ""
+        inside, words = _words(locs[first], found[first])
+        raise BadInput(f"{where}{line}{inside}: {words}") from None
 
 
-def _source(body: Any, where: str) -> dict[str, str]:  # noqa: ANN401 - YAML
-    if (
-        not isinstance(body, dict)
-        or body.keys() not in _SOURCES
-        or not all(v and isinstance(v, str) for v in body.values())
-    ):
-        raise BadInput(f"{where}: source must be {{csv: GLOB}}, {{json: PATH}} or {{sql: URL, table: NAME}}")
-    return dict(body)
-
-
-def _freshness(body: Any, where: str) -> tuple[str | None, float | None]:  # noqa: ANN401 - YAML
-    if body is None:
-        return None, None
-    fields = _fields(body, f"{where}, freshness", {"column", "max_age_days"}, set())
-    return _text(fields, "column", f"{where}, freshness"), _number(
-        fields["max_age_days"], f"{where}, freshness: max_age_days"
+def _words(loc: _Place, error: Any) -> tuple[str, str]:  # noqa: ANN401 - pydantic's
+    """Where in the contract, and what is wrong there."""
+    kind = error["type"]
+    place, form = _place(loc)
+    name = str(loc[-1]) if loc else ""
+    fields = {each.name: each for each in dataclasses.fields(form)}
+    required = sorted(
+        n for n, f in fields.items() if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
     )
+    if kind == REFUSAL:
+        return place, str(error["ctx"]["message"])
+    if kind == "missing":
+        return place, f"{name} missing"
+    if kind == "unexpected_keyword_argument":
+        return place, f"unknown {name[:80]}; {_known_fields(name, fields)}"
+    if kind in ("dataclass_type", "dataclass_exact_type"):
+        return place, f"must be a mapping with {', '.join(required)}"
+    if kind == "literal_error":
+        return place, f"{name} is of another Sluice; this one reads {name}: {SCHEMA}"
+    return place, f"{name}: {str(error['msg'])[:1].lower()}{str(error['msg'])[1:]}"
 
 
-def _column(body: Any, where: str) -> Column:  # noqa: ANN401 - YAML
-    fields = _fields(body, where, {"type"}, _COLUMN_WORDS)
-    if fields["type"] not in TYPES:
-        raise BadInput(f"{where}: type {fields['type']!r} is unknown; use one of {', '.join(TYPES)}")
-    limits, values = fields.get("range"), fields.get("values")
-    if values is not None and (not isinstance(values, list) or not values or fields["type"] != "string"):
-        raise BadInput(f"{where}: values must be a list of strings, for a column of type string")
-    if not isinstance(fields.get("nullable", False), bool):
-        raise BadInput(f"{where}: nullable must be true or false")
-    tolerance = _number(fields.get("tolerance", 0.0), f"{where}: tolerance")
-    if not 0 <= tolerance <= 1:
-        raise BadInput(f"{where}: tolerance {tolerance:g} is no share between 0 and 1")
-    known = _availability(fields.get("availability", "scheduled"), where)
-    return Column(
-        type=fields["type"],
-        nullable=fields.get("nullable", False),
-        range=None if limits is None else _range(limits, fields["type"], where),
-        values=tuple(quoted_text(value, f"{where}: values:") for value in values) if values else None,
-        tolerance=tolerance,
-        availability=known,
-        known_after_hours=_known_after(fields.get("known_after_hours"), known, where),
-        unit=_text(fields, "unit", where),
-        description=_text(fields, "description", where),
-        references=_text(fields, "references", where) or None,
-    )
+def _known_fields(name: str, fields: dict[str, Any]) -> str:
+    if name == "known_after_hours":
+        return "write known: 24h in its place, for 24 hours after the row's time"
+    near = difflib.get_close_matches(name, fields, n=1)
+    meant = f"did you mean {near[0]}? " if near else ""
+    return f"{meant}known: {', '.join(sorted(fields))}"
 
 
-def _availability(word: Any, where: str) -> Availability:  # noqa: ANN401 - YAML
-    if str(word).upper() not in Availability.__members__:
-        names = ", ".join(a.name.lower() for a in Availability)
-        raise BadInput(f"{where}: availability {word!r} is unknown; use one of {names}")
-    return Availability[str(word).upper()]
-
-
-def _known_after(hours: Any, known: Availability, where: str) -> float | None:  # noqa: ANN401 - YAML
-    if hours is None:
-        return None
-    number = _number(hours, f"{where}: known_after_hours")
-    if number < 0 or known is Availability.SCHEDULED:
-        raise BadInput(
-            f"{where}: known_after_hours says how long after the row's timestamp a value is known that is not known "
-            "when its event is scheduled; give 0 or more, beside availability observed, departed or arrived"
-        )
-    return number
-
-
-def _range(limits: Any, kind: str, where: str) -> tuple[float, float]:  # noqa: ANN401 - YAML
-    if kind not in ("int64", "float64"):
-        raise BadInput(f"{where}: only a column of type int64 or float64 has a range")
-    if not isinstance(limits, list) or len(limits) != 2:
-        raise BadInput(f"{where}: range {limits!r} is not [least, greatest]")
-    least, greatest = (_number(limit, f"{where}: range") for limit in limits)
-    if least > greatest:
-        raise BadInput(f"{where}: range {limits!r} is not [least, greatest]")
-    return least, greatest
-
-
-def _number(value: Any, where: str) -> float:  # noqa: ANN401 - YAML
-    try:
-        number = float("nan") if isinstance(value, bool | str) else float(value)
-    except (TypeError, OverflowError):
-        number = float("nan")
-    if not math.isfinite(number):
-        raise BadInput(f"{where} {value!r} is no number")
-    return number
-
-
-def _check_references(contract: Contract, where: str) -> None:
-    for name, table in contract.tables.items():
-        for column, stated in table.columns.items():
-            target, _, named = (stated.references or "").partition(".")
-            if target and (target not in contract.tables or named not in contract.tables[target].columns):
-                place = f"{where}: table {name!r}, column {column!r}"
-                raise BadInput(f"{place}: references {stated.references!r} is no table.column of this contract")
-            if target and contract.tables[target].columns[named].type != stated.type:
-                other = contract.tables[target].columns[named].type
-                raise BadInput(
-                    f"{where}: table {name!r}, column {column!r}: is of type {stated.type}, and references "
-                    f"{stated.references!r} of type {other}; give both one type"
-                )
+def _place(loc: _Place) -> tuple[str, Any]:
+    """The place in words, and the class that the file's text stands for there."""
+    words, form = "", Contract
+    steps = [str(step) for step in loc]
+    if steps[:1] == ["tables"] and len(steps) > 1:
+        words, form = f": table {steps[1]!r}", TableContract  # type: ignore[assignment]
+        if steps[2:3] == ["columns"] and len(steps) > 3:
+            words, form = f"{words}, column {steps[3]!r}", Column  # type: ignore[assignment]
+        elif steps[2:3] == ["freshness"]:
+            words, form = f"{words}, freshness", Freshness  # type: ignore[assignment]
+    return words, form
 
 
 def _table_body(table: TableContract) -> dict[str, Any]:
     body: dict[str, Any] = {"source": dict(table.source), "key": list(table.key)}
-    if table.freshness_column:
-        body["freshness"] = {"column": table.freshness_column, "max_age_days": table.max_age_days}
+    if table.freshness:
+        body["freshness"] = {"column": table.freshness.column, "max_age_days": table.freshness.max_age_days}
     if table.timezone != "UTC":
         body["timezone"] = table.timezone
+    body |= {name: value for name in ("time", "known") if (value := getattr(table, name)) is not None}
     body["columns"] = {name: _column_body(column) for name, column in table.columns.items()}
     return body
 
 
 def _column_body(column: Column) -> dict[str, Any]:
-    body: dict[str, Any] = {"type": column.type, "availability": column.availability.name.lower()}
-    body |= {"nullable": column.nullable, "tolerance": column.tolerance}
+    body: dict[str, Any] = {"type": column.type, "nullable": column.nullable, "tolerance": column.tolerance}
     body |= {"unit": column.unit, "description": column.description}
     if column.range:
         body["range"] = list(column.range)
     if column.values:
         body["values"] = list(column.values)
-    if column.references:
-        body["references"] = column.references
-    if column.known_after_hours is not None:
-        body["known_after_hours"] = column.known_after_hours
-    return body
-
-
-def _text(fields: dict[str, Any], name: str, where: str, default: str = "") -> str:
-    return quoted_text(fields.get(name, default), f"{where}: {name}")
-
-
-def _named(body: Any, where: str, what: str) -> list[tuple[str, Any]]:  # noqa: ANN401 - YAML
-    """The entries of a mapping by name; names that SQL engines could not tell apart are refused."""
-    if not isinstance(body, dict) or not body:
-        raise BadInput(f"{where}: `{what}` must be a mapping with at least one entry")
-    names: dict[str, str] = {}
-    for name in body:
-        check_name(name, f"{where}: `{what}`")
-        other = names.setdefault(name.casefold(), name)
-        if other != name:
-            raise BadInput(f"{where}: `{what}` has {name!r} beside {other!r}; names must differ by more than case")
-    return list(body.items())
-
-
-def _fields(body: Any, where: str, required: set[str], optional: set[str]) -> dict[str, Any]:  # noqa: ANN401 - YAML
-    if not isinstance(body, dict):
-        raise BadInput(f"{where} must be a mapping with {', '.join(sorted(required))}")
-    missing, unknown = required - body.keys(), body.keys() - required - optional
-    if missing:
-        raise BadInput(f"{where}: {', '.join(sorted(missing))} missing")
-    if unknown:
-        known = ", ".join(sorted(required | optional))
-        raise BadInput(f"{where}: unknown {', '.join(sorted(map(str, unknown)))}; known: {known}")
-    return body
+    optional = {name: getattr(column, name) for name in ("references", "availability", "known")}
+    return body | {name: value for name, value in optional.items() if value is not None}

@@ -1,1 +1,1 @@
-"""What everything stands on: errors in one line, settings, progress, files, digests. It imports nothing else."""
+"""What every layer stands on: it imports nothing of ours but errors and texts."""

@@ -22,7 +22,10 @@ _LEAST_SECRET = 6  # characters; shorter ones would be found in ordinary words
 _SECRET_NAME = re.compile(r"(?:^|_)(?:PG)?(?:PASSWORD|PASSWD|SECRET|TOKEN|ACCESS_KEY|API_KEY)(?:_|$)", re.IGNORECASE)
 _PLACE_NAME = re.compile(r"_(?:FILE|PATH|DIR)$", re.IGNORECASE)  # says where a secret is kept
 # What begins with a path has no login, nor has `s3://bucket/a@b`, whose bucket has no colon. Bounds keep it linear.
-_LOGIN = re.compile(r"(?<!s3)://(?!/)\S{0,4000}@|(?<=s3)://(?:[^/\s]{0,400}@|[^/\s:]{0,400}:\S{0,4000}@)")
+_LOGIN = re.compile(
+    r"(?<!s3)(?<!gs)(?<!az)://(?!/)\S{0,4000}@|(?:(?<=s3)|(?<=gs)|(?<=az))://(?:[^/\s]{0,400}@|[^/\s:]{0,400}:\S{0,4000}@)"
+)
+_CLOUDS = ("s3", "gs", "az")
 _OPTION = re.compile(
     r"([?&;][\w.%-]{0,64}(?:password|passwd|pwd|secret|token|signature|credential|sig|key)[\w.%-]{0,64}=)[^\s&;'\"]+",
     re.IGNORECASE,
@@ -75,7 +78,7 @@ def shown(address: str) -> str:
     scheme, separator, rest = address.partition("://")
     if not separator:
         scheme, rest = "", address
-    if scheme.endswith("s3"):
+    if scheme.endswith(_CLOUDS):
         address = _LOGIN.sub("://", address)
     elif not rest.startswith("/"):
         address = f"{scheme}{separator}{rest.rpartition('@')[2]}"
@@ -111,7 +114,7 @@ def _passwords(address: str) -> Iterator[str]:
     """The password in an address, as written and decoded, whole and in the pieces that a misreading makes of it."""
     rest = address.partition("://")[2]
     login = rest.rpartition("@")[0]
-    if not login or rest.startswith("/") or address.partition("://")[0].endswith("s3"):
+    if not login or rest.startswith("/") or address.partition("://")[0].endswith(_CLOUDS):
         return
     password = login.partition(":")[2] or login
     yield from (login, password, unquote(password), *re.split(r"[@/?#\\:]", password))

@@ -33,6 +33,19 @@ def tls_context() -> ssl.SSLContext:
     return context
 
 
+def authority() -> bytes:
+    """The certificates that SLUICE_CA_FILE names, in PEM; empty where it is not set.
+
+    Raises:
+        BadInput: It names no file of certificates.
+    """
+    path = os.environ.get(CA_FILE)
+    if not path:
+        return b""
+    tls_context()
+    return Path(path).read_bytes()
+
+
 def trust_in_requests() -> None:
     """Have the library `requests`, which MLflow calls its server and object stores with, trust it as well.
 

@@ -75,6 +75,8 @@ IMAGES_VALUES = Bound("pixel values of all images of a dataset", 2**30, "SLUICE_
 MODEL_BYTES = Bound("bytes of a model's arrays", 2048 * MIB, "SLUICE_MODEL_BYTES")
 MODEL_LAYERS = Bound("layers of a network", 10_000)
 MODEL_FEATURES = Bound("features of a model", 100_000)
+CODE_BYTES = Bound("bytes of a project's code", 5 * MIB, "SLUICE_CODE_BYTES")
+CODE_FILES = Bound("files of a project's code", 5_000)
 
 EVERY = (
     FILE_BYTES,
@@ -95,4 +97,6 @@ EVERY = (
     MODEL_BYTES,
     MODEL_LAYERS,
     MODEL_FEATURES,
+    CODE_BYTES,
+    CODE_FILES,
 )

@@ -161,6 +161,18 @@ def stoppable(told: Callable[[], None] | None = None) -> Iterator[None]:
             signal.signal(each, signal.SIG_DFL)
 
 
+def is_alive(folder: Path) -> bool:
+    """Whether the run of a folder still holds its lifeline; not where the file system knows no locks.
+
+    Args:
+        folder: The run's.
+    """
+    try:
+        return _held(folder / _FILE)
+    except OSError:  # who may not write may not lock: it is somebody else's, and tells itself
+        return (folder / _FILE).exists()
+
+
 def abandoned(
     runs: Path, wanted: Callable[[dict[str, str]], bool] = lambda _: True
 ) -> Iterator[tuple[Path, dict[str, str]]]:

@@ -1,16 +1,20 @@
-"""Numbers that a person gives as a step's or a pipeline's parameter, checked in one place before any work begins.
+"""What a person may set about a step, and the checks that follow, made in one place before any work begins.
 
 NaN and Infinity pass every comparison the wrong way or never end a wait, and a whole number beyond 2^53 becomes another
 one in KFP, which keeps all numbers as doubles.
 
-Which values a step takes stands once, as `CHECKS` in its module `parameters`: the step looks there before its work, the
-command and the fused run before the first step of a pipeline.
+A step states its parameters once, as the class `Parameters` in its module `parameters`: types, defaults, choices,
+ranges and words. The step looks there before its work, the command and the fused run before a pipeline's first step.
+KFP reads a step's signature and nothing else, so that repeats names and defaults; a test holds the two together.
 """
 
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, Literal, Self, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from sluice.core.errors import BadInput
 
@@ -56,6 +60,77 @@ class Range:
 
 SEED = Range(0, 2**31 - 1, whole=True)
 """What NumPy, scikit-learn and torch all take; a sample's or a split's own order takes any integer."""
+
+
+def check_lake(name: str, address: Any) -> None:  # noqa: ANN401 - whatever was given
+    """Refuse a lake that has no address.
+
+    Args:
+        name: The parameter's, for the message.
+        address: As it was given.
+
+    Raises:
+        BadInput: It is empty.
+    """
+    if not address or not str(address).strip():
+        raise BadInput(
+            f"parameter {name!r} is empty, so there are no data; type `sluice run` in the folder of a project, or "
+            f"name a lake: -p {name}=./my-lake, a key of the store, or s3://bucket/prefix"
+        )
+
+
+class StepParameters(BaseModel):
+    """The parameters of one step, as a person may set them; a subclass has one field for each.
+
+    A field's annotation holds its checks: `Annotated[int, Range(1, whole=True)]`, `Literal["a", "b"]`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    @classmethod
+    def checks(cls) -> dict[str, Check]:
+        """One check for each field: what stands in its annotation, then its type."""
+        return {name: partial(_check_field, cls, name) for name in cls.model_fields}
+
+    @classmethod
+    def choices(cls) -> dict[str, tuple[Any, ...]]:
+        """The values of each field that offers but some."""
+        fields = {name: field.annotation for name, field in cls.model_fields.items()}
+        return {name: get_args(kind) for name, kind in fields.items() if get_origin(kind) is Literal}
+
+    @classmethod
+    def checked(cls, given: Mapping[str, Any]) -> Self:
+        """The parameters among what a step was given; whatever else is in there is passed over.
+
+        Raises:
+            BadInput: A value is none that the step takes; the message names the parameter and the value.
+        """
+        known = {name: value for name, value in given.items() if name in cls.model_fields}
+        check_with(cls.checks(), known)
+        return cls(**known)
+
+
+def _check_field(parameters: type[StepParameters], field: str, name: str, value: Any) -> None:  # noqa: ANN401 - any
+    """Hold a value to a field; `name` is what the person who gave it calls it."""
+    stated = parameters.model_fields[field]
+    if get_origin(stated.annotation) is Literal:
+        _check_choice(get_args(stated.annotation), name, value)
+    for check in stated.metadata:
+        check(name, value)
+    try:
+        TypeAdapter(stated.annotation, config=ConfigDict(strict=True)).validate_python(value)
+    except ValidationError as error:
+        said = error.errors()[0]
+        where = f", item {said['loc'][0] + 1}" if said["loc"] and isinstance(said["loc"][0], int) else ""
+        reason = said["msg"].removeprefix("Input should be ")
+        raise BadInput(f"parameter {name!r} is {value!r}{where}; give {reason}") from None
+
+
+def _check_choice(offered: tuple[Any, ...], name: str, value: Any) -> None:  # noqa: ANN401 - whatever was given
+    if value not in offered:
+        close = [word for word in offered if str(word).startswith(str(value)[:2])] if value else []
+        hint = f" (did you mean {close[0]!r}?)" if close else ""
+        raise BadInput(f"parameter {name!r} is {value!r}{hint}; choose {' or '.join(map(str, offered))}")
 
 
 def check_with(checks: Mapping[str, Check], given: Mapping[str, Any]) -> None:

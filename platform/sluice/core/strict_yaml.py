@@ -7,6 +7,7 @@ Source: YAML 1.2.2, section 10.3.
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -46,6 +47,50 @@ def parse_yaml(text: str, where: str) -> Any:  # noqa: ANN401 - YAML
             nest deeper than `DEEPEST` levels or grow beyond `MOST_EXPANDED` with its aliases, where each value counts
             as its characters and 8 more.
     """
+    return parse_with_lines(text, where)[0]
+
+
+class Lines:
+    """On which line each entry of a document stands.
+
+    An entry that an alias brings stands where its anchor is.
+    """
+
+    def __init__(self) -> None:
+        self._document: Any = None
+        self._known: dict[int, dict[str, int] | list[int]] = {}
+
+    def keep(self, container: dict[str, Any] | list[Any], lines: dict[str, int] | list[int]) -> None:
+        """Remember the lines of the entries of a list or mapping of the document."""
+        self._known[id(container)] = lines  # the document holds it, so the number stays its own
+
+    def begin(self, document: Any) -> None:  # noqa: ANN401 - YAML
+        """Take the document that the places of `of` begin with."""
+        self._document = document
+
+    def of(self, place: Sequence[str | int]) -> int | None:
+        """The line of an entry, by the keys and positions that lead to it.
+
+        Of a place that is not there it is that of its nearest parent that is; None where there is no such either.
+        """
+        inner, line = self._document, None
+        for step in place:
+            known = self._known.get(id(inner))
+            if isinstance(known, dict) and step in known and isinstance(inner, dict):
+                line, inner = known[str(step)], inner[str(step)]
+            elif isinstance(known, list) and isinstance(step, int) and step < len(known):
+                line, inner = known[step], inner[step]
+            else:
+                break
+        return line
+
+
+def parse_with_lines(text: str, where: str) -> tuple[Any, Lines]:
+    """The document of a text, as `parse_yaml` reads it, and the line of each of its entries.
+
+    Raises:
+        BadInput: See `parse_yaml`.
+    """
     if len(text.encode("utf-8", "surrogatepass")) > MOST_BYTES:
         raise BadInput(f"{where} is larger than {MOST_BYTES >> 20} MiB, the most that is read; make it smaller")
     reader = _Reader(where)
@@ -56,7 +101,8 @@ def parse_yaml(text: str, where: str) -> Any:  # noqa: ANN401 - YAML
         mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
         place = f"line {mark.line + 1}: " if mark else ""
         raise BadInput(f"{where} is not YAML: {place}{problem or error}") from None
-    return reader.document
+    reader.lines.begin(reader.document)
+    return reader.document, reader.lines
 
 
 @dataclass
@@ -67,15 +113,19 @@ class _Open:
         value: What it holds so far.
         anchor: The name by which aliases call it, or None.
         size: Of what it holds so far, as if no alias were used.
+        begins: The line with which it begins.
         key: In a mapping, the key whose value comes next.
         lines: In a mapping, the line of each key.
+        places: In a list, the line of each entry.
     """
 
     value: dict[str, Any] | list[Any]
     anchor: str | None
+    begins: int
     size: int = _VALUE
     key: str | None = None
     lines: dict[str, int] = field(default_factory=dict)
+    places: list[int] = field(default_factory=list)
 
 
 class _Reader:
@@ -83,6 +133,7 @@ class _Reader:
 
     def __init__(self, where: str) -> None:
         self.document: Any = None
+        self.lines = Lines()
         self._where, self._open, self._documents = where, list[_Open](), 0
         self._named: dict[str, tuple[Any, int]] = {}
 
@@ -105,14 +156,15 @@ class _Reader:
                 self._begin(event, line)
             case yaml.SequenceEndEvent() | yaml.MappingEndEvent():
                 ended = self._open.pop()
+                self.lines.keep(ended.value, ended.lines if isinstance(ended.value, dict) else ended.places)
                 self._name(ended.anchor, ended.value, ended.size)
-                self._add(ended.value, ended.size, line)
+                self._add(ended.value, ended.size, ended.begins)
 
     def _begin(self, event: yaml.CollectionStartEvent, line: int) -> None:
         self._check(event.tag is None, line, f"tag {event.tag} is not read; take it away")
         self._check(len(self._open) < DEEPEST, line, f"nested deeper than {DEEPEST} levels, the most that is read")
         value: dict[str, Any] | list[Any] = {} if isinstance(event, yaml.MappingStartEvent) else []
-        self._open.append(_Open(value, event.anchor))
+        self._open.append(_Open(value, event.anchor, line))
 
     def _name(self, anchor: str | None, value: Any, size: int) -> None:  # noqa: ANN401 - YAML
         if anchor:
@@ -127,6 +179,7 @@ class _Reader:
         self._check(parent.size <= MOST_EXPANDED, line, _TOO_LARGE)
         if isinstance(parent.value, list):
             parent.value.append(value)
+            parent.places.append(line)
         elif parent.key is None:
             self._begin_entry(parent, value, line)
         else:

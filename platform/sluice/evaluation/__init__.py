@@ -1,1 +1,1 @@
-"""Choosing among candidates, and judging the choice: intervals, calibration, slices, the gate."""
+"""Judging models: metrics, the record of an evaluation, and what a forecast of numbers is judged by."""

@@ -16,7 +16,7 @@ from scipy import stats
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from sluice.evaluation.designs import Design, independent
-from sluice.evaluation.metrics import Floats, Integers, Predictions, Weights
+from sluice.evaluation.metrics import Floats, Integers, Judged, Weights
 
 LEVEL = 0.95
 CALIBRATION, SQUARED = "calibration_error", "squared_calibration_error"
@@ -72,6 +72,10 @@ class Resamples:
         """`model` less `other`, resample by resample: the paired interval."""
         return summary(self._values(model, metric) - self._values(other, metric), self.units)
 
+    def contrast(self, model: str, other: str, metric: str, share: float) -> Estimate:
+        """`model` less a share of `other`, resample by resample; a share of 1 gives the difference."""
+        return summary(self._values(model, metric) - share * self._values(other, metric), self.units)
+
     def standard_error(self, model: str, metric: str) -> float:
         """The standard deviation over the resamples."""
         return float(np.std(self._values(model, metric)[1:], ddof=1))
@@ -80,7 +84,7 @@ class Resamples:
         return debiased_root(self.values[model][SQUARED]) if metric == CALIBRATION else self.values[model][metric]
 
 
-def bootstrap(models: Mapping[str, Predictions], resamples: int, seed: int, design: Design | None = None) -> Resamples:
+def bootstrap(models: Mapping[str, Judged], resamples: int, seed: int, design: Design | None = None) -> Resamples:
     """Draw clusters with replacement and measure every model on every draw.
 
     Args:

@@ -11,12 +11,34 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from sluice.core.errors import BadInput
 from sluice.core.json_documents import read_json
-from sluice.evaluation.metrics import Floats, Integers, Predictions
-from sluice.modeling.model_files import Predictor, Threshold, load_model, read_threshold
+from sluice.evaluation.metric_registry import Metric
+from sluice.evaluation.metrics import Floats, Labels, Predictions
+from sluice.evaluation.numbers import NumberPredictions
+from sluice.modeling.model_files import Predictor, Threshold, forecast, load_model, read_threshold
+from sluice.problems.registry import problem_of
 from sluice.problems.task import Task
 
 TRAINING = "training.json"
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
+
+Said = Predictions | NumberPredictions
+"""What one model said of labelled rows: of their class, or of their number."""
+
+
+@dataclass(frozen=True)
+class Measures:
+    """What is measured of every model, beside what any task has.
+
+    Attributes:
+        ratios: For numbers: whether relative errors say something, for no label is near zero.
+        own: A project's own metrics of the task's problem.
+    """
+
+    ratios: bool = False
+    own: tuple[Metric, ...] = ()
+
+
+PLAIN = Measures()
 
 
 @dataclass(frozen=True)
@@ -64,40 +86,43 @@ def read_candidates(folder: Path, where: str) -> list[Candidate]:
     return sorted(candidates, key=lambda c: (c.rank, c.name))
 
 
-def labels_of(frame: pd.DataFrame, task: Task, table: str) -> Integers:
-    """The label's codes, shape (rows,).
+def labels_of(frame: pd.DataFrame, task: Task, table: str) -> Labels:
+    """The label's codes, or numbers, shape (rows,).
 
     Raises:
-        BadInput: The column is missing, has a missing value, or holds one class only.
+        BadInput: The column is missing, has a missing value or one that is no label, or holds one class or number only.
     """
     if task.label not in frame:
         raise BadInput(f"table {table!r} has no label column {task.label!r}; use a dataset made by split")
     if frame[task.label].isna().any():
         row = int(np.flatnonzero(frame[task.label].isna())[0])
         raise BadInput(f"table {table!r}, column {task.label!r}, row {row}: the label is missing; run prepare again")
-    labels = frame[task.label].to_numpy(np.int64)
+    labels = frame[task.label].to_numpy(np.float64 if task.regression else np.int64)
+    if fault := problem_of(task).wrong_label(labels.astype(np.float64), task):
+        raise BadInput(f"table {table!r}, column {task.label!r}, {fault}")
     if len(np.unique(labels)) < 2:
-        only = task.classes[int(labels[0])]
-        raise BadInput(f"table {table!r}, column {task.label!r}: only class {only!r}; nothing can be judged on it")
+        only = f"the number {labels[0]:g}" if task.regression else f"class {task.classes[int(labels[0])]!r}"
+        raise BadInput(f"table {table!r}, column {task.label!r}: only {only}; nothing can be judged on it")
     return labels
 
 
 def score(model: Predictor, frame: pd.DataFrame, task: Task, name: str) -> Floats:
-    """A model's probabilities, shape (rows, classes).
+    """A model's probabilities, shape (rows, classes), or numbers, shape (rows,).
 
     Raises:
-        BadInput: The model is for other classes.
+        BadInput: The model is for other classes, or for a number where the task has classes.
     """
     if tuple(model.classes) != task.classes:
-        raise BadInput(f"model {name!r} knows classes {', '.join(model.classes)}, not {', '.join(task.classes)}")
+        known, wanted = (f"classes {', '.join(c)}" if c else "a number" for c in (model.classes, task.classes))
+        raise BadInput(f"model {name!r} knows {known}, not {wanted.removeprefix('classes ')}")
     with threadpool_limits(1):  # threads that wait for each other cost ten times more on a busy machine
-        return np.asarray(model.predict_proba(frame), np.float64)
+        return np.asarray(forecast(model, frame, task), np.float64)
 
 
 def predict_all(
     folder: Path, candidates: list[Candidate], frames: Mapping[str, pd.DataFrame], task: Task
 ) -> dict[str, dict[str, Floats]]:
-    """Every candidate's probabilities, by table and candidate; each model is loaded once.
+    """Every candidate's probabilities or numbers, by table and candidate; each model is loaded once.
 
     Args:
         folder: The bundle's files.
@@ -118,6 +143,15 @@ def thresholds_of(folder: Path, candidates: list[Candidate]) -> dict[str, Thresh
     return {candidate.name: read_threshold(folder / candidate.name) for candidate in candidates}
 
 
-def predictions(labels: Integers, scores: Floats, threshold: Threshold | None) -> Predictions:
-    """Predictions with the model's threshold; one without calls the more probable class."""
-    return Predictions(labels, scores, threshold.value if threshold else 0.5)
+def predictions(labels: Labels, scores: Floats, threshold: Threshold | None, measures: Measures = PLAIN) -> Said:
+    """Predictions with the model's threshold; one without calls the more probable class. Of numbers as they are.
+
+    Args:
+        labels: Class codes or numbers, shape (rows,).
+        scores: Probabilities, shape (rows, classes), or numbers, shape (rows,).
+        threshold: Where the positive class begins.
+        measures: What is measured.
+    """
+    if scores.ndim == 1:
+        return NumberPredictions(labels, scores, measures.ratios, measures.own)
+    return Predictions(labels, scores, threshold.value if threshold else 0.5, measures.own)

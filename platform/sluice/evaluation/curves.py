@@ -1,5 +1,7 @@
 """The winner's ROC curve and confusion matrix, as KFP's UI and the page draw them."""
 
+from typing import Any
+
 import numpy as np
 from sklearn.metrics import confusion_matrix, roc_curve
 
@@ -10,9 +12,17 @@ from sluice.evaluation.metrics import Predictions
 _MOST_POINTS = 200
 
 
+def log_curves(classification: Any, evaluation: Evaluation) -> None:  # noqa: ANN401 - KFP's artifact
+    """Log what KFP's UI draws: nothing where the label is a number, the ROC curve where there are two classes."""
+    if evaluation.binary:
+        classification.log_roc_curve(*roc_points(evaluation))
+    if not evaluation.regression:
+        classification.log_confusion_matrix(list(evaluation.task.classes), confusion(evaluation))
+
+
 def roc_points(evaluation: Evaluation) -> tuple[list[float], list[float], list[float]]:
     """The winner's ROC curve: false positive rates, true positive rates and thresholds, at most 200 points."""
-    return thinned_roc(evaluation.test[evaluation.winner], evaluation.design)
+    return thinned_roc(evaluation.classified, evaluation.design)
 
 
 def thinned_roc(model: Predictions, design: Design) -> tuple[list[float], list[float], list[float]]:
@@ -31,6 +41,6 @@ def thinned_roc(model: Predictions, design: Design) -> tuple[list[float], list[f
 
 def confusion(evaluation: Evaluation) -> list[list[int]]:
     """Test rows by truth, and by the class that the winner calls; not weighted."""
-    model = evaluation.test[evaluation.winner]
+    model = evaluation.classified
     matrix = confusion_matrix(model.labels, model.predicted, labels=range(len(evaluation.task.classes)))
     return [[int(count) for count in row] for row in matrix]

@@ -1,6 +1,6 @@
 """How the judged rows came about: what each stands for, and which of them are not independent of each other.
 
-Flights of one day meet the same storm, rows of one patient the same illness. An interval that draws rows one by one
+Deliveries of one day meet the same storm, rows of one patient the same illness. An interval that draws rows one by one
 takes them for independent and is too narrow; so clusters are drawn, and where clusters follow each other in time,
 blocks of them (H. R. Kuensch, *The jackknife and the bootstrap for general stationary observations*, Annals of
 Statistics 17, 1989), as long as their dependence lasts.

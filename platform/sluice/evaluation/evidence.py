@@ -7,7 +7,7 @@ import numpy as np
 from sluice.evaluation.blocks import LEAST_BLOCKS
 from sluice.evaluation.bootstrap import Resamples
 from sluice.evaluation.designs import Design
-from sluice.evaluation.metrics import Predictions
+from sluice.evaluation.metrics import Judged
 
 LEAST_CLASS_ROWS = 10
 """With fewer rows of a class, no interval holds what it says."""
@@ -19,11 +19,11 @@ class Evidence:
 
     Attributes:
         rows: How many.
-        effective_rows: How many independent rows would give the log loss the same standard error.
+        effective_rows: How many independent rows would give the mean loss the same standard error.
         clusters: How many clusters.
         units: How many blocks of clusters.
         cluster: What a cluster is.
-        rarest: Rows of the rarest class.
+        rarest: Rows of the rarest class; all rows where the label is a number.
     """
 
     rows: int
@@ -53,7 +53,7 @@ class Evidence:
         return ""
 
 
-def evidence_of(model: Predictions, design: Design, measured: Resamples, name: str) -> Evidence:
+def evidence_of(model: Judged, design: Design, measured: Resamples, name: str, loss: str = "log_loss") -> Evidence:
     """How much rows tell of a model.
 
     Args:
@@ -61,14 +61,15 @@ def evidence_of(model: Predictions, design: Design, measured: Resamples, name: s
         design: Their weights and clusters.
         measured: Its metrics on them.
         name: Its name among them.
+        loss: The metric that is the mean of the rows' losses.
     """
-    error = measured.standard_error(name, "log_loss")
-    mean = np.average(model.log_losses, weights=design.weights)
-    variance = float(np.average((model.log_losses - mean) ** 2, weights=design.weights))
+    error = measured.standard_error(name, loss)
+    mean = np.average(model.losses, weights=design.weights)
+    variance = float(np.average((model.losses - mean) ** 2, weights=design.weights))
     effective = min(variance / error**2, len(model.labels)) if error > 0 else design.effective_rows
     if design.units < 2:
         effective = 1.0  # one cluster tells of nothing but itself
-    rarest = int(np.bincount(model.labels, minlength=model.classes).min())
+    rarest = int(np.bincount(model.labels, minlength=model.classes).min()) if model.classes else len(model.labels)
     return Evidence(len(model.labels), effective, design.count, design.units, design.name, rarest)
 
 

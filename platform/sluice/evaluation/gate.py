@@ -3,8 +3,9 @@
 A check passes, fails, or says that it cannot tell. What is `undecided` keeps the champion as it is; what is
 `not judged` was not asked for, or holds too few rows to say anything, and keeps nobody from anything - but is no pass.
 
-Where the winner has to beat somebody, its log loss has to be less by more than `least_effect`, in a one-sided test
-whose level shrinks with every look at the same test rows (`significance.spent`).
+Where the winner has to beat somebody, the metric by which models are chosen (the log loss, or the RMSE of numbers) has
+to be better by more than `least_effect`, in a one-sided test whose level shrinks with every look at the same test rows
+(`significance.spent`). Of a metric in the label's unit, effect and tolerance are shares of the rival's.
 """
 
 from collections.abc import Sequence
@@ -15,11 +16,14 @@ from sluice.evaluation.bootstrap import Estimate, Resamples
 from sluice.evaluation.calibration import Calibration
 from sluice.evaluation.champion import NAME, Champion
 from sluice.evaluation.evidence import Evidence
+from sluice.evaluation.metric_registry import BUILT_IN, Metric
+from sluice.evaluation.residuals import Residuals
+from sluice.evaluation.selection import gap
 from sluice.evaluation.settings import Gate
 from sluice.evaluation.significance import ALPHA, POWER, detectable, holm, p_above, p_below, spent
 from sluice.evaluation.slices import Slice
 
-LOSS = "log_loss"
+LOG_LOSS = BUILT_IN["log_loss"]
 Status = Literal["passed", "failed", "undecided", "not judged"]
 Decision = Literal["promote", "refuse", "undecided", "unchanged"]
 
@@ -60,14 +64,16 @@ def check_evidence(found: Evidence, gate: Gate) -> Check:
     return Check("evidence", status, found.effective_rows, float(gate.min_effective_rows), message)
 
 
-def check_baselines(test: Resamples, winner: str, baselines: Sequence[str], gate: Gate, look: int) -> Check:
-    """The winner's log loss is below every baseline's, by more than the least effect and beyond noise."""
-    gaps = {name: test.difference(winner, name, LOSS) for name in baselines}
-    tests = {name: p_below(gap, test.units, -gate.least_effect) for name, gap in gaps.items()}
-    name = max(tests, key=lambda name: (tests[name], _number(gaps[name].value)))
+def check_baselines(
+    test: Resamples, winner: str, baselines: Sequence[str], gate: Gate, look: int, metric: Metric = LOG_LOSS
+) -> Check:
+    """The winner is better than every baseline, by more than the least effect and beyond noise."""
+    tests = {name: _p_better(test, winner, name, gate, metric) for name in baselines}
+    name = max(tests, key=lambda name: (tests[name], _number(gap(test, winner, name, metric).value)))
     passed = tests[name] <= spent(look)
     verdict = f"beats every baseline, even {name}" if passed else f"does not beat the baseline {name} beyond doubt"
-    message = f"{verdict}: {_gap(gaps[name])}; {_tested(tests[name], gate, look)}"
+    differs = _differs(test.difference(winner, name, metric.name), metric)
+    message = f"{verdict}: {differs}; {_tested(tests[name], gate, look, metric)}"
     return Check("baselines", "passed" if passed else "failed", tests[name], spent(look), message)
 
 
@@ -83,7 +89,17 @@ def check_calibration(found: Calibration, gate: Gate) -> Check:
     return Check("calibration", "failed" if failed else "passed", found.relative, limit, message)
 
 
-def check_slices(found: Sequence[Slice], rivals: Sequence[str], gate: Gate) -> Check:
+def check_bias(found: Residuals, gate: Gate) -> Check:
+    """Forecasts of numbers are right on average, or wrong by little against their mean absolute error."""
+    limit, unit = gate.max_calibration_error, BUILT_IN["mae"]
+    failed = found.relative > limit and found.beyond_noise
+    size = f"labels less forecasts are {unit.text(found.bias.value, '+')} on average, {found.relative:.0%} of the "
+    where = "above" if failed else "within" if found.relative <= limit else "not beyond noise above"
+    message = f"{size}mean absolute error {unit.text(found.error.value)}, {where} the limit {limit:.0%}; {found.words}"
+    return Check("bias", "failed" if failed else "passed", found.relative, limit, message)
+
+
+def check_slices(found: Sequence[Slice], rivals: Sequence[str], gate: Gate, metric: Metric = LOG_LOSS) -> Check:
     """In no slice that can be judged is the winner worse than a rival, beyond tolerance and noise.
 
     Slices are many, so their tests share one chance of a false alarm (Holm).
@@ -94,14 +110,15 @@ def check_slices(found: Sequence[Slice], rivals: Sequence[str], gate: Gate) -> C
     if not asked:
         why = "no slice has rows enough to be judged" if found else "the task names no slice columns"
         return Check("slices", "not judged", None, gate.slice_tolerance, why)
-    gaps = [entry.differences[rival][LOSS] for entry, rival in asked]
+    gaps = [_turned(entry.differences[rival][metric.name], metric) for entry, rival in asked]
+    scales = [abs(_number(entry.metrics[r][metric.name].value)) if metric.in_label_units else 1.0 for entry, r in asked]
     adjusted = holm([p_above(gap, entry.units[rival]) for gap, (entry, rival) in zip(gaps, asked, strict=True)])
     harmed = [
-        f"{entry.column} {entry.group} ({rival}: {_number(gap.value):+.4f})"
-        for (entry, rival), gap, p_value in zip(asked, gaps, adjusted, strict=True)
-        if p_value <= ALPHA and _number(gap.value) > gate.slice_tolerance
+        f"{entry.column} {entry.group} ({rival}: {metric.text(_number(gap.value) * metric.sign, '+')})"
+        for (entry, rival), gap, scale, p_value in zip(asked, gaps, scales, adjusted, strict=True)
+        if p_value <= ALPHA and _number(gap.value) > gate.slice_tolerance * scale
     ]
-    worst = max(_number(gap.value) for gap in gaps)
+    worst = max(_number(gap.value) / scale if scale else 0.0 for gap, scale in zip(gaps, scales, strict=True))
     where = f"worse in {', '.join(harmed)}" if harmed else f"no slice worse than {' or '.join(rivals)}"
     return Check("slices", "failed" if harmed else "passed", worst, gate.slice_tolerance, f"{where} ({count})")
 
@@ -120,9 +137,15 @@ class Duel:
 
 
 def check_champion(
-    duel: Duel | None, winner: str, champion: Champion | None, digest: str, gate: Gate, look: int
+    duel: Duel | None,
+    winner: str,
+    champion: Champion | None,
+    digest: str,
+    gate: Gate,
+    look: int,
+    metric: Metric = LOG_LOSS,
 ) -> Check:
-    """The winner's log loss is below the champion's on rows that neither learned from, as for the baselines.
+    """The winner is better than the champion on rows that neither learned from, as for the baselines.
 
     Args:
         duel: The comparison; None where there is nothing to compare on.
@@ -131,6 +154,7 @@ def check_champion(
         digest: The winner's model digest.
         gate: What is asked.
         look: Which look at these rows it is.
+        metric: What they are compared by.
     """
     if champion is None:
         return Check("champion", "passed", None, None, "there is no champion yet")
@@ -146,18 +170,22 @@ def check_champion(
     problem = duel.evidence.problem(gate.min_effective_rows) if duel else "it learned from all of them"
     if duel is None or problem:
         return Check("champion", "undecided", None, None, f"not compared with {named}: {problem}{favour}")
-    return _against_champion(duel.measured, winner, named, gate, look, favour if champion.seen else "")
+    return _against_champion(duel.measured, winner, named, gate, look, favour if champion.seen else "", metric)
 
 
-def _against_champion(unseen: Resamples, winner: str, named: str, gate: Gate, look: int, favour: str) -> Check:
-    gap, level = unseen.difference(winner, NAME, LOSS), spent(look)
-    p_value = p_below(gap, unseen.units, -gate.least_effect)
+def _against_champion(
+    unseen: Resamples, winner: str, named: str, gate: Gate, look: int, favour: str, metric: Metric
+) -> Check:
+    behind, level = gap(unseen, winner, NAME, metric), spent(look)
+    p_value = _p_better(unseen, winner, NAME, gate, metric)
     passed = p_value <= level
-    worse = p_above(gap, unseen.units) <= ALPHA / 2
+    worse = p_above(behind, unseen.units) <= ALPHA / 2
     verdict = "better than" if passed else "worse than" if worse else "no better, beyond doubt, than"
-    power = gate.least_effect + detectable(gap.error or 0.0, unseen.units, level)
-    seen = f"; a true difference of {power:.4f} would be found in {POWER:.0%} of cases"
-    message = f"{verdict} {named}: {_gap(gap)}; {_tested(p_value, gate, look)}{seen}{favour}"
+    scale = abs(_number(unseen.estimate(NAME, metric.name).value)) if metric.in_label_units else 1.0
+    power = gate.least_effect * scale + detectable(behind.error or 0.0, unseen.units, level)
+    seen = f"; a true difference of {metric.text(power)} would be found in {POWER:.0%} of cases"
+    differs = _differs(unseen.difference(winner, NAME, metric.name), metric)
+    message = f"{verdict} {named}: {differs}; {_tested(p_value, gate, look, metric)}{seen}{favour}"
     return Check("champion", "passed" if passed else "failed", p_value, level, message)
 
 
@@ -182,13 +210,30 @@ def _number(value: float | None) -> float:
     return 0.0 if value is None else value
 
 
-def _gap(gap: Estimate) -> str:
-    return f"log loss differs by {_number(gap.value):+.4f} ({_number(gap.low):+.4f} to {_number(gap.high):+.4f})"
+def _p_better(measured: Resamples, winner: str, rival: str, gate: Gate, metric: Metric) -> float:
+    """The p-value of the hypothesis that the winner is not better than a rival by more than the least effect."""
+    if not metric.in_label_units:
+        return p_below(gap(measured, winner, rival, metric), measured.units, -gate.least_effect)
+    left = measured.contrast(winner, rival, metric.name, 1 - metric.sign * gate.least_effect)
+    return p_below(_turned(left, metric), measured.units)
 
 
-def _tested(p_value: float, gate: Gate, look: int) -> str:
+def _turned(gap: Estimate, metric: Metric) -> Estimate:
+    """A difference turned round where more is better, so that below 0 is always better."""
+    if metric.sign > 0 or gap.value is None or gap.low is None or gap.high is None:
+        return gap
+    return Estimate(-gap.value, -gap.high, -gap.low, gap.error)
+
+
+def _differs(gap: Estimate, metric: Metric) -> str:
+    value, low, high = (metric.text(_number(number), "+") for number in (gap.value, gap.low, gap.high))
+    return f"{metric.words} differs by {value} ({low} to {high})"
+
+
+def _tested(p_value: float, gate: Gate, look: int, metric: Metric) -> str:
     sign = "at most" if p_value <= spent(look) else "above"
+    effect = f"{gate.least_effect:.2%}" if metric.in_label_units else f"{gate.least_effect:g}"
     return (
-        f"p {p_value:.2g} of less than {gate.least_effect:g} better is {sign} {spent(look):.2g}, "
+        f"p {p_value:.2g} of less than {effect} better is {sign} {spent(look):.2g}, "
         f"what look {look} at these rows may spend"
     )

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 from sluice.artifacts.bundles import local_copy, open_bundle
@@ -10,9 +11,12 @@ from sluice.core.progress import progress
 from sluice.engine.datasets import read_dataset
 from sluice.engine.row_counts import reconcile
 from sluice.evaluation.candidates import (
+    PLAIN,
     TEST,
     VALIDATION,
     Candidate,
+    Measures,
+    Said,
     labels_of,
     predict_all,
     predictions,
@@ -20,7 +24,8 @@ from sluice.evaluation.candidates import (
     thresholds_of,
 )
 from sluice.evaluation.designs import Design, design_of
-from sluice.evaluation.metrics import Floats, Integers, Predictions
+from sluice.evaluation.metric_registry import Metric, metrics_of, near_zero
+from sluice.evaluation.metrics import Floats, Labels
 from sluice.modeling.model_digests import model_digest
 from sluice.modeling.model_files import Threshold
 from sluice.problems.task import Task, task_of
@@ -36,14 +41,15 @@ class Inputs:
         candidates: Simplest first, baselines among them.
         digests: Their model digests by name.
         frames: The validation and test rows by table.
-        labels: Their class codes by table.
-        scores: The candidates' probabilities by table and name, shape (rows, classes).
+        labels: Their class codes or numbers by table.
+        scores: The candidates' probabilities by table and name, shape (rows, classes), or numbers, shape (rows,).
         thresholds: Where each candidate's positive class begins, by name.
         designs: The rows' weights and clusters by table.
         population: What the rows were sampled from.
         overlap: What `split` warned of: groups or copies that stand in several parts.
         every: All rows, the training rows among them: label, slice columns, and what `every_design` was read from.
         every_design: Their weights and clusters.
+        measures: What is measured beside what any task has.
     """
 
     task: Task
@@ -51,7 +57,7 @@ class Inputs:
     candidates: list[Candidate]
     digests: dict[str, str]
     frames: dict[str, pd.DataFrame]
-    labels: dict[str, Integers]
+    labels: dict[str, Labels]
     scores: dict[str, dict[str, Floats]]
     thresholds: dict[str, Threshold | None]
     designs: dict[str, Design]
@@ -59,11 +65,12 @@ class Inputs:
     overlap: tuple[str, ...]
     every: pd.DataFrame
     every_design: Design
+    measures: Measures = PLAIN
 
-    def predictions(self, table: str) -> dict[str, Predictions]:
+    def predictions(self, table: str) -> dict[str, Said]:
         """What every candidate says of a table's rows."""
-        labels = self.labels[table]
-        return {name: predictions(labels, scores, self.thresholds[name]) for name, scores in self.scores[table].items()}
+        labels, scores = self.labels[table], self.scores[table]
+        return {n: predictions(labels, said, self.thresholds[n], self.measures) for n, said in scores.items()}
 
     def scores_by_digest(self) -> dict[str, dict[str, Floats]]:
         """The candidates' scores by model digest and table."""
@@ -73,12 +80,13 @@ class Inputs:
         }
 
 
-def read_inputs(splits: str, models: str) -> Inputs:
+def read_inputs(splits: str, models: str, own: tuple[Metric, ...] = ()) -> Inputs:
     """Read the rows and let every candidate judge them.
 
     Args:
         splits: The address of the split dataset.
         models: The address of the models bundle.
+        own: A project's own metrics.
 
     Raises:
         BadInput: A dataset or model was changed, or rows of one class only are left to judge on.
@@ -95,6 +103,9 @@ def read_inputs(splits: str, models: str) -> Inputs:
             reconcile(f"part {name!r} of {splits}", dataset.manifest.tables[name].rows, {name: len(frame)})
         every = pd.concat([table.select(columns).to_pandas() for table in tables.values()], ignore_index=True)
     labels = {name: labels_of(frame, task, name) for name, frame in frames.items()}
+    ratios = task.regression and not near_zero(np.concatenate(list(labels.values())))
+    known = metrics_of(task.kind, own)
+    measures = Measures(ratios, tuple(metric for metric in own if metric.name in known))
     bundle = open_bundle(models, "model")
     with local_copy(bundle) as folder:
         candidates = read_candidates(folder, models)
@@ -118,4 +129,5 @@ def read_inputs(splits: str, models: str) -> Inputs:
         overlap=overlap,
         every=every,
         every_design=design_of(every, task),
+        measures=measures,
     )

@@ -4,19 +4,50 @@ A bootstrap resample is a weighting: how often each row was drawn. What depends 
 sorted once; what is a mean over rows is one matrix product. scikit-learn's metrics are the reference in the tests.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+if TYPE_CHECKING:
+    from sluice.evaluation.metric_registry import Metric
+
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
+Labels = NDArray[Any]
+"""Class codes or numbers, shape (rows,)."""
 Weights = NDArray[np.float32] | NDArray[np.float64]
 """Single precision where rows weigh alike: counts are whole numbers, which it keeps exactly up to 16 million."""
 
 CALIBRATION_BINS = 10
 _EPSILON = float(np.finfo(np.float64).eps)
+
+
+class Judged(Protocol):
+    """What one model said of labelled rows, whatever the label is: `Predictions`, or `NumberPredictions` for numbers.
+
+    Attributes:
+        labels: Class codes or numbers, shape (rows,).
+        losses: Each row's loss, shape (rows,): what tells how much rows depend on each other.
+        classes: How many classes there are; 0 for numbers.
+    """
+
+    @property
+    def labels(self) -> NDArray[Any]: ...  # noqa: D102 - see the class
+    @property
+    def losses(self) -> Floats: ...  # noqa: D102 - see the class
+    @property
+    def classes(self) -> int: ...  # noqa: D102 - see the class
+
+    def metrics(self, weights: Weights) -> dict[str, Floats]:
+        """Every metric under every weighting, by name, shape (weightings,); weights: shape (rows, weightings)."""
+        ...
+
+    def subset(self, inside: NDArray[np.bool_]) -> Self:
+        """The same of some of the rows; inside: shape (rows,)."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -27,11 +58,13 @@ class Predictions:
         labels: The class codes, shape (rows,).
         probabilities: Shape (rows, classes); each row sums to 1.
         threshold: With two classes, the score from which a row is called positive.
+        own: A project's own metrics.
     """
 
     labels: Integers
     probabilities: Floats
     threshold: float = 0.5
+    own: tuple["Metric", ...] = ()
 
     @property
     def classes(self) -> int:
@@ -60,6 +93,15 @@ class Predictions:
         """Minus the logarithm of the probability given to the true class, in nats, shape (rows,)."""
         true = self.probabilities[np.arange(len(self.labels)), self.labels]
         return np.asarray(-np.log(np.clip(true, _EPSILON, 1.0)))
+
+    @property
+    def losses(self) -> Floats:
+        """The log losses: what tells how much rows depend on each other."""
+        return self.log_losses
+
+    def subset(self, inside: NDArray[np.bool_]) -> "Predictions":
+        """The same of some of the rows; inside: shape (rows,)."""
+        return replace(self, labels=self.labels[inside], probabilities=self.probabilities[inside])
 
     @cached_property
     def targets(self) -> range:
@@ -97,7 +139,8 @@ class Predictions:
               averages of the most probable one);
             - `squared_calibration_error`, see `calibration`, and `bias`, the share that came true less the mean
               probability: below 0 the model promises too much;
-            - `roc_auc` (macro, one against the rest) and, with two classes, `average_precision`.
+            - `roc_auc` (macro, one against the rest) and, with two classes, `average_precision`;
+            - the project's own.
 
             What is undefined, such as an area where a class has no weight, is NaN.
         """
@@ -106,7 +149,7 @@ class Predictions:
         found["roc_auc"] = np.mean([auc for auc, _ in ranked], axis=0)
         if self.binary:
             found["average_precision"] = ranked[0][1]
-        return found
+        return found | {metric.name: metric.under(self.labels, self.probabilities, weights) for metric in self.own}
 
     def _means(self, weights: Weights) -> dict[str, Floats]:
         """The metrics that follow from sums over rows, all from one matrix product."""

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 
 from sluice.evaluation.bootstrap import Estimate, Resamples
 from sluice.evaluation.candidates import Candidate
-
-METRIC = "log_loss"
+from sluice.evaluation.metric_registry import BUILT_IN, Metric
 
 
 @dataclass(frozen=True)
@@ -18,11 +17,11 @@ class Selection:
     """How the winner was chosen.
 
     Attributes:
-        winner: The simplest candidate whose log loss exceeds the best one's by at most one standard error of that
+        winner: The simplest candidate that the metric puts behind the best one by at most one standard error of that
             difference.
-        best: The candidate with the least log loss.
-        excess: Each candidate's log loss less the best one's, in nats, paired.
-        best_baseline: The baseline with the least log loss.
+        best: The candidate that the metric puts first.
+        excess: Each candidate's metric less the best one's, paired; turned round where more is better.
+        best_baseline: The baseline that the metric puts first.
     """
 
     winner: str
@@ -31,23 +30,30 @@ class Selection:
     best_baseline: str
 
 
-def select(candidates: Sequence[Candidate], validation: Resamples) -> Selection:
+def select(candidates: Sequence[Candidate], validation: Resamples, metric: Metric = BUILT_IN["log_loss"]) -> Selection:
     """Choose the winner and the baseline to beat.
 
     Args:
         candidates: Simplest first, baselines among them.
         validation: Their metrics on the validation rows.
+        metric: What they are chosen by.
     """
-    losses = {c.name: float(validation.values[c.name][METRIC][0]) for c in candidates}
+    losses = {c.name: metric.sign * float(validation.values[c.name][metric.name][0]) for c in candidates}
     contenders = [c.name for c in candidates if not c.baseline]
     best = min(contenders, key=losses.__getitem__)
-    excess = {name: validation.difference(name, best, METRIC) for name in contenders}
+    excess = {name: gap(validation, name, best, metric) for name in contenders}
     return Selection(
         winner=next(name for name in contenders if name == best or _as_good(excess[name])),
         best=best,
         excess=excess,
         best_baseline=min((c.name for c in candidates if c.baseline), key=losses.__getitem__),
     )
+
+
+def gap(measured: Resamples, model: str, other: str, metric: Metric) -> Estimate:
+    """How far a model is behind another by a metric, paired: below 0 where it is better."""
+    ahead, behind = (model, other) if metric.sign > 0 else (other, model)
+    return measured.difference(ahead, behind, metric.name)
 
 
 def _as_good(excess: Estimate) -> bool:

@@ -3,7 +3,10 @@
 from dataclasses import asdict, dataclass
 
 from sluice.core.parameter_checks import check_with
-from sluice.parameters.evaluate import CHECKS
+from sluice.evaluation.metric_registry import Metric, find_metric
+from sluice.parameters.evaluate import CHECKS, DEFAULTS
+from sluice.problems.registry import problem_of
+from sluice.problems.task import Task
 
 
 @dataclass(frozen=True)
@@ -11,18 +14,20 @@ class Gate:
     """What the gate asks.
 
     Attributes:
-        max_calibration_error: The greatest calibration error on the test rows, as a share of the base rate.
-        slice_tolerance: By how much the log loss may exceed the best baseline's or the champion's in a slice, in nats.
+        max_calibration_error: The greatest calibration error on the test rows, as a share of the base rate; for
+            numbers the greatest bias, as a share of the mean absolute error.
+        slice_tolerance: By how much the metric may be worse than the best baseline's or the champion's in a slice: in
+            its own units (nats, for the log loss), or, where it is told in the label's, as a share of the rival's.
         min_slice_rows: Slices with fewer rows are not judged.
-        least_effect: By how much the log loss has to be less than a rival's, beyond noise, to matter, in nats.
+        least_effect: By how much the metric has to be better than a rival's, beyond noise, to matter; units as above.
         min_effective_rows: With fewer rows, counted as if they were independent and weighed alike, nothing is decided.
     """
 
-    max_calibration_error: float = 0.25
-    slice_tolerance: float = 0.02
-    min_slice_rows: int = 200
-    least_effect: float = 0.001
-    min_effective_rows: int = 100
+    max_calibration_error: float = DEFAULTS.max_calibration_error
+    slice_tolerance: float = DEFAULTS.slice_tolerance
+    min_slice_rows: int = DEFAULTS.min_slice_rows
+    least_effect: float = DEFAULTS.least_effect
+    min_effective_rows: int = DEFAULTS.min_effective_rows
 
 
 @dataclass(frozen=True)
@@ -33,11 +38,23 @@ class Settings:
         gate: What the gate asks.
         resamples: Bootstrap resamples behind each interval.
         seed: Decides them.
+        metric: What models are chosen and judged by; empty for the log loss, or the RMSE where the label is a number.
+        own: A project's own metrics, among which `metric` may be.
     """
 
     gate: Gate
     resamples: int
     seed: int
+    metric: str = ""
+    own: tuple[Metric, ...] = ()
+
+    def primary(self, task: Task) -> Metric:
+        """What models are chosen and judged by.
+
+        Raises:
+            BadInput: There is no such metric for the task's problem.
+        """
+        return find_metric(self.metric or problem_of(task).primary, task.kind, self.own)
 
     def check(self) -> None:
         """Refuse numbers out of range.

@@ -1,6 +1,6 @@
 """Simpson's paradox (Simpson 1951) in the data: an order that holds overall and turns round within the groups.
 
-For instance one carrier is late more often than another, though at the same origin it is late less often. Not every
+For instance one clinic loses more patients than another, though of the equally ill it loses fewer. Not every
 single group has to show it: with many groups chance alone keeps one of them from it. What is tested is the difference
 within the groups, pooled with the weights of N. Mantel and W. Haenszel (1959): the paradox is there where it and the
 difference over all rows have opposite signs and both are beyond noise.

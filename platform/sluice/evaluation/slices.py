@@ -1,7 +1,7 @@
 """The winner group by group: whom does it serve worse, and where are there too few rows to say."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -11,7 +11,7 @@ from sluice.evaluation.blocks import LEAST_BLOCKS
 from sluice.evaluation.bootstrap import Estimate, Resamples, bootstrap
 from sluice.evaluation.designs import Design
 from sluice.evaluation.evidence import LEAST_CLASS_ROWS
-from sluice.evaluation.metrics import Predictions
+from sluice.evaluation.metrics import Judged as Said
 
 SHOWN = ("log_loss", "brier", "roc_auc", "accuracy")
 MISSING = "(missing)"
@@ -25,11 +25,13 @@ class Slice:
         column: The slice column; for a month, the table.
         group: Its value.
         rows: How many.
-        base_rate: The share of the positive class, or None with several classes.
+        base_rate: The share of the positive class, or None with several classes or a number.
         judged: Whether there are rows enough, of either class and of enough clusters, to judge by.
         metrics: By model and metric; empty where the group cannot be judged.
         differences: The winner's metrics less the rival's, paired, by rival and metric.
         units: How many independent draws stand behind the differences, by rival.
+        mean: The mean label, where it is a number.
+        counts: For a rival that was compared on some of the rows only, on how many.
     """
 
     column: str
@@ -40,6 +42,8 @@ class Slice:
     metrics: dict[str, dict[str, Estimate]]
     differences: dict[str, dict[str, Estimate]]
     units: dict[str, float]
+    mean: float | None = None
+    counts: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -52,21 +56,18 @@ class Judged:
         limits: For a model that may be judged on some of the rows only, by name, which; shape (rows,).
     """
 
-    models: Mapping[str, Predictions]
+    models: Mapping[str, Said]
     design: Design
     limits: Mapping[str, NDArray[np.bool_]]
 
     @property
-    def everywhere(self) -> dict[str, Predictions]:
+    def everywhere(self) -> dict[str, Said]:
         """The models that may be judged on all rows."""
         return {name: model for name, model in self.models.items() if name not in self.limits}
 
     def subset(self, inside: NDArray[np.bool_]) -> "Judged":
         """The same on some of the rows; inside: shape (rows,)."""
-        models = {
-            name: Predictions(model.labels[inside], model.probabilities[inside], model.threshold)
-            for name, model in self.models.items()
-        }
+        models = {name: model.subset(inside) for name, model in self.models.items()}
         return Judged(models, self.design.subset(inside), {name: limit[inside] for name, limit in self.limits.items()})
 
     def parts(self) -> dict[str, "Judged"]:
@@ -101,6 +102,7 @@ def slices(
     resamples: int,
     seed: int,
     least_rows: int,
+    shown: Sequence[str] = SHOWN,
 ) -> list[Slice]:
     """Judge every group of every slice column.
 
@@ -112,39 +114,60 @@ def slices(
         resamples: For the intervals.
         seed: For the intervals.
         least_rows: A smaller group is named, but not judged.
+        shown: The metrics that are kept.
     """
     return [
-        judge(column, group, judged.subset(inside), winner, resamples, seed, least_rows)
+        judge(column, group, judged.subset(inside), winner, resamples, seed, least_rows, shown)
         for column in columns
         for group, inside in groups_of(frame[column])
     ]
 
 
-def judge(column: str, group: str, judged: Judged, winner: str, resamples: int, seed: int, least_rows: int) -> Slice:
+def judge(
+    column: str,
+    group: str,
+    judged: Judged,
+    winner: str,
+    resamples: int,
+    seed: int,
+    least_rows: int,
+    shown: Sequence[str] = SHOWN,
+) -> Slice:
     """Judge one group; see `slices`. A rival that has no rows enough there is left out of it."""
     own = judged.models[winner]
-    base_rate = float(np.average(own.labels, weights=judged.design.weights)) if own.binary else None
+    mean = float(np.average(own.labels, weights=judged.design.weights)) if own.classes in (0, 2) else None
+    base_rate, mean = (mean, None) if own.classes else (None, mean)
     if not judged.enough(winner, least_rows):
-        return Slice(column, group, len(own.labels), base_rate, False, {}, {}, {})
+        return Slice(column, group, len(own.labels), base_rate, False, {}, {}, {}, mean)
     drawn = bootstrap(judged.everywhere, resamples, seed, judged.design)
-    differences = {name: _gaps(drawn, winner, name) for name in judged.everywhere if name != winner}
+    differences = {name: _gaps(drawn, winner, name, shown) for name in judged.everywhere if name != winner}
     units = dict.fromkeys(differences, judged.design.units)
-    metrics = {name: {metric: drawn.estimate(name, metric) for metric in SHOWN} for name in judged.everywhere}
+    counts: dict[str, int] = {}
+    metrics = {name: {metric: drawn.estimate(name, metric) for metric in shown} for name in judged.everywhere}
     for name, part in judged.parts().items():
         if part.enough(winner, least_rows):
             drawn = bootstrap(part.everywhere, resamples, seed, part.design)
-            metrics[name] = {metric: drawn.estimate(name, metric) for metric in SHOWN}
-            differences[name] = _gaps(drawn, winner, name)
-            units[name] = part.design.units
-    return Slice(column, group, len(own.labels), base_rate, True, metrics, differences, units)
+            metrics[name] = {metric: drawn.estimate(name, metric) for metric in shown}
+            differences[name] = _gaps(drawn, winner, name, shown)
+            units[name], counts[name] = part.design.units, len(part.models[name].labels)
+    rows = len(own.labels)
+    return Slice(column, group, rows, base_rate, True, metrics, differences, units, mean, counts)
 
 
-def _gaps(drawn: Resamples, winner: str, rival: str) -> dict[str, Estimate]:
-    return {metric: drawn.difference(winner, rival, metric) for metric in SHOWN}
+def _gaps(drawn: Resamples, winner: str, rival: str, shown: Sequence[str]) -> dict[str, Estimate]:
+    return {metric: drawn.difference(winner, rival, metric) for metric in shown}
 
 
 def by_month(
-    table: str, times: pd.Series, winner: Predictions, design: Design, *, resamples: int, seed: int, least_rows: int
+    table: str,
+    times: pd.Series,
+    winner: Said,
+    design: Design,
+    *,
+    resamples: int,
+    seed: int,
+    least_rows: int,
+    shown: Sequence[str] = SHOWN,
 ) -> list[Slice]:
     """Judge the winner month by month: a metric that moves with time is drift.
 
@@ -156,13 +179,14 @@ def by_month(
         resamples: For the intervals.
         seed: For the intervals.
         least_rows: As in `slices`.
+        shown: The metrics that are kept.
 
     Returns:
         In order of time.
     """
     every = Judged({"winner": winner}, design, {})
     return [
-        judge(table, month, every.subset(inside), "winner", resamples, seed, least_rows)
+        judge(table, month, every.subset(inside), "winner", resamples, seed, least_rows, shown)
         for month, inside in _months(times)
     ]
 

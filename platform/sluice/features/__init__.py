@@ -1,1 +1,1 @@
-"""From tables to what models see: joins, columns, encodings, and what a model takes."""
+"""From a lake's tables to labelled rows: labels, the choice of features, and what of it holds for a single row."""

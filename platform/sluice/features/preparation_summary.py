@@ -25,9 +25,7 @@ def summarize(task: Task, bundle: Bundle, details: Mapping[str, Any], features: 
     """
     rows = bundle.rows
     lines = [f"# {markdown(task.question)}", "", f"{rows:,} rows, dataset `{bundle.id[:12]}`.", ""]
-    lines += ["| class | rows | share |", "| --- | ---: | ---: |"]
-    counts = details["classes"]
-    lines += [f"| {markdown(name)} | {counts[name]:,} | {counts[name] / rows:.1%} |" for name in task.classes]
+    lines += _label(task, details, rows)
     lines += ["", _listed("Left out", details["left_out"])]
     if details["left_out"]:
         lines += ["", _LEFT_OUT]
@@ -38,7 +36,19 @@ def summarize(task: Task, bundle: Bundle, details: Mapping[str, Any], features: 
     lines += ["", "Every feature passed the leakage gate, and so did which rows there are.", ""]
     lines += ["| feature | known when | rows older by | rests on |", "| --- | --- | ---: | --- |"]
     lines += [_row(feature) for feature in features]
+    if details["not_features"]:
+        lines += ["", "Left out of the features:", "", "| column | why |", "| --- | --- |"]
+        lines += [f"| {markdown(name)} | {markdown(why)} |" for name, why in details["not_features"].items()]
     return "\n".join(lines) + "\n"
+
+
+def _label(task: Task, details: Mapping[str, Any], rows: int) -> list[str]:
+    if not task.classes:
+        least, most = details["label"]["limits"]
+        return [f"{markdown(task.label)} is a number from {least:g} to {most:g}."]
+    counts = details["classes"]
+    lines = ["| class | rows | share |", "| --- | ---: | ---: |"]
+    return lines + [f"| {markdown(name)} | {counts[name]:,} | {counts[name] / rows:.1%} |" for name in task.classes]
 
 
 def _row(feature: Feature) -> str:

@@ -1,6 +1,6 @@
 """Values that training never saw: found in each batch that a model judges, and said in words.
 
-A model has a forecast for any row. For an hour 99, a temperature in other units or a carrier `aa` where training had
+A model has a forecast for any row. For an hour 99, a temperature in other units or a region `aa` where training had
 `AA`, that forecast means little, and nobody would know.
 """
 

@@ -9,14 +9,14 @@ import ibis.expr.operations as ops
 from sluice.leakage.traced_values import ROW_WISE
 
 
-def row_wise(table: ibis.Table, names: Sequence[str], given: Mapping[str, ibis.Table], time: str) -> dict[str, Any]:
-    """What of a recipe's table follows row by row from the table of its events.
+def row_wise(table: ibis.Table, names: Sequence[str], given: Mapping[str, ibis.Table], rows: str) -> dict[str, Any]:
+    """What of the table that is learned from follows row by row from the table of its events.
 
     Args:
-        table: The recipe's table.
+        table: What is learned from.
         names: Its features.
         given: The physical tables that it may read, by name.
-        time: The column with the time of prediction: the table that it comes from is that of the events.
+        rows: The table of the events: the one whose rows the question is asked of.
 
     Returns:
         `{table, features, columns, sql}`: the events' table, the features that are functions of one row of it, the
@@ -24,11 +24,10 @@ def row_wise(table: ibis.Table, names: Sequence[str], given: Mapping[str, ibis.T
         name with these columns. Empty where there is no such feature.
     """
     tables = {each.op(): name for name, each in given.items()}
-    values = {name: _resolved(ops.Field(table.op(), name), tables) for name in (time, *names)}
-    dated = values.pop(time)
-    events = next(iter(dated.relations), None) if dated is not None else None
+    values = {name: _resolved(ops.Field(table.op(), name), tables) for name in names}
+    events = given[rows].op()
     own = {name: value for name, value in values.items() if value is not None and value.relations <= {events}}
-    if events is None or not own:
+    if not own:
         return {}
     used = {each.name for value in own.values() for each in value.find(ops.Field, filter=ops.Value)}
     columns = {name: str(kind) for name, kind in events.schema.items() if name in used}

@@ -7,7 +7,7 @@ a relation is traced as three things: its columns, its rows (which, and how ofte
 The tracer fails closed. What it does not know becomes a source of its own, which the gate refuses by name.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -47,8 +47,8 @@ class Trace:
         sorts: The sources of the keys that rows were sorted by.
         clocks: Columns that are a given table's clock, shifted or not, and never missing; bounds are in their terms.
         edges: What holds between the clocks of a row.
-        members: The sources of which rows there are at all, however often: a left join brings none. Bounds are not
-            kept. Only `trace` tells it.
+        members: The sources of which rows there are at all, however often: a left join brings none, and the rows of a
+            given table are there of themselves. Only `trace` tells it.
     """
 
     columns: Mapping[str, Sources]
@@ -66,11 +66,13 @@ class Tracer:
     Attributes:
         given: The physical tables that may be read, with their names in the contract.
         clocks: The column with the time of a row, by table; never missing.
+        arriving: The tables with a clock of which nobody knows the rows before their time.
         traces: What was traced already.
     """
 
     given: Mapping[ops.Relation, str]
     clocks: Mapping[str, str]
+    arriving: Collection[str] = ()
     traces: dict[ops.Relation, Trace] = field(default_factory=dict)
 
     def relation(self, relation: ops.Relation) -> Trace:
@@ -85,7 +87,12 @@ class Tracer:
         return ValueTracer(self, parents)
 
 
-def trace(table: ibis.Table, given: Mapping[str, ibis.Table], clocks: Mapping[str, str] | None = None) -> Trace:
+def trace(
+    table: ibis.Table,
+    given: Mapping[str, ibis.Table],
+    clocks: Mapping[str, str] | None = None,
+    arriving: Collection[str] = (),
+) -> Trace:
     """Trace every column of a table, and its rows.
 
     Args:
@@ -93,13 +100,15 @@ def trace(table: ibis.Table, given: Mapping[str, ibis.Table], clocks: Mapping[st
         given: The physical tables that it may read, by their names in the contract. A table is known by its identity
             in the engine: another of the same name, a copy or a view is not among them.
         clocks: The column with the time of a row, by table, for tables where there is one that is never missing.
+        arriving: Those of them of which nobody knows the rows before their time: their clock is then among the sources
+            of whatever follows from which rows there are.
 
     Returns:
         Sources; those that cannot be traced have `unknown` set.
     """
     physical = {each.op(): name for name, each in given.items() if isinstance(each.op(), ops.PhysicalTable)}
-    tracer = Tracer(physical, clocks or {})
-    return replace(tracer.relation(table.op()), members=unbounded(_members(tracer, table.op())))
+    tracer = Tracer(physical, clocks or {}, arriving)
+    return replace(tracer.relation(table.op()), members=_members(tracer, table.op()))
 
 
 def _unknown(_: Tracer, relation: ops.Relation) -> Trace:
@@ -115,7 +124,9 @@ def _physical(tracer: Tracer, relation: ops.PhysicalTable) -> Trace:
     clock = tracer.clocks.get(name)
     clocks = frozenset([clock] if clock and clock in relation.schema else [])
     bounds = frozenset((each, 0.0) for each in clocks)
-    return Trace({column: frozenset({Source(name, column, bounds)}) for column in relation.schema}, clocks=clocks)
+    columns = {column: frozenset({Source(name, column, bounds)}) for column in relation.schema}
+    rows = union(columns[each] for each in clocks) if name in tracer.arriving else NOTHING
+    return Trace(columns, rows, clocks=clocks)
 
 
 def _same(tracer: Tracer, relation: ops.Reference) -> Trace:
@@ -298,15 +309,25 @@ class _Joined:
 
 
 def _members(tracer: Tracer, relation: ops.Relation) -> Sources:
+    """What decides which rows there are, in terms of the relation's clocks; see `Trace.members`.
+
+    A bound holds for every row that was there to be chosen: it is taken from before the choice.
+    """
+    if isinstance(relation, ops.PhysicalTable) and relation in tracer.given:
+        return NOTHING
     if isinstance(relation, ops.JoinChain) and all(link.how in _JOINS for link in relation.rest):
         joined = _Joined(tracer, relation)
-        selecting = (joined.matching[link.table] for link in relation.rest if link.how not in _OUTER_JOINS)
-        return union(selecting) | _members(tracer, relation.first)
-    if isinstance(relation, ops.Filter):
+        first = joined.values.lifted(relation.first, _members(tracer, relation.first))
+        selecting = union(joined.matching[link.table] for link in relation.rest if link.how not in _OUTER_JOINS)
+        return renamed(first | selecting, images_of(relation.values, joined.lasting)[1])
+    if isinstance(relation, ops.Filter | ops.Project | ops.DropColumns):
         values = tracer.values(relation.parent)
-        chosen = union(values.sources(predicate) for predicate in relation.predicates)
-        return chosen | _members(tracer, relation.parent)
-    if isinstance(relation, ops.Project | ops.DropColumns | ops.Sort | ops.FillNull | ops.Reference):
+        found = values.lifted(relation.parent, _members(tracer, relation.parent))
+        if isinstance(relation, ops.Filter):
+            found |= union(values.sources(predicate) for predicate in relation.predicates)
+        kept = relation.parent.fields if isinstance(relation, ops.Filter) else relation.values
+        return renamed(extended(found, values.edges), images_of(kept, values.clocks)[1])
+    if isinstance(relation, ops.Sort | ops.FillNull | ops.Reference):
         return _members(tracer, relation.parent)
     return tracer.relation(relation).rows
 

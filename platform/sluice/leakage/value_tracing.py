@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from sluice.leakage.tracing import Tracer
 
 OfField = Callable[[ops.Field], Sources]
+_COUNTING_BACK = (ops.RowNumber, ops.MinRank, ops.DenseRank)  # of the rows that come before, or with, a row
 
 
 class ValueTracer:
@@ -36,7 +37,7 @@ class ValueTracer:
 
     def rows_of(self, parent: ops.Relation) -> Sources:
         """What decides which rows a parent has, in terms of its clocks."""
-        return self._lifted(parent, self.tracer.relation(parent).rows)
+        return self.lifted(parent, self.tracer.relation(parent).rows)
 
     def sorts_of(self, parent: ops.Relation) -> Sources:
         """What a parent was sorted by."""
@@ -50,7 +51,7 @@ class ValueTracer:
         """The sources of a parent's column; a field of anything else is a correlated subquery's."""
         if value.rel not in self.parents:
             return opaque("a correlated subquery")
-        return self._lifted(value.rel, self.tracer.relation(value.rel).columns[value.name])
+        return self.lifted(value.rel, self.tracer.relation(value.rel).columns[value.name])
 
     def sources(self, value: ops.Value, of_field: OfField | None = None, *, in_group: bool = False) -> Sources:
         """The sources of a value in a row, or, `in_group`, of a reduction over a group of rows (its rows not counted).
@@ -102,7 +103,7 @@ class ValueTracer:
         if type(func) is ops.CountDistinctStar:
             parts |= union(self.field(each) for each in func.arg.fields.values())
         pool = own | parts | self.rows | self.sorts
-        if type(func) in ORDERED or (keys and value.how == "rows"):
+        if self._behind(value) is None and (type(func) in ORDERED or (keys and value.how == "rows")):
             pool |= unbounded(self.rows)  # ties: the order in which the engine meets rows may decide
         bounds = {b for b in (value.start, value.end) if b is not None}
         own |= union(self.sources(bound.value, look) for bound in bounds)
@@ -125,24 +126,49 @@ class ValueTracer:
             images.setdefault(place.clock, []).append((place.clock, least, least))
 
     def _behind(self, value: ops.WindowFunction) -> float | None:
-        """The least seconds by which the rows of a frame lie before its row, or None where nothing is proven."""
-        ascending = len(value.order_by) == 1 and value.order_by[0].ascending
-        if not (ascending and value.how == "range" and value.end is not None and type(value.func) in UNORDERED):
+        """The least seconds by which the rows of a frame lie before its row, or None where nothing is proven.
+
+        Of rows in the order of time, those that come before one are no younger, however many they are.
+        """
+        if not (value.order_by and value.order_by[0].ascending):
             return None
-        seconds = interval_seconds(value.end.value)
+        if type(value.func) in _COUNTING_BACK:
+            return 0.0
+        if type(value.func) is ops.Lag:
+            return 0.0 if _is_back(value.func.offset) else None
+        if value.end is None or type(value.func) not in UNORDERED:
+            return None
+        if value.how == "rows" or _whole(value.end.value) == 0:
+            return 0.0 if _whole(value.end.value) == 0 or (value.end.preceding and _is_back(value.end.value)) else None
+        seconds = interval_seconds(value.end.value) if len(value.order_by) == 1 else None
         if seconds is None:
             return None
         return seconds if value.end.preceding else -seconds
 
-    def _lifted(self, parent: ops.Relation, sources: Sources) -> Sources:
+    def lifted(self, parent: ops.Relation, sources: Sources) -> Sources:
+        """Sources in terms of a parent's own clocks, in terms of those of all parents."""
         clocks = self.tracer.relation(parent).clocks
         return renamed(sources, {name: [((parent, name), 0.0, 0.0)] for name in clocks})
 
 
 def _name(value: ops.Value) -> str:
     if isinstance(value, ops.ScalarUDF | ops.AggUDF):
-        return f"a user-defined function ({value.__func_name__})"
+        columns = sorted({field.name for field in value.find(ops.Field, filter=ops.Value)})
+        over = f" over {', '.join(map(repr, columns))}" if columns else ""
+        return f"a user-defined function ({value.__func_name__}{over})"
     return type(value).__name__
+
+
+def _whole(value: ops.Value | None) -> int | None:
+    """A constant whole number, also where it is cast to another type of whole numbers."""
+    if type(value) is ops.Cast and value.dtype.is_integer():
+        value = value.arg
+    return int(value.value) if type(value) is ops.Literal and isinstance(value.value, int) else None
+
+
+def _is_back(offset: ops.Value | None) -> bool:
+    number = 1 if offset is None else _whole(offset)
+    return number is not None and number >= 0
 
 
 def _has_order(value: ops.Value) -> bool:

@@ -8,6 +8,14 @@
 - `heuristic` is one rule over one feature: the class shares of the training rows with the same value, or in the same
   tenth of a numeric feature's range of ranks (OneR: R. C. Holte, *Very simple classification rules perform well on
   most commonly used datasets*, Machine Learning 11, 1993).
+
+Where the label is a number (`NumberBaseline`):
+
+- `mean` and `median` forecast that of the training labels for every row: the best constants by squared and by absolute
+  error.
+- `heuristic` is the same rule over one feature, with the mean label instead of class shares.
+- `last-value` forecasts the last training label of the row's group (the task's `cluster`) before the row's time, as
+  the naive forecast of a time series; the mean where there is none.
 """
 
 import hashlib
@@ -25,6 +33,7 @@ from sluice.features.encoding import Floats, Integers, number_column, text_colum
 from sluice.problems.task import Task
 
 RANDOM, ZERO_RULE, HEURISTIC = "random", "zero-rule", "heuristic"
+MEAN, MEDIAN, LAST_VALUE = "mean", "median", "last-value"
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # splitmix64's step (Steele, Lea & Flood, 2014): one stream of numbers a class
 
 
@@ -69,6 +78,10 @@ class Baseline:
             places = self.places(rows)
             proba[places >= 0] = self.table[places[places >= 0]]
         return proba
+
+    def predict(self, rows: pd.DataFrame) -> Floats:  # noqa: ARG002 - as every model
+        """A baseline for classes forecasts no number."""
+        raise TypeError("a baseline for classes forecasts no number")
 
     def places(self, rows: pd.DataFrame) -> Integers:
         """The heuristic's row of the table for each row, shape (rows,); -1 where there is none."""
@@ -193,3 +206,109 @@ def _dirichlet(uniforms: Floats, shares: Floats) -> Floats:
     concentration = shares / shares[shares > 0].min()
     gammas = gammaincinv(np.where(concentration > 0, concentration, 1.0), uniforms) * (concentration > 0)
     return np.asarray(gammas / gammas.sum(axis=1, keepdims=True))
+
+
+@dataclass(frozen=True)
+class NumberBaseline:
+    """A baseline of any kind for a label that is a number.
+
+    Attributes:
+        task: What it predicts.
+        kind: `mean`, `median`, `heuristic` or `last-value`.
+        centre: The forecast where nothing else is known: the training labels' mean, for `median` their median.
+        values: For the heuristic: the feature's values, or the upper bounds of its bins but the last; for `last-value`
+            the groups.
+        table: The forecast by value, bin or group, shape (values or bins,).
+        times: For `last-value`: when each group's last label was, in microseconds since 1970 (UTC), shape (values,).
+    """
+
+    task: Task
+    kind: str
+    centre: float
+    values: tuple[str | float, ...] = ()
+    table: Floats | None = None
+    times: Integers | None = None
+    family = "baseline"
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """None: the label is a number."""
+        return ()
+
+    @property
+    def size(self) -> int:
+        """How many numbers were learned."""
+        return 1 + (0 if self.table is None else self.table.size)
+
+    def predict(self, rows: pd.DataFrame) -> Floats:
+        """See `models.Predictor`."""
+        found = np.full(len(rows), self.centre)
+        if self.table is not None:
+            places = self.places(rows)
+            found[places >= 0] = self.table[places[places >= 0]]
+        return found
+
+    def predict_proba(self, rows: pd.DataFrame) -> Floats:  # noqa: ARG002 - as every model
+        """A baseline for numbers knows no classes."""
+        raise TypeError("a baseline for numbers knows no classes")
+
+    def places(self, rows: pd.DataFrame) -> Integers:
+        """The place in the table for each row, shape (rows,); -1 where there is none."""
+        if self.kind == HEURISTIC:
+            return heuristic_places(rows, self.task, self.values)
+        return self._last_places(rows)
+
+    def _last_places(self, rows: pd.DataFrame) -> Integers:
+        """A row's group, where its last label was before the row's time."""
+        group, time = self.task.cluster, self.task.time
+        if self.times is None or group is None or group not in rows or time not in rows:
+            return np.full(len(rows), -1)
+        places = pd.Index(self.values, dtype="string").get_indexer(pd.Index(text_column(rows, group)))
+        later = microseconds(rows[time]) > np.append(self.times, 0)[places]
+        return np.where((places >= 0) & later, places, -1).astype(np.int64)
+
+    def options(self) -> dict[str, Any]:
+        """What model.json keeps: all that a baseline has learned."""
+        body: dict[str, Any] = {"kind": self.kind, "centre": self.centre}
+        if self.table is not None:
+            body |= {"values": list(self.values), "table": self.table.tolist()}
+        return body | ({"times": self.times.tolist()} if self.times is not None else {})
+
+    def write_weights(self, folder: Path) -> None:
+        """Write nothing: model.json holds everything."""
+
+
+def microseconds(times: pd.Series) -> Integers:
+    """Times in microseconds since 1970 (UTC), shape (rows,); the smallest integer where one is missing."""
+    return np.asarray(pd.to_datetime(times, utc=True).dt.as_unit("us").astype("int64"), np.int64)
+
+
+def read_number_baseline(folder: Path, task: Task, options: Mapping[str, Any]) -> NumberBaseline:  # noqa: ARG001
+    """Read what `NumberBaseline` wrote.
+
+    Raises:
+        Exception: Anything on a damaged model.json; `models.load_model` turns it into words.
+    """
+    kind, centre = str(options["kind"]), float(options["centre"])
+    if kind not in (MEAN, MEDIAN, HEURISTIC, LAST_VALUE):
+        raise ValueError(f"baseline {kind!r} is unknown")
+    if kind in (MEAN, MEDIAN):
+        return NumberBaseline(task, kind, _finite([centre])[0])
+    text = kind == LAST_VALUE or heuristic_feature(task) in task.categorical
+    values = tuple((str if text else float)(value) for value in options["values"])
+    table = _finite(options["table"])
+    if len(table) != len(values) + (not text) or len(set(values)) != len(values):
+        raise ValueError("the baseline's table and values do not match")
+    if not text and list(values) != sorted(values):
+        raise ValueError("the heuristic's bounds do not rise")
+    times = np.array(options["times"], np.int64) if kind == LAST_VALUE else None
+    if times is not None and times.shape != table.shape:
+        raise ValueError("the last values and their times do not match")
+    return NumberBaseline(task, kind, _finite([centre])[0], values, table, times)
+
+
+def _finite(values: Any) -> Floats:  # noqa: ANN401 - JSON
+    numbers = np.array(values, dtype=np.float64).reshape(-1)
+    if not np.isfinite(numbers).all():
+        raise ValueError("a baseline's forecasts must be finite numbers")
+    return numbers

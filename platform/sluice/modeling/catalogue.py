@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from sluice.core.errors import BadInput
 from sluice.modeling.baseline_fitting import fit_baseline
-from sluice.modeling.baselines import HEURISTIC, RANDOM, ZERO_RULE
+from sluice.modeling.baselines import HEURISTIC, LAST_VALUE, MEAN, MEDIAN, RANDOM, ZERO_RULE
 from sluice.modeling.parts import Parts
 from sluice.modeling.rounds import Fitted, Fitting, fit_in_rounds
-from sluice.modeling.sklearn_models import LOGISTIC, TREES
+from sluice.modeling.sklearn_models import LINEAR, LOGISTIC, TREES
 from sluice.modeling.threads import fixed_threads
 from sluice.modeling.training_settings import Settings
 from sluice.problems.task import Task
@@ -58,6 +58,10 @@ class Candidate:
 _RANDOM = Candidate(RANDOM, "random", 0)
 _ZERO_RULE = Candidate(ZERO_RULE, "zero rule", 1)
 _HEURISTIC = Candidate(HEURISTIC, "heuristic", 2)
+_MEAN = Candidate(MEAN, "mean", 0)
+_MEDIAN = Candidate(MEDIAN, "median", 1)
+_LAST_VALUE = Candidate(LAST_VALUE, "last value", 2)
+_LINEAR = Candidate(LINEAR, "linear regression", 3, "sluice.modeling.logistic:LinearFitting")
 _LOGISTIC = Candidate(LOGISTIC, "logistic regression", 3, "sluice.modeling.logistic:LogisticFitting")
 _TREES = Candidate(TREES, "gradient-boosted trees", 4, "sluice.modeling.trees:TreesFitting")
 _EMBEDDINGS = Candidate(
@@ -66,14 +70,22 @@ _EMBEDDINGS = Candidate(
 _CONVOLUTIONS = Candidate(
     CONVOLUTIONS, "convolutional network", 5, "sluice.modeling.network_fitting:image_network", "torch"
 )
+_ALL = (_RANDOM, _ZERO_RULE, _HEURISTIC, _LOGISTIC, _TREES, _EMBEDDINGS, _CONVOLUTIONS)
+BASELINE_BY_NAME = {candidate.name: candidate.baseline for candidate in _ALL}
+"""Whether it only sets the bar, by the name of every candidate, whatever task it fits."""
 
 
 def candidates_for(task: Task) -> list[Candidate]:
     """All that fit a task, simplest first."""
-    if task.image:
-        return [_RANDOM, _ZERO_RULE, _LOGISTIC, _CONVOLUTIONS]
     heuristic = [_HEURISTIC] if task.heuristic else []
-    return [_RANDOM, _ZERO_RULE, *heuristic, _LOGISTIC, _TREES, _EMBEDDINGS]
+    baselines = [_RANDOM, _ZERO_RULE]
+    if task.regression:
+        last_value = [_LAST_VALUE] if task.cluster and task.time else []
+        baselines = [_MEAN, _MEDIAN, *last_value]
+    linear = _LINEAR if task.regression else _LOGISTIC
+    if task.image:
+        return [*baselines, linear, _CONVOLUTIONS]
+    return [*baselines, *heuristic, linear, _TREES, _EMBEDDINGS]
 
 
 def network_for(task: Task) -> Candidate:
@@ -89,6 +101,7 @@ def choose(names: Sequence[str], task: Task) -> list[Candidate]:
     """
     fitting = candidates_for(task)
     known = {candidate.name for candidate in fitting}
+    names = [_full_name(name, task) if name not in known else name for name in names]
     for name in names:
         if name not in known:
             raise BadInput(
@@ -102,3 +115,9 @@ def choose(names: Sequence[str], task: Task) -> list[Candidate]:
                 f"install sluice[{candidate.package}], or name other candidates"
             )
     return chosen
+
+
+def _full_name(name: str, task: Task) -> str:
+    """What a short name stands for in a task: `linear`, `trees`, `network`; any other name itself."""
+    linear = LINEAR if task.regression else LOGISTIC
+    return {"linear": linear, "trees": TREES, "network": network_for(task).name}.get(name, name)

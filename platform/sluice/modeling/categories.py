@@ -1,5 +1,7 @@
 """Columns with more values than trees take as categories: class shares by value, so that no value is lost.
 
+Where the label is a number, read "mean label" for "class share" throughout.
+
 Each value gets a number, its training rows' class share, drawn towards the share of all rows the fewer they are (D.
 Micci-Barreca, *A Preprocessing Scheme for High-Cardinality Categorical Attributes*, SIGKDD Explorations 3, 2001). A
 training row's own label must not be in its number, else trees would read the label from it: training rows get the
@@ -11,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from sklearn.model_selection import KFold
 from sklearn.preprocessing import TargetEncoder
 
@@ -35,7 +38,8 @@ def tree_inputs(parts: Parts, seed: int) -> tuple[Encoder, Floats]:
     shares, out_of_fold = {}, []
     for place, (name, values) in enumerate(encoder.vocabularies.items()):
         if len(values) > MOST_CATEGORIES:
-            column = _class_shares(codes[:, place], parts.train.labels, len(values) + FIRST, seed)
+            kind = "continuous" if parts.task.regression else "auto"
+            column = _class_shares(codes[:, place], parts.train.labels, len(values) + FIRST, seed, kind)
             shares[name] = tuple(map(tuple, column.by_code.tolist()))
             out_of_fold.append(column.out_of_fold)
     encoder = replace(encoder, shares=shares)
@@ -51,8 +55,8 @@ class _Shares:
     out_of_fold: Floats
 
 
-def _class_shares(codes: Integers, labels: Integers, count: int, seed: int) -> _Shares:
-    encoder = TargetEncoder(cv=KFold(_FOLDS, shuffle=True, random_state=seed))
+def _class_shares(codes: Integers, labels: npt.NDArray[Any], count: int, seed: int, kind: str) -> _Shares:
+    encoder = TargetEncoder(target_type=kind, cv=KFold(_FOLDS, shuffle=True, random_state=seed))
     out_of_fold = encoder.fit_transform(codes[:, np.newaxis], labels)
     by_code = np.tile(np.atleast_1d(encoder.target_mean_), (count, 1))
     by_code[encoder.categories_[0]] = np.stack(encoder.encodings_, axis=1)

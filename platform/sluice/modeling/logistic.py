@@ -1,4 +1,9 @@
-"""Logistic regression on one-hot codes and scaled numbers, or on pixels: L-BFGS, some iterations a round."""
+"""Logistic and linear regression on one-hot codes and scaled numbers, or on pixels.
+
+A logistic regression makes some iterations of L-BFGS a round. A linear regression has a closed form for each strength
+of its penalty (ridge: A. E. Hoerl and R. W. Kennard, *Ridge Regression*, Technometrics 12, 1970): a round weakens the
+penalty, so that early stopping chooses its strength on the validation rows.
+"""
 
 import copy
 import warnings
@@ -8,7 +13,7 @@ import numpy as np
 from sklearn.compose import ColumnTransformer
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.impute import SimpleImputer
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
@@ -17,18 +22,24 @@ from sluice.features.pixels import ImageShape
 from sluice.modeling.column_inputs import learn_inputs
 from sluice.modeling.parts import Parts
 from sluice.modeling.rounds import MOST_ROUNDS
-from sluice.modeling.sklearn_models import SklearnModel, class_probabilities, design_matrix
+from sluice.modeling.sklearn_models import SklearnModel, class_probabilities, design_matrix, numbers
 from sluice.modeling.training_settings import Settings
 
 _ITERATIONS = 10
+_STRONGEST, _STEP = 1.0, 10**-0.5
+"""The first round's penalty for each training row, and by what each round multiplies it."""
 
 
-class LogisticFitting:
-    """A logistic regression on its way; each round goes on from the weights of the last."""
+class _LinearRounds:
+    """What both regressions share: the prepared rows, and the best state so far.
 
-    round_limit = MOST_ROUNDS
+    Attributes:
+        name: The estimator's name in the pipeline that is saved.
+    """
 
-    def __init__(self, parts: Parts, settings: Settings) -> None:  # noqa: ARG002 - nothing here is random
+    name = ""
+
+    def __init__(self, parts: Parts, estimator: Any) -> None:  # noqa: ANN401 - scikit-learn has no types
         self._parts = parts
         self._inputs = learn_inputs(parts)
         self._preparation = _preparation(self._inputs)
@@ -37,8 +48,27 @@ class LogisticFitting:
             self._preparation.transform(design_matrix(part.rows, parts.task, self._inputs))
             for part in (parts.sample, parts.validation)
         )
-        self._estimator = LogisticRegression(C=1.0, max_iter=_ITERATIONS, warm_start=True)
+        self._estimator = estimator
         self._best = self._estimator
+
+    def keep(self) -> None:
+        """See `rounds.Fitting`."""
+        self._best = copy.deepcopy(self._estimator)
+
+    def model(self) -> SklearnModel:
+        """See `rounds.Fitting`."""
+        pipeline = Pipeline([("preparation", self._preparation), (self.name, self._best)])
+        return SklearnModel(self._parts.task, pipeline, self._inputs)
+
+
+class LogisticFitting(_LinearRounds):
+    """A logistic regression on its way; each round goes on from the weights of the last."""
+
+    round_limit = MOST_ROUNDS
+    name = "logistic"
+
+    def __init__(self, parts: Parts, settings: Settings) -> None:  # noqa: ARG002 - nothing here is random
+        super().__init__(parts, LogisticRegression(C=1.0, max_iter=_ITERATIONS, warm_start=True))
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -51,20 +81,38 @@ class LogisticFitting:
             warnings.simplefilter("ignore", ConvergenceWarning)  # a round is meant to end before convergence
             self._estimator.fit(self._train, self._parts.train.labels, self._parts.train.weights)
 
-    def probabilities(self) -> tuple[Floats, Floats]:
+    def forecasts(self) -> tuple[Floats, Floats]:
         """See `rounds.Fitting`."""
         classes = len(self._parts.task.classes)
         sample = class_probabilities(self._estimator, self._sample, classes)
         return sample, class_probabilities(self._estimator, self._validation, classes)
 
-    def keep(self) -> None:
-        """See `rounds.Fitting`."""
-        self._best = copy.deepcopy(self._estimator)
 
-    def model(self) -> SklearnModel:
+class LinearFitting(_LinearRounds):
+    """A linear regression with a penalty on its way; each round weakens the penalty."""
+
+    round_limit = 19
+    """Down to a billionth of the first penalty, which is none."""
+    name = "linear"
+
+    def __init__(self, parts: Parts, settings: Settings) -> None:
+        self._strength = _STRONGEST / _STEP
+        super().__init__(parts, Ridge(random_state=settings.seed))
+
+    @property
+    def parameters(self) -> dict[str, Any]:
         """See `rounds.Fitting`."""
-        pipeline = Pipeline([("preparation", self._preparation), ("logistic", self._best)])
-        return SklearnModel(self._parts.task, pipeline, self._inputs)
+        return {"penalty": "l2", "penalty_per_row": self._best.alpha / len(self._parts.train.labels)}
+
+    def advance(self) -> None:
+        """See `rounds.Fitting`."""
+        self._strength *= _STEP
+        self._estimator.set_params(alpha=self._strength * len(self._parts.train.labels))
+        self._estimator.fit(self._train, self._parts.train.labels, self._parts.train.weights)
+
+    def forecasts(self) -> tuple[Floats, Floats]:
+        """See `rounds.Fitting`."""
+        return numbers(self._estimator, self._sample), numbers(self._estimator, self._validation)
 
 
 def _preparation(inputs: Encoder | ImageShape) -> Any:  # noqa: ANN401 - scikit-learn has no types

@@ -18,7 +18,7 @@ from sluice.core.errors import BadInput
 from sluice.core.json_documents import read_json
 from sluice.features.pixels import ImageShape, blank_png
 from sluice.modeling.pickles import refuse_pickles
-from sluice.problems.task import Task
+from sluice.problems.task import Task, checked_task
 
 MODEL = "model.json"
 VERSION = 1
@@ -26,11 +26,14 @@ _WAY_OUT = "restore the folder from a copy, or train the model again"
 
 
 class Predictor(Protocol):
-    """What can judge rows."""
+    """What can judge rows: `predict_proba` where the label is a class, `predict` where it is a number.
+
+    `forecast` calls the one that the task asks for.
+    """
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The classes' names, in the order of the probabilities."""
+        """The classes' names, in the order of the probabilities; none where the label is a number."""
         ...
 
     def predict_proba(self, rows: pd.DataFrame) -> npt.NDArray[np.float64]:
@@ -46,6 +49,10 @@ class Predictor(Protocol):
         Raises:
             BadInput: A feature column is missing or does not hold what it should.
         """
+        ...
+
+    def predict(self, rows: pd.DataFrame) -> npt.NDArray[np.float64]:
+        """The numbers forecast, in the label's unit, shape (rows,); arguments and errors as for `predict_proba`."""
         ...
 
 
@@ -89,6 +96,15 @@ class Threshold:
     rule: str
 
 
+def forecast(model: Predictor, rows: pd.DataFrame, task: Task) -> npt.NDArray[np.float64]:
+    """What a model says of rows: class probabilities, shape (rows, classes), or numbers, shape (rows,).
+
+    Raises:
+        BadInput: A feature column is missing or does not hold what it should.
+    """
+    return model.predict(rows) if task.regression else model.predict_proba(rows)
+
+
 def save_model(folder: Path, model: Model, task: Task, threshold: Threshold | None = None) -> None:
     """Write a model; the same model gives the same bytes.
 
@@ -100,7 +116,7 @@ def save_model(folder: Path, model: Model, task: Task, threshold: Threshold | No
     """
     folder.mkdir(parents=True, exist_ok=True)
     model.write_weights(folder)
-    body = {"version": VERSION, "family": model.family, "task": asdict(task), "options": model.options()}
+    body = {"version": VERSION, "family": model.family, "task": task.body(), "options": model.options()}
     body |= {"threshold": asdict(threshold)} if threshold else {}
     (folder / MODEL).write_text(
         json.dumps(body, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False), encoding="utf-8"
@@ -173,17 +189,17 @@ def _description(path: Path) -> tuple[str, Task, Mapping[str, Any]]:
 
 def _task(body: Mapping[str, Any]) -> Task:
     fields: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in body.items()}
-    task = Task(**fields)
-    if len(task.classes) < 2 or not all(isinstance(name, str) for name in (*task.classes, *task.features)):
-        raise ValueError("a task has at least two classes, and names its classes and features")
+    task = checked_task(Task(**fields))
+    if not all(isinstance(name, str) for name in (*task.classes, *task.features)):
+        raise ValueError("a task names its classes and features")
     return task
 
 
 def _read(family: str, folder: Path, task: Task, options: Mapping[str, Any]) -> Predictor:
     if family == "baseline":
-        from sluice.modeling.baselines import read_baseline
+        from sluice.modeling.baselines import read_baseline, read_number_baseline
 
-        return read_baseline(folder, task, options)
+        return (read_number_baseline if task.regression else read_baseline)(folder, task, options)
     if family == "sklearn":
         from sluice.modeling.sklearn_models import read_sklearn_model
 
@@ -201,6 +217,11 @@ def _try_out(model: Predictor, task: Task, options: Mapping[str, Any]) -> None:
     if task.image:
         shape = options.get("image") or options.get("sizes", {}).get("image")
         row[task.image] = [blank_png(ImageShape(**shape)) if shape else b""]
+    if task.regression:
+        numbers = model.predict(pd.DataFrame(row))
+        if numbers.shape != (1,) or not np.isfinite(numbers).all():
+            raise ValueError("its forecast for an empty row is no finite number")
+        return
     proba = model.predict_proba(pd.DataFrame(row))
     if proba.shape != (1, len(task.classes)) or not np.isfinite(proba).all() or abs(proba.sum() - 1) > 1e-6:
         raise ValueError("its forecast for an empty row is no set of class probabilities")

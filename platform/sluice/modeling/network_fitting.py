@@ -10,6 +10,7 @@ import os
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -19,7 +20,14 @@ from sluice.features.encoding import Encoder, Floats, learn_encoder
 from sluice.features.pixels import ImageShape
 from sluice.modeling.column_inputs import learn_inputs
 from sluice.modeling.network_layers import ImageSizes, TableNetwork, TableSizes
-from sluice.modeling.networks import NetworkModel, build_network, predict_tensors
+from sluice.modeling.networks import (
+    LabelScale,
+    NetworkModel,
+    build_network,
+    outputs_for,
+    predict_numbers,
+    predict_tensors,
+)
 from sluice.modeling.parts import Parts, quantiles
 from sluice.modeling.rounds import MOST_ROUNDS
 from sluice.modeling.training_settings import Settings
@@ -44,7 +52,7 @@ class NetworkFitting:
             tuple(tensor.to(self._device) for tensor in model.tensors(part.rows))
             for part in (parts.train, parts.sample, parts.validation)
         )
-        self._labels = torch.from_numpy(parts.train.labels).to(self._device)
+        self._labels = label_tensor(parts.train.labels, model.scale).to(self._device)
         self._weights = weight_tensor(parts.train.weights, self._device)
         self._batch = batch_rows(len(parts.train.labels))
         self._optimizer = torch.optim.AdamW(
@@ -72,9 +80,11 @@ class NetworkFitting:
             self._optimizer.step()
             self._average.update_parameters(self._network)
 
-    def probabilities(self) -> tuple[Floats, Floats]:
+    def forecasts(self) -> tuple[Floats, Floats]:
         """See `rounds.Fitting`."""
-        network = self._average.module
+        network, scale = self._average.module, self._model.scale
+        if scale is not None:
+            return predict_numbers(network, self._sample, scale), predict_numbers(network, self._validation, scale)
         return predict_tensors(network, self._sample), predict_tensors(network, self._validation)
 
     def keep(self) -> None:
@@ -107,13 +117,13 @@ def table_model(parts: Parts, seed: int) -> NetworkModel:
         cardinalities=encoder.cardinalities,
         embeddings=tuple(min(_LONGEST_EMBEDDING, math.isqrt(count - 1) + 1) for count in encoder.cardinalities),
         hidden=_HIDDEN,
-        classes=len(parts.task.classes),
+        classes=outputs_for(parts.task),
         dropout=_DROPOUT,
     )
     torch.manual_seed(seed)
     network = build_network(sizes)
     _set_bins(network, encoder, parts)
-    return NetworkModel(parts.task, network, sizes, encoder)
+    return NetworkModel(parts.task, network, sizes, encoder, label_scale(parts))
 
 
 def image_model(parts: Parts, seed: int) -> NetworkModel:
@@ -125,11 +135,11 @@ def image_model(parts: Parts, seed: int) -> NetworkModel:
         image=shape,
         channels=tuple(min(_FIRST_CHANNELS * 2**place, _MOST_CHANNELS) for place in range(halvings + 1)),
         hidden=_IMAGE_HIDDEN,
-        classes=len(parts.task.classes),
+        classes=outputs_for(parts.task),
         dropout=_IMAGE_DROPOUT,
     )
     torch.manual_seed(seed)
-    return NetworkModel(parts.task, build_network(sizes), sizes)
+    return NetworkModel(parts.task, build_network(sizes), sizes, scale=label_scale(parts))
 
 
 def choose_device(wanted: str) -> torch.device:
@@ -158,19 +168,38 @@ def weight_tensor(weights: Floats | None, device: torch.device) -> Tensor | None
     return None if weights is None else torch.from_numpy(weights.astype(np.float32)).to(device)
 
 
+def label_scale(parts: Parts) -> LabelScale | None:
+    """The training labels' mean and standard deviation, each row with its weight; None where they are classes."""
+    if not parts.task.regression:
+        return None
+    labels, weights = parts.train.labels, parts.train.weights
+    centre = float(np.average(labels, weights=weights))
+    return LabelScale(centre, math.sqrt(float(np.average((labels - centre) ** 2, weights=weights))))
+
+
+def label_tensor(labels: npt.NDArray[Any], scale: LabelScale | None) -> Tensor:
+    """Class codes as they are, or numbers as float32 of mean 0 and spread 1, shape (rows,)."""
+    if scale is None:
+        return torch.from_numpy(labels)
+    return torch.from_numpy(((labels - scale.centre) / scale.spread).astype(np.float32))
+
+
 def mean_loss(logits: Tensor, labels: Tensor, weights: Tensor | None) -> Tensor:
-    """The mean over a batch of each row's log loss times its weight.
+    """The mean over a batch of each row's log loss (or squared error, where labels are numbers) times its weight.
 
     It is divided by the batch's rows, not by its weights: their mean over all rows is 1, so the steps of an epoch add
     up to the gradient of the weighted log loss, however the rows fall into batches, and are as long as those without.
     """
-    if weights is None:
+    if weights is None and not labels.is_floating_point():
         return nn.functional.cross_entropy(logits, labels)
     return summed_loss(logits, labels, weights) / len(labels)
 
 
 def summed_loss(logits: Tensor, labels: Tensor, weights: Tensor | None) -> Tensor:
-    """The sum over a batch of each row's log loss times its weight."""
+    """The sum over a batch of each row's log loss (or squared error) times its weight."""
+    if labels.is_floating_point():
+        errors = (logits[:, 0] - labels) ** 2
+        return (errors if weights is None else errors * weights).sum()
     if weights is None:
         return nn.functional.cross_entropy(logits, labels, reduction="sum")
     return (nn.functional.cross_entropy(logits, labels, reduction="none") * weights).sum()

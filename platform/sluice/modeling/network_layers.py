@@ -20,7 +20,7 @@ class TableSizes:
         cardinalities: How many codes each string feature has.
         embeddings: How long the vector of each string feature is.
         hidden: The widths of the hidden layers.
-        classes: How many classes.
+        classes: How many outputs: one a class, or one for a number.
         dropout: The share of activations left out in training.
     """
 
@@ -41,7 +41,7 @@ class ImageSizes:
         image: The shape of its images.
         channels: The widths of the convolutions; after each but the first the image is halved.
         hidden: The width of the layer before the last.
-        classes: How many classes.
+        classes: How many outputs: one a class, or one for a number.
         dropout: The share of activations left out in training.
     """
 

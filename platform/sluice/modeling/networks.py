@@ -4,6 +4,7 @@ The weights stand in a safetensors file, the rest (vocabularies, sizes) as JSON.
 made, its shape is compared with the file's: no word in the JSON can ask for memory that the file does not fill.
 """
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,6 +26,19 @@ _BATCH = 8192
 
 
 @dataclass(frozen=True)
+class LabelScale:
+    """What a network's output of 0 and of 1 stands for, in the label's unit: it learns labels of mean 0 and spread 1.
+
+    Attributes:
+        centre: The training labels' mean.
+        spread: Their standard deviation, above 0.
+    """
+
+    centre: float
+    spread: float
+
+
+@dataclass(frozen=True)
 class NetworkModel:
     """A network and how rows become its tensors.
 
@@ -33,12 +47,14 @@ class NetworkModel:
         network: On any device.
         sizes: Of the network.
         encoder: For tables.
+        scale: Of the label, where it is a number.
     """
 
     task: Task
     network: nn.Module
     sizes: TableSizes | ImageSizes
     encoder: Encoder | None = None
+    scale: LabelScale | None = None
     family = "network"
 
     @property
@@ -55,6 +71,11 @@ class NetworkModel:
         """See `models.Predictor`."""
         return predict_tensors(self.network, self.tensors(rows))
 
+    def predict(self, rows: pd.DataFrame) -> Floats:
+        """See `models.Predictor`."""
+        assert self.scale is not None, "a network for numbers has a scale"  # noqa: S101 - checked on reading
+        return predict_numbers(self.network, self.tensors(rows), self.scale)
+
     def tensors(self, rows: pd.DataFrame) -> tuple[Tensor, ...]:
         """The network's inputs, on the CPU. Raises `BadInput` for a missing column or a value of a wrong type."""
         if isinstance(self.sizes, ImageSizes):
@@ -67,7 +88,12 @@ class NetworkModel:
         """What model.json keeps."""
         kind = "image" if isinstance(self.sizes, ImageSizes) else "table"
         encoder = {"encoder": self.encoder.body()} if self.encoder else {}
-        return {"kind": kind, "sizes": asdict(self.sizes), **encoder}
+        return {
+            "kind": kind,
+            "sizes": asdict(self.sizes),
+            **encoder,
+            **({"scale": asdict(self.scale)} if self.scale else {}),
+        }
 
     def write_weights(self, folder: Path) -> None:
         """Write the weights, float32, in the order of their names."""
@@ -77,11 +103,21 @@ class NetworkModel:
 
 def predict_tensors(network: nn.Module, inputs: tuple[Tensor, ...]) -> Floats:
     """Class probabilities, shape (rows, classes), computed in batches on the network's own device."""
+    return np.asarray(_outputs(network, inputs).softmax(dim=1).numpy())
+
+
+def predict_numbers(network: nn.Module, inputs: tuple[Tensor, ...], scale: LabelScale) -> Floats:
+    """Numbers in the label's unit, shape (rows,), computed like `predict_tensors`."""
+    return np.asarray(_outputs(network, inputs)[:, 0].numpy() * scale.spread + scale.centre)
+
+
+def _outputs(network: nn.Module, inputs: tuple[Tensor, ...]) -> Tensor:
+    """The last layer's outputs, float64 on the CPU, shape (rows, outputs)."""
     device = next(network.parameters()).device
     network.eval()
     with torch.no_grad():
-        logits = [network(*(part.to(device) for part in batch)).cpu() for batch in _batches(inputs)]
-    return np.asarray(torch.cat(logits).double().softmax(dim=1).numpy())
+        found = [network(*(part.to(device) for part in batch)).cpu() for batch in _batches(inputs)]
+    return torch.cat(found).double()
 
 
 def read_network(folder: Path, task: Task, options: Mapping[str, Any]) -> NetworkModel:
@@ -103,7 +139,19 @@ def read_network(folder: Path, task: Task, options: Mapping[str, Any]) -> Networ
         if not found.isfinite().all():
             raise ValueError(f"weight {name!r} holds a number that is not finite")
     network.load_state_dict(state, strict=True, assign=True)
-    return NetworkModel(task, network.eval(), sizes, encoder)
+    return NetworkModel(task, network.eval(), sizes, encoder, _scale(options["scale"]) if task.regression else None)
+
+
+def outputs_for(task: Task) -> int:
+    """How many outputs a network has: one for each class, or one for a number."""
+    return 1 if task.regression else len(task.classes)
+
+
+def _scale(body: Mapping[str, Any]) -> LabelScale:
+    scale = LabelScale(float(body["centre"]), float(body["spread"]))
+    if not (math.isfinite(scale.centre) and math.isfinite(scale.spread) and scale.spread > 0):
+        raise ValueError("the label's scale is no finite number, or not above 0")
+    return scale
 
 
 def build_network(sizes: TableSizes | ImageSizes) -> nn.Module:
@@ -121,8 +169,8 @@ def _sizes_from_body(kind: str, body: Mapping[str, Any]) -> TableSizes | ImageSi
 
 
 def _check_sizes(sizes: TableSizes | ImageSizes, task: Task, encoder: Encoder | None) -> None:
-    if sizes.classes != len(task.classes):
-        raise ValueError("the network's classes are not the task's")
+    if sizes.classes != outputs_for(task):
+        raise ValueError("the network's outputs or classes are not the task's")
     if not isinstance(sizes, TableSizes) or encoder is None:
         return
     if (sizes.numeric, sizes.cardinalities) != (len(encoder.numeric), encoder.cardinalities):

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from sluice.artifacts.bundles import Bundle
@@ -18,6 +19,7 @@ from sluice.core.errors import BadInput
 from sluice.engine.datasets import read_dataset
 from sluice.engine.row_counts import reconcile
 from sluice.features.encoding import Floats, Integers
+from sluice.problems.registry import problem_of
 from sluice.problems.row_groups import effective_rows, row_weights
 from sluice.problems.task import Task, task_of
 
@@ -29,13 +31,14 @@ class Part:
     """Some rows.
 
     Attributes:
-        rows: The feature columns, and the key's where the table has them. The weights are never among them.
-        labels: The label's codes, shape (rows,).
+        rows: The feature columns, and the key's where the table has them; for a regression also the group and the time
+            of each row. The weights are never among them.
+        labels: The label's codes (int64), or the numbers to forecast (float64), shape (rows,).
         weights: What each row counts, shape (rows,), with mean 1; None where every row counts the same.
     """
 
     rows: pd.DataFrame
-    labels: Integers
+    labels: npt.NDArray[Any]
     weights: Floats | None = None
 
     @property
@@ -67,7 +70,7 @@ def read_parts(uri: str) -> Iterator[tuple[Bundle, Parts]]:
 
     Raises:
         BadInput: A part or a column is missing, a label is missing or out of range, a weight is no number above 0, the
-            weight is a feature, there is no feature, or the training part holds one class only.
+            weight is a feature, there is no feature, or the training part holds one class or number only.
     """
     with read_dataset(uri) as (bundle, tables):
         task = task_of(bundle)
@@ -76,9 +79,10 @@ def read_parts(uri: str) -> Iterator[tuple[Bundle, Parts]]:
         for name, part in (("train", train), ("validation", validation)):
             reconcile(f"part {name!r} of {uri}", bundle.manifest.tables[name].rows, {name: len(part.labels)})
     if len(np.unique(train.labels)) < 2:
-        only = task.classes[int(train.labels[0])]
+        first = train.labels[0]
+        only = f"the number {first:g}" if task.regression else f"class {task.classes[int(first)]!r}"
         raise BadInput(
-            f"{uri}: column {task.label!r} of part 'train' holds only class {only!r}, so nothing can be learned; "
+            f"{uri}: column {task.label!r} of part 'train' holds only {only}, so nothing can be learned; "
             "use more rows or another split"
         )
     places = np.linspace(0, len(train.labels) - 1, min(len(train.labels), _SAMPLE_ROWS)).astype(np.int64)
@@ -105,18 +109,15 @@ def _read_part(tables: dict[str, Any], name: str, task: Task, uri: str) -> Part:
     absent = sorted({task.label, *task.features, *weight} - columns)
     if absent:
         raise BadInput(f"{uri}: part {name!r} has no column {absent[0]!r}; run prepare, sample and split again")
-    key = [column for column in task.key if column in columns]
-    rows = tables[name].select(*dict.fromkeys((task.label, *task.features, *key, *weight))).to_pandas()
+    beside = (*task.key, *((task.cluster, task.time) if task.regression else ()))  # what baselines go by
+    kept = [column for column in beside if column in columns]
+    rows = tables[name].select(*dict.fromkeys((task.label, *task.features, *kept, *weight))).to_pandas()
     weights = _read_weights(rows, task, f"{uri}: part {name!r}")
     rows = rows.drop(columns=list(weight))
     labels = pd.to_numeric(rows.pop(task.label), errors="coerce").to_numpy(np.float64, na_value=np.nan)
-    wrong = np.flatnonzero(~np.isin(labels, np.arange(len(task.classes))))
-    if len(wrong):
-        raise BadInput(
-            f"{uri}: part {name!r}, column {task.label!r}, row {wrong[0]}: {labels[wrong[0]]:g} is no class code "
-            f"from 0 to {len(task.classes) - 1}; run prepare again"
-        )
-    return Part(rows, labels.astype(np.int64), weights)
+    if fault := problem_of(task).wrong_label(labels, task):
+        raise BadInput(f"{uri}: part {name!r}, column {task.label!r}, {fault}")
+    return Part(rows, labels if task.regression else labels.astype(np.int64), weights)
 
 
 def _read_weights(rows: pd.DataFrame, task: Task, where: str) -> Floats | None:

@@ -11,10 +11,11 @@ from typing import Any, Protocol
 
 from sluice.core.errors import BadInput
 from sluice.core.progress import progress
+from sluice.evaluation.metric_registry import BUILT_IN, Metric
 from sluice.features.encoding import Floats
 from sluice.modeling.deadlines import TimeIsUp, ended_after
 from sluice.modeling.model_files import Model
-from sluice.modeling.parts import Parts, log_loss
+from sluice.modeling.parts import Parts
 from sluice.modeling.training_settings import Settings
 
 EARLY, BUDGET, LIMIT, CLOSED = "early stopping", "time budget", "round limit", "closed form"
@@ -40,8 +41,11 @@ class Fitting(Protocol):
         """Learn for one more round. It may be broken off anywhere, and must leave what was kept whole."""
         ...
 
-    def probabilities(self) -> tuple[Floats, Floats]:
-        """The present forecasts for the training sample and for the validation rows, each of shape (rows, classes)."""
+    def forecasts(self) -> tuple[Floats, Floats]:
+        """What it says at present of the training sample and of the validation rows.
+
+        Each is of shape (rows, classes), or of shape (rows,) where the label is a number.
+        """
         ...
 
     def keep(self) -> None:
@@ -55,11 +59,11 @@ class Fitting(Protocol):
 
 @dataclass(frozen=True)
 class Point:
-    """One round of a learning curve: log losses in nats, seconds since the candidate's start."""
+    """One round of a learning curve: the metric of early stopping on both kinds of rows, seconds since the start."""
 
     round: int
-    train_log_loss: float
-    validation_log_loss: float
+    train: float
+    validation: float
     seconds: float
 
 
@@ -75,6 +79,7 @@ class Fitted:
         stopped_by: `early stopping`, `time budget`, `round limit` or `closed form`.
         seconds: From its start to its end, a round that was broken off included.
         cpu_seconds: What this process computed in the meantime, over all its threads; None where that is not known.
+        metric: The metric that it stopped by, which its curve tells.
     """
 
     model: Model
@@ -84,6 +89,7 @@ class Fitted:
     stopped_by: str
     seconds: float
     cpu_seconds: float | None = None
+    metric: Metric = BUILT_IN["log_loss"]
 
     @property
     def rounds(self) -> int:
@@ -115,7 +121,7 @@ def fit_in_rounds(start: Callable[[Parts, Settings], Fitting], parts: Parts, set
     Raises:
         NoRound: Not even the first round ended within the budget.
     """
-    clock = _Clock(settings, title)
+    clock = _Clock(settings, title, settings.stopping(parts.task))
     course = _Course(parts, settings, clock)
     try:
         with ended_after(clock.left()):
@@ -129,8 +135,16 @@ def fit_in_rounds(start: Callable[[Parts, Settings], Fitting], parts: Parts, set
             "give more seconds, or a budget in rounds with max_rounds"
         )
     clock.tell(course.curve[-1], f"kept round {course.kept.round}, {course.stopped_by}")
-    spent = {"seconds": clock.seconds(), "cpu_seconds": clock.cpu_seconds()}
-    return Fitted(fitting.model(), fitting.parameters, tuple(course.curve), course.kept, course.stopped_by, **spent)
+    return Fitted(
+        fitting.model(),
+        fitting.parameters,
+        tuple(course.curve),
+        course.kept,
+        course.stopped_by,
+        seconds=clock.seconds(),
+        cpu_seconds=clock.cpu_seconds(),
+        metric=course.metric,
+    )
 
 
 class _Course:
@@ -138,6 +152,7 @@ class _Course:
 
     def __init__(self, parts: Parts, settings: Settings, clock: "_Clock") -> None:
         self._parts, self._settings, self._clock = parts, settings, clock
+        self.metric = settings.stopping(parts.task)
         self.curve: list[Point] = []
         self.kept: Point | None = None
         self.stopped_by = ""
@@ -148,11 +163,11 @@ class _Course:
         while not self.stopped_by:
             with ended_after(self._clock.left()):
                 fitting.advance()
-                losses = _losses(fitting, self._parts)
-            point = Point(len(self.curve) + 1, *losses, seconds=self._clock.seconds())
+                values = measured(self.metric, self._parts, *fitting.forecasts())
+            point = Point(len(self.curve) + 1, *values, seconds=self._clock.seconds())
             self._clock.tell_now_and_then(point)
             self.curve.append(point)
-            if self.kept is None or point.validation_log_loss < self.kept.validation_log_loss - LEAST_GAIN:
+            if self.kept is None or gains(self.metric, point, self.kept):
                 fitting.keep()
                 self.kept = point
             self.stopped_by = self._reason_to_stop(point.round, point.round - self.kept.round, limit)
@@ -165,20 +180,24 @@ class _Course:
         return BUDGET if self._clock.left() <= 0 else ""
 
 
-def _losses(fitting: Fitting, parts: Parts) -> tuple[float, float]:
-    """Log losses of the present state: on the training sample, and on the validation rows."""
-    sample, validation = fitting.probabilities()
-    train = log_loss(parts.sample.labels, sample, parts.sample.weights)
-    return train, log_loss(parts.validation.labels, validation, parts.validation.weights)
+def measured(metric: Metric, parts: Parts, sample: Floats, validation: Floats) -> tuple[float, float]:
+    """A metric of forecasts for the training sample and for the validation rows."""
+    train = metric(parts.sample.labels, sample, parts.sample.weights)
+    return train, metric(parts.validation.labels, validation, parts.validation.weights)
+
+
+def gains(metric: Metric, point: Point, kept: Point) -> bool:
+    """Whether a round is better than the one that was kept, by LEAST_GAIN (a share of it in the label's units)."""
+    return metric.better(point.validation, kept.validation, metric.least_gain(kept.validation, LEAST_GAIN))
 
 
 class _Clock:
     """Seconds since the start, and a line about them at most once a second."""
 
-    def __init__(self, settings: Settings, title: str) -> None:
+    def __init__(self, settings: Settings, title: str, metric: Metric) -> None:
         self._started = self._told = time.monotonic()
         self._cpu_started = time.process_time()
-        self._settings, self._title = settings, title
+        self._settings, self._title, self._metric = settings, title, metric
 
     def seconds(self) -> float:
         return time.monotonic() - self._started
@@ -198,5 +217,10 @@ class _Clock:
         self._told = time.monotonic()
         budget = "" if self._settings.max_rounds else f" of {self._settings.seconds_per_candidate:g} s"
         number = f"round {point.round}" + (f" of {self._settings.max_rounds}" if self._settings.max_rounds else "")
-        loss, seconds = f"validation log loss {point.validation_log_loss:.4f}", f"{self.seconds():.1f} s{budget}"
-        progress(f"{self._title}: {number}, {loss}, {seconds}{end and f': {end}'}")
+        said, seconds = f"validation {value_words(self._metric, point.validation)}", f"{self.seconds():.1f} s{budget}"
+        progress(f"{self._title}: {number}, {said}, {seconds}{end and f': {end}'}")
+
+
+def value_words(metric: Metric, value: float) -> str:
+    """`log loss 0.4123`."""
+    return f"{metric.words} {metric.text(value)}"

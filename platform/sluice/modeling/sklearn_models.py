@@ -1,4 +1,4 @@
-"""Models of scikit-learn: logistic regression and gradient-boosted trees, on tables or on pixels."""
+"""Models of scikit-learn: linear and logistic regression and gradient-boosted trees, on tables or on pixels."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -15,7 +15,7 @@ from sluice.modeling.tree_checks import check_trees
 from sluice.problems.task import Task
 
 WEIGHTS = "model.skops"
-LOGISTIC, TREES = "logistic-regression", "gradient-boosted-trees"
+LOGISTIC, LINEAR, TREES = "logistic-regression", "linear-regression", "gradient-boosted-trees"
 
 
 @dataclass(frozen=True)
@@ -43,15 +43,20 @@ class SklearnModel:
         """How many numbers were learned."""
         if hasattr(self.estimator, "_predictors"):
             return sum(len(tree.nodes) for trees in self.estimator._predictors for tree in trees)
-        return int(self.estimator[-1].coef_.size + self.estimator[-1].intercept_.size)
+        return int(self.estimator[-1].coef_.size + np.size(self.estimator[-1].intercept_))
 
     def predict_proba(self, rows: pd.DataFrame) -> Floats:
         """See `models.Predictor`."""
         return class_probabilities(self.estimator, design_matrix(rows, self.task, self.inputs), len(self.classes))
 
+    def predict(self, rows: pd.DataFrame) -> Floats:
+        """See `models.Predictor`."""
+        return numbers(self.estimator, design_matrix(rows, self.task, self.inputs))
+
     def options(self) -> dict[str, Any]:
         """What model.json keeps."""
-        kind = TREES if hasattr(self.estimator, "_predictors") else LOGISTIC
+        linear = LINEAR if self.task.regression else LOGISTIC
+        kind = TREES if hasattr(self.estimator, "_predictors") else linear
         if isinstance(self.inputs, Encoder):
             return {"estimator": kind, "encoder": self.inputs.body()}
         return {"estimator": kind, "image": asdict(self.inputs)}
@@ -69,6 +74,13 @@ def class_probabilities(estimator: Any, matrix: Any, classes: int) -> Floats:  #
     proba[:, estimator.classes_] = estimator.predict_proba(matrix)
     proba /= proba.sum(axis=1, keepdims=True)
     return proba
+
+
+def numbers(estimator: Any, matrix: Any) -> Floats:  # noqa: ANN401 - arrays and sparse arrays
+    """A regressor's forecasts, shape (rows,)."""
+    if not matrix.shape[0]:
+        return np.zeros(0)  # scikit-learn refuses to judge nothing
+    return np.asarray(estimator.predict(matrix), np.float64).reshape(-1)
 
 
 def design_matrix(rows: pd.DataFrame, task: Task, inputs: Encoder | ImageShape) -> Floats:
@@ -92,9 +104,11 @@ def read_sklearn_model(folder: Path, task: Task, options: Mapping[str, Any]) -> 
     """
     inputs = encoder_from_body(options["encoder"], task) if "encoder" in options else ImageShape(**options["image"])
     estimator = read_skops(folder / WEIGHTS)
-    _check_kind(estimator, options["estimator"])
+    _check_kind(estimator, options["estimator"], regression=task.regression)
     if options["estimator"] == TREES and isinstance(inputs, Encoder):
         _check_categories(inputs)
+    if task.regression:
+        return SklearnModel(task, estimator, inputs)
     classes = np.asarray(estimator.classes_)
     if not np.isin(classes, np.arange(len(task.classes))).all():
         raise ValueError("the estimator's classes are not the task's")
@@ -108,13 +122,15 @@ def _check_categories(encoder: Encoder) -> None:
             raise ValueError(f"column {name!r} has more values than trees take, and no class shares")
 
 
-def _check_kind(estimator: Any, kind: str) -> None:  # noqa: ANN401 - scikit-learn has no types
+def _check_kind(estimator: Any, kind: str, *, regression: bool) -> None:  # noqa: ANN401 - scikit-learn has no types
     """The outermost types must be those that the family trains; what a pipeline calls follows from them."""
-    from sklearn.ensemble import HistGradientBoostingClassifier
-    from sklearn.linear_model import LogisticRegression
+    from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+    from sklearn.linear_model import LogisticRegression, Ridge
     from sklearn.pipeline import Pipeline
 
-    if kind == TREES and type(estimator) is HistGradientBoostingClassifier:
+    trees = HistGradientBoostingRegressor if regression else HistGradientBoostingClassifier
+    name, linear = (LINEAR, Ridge) if regression else (LOGISTIC, LogisticRegression)
+    if kind == TREES and type(estimator) is trees:
         check_trees(estimator)
-    elif kind != LOGISTIC or type(estimator) is not Pipeline or type(estimator[-1]) is not LogisticRegression:
+    elif kind != name or type(estimator) is not Pipeline or type(estimator[-1]) is not linear:
         raise ValueError(f"the weights are no {kind}")

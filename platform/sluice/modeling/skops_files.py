@@ -1,7 +1,7 @@
 """Fitted scikit-learn estimators as skops files: the same estimator gives the same bytes, and few types come back.
 
 skops stores no code, only the names of types with their state, but it trusts every scikit-learn estimator by default.
-Here the list is closed: what our two estimators consist of, and nothing else. `functools.partial` is on it because the
+Here the list is closed: what our estimators consist of, and nothing else. `functools.partial` is on it because the
 trees keep `partial(check_array, …)`; a partial holds a callable, and that callable is a name of its own in the file
 which must be on the list as well, so a partial can never carry another function in.
 """
@@ -38,15 +38,17 @@ ALLOWED = {
     *EXTRA,
     *(f"builtins.{name}" for name in ("dict", "list", "slice", "str", "tuple")),
     *(f"numpy.{name}" for name in ("float64", "int64", "ndarray", "uint64", "random._generator.Generator")),
-    *(f"sklearn._loss._loss.{name}" for name in ("CyHalfBinomialLoss", "CyHalfMultinomialLoss")),
-    *(f"sklearn._loss.link.{name}" for name in ("Interval", "LogitLink", "MultinomialLogit")),
-    *(f"sklearn._loss.loss.{name}" for name in ("HalfBinomialLoss", "HalfMultinomialLoss")),
+    *(f"sklearn._loss._loss.Cy{name}" for name in ("HalfBinomialLoss", "HalfMultinomialLoss", "HalfSquaredError")),
+    *(f"sklearn._loss.link.{name}" for name in ("IdentityLink", "Interval", "LogitLink", "MultinomialLogit")),
+    *(f"sklearn._loss.loss.{name}" for name in ("HalfBinomialLoss", "HalfMultinomialLoss", "HalfSquaredError")),
     "sklearn.compose._column_transformer.ColumnTransformer",
     f"{_TREES}.binning._BinMapper",
     f"{_TREES}.gradient_boosting.HistGradientBoostingClassifier",
+    f"{_TREES}.gradient_boosting.HistGradientBoostingRegressor",
     "sklearn.impute._base.MissingIndicator",
     "sklearn.impute._base.SimpleImputer",
     "sklearn.linear_model._logistic.LogisticRegression",
+    "sklearn.linear_model._ridge.Ridge",
     "sklearn.pipeline.Pipeline",
     "sklearn.preprocessing._data.StandardScaler",
     "sklearn.preprocessing._encoders.OneHotEncoder",

@@ -28,7 +28,7 @@ class Trained:
     Attributes:
         candidate: What was trained.
         fitted: What came of it.
-        threshold: Where its positive class begins; None for several classes.
+        threshold: Where its positive class begins; None for several classes and for numbers.
     """
 
     candidate: Candidate
@@ -113,17 +113,18 @@ def candidate_record(entry: Trained, parameter: str = "max_rounds") -> dict[str,
         "parameters": fitted.parameters,
         "size": fitted.model.size,
         "threshold": asdict(entry.threshold) if entry.threshold else None,
-        "curve": [_point(point) for point in fitted.curve],
-        "validation": {"log_loss": fitted.kept.validation_log_loss},
+        "curve": [_point(point, fitted.metric.name) for point in fitted.curve],
+        "validation": {fitted.metric.name: fitted.kept.validation},
     }
 
 
-def _point(point: Point) -> dict[str, Any]:
-    return {
-        "round": point.round,
-        "train_log_loss": point.train_log_loss,
-        "validation_log_loss": point.validation_log_loss,
-    }
+def _point(point: Point, metric: str) -> dict[str, Any]:
+    return {"round": point.round, f"train_{metric}": point.train, f"validation_{metric}": point.validation}
+
+
+def read_point(record: dict[str, Any], metric: str, seconds: float) -> Point:
+    """A round of a curve in training.json, and when it ended."""
+    return Point(record["round"], record[f"train_{metric}"], record[f"validation_{metric}"], seconds)
 
 
 def environment(trained: list[Trained], threads: int) -> dict[str, Any]:

@@ -1,14 +1,14 @@
 """What a user may set about training."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
-from sluice.core.errors import BadInput
 from sluice.core.parameter_checks import check_with
-from sluice.parameters.train import CHECKS
-
-DEVICES = ("auto", "cpu", "cuda")
+from sluice.evaluation.metric_registry import Metric, find_metric
+from sluice.parameters.train import CHECKS, DEFAULTS
+from sluice.problems.registry import problem_of
+from sluice.problems.task import Task
 
 
 @dataclass(frozen=True)
@@ -19,23 +19,36 @@ class Settings:
         candidates: Names of what to train; empty for all that fit the task.
         seconds_per_candidate: The clock that each candidate has, where no number of rounds is given.
         max_rounds: The rounds that each candidate has instead, with no clock; 0 for the clock.
-        patience: A candidate stops after so many rounds without a better validation log loss.
+        patience: A candidate stops after so many rounds without a better metric on the validation rows.
         seed: Decides everything random.
         device: Where networks are trained: `cpu`, `cuda`, or `auto` for CUDA where there is some.
         threads: CPU threads; more than one can change the last digits of the numbers.
+        metric: What early stopping goes by; empty for the problem's loss: log loss, or RMSE for numbers.
+        own: A project's own metrics, among which `metric` may be.
     """
 
     candidates: tuple[str, ...] = ()
-    seconds_per_candidate: float = 20.0
-    max_rounds: int = 0
-    patience: int = 3
-    seed: int = 2013
-    device: str = "auto"
-    threads: int = 1
+    seconds_per_candidate: float = DEFAULTS.seconds_per_candidate
+    max_rounds: int = DEFAULTS.max_rounds
+    patience: int = DEFAULTS.patience
+    seed: int = DEFAULTS.seed
+    device: str = DEFAULTS.device
+    threads: int = DEFAULTS.threads
+    metric: str = ""
+    own: tuple[Metric, ...] = ()
 
     def parameters(self) -> dict[str, Any]:
-        """As the manifest records them."""
-        return {**asdict(self), "candidates": list(self.candidates)}
+        """As the manifest records them; `metric` only where it was named."""
+        kept = {name: value for name, value in vars(self).items() if name != "own" and (name != "metric" or value)}
+        return kept | {"candidates": list(self.candidates)}
+
+    def stopping(self, task: Task) -> Metric:
+        """The metric that early stopping goes by.
+
+        Raises:
+            BadInput: There is none of that name for the task's problem.
+        """
+        return find_metric(self.metric or problem_of(task).loss, task.kind, self.own)
 
 
 def check_settings(
@@ -46,14 +59,13 @@ def check_settings(
     seed: int = Settings.seed,
     device: str = Settings.device,
     threads: int = Settings.threads,
+    metric: str = Settings.metric,
 ) -> Settings:
     """Check what a user gave; the candidates' names are checked once the task is known.
 
     Raises:
         BadInput: A parameter is out of its range.
     """
-    check_with(CHECKS, locals())
-    if device not in DEVICES:
-        raise BadInput(f"device {device!r} is unknown; use one of {', '.join(DEVICES)}")
+    check_with({name: check for name, check in CHECKS.items() if name != "candidates"}, locals())
     names = tuple(str(name) for name in candidates)
-    return Settings(names, float(seconds_per_candidate), max_rounds, patience, seed, device, threads)
+    return Settings(names, float(seconds_per_candidate), max_rounds, patience, seed, device, threads, metric)

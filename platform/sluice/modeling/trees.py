@@ -8,12 +8,12 @@ import copy
 from typing import Any
 
 import numpy as np
-from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
 from sluice.features.encoding import Floats
 from sluice.modeling.categories import tree_inputs
 from sluice.modeling.parts import Parts
-from sluice.modeling.sklearn_models import SklearnModel, class_probabilities
+from sluice.modeling.sklearn_models import SklearnModel, class_probabilities, numbers
 from sluice.modeling.training_settings import Settings
 
 _TREES, _GROWTH = 20, 4
@@ -33,7 +33,8 @@ class TreesFitting:
         self._sample, self._validation = (self._encoder.matrix(part.rows) for part in (parts.sample, parts.validation))
         self._train[:, np.isnan(self._train).all(axis=0)] = 0.0  # scikit-learn cannot bin a column without a value
         leaf = min(max(len(parts.train.labels) // 500, _LEAST_LEAF), _MOST_LEAF)
-        self._estimator = HistGradientBoostingClassifier(
+        family = HistGradientBoostingRegressor if parts.task.regression else HistGradientBoostingClassifier
+        self._estimator = family(
             **_PARAMETERS,
             min_samples_leaf=leaf,
             categorical_features=list(range(len(self._encoder.vocabularies))) or None,
@@ -55,8 +56,10 @@ class TreesFitting:
         self._estimator.set_params(max_iter=trees + max(_TREES, trees // _GROWTH))
         self._estimator.fit(self._train, self._parts.train.labels, self._parts.train.weights)
 
-    def probabilities(self) -> tuple[Floats, Floats]:
+    def forecasts(self) -> tuple[Floats, Floats]:
         """See `rounds.Fitting`."""
+        if self._parts.task.regression:
+            return numbers(self._estimator, self._sample), numbers(self._estimator, self._validation)
         classes = len(self._parts.task.classes)
         sample = class_probabilities(self._estimator, self._sample, classes)
         return sample, class_probabilities(self._estimator, self._validation, classes)

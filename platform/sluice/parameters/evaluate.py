@@ -1,14 +1,36 @@
-"""Which values the step takes."""
+"""What a person may set about the step."""
 
-from sluice.core.parameter_checks import SEED, Check, Range
+from typing import Annotated
 
-CHECKS: dict[str, Check] = {
-    "resamples": Range(20, 100_000, whole=True),
-    "seed": SEED,
-    "max_calibration_error": Range(0, 10),
-    "slice_tolerance": Range(0, 10),
-    "min_slice_rows": Range(2, 1_000_000_000, whole=True),
-    "least_effect": Range(0, 10),
-    "min_effective_rows": Range(2, 1_000_000_000, whole=True),
-}
+from pydantic import Field
+
+from sluice.core.parameter_checks import SEED, Check, Range, StepParameters
+
+
+class Parameters(StepParameters):
+    """How closely the gate looks."""
+
+    max_calibration_error: Annotated[float, Range(0, 10)] = Field(
+        default=0.25, description="The greatest calibration error that passes the gate, as a share of the base rate."
+    )
+    slice_tolerance: Annotated[float, Range(0, 10)] = Field(
+        default=0.02, description="By how much the log loss may exceed a rival's in a slice, in nats."
+    )
+    min_slice_rows: Annotated[int, Range(2, 1_000_000_000, whole=True)] = Field(
+        default=200, description="Slices with fewer rows are not judged."
+    )
+    least_effect: Annotated[float, Range(0, 10)] = Field(
+        default=0.001, description="By how much the log loss must be less than a rival's to matter, in nats."
+    )
+    min_effective_rows: Annotated[int, Range(2, 1_000_000_000, whole=True)] = Field(
+        default=100, description="With fewer rows, counted as if independent, nothing is decided."
+    )
+    resamples: Annotated[int, Range(20, 100_000, whole=True)] = Field(
+        default=1000, description="Bootstrap resamples behind each interval."
+    )
+    seed: Annotated[int, SEED] = Field(default=2013, description="Decides the resamples.")
+
+
+DEFAULTS = Parameters()
+CHECKS: dict[str, Check] = Parameters.checks()
 """By parameter."""

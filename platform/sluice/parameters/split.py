@@ -1,13 +1,19 @@
-"""Which values the step takes."""
+"""What a person may set about the step."""
 
 import math
 from collections.abc import Sequence
 from fractions import Fraction
+from typing import Annotated
 
+from pydantic import Field
+
+from sluice.core.durations import parse_duration
 from sluice.core.errors import BadInput
-from sluice.core.parameter_checks import Check
+from sluice.core.extensions import is_reference, near
+from sluice.core.parameter_checks import Check, StepParameters
+from sluice.sampling.splitters import PARTS, SPLITTERS
 
-PARTS = ("train", "validation", "test")
+__all__ = ["CHECKS", "PARTS", "Parameters", "check_gap", "check_shares", "check_strategy"]
 
 
 def check_shares(name: str, shares: Sequence[float]) -> tuple[Fraction, ...]:
@@ -34,5 +40,60 @@ def check_shares(name: str, shares: Sequence[float]) -> tuple[Fraction, ...]:
     return tuple(exact)
 
 
-CHECKS: dict[str, Check] = {"shares": check_shares}
+def check_strategy(name: str, strategy: str) -> None:
+    """Refuse a strategy that is no splitter's name; one of a project's own is found when the step runs.
+
+    Args:
+        name: The parameter's, for messages.
+        strategy: As it was given.
+
+    Raises:
+        BadInput: There is none of that name.
+    """
+    if not isinstance(strategy, str) or not (is_reference(strategy) or strategy in SPLITTERS.names()):
+        names = ", ".join(SPLITTERS.names())
+        raise BadInput(
+            f"parameter {name}={strategy!r} is unknown{near(str(strategy), SPLITTERS.names())}; use one of {names}, or "
+            "FILE.py:NAME of a project"
+        )
+
+
+def check_gap(name: str, gap: str) -> float | None:
+    """The seconds of a gap; None for an empty text.
+
+    Args:
+        name: The parameter's, for messages.
+        gap: As it was given.
+
+    Raises:
+        BadInput: It is no duration.
+    """
+    if not gap:
+        return None
+    try:
+        return float(parse_duration(str(gap)))
+    except ValueError as error:
+        raise BadInput(f"parameter {name!r}: {error}; leave it empty for as long as the label takes") from None
+
+
+class Parameters(StepParameters):
+    """How rows are divided."""
+
+    strategy: Annotated[str, check_strategy] = Field(
+        default="time",
+        description="time, to learn from the past and test on the future; group, to keep all rows of a group in one "
+        "part; stratified, to keep label shares equal; random; or FILE.py:NAME of a project.",
+    )
+    shares: Annotated[list[float], check_shares] = Field(
+        default=[0.7, 0.15, 0.15], description="Shares of the rows for training, validation and test; they add up to 1."
+    )
+    seed: int = Field(default=42, description="Decides all that is random; a split by time does not use it.")
+    gap: Annotated[str, check_gap] = Field(
+        default="",
+        description="How long before validation and before test begin rows are left out of a split by time, such as "
+        "30d; empty for as long as the label takes to be known, 0s for none.",
+    )
+
+
+CHECKS: dict[str, Check] = Parameters.checks()
 """By parameter."""

@@ -1,12 +1,94 @@
-"""Which values the step takes."""
+"""What a person may set about the step."""
 
-from sluice.core.parameter_checks import SEED, Check, Range
+import difflib
+from collections.abc import Sequence
+from typing import Annotated, Literal
 
-CHECKS: dict[str, Check] = {
-    "seconds_per_candidate": Range(0, above=True),
-    "max_rounds": Range(0, whole=True),
-    "patience": Range(1, whole=True),
-    "threads": Range(1, whole=True),
-    "seed": SEED,
-}
-"""By parameter; no rounds stand for the clock."""
+from pydantic import Field
+
+from sluice.core.errors import BadInput
+from sluice.core.parameter_checks import SEED, Check, Range, StepParameters
+
+
+def check_candidates(name: str, candidates: Sequence[str]) -> None:
+    """See that each candidate is one that can be trained, on whatever data.
+
+    Args:
+        name: The parameter's, for messages.
+        candidates: As they were given; none stands for all that fit.
+
+    Raises:
+        BadInput: A name is unknown, or stands twice.
+    """
+    if not candidates or not isinstance(candidates, list | tuple):
+        return  # its type is looked at by whoever asked
+    from sluice.modeling.catalogue import BASELINE_BY_NAME  # what the models need takes a second to import
+
+    for number, candidate in enumerate(candidates):
+        if candidate not in BASELINE_BY_NAME:
+            close = difflib.get_close_matches(str(candidate), BASELINE_BY_NAME, n=1, cutoff=0.4)
+            hint = f" (did you mean {close[0]!r}?)" if close else ""
+            offered = ", ".join(BASELINE_BY_NAME)
+            raise BadInput(f"parameter {name!r} names {candidate!r}{hint}; choose from {offered}")
+        if candidate in candidates[:number]:
+            raise BadInput(f"parameter {name!r} names {candidate!r} twice; name it once")
+
+
+def check_both_kinds(name: str, candidates: Sequence[str]) -> None:
+    """See that a list of candidates can be judged: against a baseline, and with something else to win.
+
+    Args:
+        name: The parameter's, for messages.
+        candidates: Known ones.
+
+    Raises:
+        BadInput: It has but one kind.
+    """
+    if not candidates:
+        return
+    from sluice.modeling.catalogue import BASELINE_BY_NAME
+
+    kinds = {BASELINE_BY_NAME[candidate] for candidate in candidates}
+    lacking = "candidate beside the baselines" if kinds == {True} else "baseline"
+    if len(kinds) < 2:
+        others = ", ".join(known for known, baseline in BASELINE_BY_NAME.items() if baseline not in kinds)
+        raise BadInput(
+            f"parameter {name!r} is {list(candidates)}, which has no {lacking}, and evaluate judges one against the "
+            f"other; add one of {others}, or leave the list empty for all that fit"
+        )
+
+
+class Parameters(StepParameters):
+    """Which models are trained, and within which budget; no rounds stand for the clock."""
+
+    candidates: Annotated[list[str], check_candidates] = Field(
+        default=[], description="Models to train; empty takes all that fit the task."
+    )
+    seconds_per_candidate: Annotated[float, Range(0, above=True)] = Field(
+        default=20.0, description="Budget of each candidate in seconds; what is not done then is broken off."
+    )
+    max_rounds: Annotated[int, Range(0, whole=True)] = Field(
+        default=0,
+        description="Budget of each candidate in rounds, without a clock: the same on every machine; 0 for seconds.",
+    )
+    patience: Annotated[int, Range(1, whole=True)] = Field(
+        default=3, description="Rounds without a better validation log loss after which a candidate stops."
+    )
+    seed: Annotated[int, SEED] = Field(default=2013, description="Decides the models' random numbers.")
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        default="auto", description="Where networks are trained, cpu, cuda or auto."
+    )
+    threads: Annotated[int, Range(1, whole=True)] = Field(
+        default=1, description="CPU threads to train with; one gives the same numbers on every number of cores."
+    )
+    metric: str = Field(
+        default="",
+        description="What early stopping goes by; empty takes the log loss, or the RMSE where the label is a number.",
+    )
+
+
+DEFAULTS = Parameters()
+CHECKS: dict[str, Check] = Parameters.checks()
+"""By parameter."""
+CHECKS_WITH: dict[str, dict[str, Check]] = {"evaluate": {"candidates": check_both_kinds}}
+"""What another step of the pipeline asks of a parameter of this one, by that step's name."""

@@ -1,9 +1,12 @@
-"""Which values the step takes."""
+"""What a person may set about the step."""
 
 from datetime import date
+from typing import Annotated
+
+from pydantic import Field
 
 from sluice.core.errors import BadInput
-from sluice.core.parameter_checks import Check
+from sluice.core.parameter_checks import Check, StepParameters
 
 
 def parse_as_of(name: str, text: str) -> date | None:
@@ -29,5 +32,14 @@ def parse_as_of(name: str, text: str) -> date | None:
     return day
 
 
-CHECKS: dict[str, Check] = {"as_of": parse_as_of}
+class Parameters(StepParameters):
+    """What the contract itself does not say."""
+
+    as_of: Annotated[str, parse_as_of] = Field(
+        default="",
+        description="The day that counts as today for the freshness check (YYYY-MM-DD); empty skips the check.",
+    )
+
+
+CHECKS: dict[str, Check] = Parameters.checks()
 """By parameter."""

@@ -1,1 +1,1 @@
-"""What is to be learned: the task that a prepared table carries along."""
+"""Kinds of problems: what a label may hold, what a model must beat, and by which metrics it is judged."""

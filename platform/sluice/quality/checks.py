@@ -38,7 +38,7 @@ def check(
         found += _repeated(name, table, stated, counted)
         found += _age(name, stated, counted, as_of)
         found += _references(name, tables, stated, counted)
-        found += too_late(name, table, stated, counted)
+        found += too_late(name, table, contract, counted)
     found += contradictions(tables, contract, profiles)
     return sorted(found, key=lambda finding: finding.severity)
 

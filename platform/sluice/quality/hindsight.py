@@ -11,7 +11,8 @@ from typing import Any
 import ibis
 from scipy.stats import fisher_exact
 
-from sluice.contract.reading import Availability, Column, Contract, TableContract
+from sluice.contract.reading import Availability, Column, Contract
+from sluice.core.durations import duration_text, duration_words
 from sluice.core.progress import progress
 from sluice.quality.aggregation import aggregated
 from sluice.quality.findings import Finding, Severity, count_of
@@ -73,10 +74,7 @@ def contradictions(
         profiles: What was counted, by table.
     """
     ties = [
-        tie
-        for name, stated in contract.tables.items()
-        if name in tables
-        for tie in _ties(name, tables[name], stated, profiles[name])
+        tie for name in contract.tables if name in tables for tie in _ties(name, tables[name], contract, profiles[name])
     ]
     for tie in telling(ties):
         yield _finding(tie, contract, profiles[tie.table], len(ties))
@@ -95,27 +93,32 @@ def telling(ties: Sequence[Tie]) -> list[Tie]:
     return list(strongest.values())
 
 
-def too_late(name: str, table: ibis.Table, stated: TableContract, counted: Profile) -> Iterator[Finding]:
-    """Values that tell of more time than the contract's `known_after_hours` leaves: later times, longer durations.
+def too_late(name: str, table: ibis.Table, contract: Contract, counted: Profile) -> Iterator[Finding]:
+    """Values that tell of more time than the contract leaves until they are known: later times, longer durations.
 
     Args:
         name: The table's name.
         table: Its rows.
-        stated: Its contract.
+        contract: The lake's.
         counted: What was counted of it.
     """
+    stated, clock = contract.tables[name], contract.clock(name)
     for column in counted.columns:
-        said, hours = stated.columns[column], stated.columns[column].known_after_hours
-        beyond = None if hours is None else _beyond(table, column, said, stated.clock, hours * 3600)
+        said, known = stated.columns[column], contract.availability(name, column)
+        seconds = known.lag if known else None
+        if seconds is None or seconds <= 0:  # what is known with its row may tell of the future: a plan does
+            continue
+        beyond = _beyond(table, column, said, clock, seconds)
         rows = 0 if beyond is None else int(table.filter(beyond).count().to_pyarrow().as_py())
         if rows:
             share = rows / counted.rows
             severity: Severity = "warning" if share <= said.tolerance else "error"
             message = (
-                f"{column} tells of more than {hours:g} hours after {stated.clock or 'its event'} in "
-                f"{count_of(rows, share)}, yet the contract says that it is known by then (known_after_hours)"
+                f"{column} tells of more than {duration_words(seconds)} after {clock or 'its event'} in "
+                f"{count_of(rows, share)}, yet the contract says that it is known by then "
+                f"(known: {duration_text(seconds)})"
             )
-            shown = list(dict.fromkeys([*stated.key, *([stated.clock] if stated.clock else []), column]))
+            shown = list(dict.fromkeys([*stated.key, *([clock] if clock else []), column]))
             first = table.filter(beyond).order_by(shown).select(shown).limit(1).to_pyarrow().to_pylist()[0]
             example = ", ".join(f"{key}={value}" for key, value in first.items())
             yield Finding(name, column, "known_after", severity, rows, share, said.tolerance, example, message)
@@ -123,19 +126,20 @@ def too_late(name: str, table: ibis.Table, stated: TableContract, counted: Profi
 
 def _beyond(table: ibis.Table, column: str, said: Column, clock: str | None, seconds: float) -> Any:  # noqa: ANN401 - Ibis's expressions
     if said.type == "timestamp" and clock:
-        return table[column].epoch_seconds() - table[clock].epoch_seconds() > seconds
+        return table[column].epoch_seconds() - table[clock].cast("timestamp").epoch_seconds() > seconds
     if said.type in ("int64", "float64") and said.unit in _SECONDS:
         return table[column] * _SECONDS[said.unit] > seconds
     return None
 
 
-def _ties(name: str, table: ibis.Table, stated: TableContract, counted: Profile) -> list[Tie]:
-    columns = {column: stated.columns[column] for column in counted.columns}
-    late = {column: said for column, said in columns.items() if said.availability >= Availability.DEPARTED}
-    early = [column for column in columns if column not in late and counted.columns[column].nulls]
+def _ties(name: str, table: ibis.Table, contract: Contract, counted: Profile) -> list[Tie]:
+    """Each column with gaps that is known with its row, against what is seen of those that are known later."""
+    known = {column: contract.availability(name, column) for column in counted.columns}
+    late = {column: when for column, when in known.items() if when and not when.with_its_row}
+    early = [c for c, when in known.items() if when and when.with_its_row and counted.columns[c].nulls]
     if not (early and late):
         return []
-    outcomes = _outcomes(table, late, counted)
+    outcomes = _outcomes(table, contract.tables[name].columns, late, counted)
     tested = max(_MOST_TESTS // len(outcomes), 1) if outcomes else len(early)
     if tested < len(early):
         early = sorted(early, key=lambda column: -counted.columns[column].nulls)[:tested]
@@ -152,35 +156,37 @@ def _ties(name: str, table: ibis.Table, stated: TableContract, counted: Profile)
     found = aggregated(table, wanted)
     ties = []
     for place, column in enumerate(early):
-        for number, (words, known, _) in enumerate(outcomes):
+        for number, (words, later, _) in enumerate(outcomes):
             missing, present = (
                 (int(found[f"n{place}_{number}_{gap}_seen"] or 0), int(found[f"n{place}_{number}_{gap}_all"] or 0))
                 for gap in ("missing", "present")
             )
             if missing[1] and present[1]:
-                ties.append(Tie(name, column, words, known, missing, present))
+                ties.append(Tie(name, column, words, later, missing, present))
     return ties
 
 
-def _outcomes(table: ibis.Table, late: Mapping[str, Column], counted: Profile) -> list[tuple[str, Availability, Any]]:
+def _outcomes(
+    table: ibis.Table, columns: Mapping[str, Column], late: Mapping[str, Availability], counted: Profile
+) -> list[tuple[str, Availability, Any]]:
     """What may be seen of late columns: in words, when it is known, and as a condition, null where it has no answer."""
-    usual = _usual(table, late)
+    kinds = {column: columns[column].type for column in late}
+    usual = _usual(table, kinds)
     outcomes = []
-    for column, said in late.items():
+    for column, known in late.items():
         if counted.columns[column].nulls:
-            outcomes.append((f"{column} is missing", said.availability, table[column].isnull()))
+            outcomes.append((f"{column} is missing", known, table[column].isnull()))
         value = usual.get(column)
-        if value is not None and said.type == "string":
-            outcomes.append((f"{column} is {value!r}", said.availability, table[column] == value))
+        if value is not None and kinds[column] == "string":
+            outcomes.append((f"{column} is {value!r}", known, table[column] == value))
         elif value is not None:
-            place = f"{column} is true" if said.type == "bool" else f"{column} is above {value:g}"
-            outcomes.append((place, said.availability, _number(table[column], said.type) > value))
+            place = f"{column} is true" if kinds[column] == "bool" else f"{column} is above {value:g}"
+            outcomes.append((place, known, _number(table[column], kinds[column]) > value))
     return outcomes
 
 
-def _usual(table: ibis.Table, late: Mapping[str, Column]) -> dict[str, Any]:
+def _usual(table: ibis.Table, kinds: Mapping[str, str]) -> dict[str, Any]:
     """The mean of numbers, the commonest text: what divides a column's values in two."""
-    kinds = {column: said.type for column, said in late.items()}
     numbers = [column for column, kind in kinds.items() if kind in ("int64", "float64", "bool")]
     means = {f"mean{place}": _number(table[column], kinds[column]).mean() for place, column in enumerate(numbers)}
     found = list(aggregated(table, means).values())
@@ -200,12 +206,13 @@ def _number(value: Any, kind: str) -> Any:  # noqa: ANN401 - Ibis's expressions
 
 def _finding(tie: Tie, contract: Contract, counted: Profile, tests: int) -> Finding:
     nulls = counted.columns[tie.column].nulls
-    known = contract.tables[tie.table].columns[tie.column].availability.name.lower()
+    stated = contract.availability(tie.table, tie.column)
+    known = stated.name if stated else "nothing"
     missing, present = tie.shares
     message = (
         f"{tie.column} is missing in {count_of(nulls, nulls / counted.rows)}; there {tie.outcome} in {missing:.1%} of "
         f"rows, elsewhere in {present:.1%} (p {_shown(tie.p_value() * tests)}, corrected for {tests} tests): it seems "
-        f"to be filled in afterwards, though the contract says {known}; say availability {tie.late.name.lower()}, "
+        f"to be filled in afterwards, though the contract says known: {known}; say known: {tie.late.name}, "
         "unless its gaps are known before the event"
     )
     return Finding(

@@ -1,15 +1,16 @@
 """What evaluation found, as register reads it back from the JSON artifact."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from sluice.artifacts.bundles import Bundle
-from sluice.core.digests import sha256_json
 from sluice.core.errors import BadInput
 from sluice.core.json_documents import read_json
-
-_SCHEMAS = (1, 2)
+from sluice.evaluation.record import SCHEMA, CandidateRow, EvaluationRecord, first_fault
 
 
 @dataclass(frozen=True)
@@ -17,25 +18,30 @@ class Verdict:
     """An evaluation.
 
     Attributes:
-        body: The JSON document; `components/evaluate/README.md` says what it holds.
+        record: What it found.
     """
 
-    body: dict[str, Any]
+    record: EvaluationRecord
 
-    @property
+    @cached_property
+    def body(self) -> dict[str, Any]:
+        """The record as JSON values."""
+        return self.record.body()
+
+    @cached_property
     def digest(self) -> str:
         """SHA-256 of the document: what a promotion's evidence names."""
-        return sha256_json(self.body)
+        return self.record.digest
 
     @property
     def winner(self) -> str:
         """The winner's name: its folder in the models bundle."""
-        return str(self.body["winner"])
+        return self.record.winner
 
     @property
     def champion_digest(self) -> str:
         """The digest of the champion that the winner was compared with, or empty."""
-        return str((self.body["champion"] or {}).get("digest", ""))
+        return self.record.champion.digest if self.record.champion else ""
 
     @property
     def winner_row(self) -> dict[str, Any]:
@@ -43,9 +49,13 @@ class Verdict:
         return next(dict(row) for row in self.body["candidates"] if row["name"] == self.winner)
 
     def table(self) -> list[dict[str, Any]]:
-        """The candidates against the baselines: name, baseline, metrics with intervals, and why one was cut."""
-        keys = ("name", "baseline", "metrics")
-        return [{key: row[key] for key in keys} | {"cut": row.get("cut", "")} for row in self.body["candidates"]]
+        """The candidates against the baselines; see `candidate_table`."""
+        return candidate_table(self.record.candidates)
+
+
+def candidate_table(candidates: tuple[CandidateRow, ...]) -> list[dict[str, Any]]:
+    """The candidates against the baselines: name, baseline, metrics with intervals, and why one was cut."""
+    return [row.model_dump(mode="json", include={"name", "baseline", "metrics", "cut"}) for row in candidates]
 
 
 def read_verdict(path: Path, splits: Bundle, models: Bundle) -> Verdict:
@@ -56,18 +66,18 @@ def read_verdict(path: Path, splits: Bundle, models: Bundle) -> Verdict:
     """
     try:
         body = read_json(path)
-        schema, judged = body["schema"], body["datasets"]
-        missing = {"task", "candidates", "winner", "winner_digest", "champion", "checks", "decision", "reason"} - set(
-            body
-        )
+        schema = body["schema"]
+        if schema != SCHEMA:
+            raise BadInput(f"{path} is an evaluation of schema {schema}, not {SCHEMA}; run evaluate again")
+        record = EvaluationRecord.model_validate(body)
+    except ValidationError as error:
+        raise BadInput(f"{path} is no evaluation ({first_fault(error)}); run evaluate again") from None
     except (OSError, ValueError, KeyError, TypeError) as error:
+        if isinstance(error, BadInput):
+            raise
         raise BadInput(f"{path} is no evaluation ({error!r}); run evaluate again") from None
-    if schema not in _SCHEMAS or missing:
-        known = " or ".join(map(str, _SCHEMAS))
-        raise BadInput(f"{path} is an evaluation of schema {schema}, not {known}; run evaluate again")
     for name, bundle in (("splits", splits), ("models", models)):
-        if judged[name] != bundle.id:
-            raise BadInput(
-                f"{path} judged {name} {judged[name][:12]}, not {bundle.id[:12]}; run evaluate on these {name}"
-            )
-    return Verdict(body)
+        judged = record.datasets.get(name, "")
+        if judged != bundle.id:
+            raise BadInput(f"{path} judged {name} {judged[:12]}, not {bundle.id[:12]}; run evaluate on these {name}")
+    return Verdict(record)

@@ -1,5 +1,7 @@
 """The model card (Mitchell et al. 2019): what the model is for, what it learned from, how good it is, its limits."""
 
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +11,15 @@ from sluice.artifacts.bundles import Bundle
 from sluice.artifacts.producer import producer
 from sluice.artifacts.provenance import origin
 from sluice.core.plain_text import Markdown, markdown, markdown_code
+from sluice.evaluation.metric_registry import shown_metric, significant
+from sluice.evaluation.record import EvaluationRecord
 from sluice.features.model_inputs import CategoryInput, ModelInputs, NumberInput, read_inputs
 from sluice.modeling.model_files import read_threshold
+from sluice.problems.registry import problem_of
 from sluice.problems.task import Task
 from sluice.registry.evaluation_verdict import Verdict
 from sluice.registry.signature import input_kinds
 
-_HEADLINES = ("log_loss", "roc_auc", "accuracy", "precision", "recall", "f1", "calibration_error")
 _FEW = 6
 
 
@@ -31,13 +35,18 @@ def model_card(task: Task, verdict: Verdict, lineage: list[Bundle], files: Path)
     Raises:
         BadInput: The folder holds no model.
     """
-    known = verdict.winner_row["metrics"]
+    known, metric = verdict.winner_row["metrics"], verdict.record.metric
+    shown = dict.fromkeys([*problem_of(task).metrics, metric.name, *(own.name for own in verdict.record.own_metrics)])
     return (
         _templates()
         .get_template("card.md")
         .render(
             task=task,
             binary=len(task.classes) == 2,
+            regression=task.regression,
+            metric=metric,
+            residuals=verdict.record.residuals,
+            number=significant,
             features=task.features,
             threshold=read_threshold(files),
             takes=_takes(task, read_inputs(files)),
@@ -48,9 +57,9 @@ def model_card(task: Task, verdict: Verdict, lineage: list[Bundle], files: Path)
             reason=verdict.body["reason"],
             datasets=[_dataset(bundle) for bundle in lineage],
             rows=verdict.body["rows"],
-            metrics=[metric for metric in _HEADLINES if metric in known],
+            metrics=[name for name in shown if name in known],
             candidates=verdict.body["candidates"],
-            interval=_interval,
+            interval=partial(_interval, verdict.record),
             slices=_slices(verdict),
             checks=verdict.body["checks"],
             producer=producer("register", {}),
@@ -89,27 +98,34 @@ def _dataset(bundle: Bundle) -> tuple[str, str, str]:
 
 
 def _slices(verdict: Verdict) -> list[str]:
-    """One line a slice column: how many groups, and the winner's log loss in the worst that can be judged."""
+    """One line a slice column: how many groups, and the metric in the worst that can be judged."""
     lines: list[str] = []
+    metric = shown_metric(verdict.record.metric.name)
+    most = "greatest" if verdict.record.metric.direction == "less" else "least"
     for column in dict.fromkeys(entry["column"] for entry in verdict.body["slices"]):
         found = [entry for entry in verdict.body["slices"] if entry["column"] == column]
         judged = [entry for entry in found if entry["judged"]]
         line = f"{markdown_code(column)}: {len(found)} groups, {len(found) - len(judged)} of them too small to judge"
         if judged:
-            worst = max(judged, key=lambda entry: _loss(entry, verdict.winner))
-            line += f"; the greatest log loss is {_loss(worst, verdict.winner):.3f}, in {markdown_code(worst['group'])}"
+            worst = (max if most == "greatest" else min)(judged, key=lambda entry: _value(entry, verdict))
+            told = f"the {most} {metric.words} is {metric.short(_value(worst, verdict))}"
+            line += f"; {told}, in {markdown_code(worst['group'])}"
         lines.append(Markdown(line))
     return lines
 
 
-def _loss(entry: dict[str, Any], winner: str) -> float:
-    return float(entry["metrics"][winner]["log_loss"]["value"])
+def _value(entry: dict[str, Any], verdict: Verdict) -> float:
+    value = entry["metrics"][verdict.winner][verdict.record.metric.name]["value"]
+    return float(value) if value is not None else float("nan")
 
 
-def _interval(estimate: dict[str, float | None]) -> str:
+def _interval(record: EvaluationRecord, name: str, estimate: dict[str, float | None]) -> str:
     if estimate["value"] is None:
         return "undefined"
-    return f"{estimate['value']:.3f} ({estimate['low']:.3f} to {estimate['high']:.3f})"
+    row = record.judged_by(name)
+    metric = shown_metric(name) if row is None else replace(shown_metric(name), in_label_units=row.in_label_units)
+    value, low, high = (metric.short(estimate[end]) for end in ("value", "low", "high"))
+    return f"{value} ({low} to {high})"
 
 
 def _templates() -> Environment:

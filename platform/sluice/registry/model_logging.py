@@ -115,14 +115,14 @@ def threshold_tags(folder: Path) -> dict[str, str]:
     return {"sluice.threshold": repr(threshold.value), "sluice.threshold_rule": threshold.rule} if threshold else {}
 
 
-def log_numbers(parameters: Mapping[str, Any], metrics: Mapping[str, Mapping[str, float | None]]) -> None:
+def log_numbers(parameters: Mapping[str, Any], metrics: Mapping[str, Mapping[str, Any]]) -> None:
     """Log the winner's settings and its test metrics, each with its interval, to the present run.
 
     Raises:
         EnvironmentFault: MLflow is down or denies access.
     """
     mlflow = mlflow_module()
-    flat = {f"test_{m}{_END[end]}": x for m, row in metrics.items() for end, x in row.items() if x is not None}
+    flat = {f"test_{m}{_END[end]}": row[end] for m, row in metrics.items() for end in _END if row[end] is not None}
     with tracking_faults():
         mlflow.log_params({f"winner_{key}": str(value)[:500] for key, value in parameters.items()})
         mlflow.log_metrics(flat)

@@ -18,29 +18,35 @@ from sluice.features.model_inputs import read_inputs
 from sluice.features.served_rows import ServedRows
 from sluice.features.unseen_values import unseen_features
 from sluice.modeling.model_digests import CODE_DIGEST, DIGEST, check_code, check_digest
-from sluice.modeling.model_files import Predictor, Threshold, load_model, read_task, read_threshold
+from sluice.modeling.model_files import Predictor, Threshold, forecast, load_model, read_task, read_threshold
+from sluice.problems.task import Task
 
 REPORT, DECISION = "report", "decision"
 UNSEEN = "unseen"
+PREDICTION = "prediction"
+"""The one column of an answer where the label is a number."""
 _MLMODEL, _CODE = "MLmodel", "code"
 _LOGGER = logging.getLogger("sluice.model")
 
 
 class ServedModel:
-    """What MLflow's scoring calls: rows in, one column of probabilities a class out."""
+    """What MLflow's scoring calls: rows in, one column of probabilities a class out, or one of numbers."""
 
-    def __init__(self, model: Predictor, rows: ServedRows, threshold: Threshold | None) -> None:
-        self._model, self._rows, self._threshold = model, rows, threshold
+    def __init__(self, model: Predictor, rows: ServedRows, threshold: Threshold | None, task: Task) -> None:
+        self._model, self._rows, self._threshold, self._task = model, rows, threshold, task
 
     def predict(self, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
         """Probabilities, shape (rows, classes), the columns named after the classes, the index that of the rows.
+
+        Where the label is a number, it is the column `prediction`, in the label's unit.
 
         Values that training never saw are logged, one line a feature, by the logger `sluice.model`.
 
         Args:
             model_input: Features, or what they are computed from; see `ServedRows.features`.
-            params: `decision: true` adds the column `decision` with the class called; `report: true` adds the column
-                `unseen` with the names of the features whose value in the row training never saw.
+            params: `decision: true` adds the column `decision` with the class called, where there are classes;
+                `report: true` adds the column `unseen` with the names of the features whose value in the row training
+                never saw.
 
         Raises:
             MlflowException: The rows cannot be judged, with the reason in one line; a server answers 400.
@@ -56,12 +62,14 @@ class ServedModel:
         features, findings = self._rows.features(rows)
         for finding in findings:
             _LOGGER.warning("%s", finding)
-        classes = list(self._model.classes)
-        answer = pd.DataFrame(self._model.predict_proba(features), columns=classes, index=rows.index)
+        told = answer_columns(self._task)
+        answer = pd.DataFrame(forecast(self._model, features, self._task), columns=told, index=rows.index)
         if params.get(DECISION):
-            answer[added_column(DECISION, classes)] = self._decisions(answer[classes])
+            if self._task.regression:
+                raise BadInput(f"params asks for a {DECISION}, and this model forecasts a number; leave it out")
+            answer[added_column(DECISION, told)] = self._decisions(answer[told])
         if params.get(REPORT):
-            answer[added_column(UNSEEN, classes)] = unseen_features(findings, len(rows))
+            answer[added_column(UNSEEN, told)] = unseen_features(findings, len(rows))
         return answer
 
     def _decisions(self, proba: pd.DataFrame) -> list[str]:
@@ -72,9 +80,14 @@ class ServedModel:
         return [positive if value >= self._threshold.value else negative for value in proba[positive]]
 
 
-def added_column(name: str, classes: list[str]) -> str:
-    """A column's name beside the classes' own: as it is, or with underscores where a class has that name."""
-    while name in classes:
+def answer_columns(task: Task) -> list[str]:
+    """The columns of an answer: one a class, or `prediction`."""
+    return [PREDICTION] if task.regression else list(task.classes)
+
+
+def added_column(name: str, told: list[str]) -> str:
+    """A column's name beside those of the answer: as it is, or with underscores where a class has that name."""
+    while name in told:
         name += "_"
     return name
 
@@ -102,8 +115,8 @@ def _served_model(folder: Path) -> ServedModel:
     if CODE_DIGEST in stated:
         check_code(root / _CODE, str(stated[CODE_DIGEST]))
         _find_code(root / _CODE)
-    rows = ServedRows(read_task(folder), read_inputs(folder))
-    return ServedModel(load_model(folder), rows, read_threshold(folder))
+    task = read_task(folder)
+    return ServedModel(load_model(folder), ServedRows(task, read_inputs(folder)), read_threshold(folder), task)
 
 
 def _find_code(code: Path) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 from sluice.features.model_inputs import ModelInputs
 from sluice.problems.task import Task
 from sluice.registry.mlflow_access import mlflow_module
-from sluice.registry.pyfunc_loader import DECISION, REPORT, UNSEEN, added_column
+from sluice.registry.pyfunc_loader import DECISION, REPORT, UNSEEN, added_column, answer_columns
 
 _BASIC = ("mlflow", "numpy", "pandas", "pyyaml")
 _BY_SUFFIX = {".skops": ("scikit-learn", "skops"), ".safetensors": ("torch", "safetensors")}
@@ -21,7 +21,7 @@ _BASELINE, _IMAGES, _ROW_WISE = "scipy", "pillow", "duckdb"
 
 
 def signature(task: Task, inputs: ModelInputs | None) -> Any:  # noqa: ANN401 - MLflow's ModelSignature
-    """Features, then the raw columns that some may be computed from; classes; parameters.
+    """Features, then the raw columns that some may be computed from; classes, or one number; parameters.
 
     A feature is required unless it can be computed or was missing in some training rows too.
     """
@@ -33,12 +33,13 @@ def signature(task: Task, inputs: ModelInputs | None) -> Any:  # noqa: ANN401 - 
     columns = [ColSpec(AnyType(), name, required=name not in optional) for name in (*task.numeric, *task.categorical)]
     columns += [ColSpec(DataType.binary, task.image)] if task.image else []
     columns += [ColSpec(AnyType(), name, required=False) for name in raw]
-    classes = list(task.classes)
-    added = [ColSpec(DataType.string, added_column(name, classes), required=False) for name in (DECISION, UNSEEN)]
+    told = answer_columns(task)
+    decides = () if task.regression else (DECISION,)
+    added = [ColSpec(DataType.string, added_column(name, told), required=False) for name in (*decides, UNSEEN)]
     return ModelSignature(
         inputs=Schema(columns),
-        outputs=Schema([*(ColSpec(DataType.double, name) for name in classes), *added]),
-        params=ParamSchema([ParamSpec(name, DataType.boolean, default=False) for name in (DECISION, REPORT)]),
+        outputs=Schema([*(ColSpec(DataType.double, name) for name in told), *added]),
+        params=ParamSchema([ParamSpec(name, DataType.boolean, default=False) for name in (*decides, REPORT)]),
     )
 
 

@@ -71,13 +71,15 @@ def log_report(report: Path, result: Path) -> None:
         keep_report(str(pipeline_run_id(mlflow)), report, result)
 
 
-def keep_report(run: str, report: Path, result: Path) -> None:
-    """The same for a run whose id is known; raises as `log_report`."""
+def keep_report(run: str, report: Path | None, result: Path | None) -> None:
+    """The same for a run whose id is known, which may have left but one of them; raises as `log_report`."""
     client = mlflow_module().MlflowClient()
-    text = report.read_text(encoding="utf-8")
+    text = report.read_text(encoding="utf-8") if report else ""
     with tracking_faults():
-        client.log_text(run, text, REPORT)
-        client.log_text(run, result.read_text(encoding="utf-8"), RESULT)
+        if report:
+            client.log_text(run, text, REPORT)
+        if result:
+            client.log_text(run, result.read_text(encoding="utf-8"), RESULT)
         for name, svg in plots_of(text).items():
             client.log_text(run, svg, f"{PLOTS}/{name}.svg")
 
@@ -92,7 +94,7 @@ def plots_of(page: str) -> dict[str, str]:
     return found
 
 
-def flat_metrics(metrics: Mapping[str, Mapping[str, float | None]]) -> dict[str, float]:
+def flat_metrics(metrics: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
     """Estimates as `test_log_loss`, `test_log_loss_low`, `test_log_loss_high`; undefined ones are left out."""
     return {
         f"test_{name}{_END[end]}": float(value)

@@ -14,7 +14,7 @@ _MOST_METRICS = 800  # MLflow takes 1,000 entities in one request, parameters an
 
 
 def track(step: str, trained: list[Trained], parameters: dict[str, Any], source: Bundle, models: Bundle) -> None:
-    """Log the candidates: parameters, tags, and both losses by round, in as few requests as MLflow allows.
+    """Log the candidates: parameters, tags, and what they stopped by, in as few requests as MLflow allows.
 
     Args:
         step: Its name stands before the step's parameters, and names the run of a step that runs alone.
@@ -49,17 +49,18 @@ def track(step: str, trained: list[Trained], parameters: dict[str, Any], source:
 def _metrics(entry: Trained) -> list[tuple[str, float, int]]:
     """Name, value and step; the numbers without a history belong to the kept round."""
     fitted = entry.fitted
+    metric = fitted.metric.name
     curve = [
         (name, value, point.round)
         for point in fitted.curve
         for name, value in (
-            ("train_log_loss", point.train_log_loss),
-            ("validation_log_loss", point.validation_log_loss),
+            (f"train_{metric}", point.train),
+            (f"validation_{metric}", point.validation),
             ("seconds", point.seconds),
         )
     ]
     once = {
-        "best_validation_log_loss": fitted.kept.validation_log_loss,
+        f"best_validation_{metric}": fitted.kept.validation,
         "size": float(fitted.model.size),
         "cpu_seconds": fitted.cpu_seconds,
         "threshold": entry.threshold.value if entry.threshold else None,

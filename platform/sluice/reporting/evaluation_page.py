@@ -5,9 +5,9 @@ from markupsafe import Markup
 from sluice.evaluation.champion import NAME
 from sluice.evaluation.curves import confusion
 from sluice.evaluation.evaluation import Evaluation
+from sluice.evaluation.residual_page import residuals_section
 from sluice.reporting import evaluation_figures
 from sluice.reporting.evaluation_words import (
-    TITLES,
     estimate_cell,
     estimate_text,
     headline_metrics,
@@ -33,12 +33,13 @@ from sluice.reporting.slices_page import months_section, slices_section
 
 def render(evaluation: Evaluation) -> str:
     """The whole page."""
-    sections = [gate_section(evaluation), candidates_section(evaluation), calibration_section(evaluation)]
+    meaning = residuals_section if evaluation.regression else calibration_section
+    sections = [gate_section(evaluation), candidates_section(evaluation), meaning(evaluation)]
     if evaluation.slices:
         sections.append(slices_section(evaluation))
     if len(evaluation.months) > 1:
         sections.append(months_section(evaluation))
-    if len(evaluation.task.slices) > 1 or evaluation.model_reversals:
+    if (len(evaluation.task.slices) > 1 or evaluation.model_reversals) and not evaluation.regression:
         sections.append(simpson_section(evaluation))
     return render_page(f"Evaluation of {evaluation.task.name}", sections, evaluation.task.question)
 
@@ -62,8 +63,8 @@ def gate_section(evaluation: Evaluation) -> Section:
         gaps = {m: evaluation.unseen.difference(evaluation.winner, NAME, m) for m in known_metrics(evaluation)}
         theirs, ours = evaluation.unseen.estimates(NAME), evaluation.unseen.estimates(evaluation.winner)
         compared: list[list[Cell]] = [
-            [TITLES[m], estimate_cell(ours[m]), estimate_cell(theirs[m]), estimate_cell(gap, signed=True)]
-            for m, gap in gaps.items()
+            [m.title, estimate_cell(ours[n], m), estimate_cell(theirs[n], m), estimate_cell(gaps[n], m, signed=True)]
+            for n, m in known_metrics(evaluation).items()
         ]
         headers = ["Metric", evaluation.winner, f"champion, version {champion.version}", "paired difference"]
         parts += [heading_html("Against the present champion"), table_html(headers, compared)]
@@ -72,33 +73,36 @@ def gate_section(evaluation: Evaluation) -> Section:
 
 def candidates_section(evaluation: Evaluation) -> Section:
     """All models with intervals, and how the winner was chosen."""
-    chosen, metrics = evaluation.selection, known_metrics(evaluation)
+    chosen, metrics, primary = evaluation.selection, known_metrics(evaluation), evaluation.metric
     rows: list[list[Cell]] = []
     for candidate in evaluation.candidates:
         estimates = evaluation.intervals.estimates(candidate.name)
         word = badge_html("baseline") if candidate.baseline else badge_html("winner", "good")
         label = Markup("{} {}").format(candidate.name, word)
         named = label if candidate.baseline or candidate.name == chosen.winner else candidate.name
-        loss = evaluation.validation.values[candidate.name]["log_loss"][0]
-        rows.append([named, f"{loss:.3f}", *(estimate_cell(estimates[m]) for m in metrics)])
-    headers = ["Candidate", "Validation log loss", *(TITLES[m] for m in metrics)]
+        told = float(evaluation.validation.values[candidate.name][primary.name][0])
+        shown = [estimate_cell(estimates[name], metric) for name, metric in metrics.items()]
+        rows.append([named, primary.short(told), *shown])
+    headers = ["Candidate", f"Validation {primary.words}", *(metric.title for metric in metrics.values())]
     place = [candidate.name for candidate in evaluation.candidates].index(chosen.winner)
     excess = chosen.excess[chosen.winner]
+    most, is_behind = ("least", "exceeds") if primary.direction == "less" else ("greatest", "falls short of")
+    behind = f"{is_behind} the {most}"
     text = (
-        "Chosen on the validation rows by the one-standard-error rule: the simplest candidate whose log loss exceeds "
-        "the least by no more than one standard error of that very difference. "
+        f"Chosen on the validation rows by the one-standard-error rule: the simplest candidate whose {primary.words} "
+        f"{behind} by no more than one standard error of that very difference. "
     ) + (
-        f"The least is that of {chosen.best}; {chosen.winner} exceeds it by {excess.value or 0:.4f}, "
-        f"standard error {excess.error or 0:.4f}."
+        f"The {most} is that of {chosen.best}; {chosen.winner} {is_behind} it by {primary.text(excess.value or 0)}, "
+        f"standard error {primary.text(excess.error or 0)}."
         if chosen.best != chosen.winner
-        else f"The least is that of {chosen.best}, and no simpler candidate comes so near."
+        else f"The {most} is that of {chosen.best}, and no simpler candidate comes so near."
     )
     rows_count = len(evaluation.test[evaluation.winner].labels)
     caption = f"On {rows_count:,} test rows, with {intervals_text(evaluation)}"
     drawn = [figure_html(evaluation_figures.forest(evaluation, metric)) for metric in headline_metrics(evaluation)]
     if evaluation.binary:
         drawn.append(figure_html(evaluation_figures.roc(evaluation), "ROC curves on the test rows."))
-    matrix = confusion_table(evaluation)
+    matrix = Markup("") if evaluation.regression else confusion_table(evaluation)
     beside, below = ([matrix], []) if evaluation.binary else ([], [matrix])
     table = table_html(headers, rows, caption=caption, emphasis=place)
     parts = [text_html(text), figures_html([*drawn, *beside]), *below, table, text_html(rules(evaluation))]
@@ -107,7 +111,7 @@ def candidates_section(evaluation: Evaluation) -> Section:
 
 def confusion_table(evaluation: Evaluation) -> Markup:
     """The winner's confusion matrix, rows by truth."""
-    model, classes = evaluation.test[evaluation.winner], evaluation.task.classes
+    model, classes = evaluation.classified, evaluation.task.classes
     rows: list[list[Cell]] = [[name, *row] for name, row in zip(classes, confusion(evaluation), strict=True)]
     caption = "Confusion matrix of the winner: truth by row, decision by column"
     if model.binary:
@@ -118,6 +122,7 @@ def confusion_table(evaluation: Evaluation) -> Markup:
 def calibration_section(evaluation: Evaluation) -> Section:
     """How far the winner's probabilities can be taken at their word."""
     found = evaluation.calibration
+    assert found is not None, "the label is a class"  # noqa: S101 - `render` asks
     binary = evaluation.binary
     wanted = f"probability of {evaluation.task.classes[1]!r}" if binary else "probability of the class decided for"
     bins = found.bins

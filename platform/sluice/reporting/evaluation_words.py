@@ -1,39 +1,39 @@
 """The evaluation in words: metrics' names, numbers with their intervals."""
 
-from collections.abc import Sequence
-
 from markupsafe import Markup
 
 from sluice.evaluation.bootstrap import Estimate
 from sluice.evaluation.evaluation import Evaluation
+from sluice.evaluation.metric_registry import Metric, metrics_of
+from sluice.problems.registry import problem_of
+from sluice.problems.task import REGRESSION
 from sluice.reporting.pages import estimate_html
 
-TITLES = {
-    "log_loss": "Log loss",
-    "brier": "Brier score",
-    "roc_auc": "ROC AUC",
-    "average_precision": "Average precision",
-    "accuracy": "Accuracy",
-    "precision": "Precision",
-    "recall": "Recall",
-    "f1": "F1",
-    "calibration_error": "Calibration error",
-    "bias": "Bias",
-}
-"""Metrics in words, in the order of the tables."""
+_HIDDEN = ("mse",)
+"""Measured, but told by another metric."""
 
 
-def estimate_text(estimate: Estimate) -> str:
-    """`0.412 (0.405 to 0.420)`, or a dash where it is undefined."""
+def estimate_text(estimate: Estimate, metric: Metric | None = None) -> str:
+    """`0.412 (0.405 to 0.420)`, or a dash where it is undefined; `12,340 (11,950 to 12,720)` in a label's units."""
     if estimate.value is None or estimate.low is None or estimate.high is None:
         return "-"
-    return f"{estimate.value:.3f} ({estimate.low:.3f} to {estimate.high:.3f})"
+    value, low, high = (_form(metric, number) for number in (estimate.value, estimate.low, estimate.high))
+    return f"{value} ({low} to {high})"
 
 
-def estimate_cell(estimate: Estimate | None, *, signed: bool = False) -> Markup:
+def estimate_cell(estimate: Estimate | None, metric: Metric | None = None, *, signed: bool = False) -> Markup:
     """The same for a table's cell, the interval under the number."""
     estimate = estimate or Estimate(None, None, None)
-    return estimate_html(estimate.value, estimate.low, estimate.high, "+.4f" if signed else ".3f")
+    return estimate_html(
+        estimate.value, estimate.low, estimate.high, lambda number: _form(metric, number, signed=signed)
+    )
+
+
+def _form(metric: Metric | None, value: float, *, signed: bool = False) -> str:
+    """A number as tables show it; a difference with its sign and one digit more."""
+    if metric is not None and metric.in_label_units and REGRESSION in metric.problems:
+        return metric.text(value, "+" if signed else "")
+    return f"{value:+.4f}" if signed else f"{value:.3f}"
 
 
 def percent(share: float | None) -> str | None:
@@ -41,22 +41,33 @@ def percent(share: float | None) -> str | None:
     return None if share is None else f"{share:.1%}"
 
 
-def known_metrics(evaluation: Evaluation) -> Sequence[str]:
-    """The metrics that this task has."""
-    return [metric for metric in TITLES if metric in evaluation.intervals.metrics(evaluation.winner)]
+def known_metrics(evaluation: Evaluation) -> dict[str, Metric]:
+    """The metrics that this task has, by name, in the order of the tables."""
+    measured = evaluation.intervals.metrics(evaluation.winner)
+    known = metrics_of(evaluation.task.kind, evaluation.settings.own)
+    return {name: metric for name, metric in known.items() if name in measured and name not in _HIDDEN}
 
 
-def headline_metrics(evaluation: Evaluation) -> tuple[str, str]:
-    """The two that figures show: a loss, and how well the classes are told apart."""
-    return ("log_loss", "roc_auc") if evaluation.binary else ("log_loss", "accuracy")
+def headline_metrics(evaluation: Evaluation) -> tuple[Metric, Metric]:
+    """The two that figures show: what models are chosen by, and one beside it that says something else."""
+    first, second = problem_of(evaluation.task).headline
+    chosen = evaluation.metric.name
+    names = (first, second) if chosen == first else (chosen, first if chosen == second else second)
+    return evaluation.known_metric(names[0]), evaluation.known_metric(names[1])
 
 
 def rules(evaluation: Evaluation) -> str:
-    """By which rule each metric decides for a class."""
+    """By which rule each metric decides for a class, or what it says of a number."""
+    if evaluation.regression:
+        ratios = "" if "mape" in known_metrics(evaluation) else " MAPE is left out: a label is zero or near it."
+        return (
+            f"RMSE, MAE and pinball losses are in the units of {evaluation.task.label!r}; R² is the share of its "
+            f"variance that forecasts account for. Bias is the mean residual, label less forecast.{ratios}"
+        )
     if not evaluation.binary:
         return "Accuracy, precision, recall and F1 judge the most probable class; all but accuracy are macro averages."
     rule = evaluation.thresholds.get(evaluation.winner, "the more probable class")
-    shares = evaluation.test[evaluation.winner].labels
+    shares = evaluation.classified.labels
     majority = max(shares.mean(), 1 - shares.mean())
     if evaluation.design.weighted:
         mean = float((evaluation.design.weights * shares).sum() / evaluation.design.weights.sum())
@@ -64,7 +75,7 @@ def rules(evaluation: Evaluation) -> str:
     return (
         f"Accuracy judges the more probable class (from 0.5 on); its baseline is the majority class, {majority:.1%}. "
         f"Precision, recall and F1 judge what is called {evaluation.task.classes[1]!r}, each model from its own "
-        f"threshold on ({rule}); the winner's is {evaluation.test[evaluation.winner].threshold:.3f}, stored with it."
+        f"threshold on ({rule}); the winner's is {evaluation.classified.threshold:.3f}, stored with it."
     )
 
 

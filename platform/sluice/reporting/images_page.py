@@ -13,15 +13,16 @@ from sluice.reporting.plots import SERIES, figure_svg, new_figure
 _EACH = 6  # images shown of each class
 
 
-def images_page(rows: Sequence[dict[str, Any]], classes: Sequence[str], lake: str) -> str:
+def images_page(rows: Sequence[dict[str, Any]], label: str, classes: Sequence[str], lake: str) -> str:
     """One page with one section, `quality`.
 
     Args:
-        rows: With `id`, `image` (PNG bytes), `width`, `height` (pixels) and `label` (class code).
+        rows: With `id`, `image` (PNG bytes), `width`, `height` (pixels) and the label (class code).
+        label: The label's column.
         classes: The classes' names by code.
         lake: Where the images came from.
     """
-    counts = Counter(row["label"] for row in rows)
+    counts = Counter(row[label] for row in rows)
     sizes = sorted({f"{row['width']} x {row['height']}" for row in rows})
     facts = facts_html(
         [
@@ -33,7 +34,8 @@ def images_page(rows: Sequence[dict[str, Any]], classes: Sequence[str], lake: st
         ]
     )
     bars = figure_html(_class_counts(counts, classes), "Images by class.")
-    sheet = Markup("").join(_sheet_row(rows, code, name) for code, name in enumerate(classes) if counts[code])
+    shown = {code: [row for row in rows if row[label] == code][:_EACH] for code in range(len(classes))}
+    sheet = Markup("").join(_sheet_row(shown[code], name) for code, name in enumerate(classes) if counts[code])
     box = Markup('<div role="group" aria-label="Examples of each class">{}</div>').format(sheet)
     section = Section("quality", "The images", Markup("").join([facts, bars, box]))
     return render_page(f"Images of {lake}", [section])
@@ -48,8 +50,7 @@ def _class_counts(counts: Counter[int], classes: Sequence[str]) -> Markup:
     return figure_svg(figure, f"Images by class, from {min(values)} to {max(values)}")
 
 
-def _sheet_row(rows: Sequence[dict[str, Any]], code: int, name: str) -> Markup:
-    shown = [row for row in rows if row["label"] == code][:_EACH]
+def _sheet_row(shown: Sequence[dict[str, Any]], name: str) -> Markup:
     style = "image-rendering:pixelated;margin:2px;border-radius:3px"
     images = Markup("").join(
         Markup('<img alt="{}, image {}" width="36" height="36" style="{}" src="data:image/png;base64,{}">').format(

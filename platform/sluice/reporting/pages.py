@@ -6,7 +6,7 @@ A page needs no network and no script. Text is escaped by Jinja2; only `Markup`,
 
 import html
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -132,11 +132,21 @@ def figures_html(figures: Iterable[Markup]) -> Markup:
     return Markup('<div class="figures">{}</div>').format(Markup("").join(figures))
 
 
-def estimate_html(value: float | None, low: float | None, high: float | None, form: str = ".3f") -> Markup:
-    """A number with its interval under it, for a table's cell; a dash where it is undefined."""
+def estimate_html(
+    value: float | None, low: float | None, high: float | None, form: str | Callable[[float], str] = ".3f"
+) -> Markup:
+    """A number with its interval under it, for a table's cell; a dash where it is undefined.
+
+    Args:
+        value: The number.
+        low: The interval's lower end.
+        high: Its upper end.
+        form: A format specification, or what makes a text of a number.
+    """
     if value is None or low is None or high is None:
         return Markup("&ndash;")
-    return Markup("{}<small>{} to {}</small>").format(f"{value:{form}}", f"{low:{form}}", f"{high:{form}}")
+    shown = [f"{number:{form}}" if isinstance(form, str) else form(number) for number in (value, low, high)]
+    return Markup("{}<small>{} to {}</small>").format(*shown)
 
 
 def details_html(summary: str, content: Markup) -> Markup:

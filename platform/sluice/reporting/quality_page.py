@@ -6,7 +6,8 @@ from datetime import date
 import ibis
 from markupsafe import Markup
 
-from sluice.contract.reading import Column, Contract, TableContract
+from sluice.contract.reading import Availability, Contract
+from sluice.core.durations import duration_text, duration_words
 from sluice.quality.distributions import spreads
 from sluice.quality.findings import Finding
 from sluice.quality.profiles import Profile
@@ -48,9 +49,7 @@ def quality_page(
     )
     parts = [facts, _findings(findings), _pictures(tables, contract, profiles), heading_html("Tables")]
     parts += [
-        _table(tables[name], name, contract.tables[name], counted, as_of)
-        for name, counted in profiles.items()
-        if counted.columns
+        _table(tables[name], name, contract, counted, as_of) for name, counted in profiles.items() if counted.columns
     ]
     section = Section("quality", "Data quality", Markup("").join(parts))
     return render_page(f"Data quality of {contract.name}", [section])
@@ -90,12 +89,14 @@ def _pictures(tables: Mapping[str, ibis.Table], contract: Contract, profiles: Ma
     return figures_html(figures)
 
 
-def _table(table: ibis.Table, name: str, stated: TableContract, counted: Profile, as_of: date | None) -> Markup:
+def _table(table: ibis.Table, name: str, contract: Contract, counted: Profile, as_of: date | None) -> Markup:
+    stated = contract.tables[name]
     rows, cells_of = [], spreads(table, stated, counted)
     for column, found in counted.columns.items():
         said = stated.columns[column]
         broken = f"{found.broken:,}" if said.range or said.values or found.broken else None
-        known, missing = _known(said), f"{found.nulls / counted.rows:.1%}" if found.nulls else None
+        known = _known(contract.availability(name, column))
+        missing = f"{found.nulls / counted.rows:.1%}" if found.nulls else None
         ends = [_shown(found.least), _shown(found.greatest)]
         cells = [column, said.type, known, missing, cells_of.get(column), *ends, broken]
         rows.append([*cells, said.unit or None, said.description])
@@ -105,9 +106,11 @@ def _table(table: ibis.Table, name: str, stated: TableContract, counted: Profile
     return details_html(title, table_html(_HEADERS, rows, "lllrlrrrll"))
 
 
-def _known(said: Column) -> str:
-    wait = "" if said.known_after_hours is None else f", {said.known_after_hours:g} h after"
-    return f"{said.availability.name.lower()}{wait}"
+def _known(known: Availability | None) -> str | None:
+    """When a column is known: a moment with its lag, a lag, or nothing."""
+    if known is None or known.lag is None or known.always or known.name == duration_text(known.lag):
+        return known.name if known else None
+    return f"{known.name}, {duration_words(known.lag)} after"
 
 
 def _shown(value: object) -> str | None:

@@ -4,9 +4,10 @@ from markupsafe import Markup
 
 from sluice.evaluation.champion import NAME
 from sluice.evaluation.evaluation import Evaluation
+from sluice.evaluation.metric_registry import Metric, significant
 from sluice.evaluation.slices import Slice
 from sluice.reporting.evaluation_figures import MOST_DRAWN, month_figure, slice_figure
-from sluice.reporting.evaluation_words import TITLES, estimate_cell, headline_metrics, percent
+from sluice.reporting.evaluation_words import estimate_cell, headline_metrics, percent
 from sluice.reporting.pages import (
     Cell,
     Section,
@@ -26,7 +27,7 @@ def slices_section(evaluation: Evaluation) -> Section:
     """The winner group by group."""
     winner, rival = evaluation.winner, evaluation.selection.best_baseline
     rivals = [rival, *([NAME] if evaluation.unseen else [])]
-    metric = headline_metrics(evaluation)[1]
+    primary, metric = headline_metrics(evaluation)
     drawn, tables = [], []
     for column in evaluation.task.slices:
         found = [entry for entry in evaluation.slices if entry.column == column]
@@ -34,8 +35,16 @@ def slices_section(evaluation: Evaluation) -> Section:
         if judged:
             svg = slice_figure(found, winner, rival, metric)
             drawn.append(figure_html(svg, f"By {column}: the {min(len(judged), MOST_DRAWN)} largest groups judged."))
-        rows = [_slice_row(entry, winner, rivals, metric) for entry in found[:_MOST_ROWS]]
-        headers = ["Group", "Rows", "Base rate", TITLES[metric], "Log loss", *(f"Less {name}'s" for name in rivals), ""]
+        rows = [_slice_row(entry, winner, rivals, (metric, primary)) for entry in found[:_MOST_ROWS]]
+        headers = [
+            "Group",
+            "Rows",
+            _rate_title(evaluation),
+            metric.title,
+            primary.title,
+            *(f"Less {name}'s" for name in rivals),
+            "",
+        ]
         title = f"All {len(found)} groups of {column}, {len(judged)} judged"
         title += f", the {_MOST_ROWS} largest shown" if len(found) > _MOST_ROWS else ""
         tables.append(details_html(title, table_html(headers, rows)))
@@ -64,21 +73,21 @@ def _not_judged(evaluation: Evaluation) -> Markup:
 
 def months_section(evaluation: Evaluation) -> Section:
     """The winner month by month."""
-    metric = headline_metrics(evaluation)[1]
+    primary, metric = headline_metrics(evaluation)
     rows = [
         [
             m.group,
             m.column,
             m.rows,
-            percent(m.base_rate),
-            *(estimate_cell(m.metrics.get("winner", {}).get(k)) for k in shown),
+            _rate(m),
+            *(estimate_cell(m.metrics.get("winner", {}).get(shown.name), shown) for shown in (metric, primary)),
         ]
         for m in evaluation.months
-        for shown in ((metric, "log_loss"),)
     ]
-    headers = ["Month", "Table", "Rows", "Base rate", TITLES[metric], "Log loss"]
+    headers = ["Month", "Table", "Rows", _rate_title(evaluation), metric.title, primary.title]
     figure = month_figure(evaluation.months, metric)
-    text = "A metric or a base rate that moves with the months is drift: what was learned holds less and less."
+    moves = "mean label" if evaluation.regression else "base rate"
+    text = f"A metric or a {moves} that moves with the months is drift: what was learned holds less and less."
     table = table_html(headers, rows, "llrrrr")
     both = len({month.column for month in evaluation.months}) > 1
     caption = "Hollow: validation rows; filled: test rows." if both else "Test rows."
@@ -89,16 +98,25 @@ def months_section(evaluation: Evaluation) -> Section:
     return Section("months", "Month by month", Markup("").join(parts))
 
 
-def _slice_row(entry: Slice, winner: str, rivals: list[str], metric: str) -> list[Cell]:
-    ours = entry.metrics.get(winner, {})
-    gaps = [entry.differences.get(rival, {}).get("log_loss") for rival in rivals]
+def _rate_title(evaluation: Evaluation) -> str:
+    return f"Mean {evaluation.task.label}" if evaluation.regression else "Base rate"
+
+
+def _rate(entry: Slice) -> str | None:
+    """A group's share of the positive class, or the mean of its numbers."""
+    return percent(entry.base_rate) if entry.mean is None else significant(entry.mean)
+
+
+def _slice_row(entry: Slice, winner: str, rivals: list[str], metrics: tuple[Metric, Metric]) -> list[Cell]:
+    ours, primary = entry.metrics.get(winner, {}), metrics[1]
+    gaps = [entry.differences.get(rival, {}).get(primary.name) for rival in rivals]
     note: Cell = "" if entry.judged else badge_html("not judged", "warn")
-    texts = [estimate_cell(ours.get(metric)), estimate_cell(ours.get("log_loss"))]
+    texts = [estimate_cell(ours.get(metric.name), metric) for metric in metrics]
     return [
         entry.group,
         entry.rows,
-        percent(entry.base_rate),
+        _rate(entry),
         *texts,
-        *(estimate_cell(g, signed=True) for g in gaps),
+        *(estimate_cell(g, primary, signed=True) for g in gaps),
         note,
     ]

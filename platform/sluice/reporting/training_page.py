@@ -40,10 +40,11 @@ def curves_section(trained: Sequence[Trained], introduction: str, parameter: str
 
 def budget_rules(settings: Settings, parts: Parts, left_out: Sequence[str]) -> str:
     """What held for the candidates of the step train."""
+    metric = settings.stopping(parts.task)
     budget = f"{settings.max_rounds} rounds" if settings.max_rounds else f"{settings.seconds_per_candidate:g} seconds"
     said = (
-        f"Each candidate had {budget} and stopped after {settings.patience} rounds without a better log loss on the "
-        "validation rows; the best round was kept. Less is better."
+        f"Each candidate had {budget} and stopped after {settings.patience} rounds without a better {metric.words} on "
+        f"the validation rows; the best round was kept. {metric.direction.capitalize()} is better."
     )
     if parts.train.weights is not None:
         said += f" {weight_rules(parts.task)} {count_words(parts.train)} to learn from."
@@ -67,13 +68,14 @@ def count_words(part: Part) -> str:
 
 
 def _table(trained: Sequence[Trained]) -> Markup:
-    headers = ["Candidate", "Validation log loss", "Threshold", "Kept round", "Rounds", "Stopped by"]
+    metric = trained[0].fitted.metric
+    headers = ["Candidate", f"Validation {metric.words}", "Threshold", "Kept round", "Rounds", "Stopped by"]
     headers += ["Seconds", "CPU seconds", "Numbers learned"]
-    losses = [entry.fitted.kept.validation_log_loss for entry in trained]
+    losses = [metric.sign * entry.fitted.kept.validation for entry in trained]
     rows = [
         (
             entry.candidate.title,
-            f"{entry.fitted.kept.validation_log_loss:.4f}",
+            metric.text(entry.fitted.kept.validation),
             f"{entry.threshold.value:.3f}" if entry.threshold else None,
             entry.fitted.kept.round or None,
             entry.fitted.rounds or None,
@@ -90,14 +92,14 @@ def _table(trained: Sequence[Trained]) -> Markup:
 def _bar(trained: Sequence[Trained]) -> Trained | None:
     """The best baseline."""
     baselines = [entry for entry in trained if entry.candidate.baseline]
-    return min(baselines, key=lambda entry: entry.fitted.kept.validation_log_loss, default=None)
+    return min(baselines, key=lambda entry: entry.fitted.metric.sign * entry.fitted.kept.validation, default=None)
 
 
 def _figures(learned: Sequence[Trained], bar: Trained | None) -> list[Markup]:
     points = [point for entry in learned for point in entry.fitted.curve]
-    losses = [loss for point in points for loss in (point.train_log_loss, point.validation_log_loss)]
+    losses = [loss for point in points for loss in (point.train, point.validation)]
     if bar is not None:
-        losses.append(bar.fitted.kept.validation_log_loss)
+        losses.append(bar.fitted.kept.validation)
     margin = _MARGIN * (max(losses) - min(losses)) or _MARGIN
     limits = (min(losses) - margin, max(losses) + margin)
     last = max(point.round for point in points)
@@ -106,20 +108,21 @@ def _figures(learned: Sequence[Trained], bar: Trained | None) -> list[Markup]:
 
 def _figure(entry: Trained, bar: Trained | None, limits: tuple[float, float], last: int) -> Markup:
     figure, axes = new_figure(height=3.2, width=3.8)
-    curve, kept = entry.fitted.curve, entry.fitted.kept
+    curve, kept, metric = entry.fitted.curve, entry.fitted.kept, entry.fitted.metric
     rounds = [point.round for point in curve]
-    axes.plot(rounds, [p.train_log_loss for p in curve], color=SERIES[1], linestyle="--", label="training")
-    axes.plot(rounds, [p.validation_log_loss for p in curve], color=SERIES[0], label="validation")
-    axes.plot([kept.round], [kept.validation_log_loss], "o", color=INK, label=f"kept: {kept.validation_log_loss:.4f}")
+    axes.plot(rounds, [p.train for p in curve], color=SERIES[1], linestyle="--", label="training")
+    axes.plot(rounds, [p.validation for p in curve], color=SERIES[0], label="validation")
+    axes.plot([kept.round], [kept.validation], "o", color=INK, label=f"kept: {metric.text(kept.validation)}")
     if bar is not None:
-        level = bar.fitted.kept.validation_log_loss
-        axes.axhline(level, color=MUTED, linestyle=":", label=f"{bar.candidate.title}: {level:.4f}")
-    axes.set(xlabel="round", ylabel="log loss", xlim=(0.5, last + 0.5), ylim=limits)
+        level = bar.fitted.kept.validation
+        axes.axhline(level, color=MUTED, linestyle=":", label=f"{bar.candidate.title}: {metric.text(level)}")
+    axes.set(xlabel="round", ylabel=metric.words, xlim=(0.5, last + 0.5), ylim=limits)
     axes.set_title(entry.candidate.title, loc="left")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=FONT_SIZE - 0.5, labelcolor=INK)
+    first, last_kept = metric.text(curve[0].validation), metric.text(kept.validation)
     alt = (
-        f"Learning curve of {entry.candidate.title}: validation log loss from {curve[0].validation_log_loss:.4f} in "
-        f"round 1 to {kept.validation_log_loss:.4f} in round {kept.round}, which was kept."
+        f"Learning curve of {entry.candidate.title}: validation {metric.words} from {first} in round 1 to {last_kept} "
+        f"in round {kept.round}, which was kept."
     )
     return figure_html(figure_svg(figure, alt))

@@ -1,17 +1,19 @@
 """The report's head: what was decided and why, the key numbers, candidates against baselines."""
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from markupsafe import Markup
 
+from sluice.evaluation.metric_registry import Metric, shown_metric
+from sluice.problems.registry import PROBLEMS
+from sluice.problems.task import BINARY, MULTICLASS
 from sluice.reporting.pages import Cell, Section, Tone, badge_html, estimate_html, facts_html, note_html, table_html
 
-_TITLES = {
-    "log_loss": "Log loss",
-    "roc_auc": "ROC AUC",
-    "accuracy": "Accuracy",
-    "f1": "F1",
-    "calibration_error": "Calibration error",
+_SHOWN = {
+    BINARY: ("log_loss", "roc_auc", "accuracy", "f1", "calibration_error"),
+    MULTICLASS: ("log_loss", "roc_auc", "accuracy", "f1", "calibration_error"),
 }
 _TONES: dict[str, Tone] = {"promoted": "good", "refused": "bad", "undecided": "warn", "unchanged": "plain"}
 _WORDS = {
@@ -27,12 +29,11 @@ def verdict_section(body: dict[str, Any]) -> Section:
     winner = next(row for row in body["candidates"] if row["name"] == body["winner"])
     checks = body.get("checks", [])
     passed = sum(bool(check["passed"]) for check in checks)
-    told = "roc_auc" if "average_precision" in winner["metrics"] else "accuracy"
     facts: list[tuple[str, Cell]] = [
         ("Model", f"{body['task']} v{body['version']}"),
         ("Aliases", ", ".join(body.get("aliases", [])) or None),
         ("Winner", body["winner"]),
-        *((_TITLES[metric], _short(winner["metrics"][metric])) for metric in (told, "log_loss")),
+        *((metric.title, _short(metric, winner["metrics"][metric.name])) for metric in headlines(body)),
         ("Checks passed", f"{passed} of {len(checks)}"),
     ]
     parts = [
@@ -43,20 +44,49 @@ def verdict_section(body: dict[str, Any]) -> Section:
     return Section("verdict", "Verdict", Markup("").join(parts))
 
 
+def headlines(body: Mapping[str, Any]) -> list[Metric]:
+    """The two metrics that tell most: what models were chosen by comes last."""
+    first, second = PROBLEMS[_problem(body)].headline
+    chosen = body.get("metric", {}).get("name", first)
+    return [_metric(body, second if chosen == first else first), _metric(body, chosen)]
+
+
+def shown_metrics(body: Mapping[str, Any]) -> list[Metric]:
+    """The metrics of the table, those that were measured."""
+    problem, own = _problem(body), [metric["name"] for metric in body.get("own_metrics", [])]
+    chosen = [body["metric"]["name"]] if "metric" in body else []
+    wanted = dict.fromkeys([*_SHOWN.get(problem, PROBLEMS[problem].metrics), *chosen, *own])
+    return [_metric(body, name) for name in wanted if name in body["candidates"][0]["metrics"]]
+
+
+def _problem(body: Mapping[str, Any]) -> str:
+    """The problem; a result of an earlier Sluice tells it by its metrics."""
+    binary = "average_precision" in body["candidates"][0]["metrics"]
+    return str(body.get("problem") or (BINARY if binary else MULTICLASS))
+
+
+def _metric(body: Mapping[str, Any], name: str) -> Metric:
+    known = {
+        row["name"]: row for row in (*body.get("own_metrics", []), *([body["metric"]] if "metric" in body else []))
+    }
+    return replace(shown_metric(name), **known[name]) if name in known else shown_metric(name)
+
+
 def _table(body: dict[str, Any]) -> Markup:
-    known = [metric for metric in _TITLES if metric in body["candidates"][0]["metrics"]]
+    known = shown_metrics(body)
     rows: list[list[Cell]] = []
     for row in body["candidates"]:
         word = badge_html("baseline") if row["baseline"] else Markup("")
-        rows.append([Markup("{} {}").format(row["name"], word), *(_estimate(row["metrics"][m]) for m in known)])
+        cells = [_estimate(metric, row["metrics"][metric.name]) for metric in known]
+        rows.append([Markup("{} {}").format(row["name"], word), *cells])
     place = [row["name"] for row in body["candidates"]].index(body["winner"])
     caption = "Candidates against baselines on the test rows, with 95 % bootstrap intervals"
-    return table_html(["Model", *(_TITLES[m] for m in known)], rows, caption=caption, emphasis=place)
+    return table_html(["Model", *(metric.title for metric in known)], rows, caption=caption, emphasis=place)
 
 
-def _estimate(estimate: dict[str, float | None]) -> Markup:
-    return estimate_html(estimate["value"], estimate["low"], estimate["high"])
+def _estimate(metric: Metric, estimate: dict[str, Any]) -> Markup:
+    return estimate_html(estimate["value"], estimate["low"], estimate["high"], metric.short)
 
 
-def _short(estimate: dict[str, float | None]) -> str | None:
-    return None if estimate["value"] is None else f"{estimate['value']:.3f}"
+def _short(metric: Metric, estimate: dict[str, Any]) -> str | None:
+    return None if estimate["value"] is None else metric.short(estimate["value"])

@@ -11,19 +11,22 @@ from sluice.core.plain_text import is_unicode
 from sluice.running.catalog import Parameter, Pipeline, near
 
 
-def parse_arguments(pipeline: Pipeline, pairs: Iterable[str]) -> dict[str, Any]:
+def parse_arguments(
+    pipeline: Pipeline, pairs: Iterable[str], declared: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """Turn `key=value` words into arguments of a pipeline.
 
     Args:
         pipeline: Whose parameters they are.
-        pairs: E.g. `["seed=7", 'features=["distance"]']`; a list may also be given as `a,b,c`.
+        pairs: E.g. `["seed=7", 'strata=["region"]']`; a list may also be given as `a,b,c`.
+        declared: What a project gives already; a pair overrules it.
 
     Returns:
         The values by name; parameters that are not named keep their defaults.
 
     Raises:
         BadInput: A word has no `=`, names no parameter, is given twice, or its value is of another type, no choice, or
-            none that its steps take.
+            none that its steps take; or a parameter without a default is left out.
     """
     known = {parameter.name: parameter for parameter in pipeline.parameters}
     arguments: dict[str, Any] = {}
@@ -32,26 +35,41 @@ def parse_arguments(pipeline: Pipeline, pairs: Iterable[str]) -> dict[str, Any]:
         if not separator:
             raise BadInput(f"-p {pair!r} has no '='; write -p name=value")
         if name not in known:
-            hint = near(name, list(known)) or f"; it has {', '.join(known)}"
+            hint = near(name, known) or (f"; it has {', '.join(known)}" if known else "; it has none")
             raise BadInput(f"parameter {name!r} is unknown to pipeline {pipeline.name}{hint}")
         if name in arguments:
             raise BadInput(f"parameter {name!r} is given twice; keep one of them")
         arguments[name] = _value(known[name], text)
-    check_numbers(arguments)
-    check_values(pipeline, arguments)
+    arguments = {**(declared or {}), **arguments}
+    check_arguments(pipeline, arguments)
     return arguments
 
 
+def check_arguments(pipeline: Pipeline, arguments: Mapping[str, Any]) -> None:
+    """See that a pipeline can begin with these arguments, which have the types that it declares.
+
+    Raises:
+        BadInput: One is missing, or a step would not take it; the message names the parameter.
+    """
+    for parameter in pipeline.parameters:
+        if parameter.required and parameter.name not in arguments:
+            example = _READERS[parameter.type][1]
+            raise BadInput(f"pipeline {pipeline.name} needs {parameter.name!r}: -p {parameter.name}={example}")
+    check_numbers(arguments)
+    check_values(pipeline, arguments)
+
+
 def check_values(pipeline: Pipeline, arguments: Mapping[str, Any]) -> None:
-    """Hold arguments to what the steps that get them take, before the first step runs.
+    """Hold arguments, and the defaults of those left out, to what their steps take, before the first step runs.
 
     Raises:
         BadInput: The message names the pipeline's parameter and the value.
     """
     for parameter in pipeline.parameters:
-        if parameter.name in arguments:
+        value = arguments.get(parameter.name, parameter.default)
+        if parameter.name in arguments or value is not None:
             for check in parameter.checks:
-                check(parameter.name, arguments[parameter.name])
+                check(parameter.name, value)
 
 
 def _value(parameter: Parameter, text: str) -> Any:  # noqa: ANN401 - the type is the parameter's

@@ -8,11 +8,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from sluice.contract.reading import CONTRACT
 from sluice.core.errors import SluiceError
 from sluice.core.home import home
 from sluice.core.setting_checks import check_settings
-from sluice.storage.locations import default_store, open_lake
+from sluice.storage.locations import default_store
 
 Level = Literal["ok", "warning", "error"]
 DISK_BYTES = 2 * 1024**3
@@ -28,8 +27,8 @@ class Finding:
 
 
 def examine() -> Iterator[Finding]:
-    """Look at Python, packages, settings, disk, store, tracking, champions and the lake, one finding at a time."""
-    for check in (_python, _packages, _settings, _memory, _disk, _store, _tracking, champions, _lake, _java):
+    """Look at Python, packages, settings, disk, store, tracking and champions, one finding at a time."""
+    for check in (_python, _packages, _settings, _memory, _disk, _store, _tracking, champions, _java):
         try:
             yield check()
         except SluiceError as error:
@@ -137,13 +136,6 @@ def _own_models() -> list[str]:
         return bool((entry and HEAD in entry.tags) or (champion and DIGEST in champion.tags))
 
     return [model for model in registered_models() if own(model)]
-
-
-def _lake() -> Finding:
-    lake = open_lake("lakes/flights")
-    if lake.exists(CONTRACT):
-        return Finding("lake", "ok", f"the flights lie at {lake.uri}")
-    return Finding("lake", "warning", f"no flights at {lake.uri}; lay them out with `sluice lake flights`")
 
 
 def _java() -> Finding:

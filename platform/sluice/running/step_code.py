@@ -13,7 +13,7 @@ import importlib.util
 import site
 import sys
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
@@ -26,27 +26,42 @@ NO_STEP = ("cli", "cluster", "mlflow_server", "run_gateway", "running")  # packa
 NOT_RUN = ("README.md", "metadata.yaml")  # a step's pages for people; the catalogue's card
 
 
-def code_digest() -> str:
-    """SHA-256 over the code that steps run and the environment that they run in."""
+def code_digest(names: Collection[str] = ()) -> str:
+    """SHA-256 over the code that steps run and the environment that they run in.
+
+    Args:
+        names: Top-level modules that steps of a user's own import as well.
+    """
     digest = hashlib.sha256(environment_digest().encode())
     for record in _folder_installs():
         digest.update(record.encode())
-    for name, path in sorted(step_files().items()):
+    for name, path in sorted(step_files(names).items()):
         digest.update(f"\0{name}\0".encode() + hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()
 
 
-def step_files() -> dict[str, Path]:
-    """The files behind the digest, by a name that does not depend on where the code lies."""
+def imports_of(source: str) -> set[str]:
+    """The top-level names that a user's own pipeline imports, anywhere in its file.
+
+    Args:
+        source: Its file and function, `FILE.py:NAME`; empty, or YAML, for none.
+    """
+    path = Path(source.rpartition(":")[0] or source)
+    return _imports(path) if path.suffix == ".py" and path.is_file() else set()
+
+
+def step_files(names: Collection[str] = ()) -> dict[str, Path]:
+    """The files behind the digest, by a name that does not depend on where the code lies; `names` as above."""
     found = {name: path for package in OWN for name, path in _own(package)}
     seen = {package.__name__ for package in OWN}
-    waiting = list(found.values())
-    while waiting:
-        for name in sorted(_imports(waiting.pop()) - seen):
+    waiting, wanted = list(found.values()), set(names)
+    while waiting or wanted:
+        for name in sorted((wanted or _imports(waiting.pop())) - seen):
             seen.add(name)
             new = dict(_foreign(name))
             found |= new
             waiting += new.values()
+        wanted = set()
     return found
 
 

@@ -1,1 +1,1 @@
-"""Drawing samples and splitting rows, with the design on record."""
+"""Which rows are worked with, and how they are divided into those to learn from and those to judge by."""

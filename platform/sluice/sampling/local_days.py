@@ -108,6 +108,24 @@ def before(table: ibis.Table, time: str, day: date, zone: ZoneInfo) -> ibis.Valu
     return _microseconds(column) < (first_moment(day, zone) - _EPOCH) // timedelta(microseconds=1)
 
 
+def known_before(table: ibis.Table, time: str, day: date, zone: ZoneInfo, gap: float) -> ibis.Value:
+    """Whether what is known some time after a row is known when a day of the zone begins.
+
+    Args:
+        table: Rows, each with a time; a date stands for its first moment.
+        time: Their column.
+        day: The day.
+        zone: Whose.
+        gap: Seconds after the row's time.
+    """
+    column, begin, wait = table[time], first_moment(day, zone), timedelta(seconds=gap)
+    if column.type().is_date():
+        last = (begin.astimezone(UTC) - wait).astimezone(zone).date()
+        late = first_moment(last, zone).astimezone(UTC) + wait > begin.astimezone(UTC)
+        return column <= ibis.date((last - timedelta(days=1) if late else last).isoformat())
+    return _microseconds(column) <= (begin - wait - _EPOCH) // timedelta(microseconds=1)
+
+
 def _microseconds(column: ibis.Column) -> ibis.Column:
     return column.delta(ibis.timestamp("1970-01-01", timezone=column.type().timezone), unit="microsecond")
 

@@ -1,5 +1,8 @@
 """The account of a split in Markdown."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from sluice.artifacts.bundles import Bundle
 from sluice.core.plain_text import markdown, markdown_code
 from sluice.parameters.split import PARTS
@@ -9,12 +12,13 @@ from sluice.problems.task import Task
 def summarize(bundle: Bundle, task: Task) -> str:
     """Rows and label shares of each part; beside them those of the population, where the rows are weighted."""
     design = bundle.manifest.design
-    way = (
-        f"Cut at {' and '.join(design['boundaries'])}, midnights of {design['timezone']}"
-        if "boundaries" in design
-        else f"At random, seed {design['seed']}"
-    )
+    way = _way(design)
     lines = [f"# {bundle.rows:,} rows in three parts", "", f"{way}; dataset `{bundle.id[:12]}`.", ""]
+    if left_out := design.get("left_out"):
+        reasons = ", ".join(f"{n:,} {markdown(reason)}" for reason, n in sorted(left_out.items()))
+        lines += [f"Left out: {reasons}.", ""]
+    if task.regression:
+        return "\n".join(lines + _numbers(design) + _warnings(bundle)) + "\n"
     headings, keys = [*task.classes], ["label"]
     if task.weight is not None:
         weights = markdown_code(task.weight)
@@ -26,6 +30,27 @@ def summarize(bundle: Bundle, task: Task) -> str:
         part = design["parts"][name]
         shares = " | ".join(f"{part[key][value]:.1%}" for key in keys for value in task.classes)
         lines += [f"| {name} | {part['rows']:,} | {part['share']:.1%} | {shares} |"]
+    return "\n".join(lines + _warnings(bundle)) + "\n"
+
+
+def _way(design: Mapping[str, Any]) -> str:
+    if "boundaries" in design:
+        gap = f", with a gap of {design['gap']} before each" if design.get("gap") else ""
+        return f"Cut at {' and '.join(design['boundaries'])}, midnights of {design['timezone']}{gap}"
+    if "group" in design:
+        return f"By {markdown_code(design['group'])}, each value in one part; seed {design['seed']}"
+    return f"At random, seed {design['seed']}" if "seed" in design else f"By {markdown_code(design['strategy'])}"
+
+
+def _numbers(design: Mapping[str, Any]) -> list[str]:
+    lines = ["| part | rows | share | least | median | greatest |", "| --- | ---: | ---: | ---: | ---: | ---: |"]
+    for name in PARTS:
+        part = design["parts"][name]
+        values = " | ".join(f"{part['label'][key]:,.6g}" for key in ("least", "median", "greatest"))
+        lines += [f"| {name} | {part['rows']:,} | {part['share']:.1%} | {values} |"]
+    return lines
+
+
+def _warnings(bundle: Bundle) -> list[str]:
     warnings = bundle.manifest.notes.get("overlap", {}).get("warnings", [])
-    lines += ["", *(f"- **Warning.** {markdown(warning)}." for warning in warnings)] if warnings else []
-    return "\n".join(lines) + "\n"
+    return ["", *(f"- **Warning.** {markdown(warning)}." for warning in warnings)] if warnings else []

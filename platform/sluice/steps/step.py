@@ -22,7 +22,7 @@ from sluice.core.setting_checks import check_settings
 from sluice.core.termination_message import leave_message
 from sluice.core.user_names import user_name
 from sluice.storage.locations import STORE, default_store
-from sluice.storage.stores import GUARDED_S3
+from sluice.storage.stores import GUARD
 
 _MORE_MEMORY = "raise SLUICE_ENGINE_MEMORY, or unset it; in a pod also raise the step's limit"
 
@@ -77,7 +77,7 @@ def step(name: str, parameters: Mapping[str, Any] | None = None) -> Iterator[Non
 
 def _await_store() -> None:
     """In a pod of KFP, wait for a store that is down: the launcher uploads a step's pages next, and tries but once."""
-    if os.environ.get(STORE, "").startswith(f"{GUARDED_S3}://"):
+    if os.environ.get(STORE, "").startswith(GUARD):
         default_store().exists("runs")
 
 

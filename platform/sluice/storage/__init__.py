@@ -1,1 +1,1 @@
-"""Where bytes are kept under keys: a local folder, or an object store."""
+"""Stores in the cloud: the same operations on Amazon S3 and its kind, Google Cloud Storage and Azure Blob Storage."""

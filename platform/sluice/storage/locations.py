@@ -33,7 +33,7 @@ def open_lake(address: str) -> Store:
 
     Args:
         address: `s3://bucket/prefix`, a path that starts with `/`, `./`, `../` or `~`, or else a key of the default
-            store, such as `lakes/flights`: so the same default works on a laptop and on a cluster.
+            store, such as `lakes/houses`: so the same address works on a laptop and on a cluster.
 
     Raises:
         BadInput: The address is empty.

@@ -1,215 +1,234 @@
-"""A store under a prefix of a bucket at any S3 endpoint."""
+"""Amazon S3, and every server that speaks its protocol: where it is, and who asks.
 
-import hashlib
-import io
-import shutil
-import time
-from collections.abc import Iterator
-from contextlib import AbstractContextManager
+The address comes from AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL (default: AWS itself), the region from AWS_REGION or
+AWS_DEFAULT_REGION. Who asks is the first that is set of: the keys in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY
+(AWS_SESSION_TOKEN); the role of the pod's service account (AWS_ROLE_ARN, AWS_WEB_IDENTITY_TOKEN_FILE: IRSA); the
+credentials of the pod or container (AWS_CONTAINER_CREDENTIALS_FULL_URI: EKS Pod Identity; …_RELATIVE_URI: ECS); the
+machine's instance profile. What such a source gives out is fetched anew before it expires.
+
+Source: AWS SDKs and tools reference guide, "Standardized credential providers".
+"""
+
+import os
+import re
+import socket
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
-from minio.error import S3Error, ServerError
-from minio.helpers import check_bucket_name
-from urllib3 import BaseHTTPResponse
-from urllib3.exceptions import ProtocolError, ReadTimeoutError
-
-from sluice.core.bounds import FILE_BYTES, Bound
+from sluice.core.addresses import shown
 from sluice.core.errors import BadInput
-from sluice.core.files import faults, written
-from sluice.core.progress import progress
-from sluice.storage.keys import check_key, check_prefix
-from sluice.storage.s3_connection import KEYS, Connection
-from sluice.storage.s3_refusals import Place, no_bucket, refusals
-from sluice.storage.s3_retries import reason
+from sluice.core.settings import check_login, header_text, web_address
+from sluice.storage.keys import check_key
 
-BLOCK = 1 << 20
-PAUSES = (1, 2, 4)  # seconds before an object whose connection broke is fetched anew
-WRITTEN, PRESENT = 200, 412
-CONDITION_FAILED = "PreconditionFailed"  # S3's code of 412
+if TYPE_CHECKING:
+    from sluice.storage.object_store import ObjectStore
+    from sluice.storage.services import Advice
+
+ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
+REGIONS = ("AWS_REGION", "AWS_DEFAULT_REGION")
+KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+SESSION = "AWS_SESSION_TOKEN"
+ROLE, ROLE_TOKEN = "AWS_ROLE_ARN", "AWS_WEB_IDENTITY_TOKEN_FILE"
+ROLE_SESSION = "AWS_ROLE_SESSION_NAME"
+ROLE_ENDPOINT = "AWS_ENDPOINT_URL_STS"
+POD_ADDRESS, POD_TOKEN = "AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"
+TASK_ADDRESS = "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"
+NO_METADATA, METADATA = "AWS_EC2_METADATA_DISABLED", "AWS_EC2_METADATA_SERVICE_ENDPOINT"
+_METADATA_ADDRESS = "http://169.254.169.254"
+_METADATA_SECONDS = 1.0  # as Amazon's own clients wait; the service is on the machine itself
+_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{1,61}[A-Za-z0-9]", re.ASCII)
 
 
-class S3Store:
-    """A prefix of a bucket that implements `sluice.storage.stores.Store`; safe to share between threads.
+@dataclass(frozen=True)
+class Identity:
+    """Who asks S3.
 
-    Only plain S3 is asked of the endpoint: objects, listing (version 2), multipart uploads and the conditional put.
+    Attributes:
+        options: What obstore is told of it; never shown.
+        keys: What to check where S3 does not know the asker.
+        rights: What to check where it may not do what it asked for.
+        source: What to check where nobody gives out credentials; empty with keys.
     """
 
-    def __init__(self, uri: str) -> None:
-        """Nothing is sent yet.
-
-        Args:
-            uri: `s3://bucket` or `s3://bucket/prefix`, or the same with `sluice+s3`.
-
-        Raises:
-            BadInput: The address, the endpoint or the credentials are missing or malformed.
-        """
-        self._scheme, _, place = uri.partition("://")
-        self._bucket, self._prefix = parse_address(f"s3://{place}")
-        self._connection = Connection.from_environment()
-        self._client = self._connection.client()
-        self._bucket_seen = False
-
-    @property
-    def uri(self) -> str:
-        """`s3://bucket/prefix`, in the scheme that it was opened by."""
-        return f"{self._scheme}://{self._bucket}/{self._prefix}".rstrip("/")
-
-    def put_file(self, key: str, source: Path, *, move: bool = False) -> None:  # noqa: ARG002 - nothing to rename
-        """See `Store.put_file`; a file above 5 MiB goes in parts, each with its own checksum."""
-        with faults(str(source)), source.open("rb") as content:
-            self._put(key, content, source.stat().st_size)
-
-    def put_bytes(self, key: str, data: bytes) -> None:
-        """See `Store.put_bytes`."""
-        self._put(key, io.BytesIO(data), len(data))
-
-    def put_if_absent(self, key: str, data: bytes) -> bool:
-        """See `Store.put_if_absent`; S3's conditional put is what makes it atomic."""
-        with self._refusals(key):
-            response = self._connection.put_if_absent(self._bucket, self._name(key), data)
-            if response.status == PRESENT:
-                # An earlier try may have written it, and only its answer been lost.
-                tried_before = bool(response.retries and response.retries.history)
-                return tried_before and self.get_bytes(key) == data
-            if response.status != WRITTEN:
-                raise _refusal(response)
-            return True
-
-    def get_file(self, key: str, target: Path) -> None:
-        """See `Store.get_file`."""
-        with written(target) as out:
-            self._get(key, out)
-
-    def get_bytes(self, key: str, bound: Bound = FILE_BYTES) -> bytes:
-        """See `Store.get_bytes`."""
-        content = _Bounded(bound, f"{self.uri}/{key}")
-        self._get(key, content)
-        return content.getvalue()
-
-    def exists(self, key: str) -> bool:
-        """See `Store.exists`."""
-        with self._refusals(key):
-            try:
-                self._client.stat_object(self._bucket, self._name(key))
-            except S3Error as error:
-                if error.code != "NoSuchKey":
-                    raise
-                self._require_bucket()
-                return False
-            return True
-
-    def keys(self, prefix: str = "") -> Iterator[str]:
-        """See `Store.keys`."""
-        start = f"{self._prefix}/" if self._prefix else ""
-        check_prefix(prefix)
-        with self._refusals(prefix):
-            for found in self._client.list_objects(self._bucket, start + prefix, recursive=True):
-                yield str(found.object_name).removeprefix(start)
-
-    def delete(self, key: str) -> None:
-        """See `Store.delete`."""
-        with self._refusals(key):
-            self._client.remove_object(self._bucket, self._name(key))
-
-    def local_path(self, key: str) -> Path | None:
-        """See `Store.local_path`: None, whatever the key."""
-        check_key(key)
-        return None
-
-    def _name(self, key: str) -> str:
-        return f"{self._prefix}/{check_key(key)}" if self._prefix else check_key(key)
-
-    def _refusals(self, key: str) -> AbstractContextManager[None]:
-        name = f"{self._prefix}/{key}" if self._prefix else key
-        return refusals(Place(self._connection.endpoint, self._bucket, name))
-
-    def _put(self, key: str, content: BinaryIO, size: int) -> None:
-        # The SDK sends a checksum that the server checks: the body's SHA-256 over http, its MD5 over https.
-        with self._refusals(key):
-            try:
-                self._client.put_object(self._bucket, self._name(key), content, size)
-            except S3Error as error:
-                if error.code != CONDITION_FAILED:
-                    raise
-                self._require_same(key, content)
-
-    def _require_same(self, key: str, content: BinaryIO) -> None:
-        """A release's gateway lets nothing change in datasets and models: what a killed try left must be the same.
-
-        Raises:
-            BadInput: It is another content.
-        """
-        found, wanted = _Digest(), _Digest()
-        self._get(key, found)
-        content.seek(0)
-        shutil.copyfileobj(content, wanted, BLOCK)
-        if found.hexdigest() != wanted.hexdigest():
-            raise BadInput(
-                f"{self.uri}/{key} is there already with another content, and steps may not change it; "
-                "have an administrator restore it from a copy or remove it, and run the step again"
-            )
-
-    def _get(self, key: str, out: BinaryIO | io.RawIOBase) -> None:
-        with self._refusals(key):
-            for pause in PAUSES:
-                try:
-                    return self._stream(key, out)
-                except (ProtocolError, ReadTimeoutError) as error:
-                    progress(f"S3 broke off {key} ({reason(error)}); fetching it again")
-                    time.sleep(pause)
-                    out.seek(0)
-                    out.truncate()
-            return self._stream(key, out)
-
-    def _stream(self, key: str, out: BinaryIO | io.RawIOBase) -> None:
-        response = self._client.get_object(self._bucket, self._name(key))
-        try:
-            for block in response.stream(BLOCK):
-                out.write(block)
-        finally:
-            response.close()
-            response.release_conn()
-
-    def _require_bucket(self) -> None:
-        """The answer to HEAD has no body: it does not tell a missing object from a missing bucket."""
-        self._bucket_seen = self._bucket_seen or self._client.bucket_exists(self._bucket)
-        if not self._bucket_seen:
-            raise no_bucket(Place(self._connection.endpoint, self._bucket, ""))
+    options: dict[str, Any] = field(repr=False)
+    keys: str
+    rights: str
+    source: str = ""
 
 
-class _Bounded(io.BytesIO):
-    """Bytes in memory that refuse to become more than a bound allows."""
+def open_s3(uri: str) -> "ObjectStore":
+    """Open a store at `s3://bucket/prefix` or `sluice+s3://bucket/prefix`; nothing is sent to S3 yet.
 
-    def __init__(self, bound: Bound, where: str) -> None:
-        super().__init__()
-        self._bound, self._where = bound, where
+    Raises:
+        BadInput: The address, the endpoint or the credentials are missing or malformed.
+    """
+    from obstore.store import S3Store
 
-    def write(self, data: Any, /) -> int:  # noqa: ANN401 - any buffer
-        self._bound.check(self.tell() + memoryview(data).nbytes, self._where, "make it smaller")
-        return super().write(data)
+    from sluice.storage.object_store import ObjectStore
+    from sluice.storage.services import Service
+
+    bucket, prefix = parse_address(f"s3://{uri.partition('://')[2]}")
+    asker, zone = identity(), region()
+    place = endpoint(zone)
+    # All that the environment could say otherwise is said here: obstore reads variables of its own, too.
+    options = {
+        "endpoint": place,
+        "aws_endpoint_url_s3": place,
+        "region": zone,
+        "virtual_hosted_style_request": False,  # buckets stand in the path, as every S3 can serve them
+        "conditional_put": "etag",
+        "disable_bulk_delete": True,  # one request a key, which every S3 and the runs' gateway know
+        "unsigned_payload": False,  # the signature covers the content's SHA-256, which the server checks
+        "skip_signature": False,
+        **asker.options,
+    }
+    service = Service(
+        "S3",
+        place,
+        "s3",
+        bucket,
+        _advice(asker),
+        sorts=True,
+        client=lambda client, retry: S3Store(bucket, client_options=client, retry_config=retry, **options),
+    )
+    return ObjectStore(uri, service, prefix)
 
 
-class _Digest(io.RawIOBase):
-    """Bytes of which only the SHA-256 is kept."""
+def _advice(asker: Identity) -> "Advice":
+    from sluice.storage.services import Advice
 
-    def __init__(self) -> None:
-        self._hash = hashlib.sha256()
+    return Advice(asker.keys, asker.rights, asker.source, REGIONS[0], ENDPOINTS[1])
 
-    def write(self, data: Any, /) -> int:  # noqa: ANN401 - any buffer
-        self._hash.update(data)
-        return memoryview(data).nbytes
 
-    def seek(self, _offset: int, _whence: int = 0, /) -> int:
-        """Begin anew, where a connection broke."""
-        self._hash = hashlib.sha256()
-        return 0
+def region() -> str:
+    """The bucket's region, a part of every signature.
 
-    def truncate(self, _size: int | None = None, /) -> int:
-        return 0
+    Raises:
+        BadInput: The variable holds what no request can carry.
+    """
+    name = next((name for name in REGIONS if os.environ.get(name)), REGIONS[0])
+    given = header_text(name) or "us-east-1"
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,63}", given):
+        raise BadInput(f"{name}={given!r} is no region; give one like eu-central-1, or unset it")
+    return given
 
-    def hexdigest(self) -> str:
-        return self._hash.hexdigest()
+
+def endpoint(zone: str) -> str:
+    """`https://host` or `http://host:port`.
+
+    Args:
+        zone: The region, where AWS itself answers.
+
+    Raises:
+        BadInput: AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL is malformed.
+    """
+    name = next((name for name in ENDPOINTS if os.environ.get(name)), None)
+    if name is None:
+        return f"https://s3.{zone}.amazonaws.com"
+    way_out = f"{name} must be like https://host or http://host:port"
+    check_login(name, os.environ[name])
+    try:
+        url = urlsplit(os.environ[name])
+        host, port = url.hostname, url.port
+    except ValueError:
+        raise BadInput(f"{way_out}; its host or port is malformed") from None
+    if url.username or url.password:
+        raise BadInput(f"{way_out}, without a user or password in it; the credentials go into {' and '.join(KEYS)}")
+    if url.scheme not in ("http", "https") or not host or url.path not in ("", "/") or url.query or url.fragment:
+        raise BadInput(f"{way_out}, not {shown(os.environ[name])!r}")
+    if not re.fullmatch(r"[A-Za-z0-9._:-]+", host):
+        raise BadInput(f"{way_out}; its host or port is malformed")
+    place = f"[{host}]" if ":" in host else host
+    return f"{url.scheme}://{place}:{port}" if port else f"{url.scheme}://{place}"
+
+
+def identity() -> Identity:
+    """Who asks: keys, a role, a pod's or a machine's credentials, in this order.
+
+    Raises:
+        BadInput: There is none, or one is named by half or names no file.
+    """
+    given = [name for name in KEYS if os.environ.get(name)]
+    if len(given) == len(KEYS):
+        return _keys()
+    if given:
+        raise _no_credentials([name for name in KEYS if name not in given])
+    for name in KEYS:
+        os.environ.pop(name, None)  # empty ones count as unset; to obstore they would be keys
+    if os.environ.get(ROLE_TOKEN) or os.environ.get(ROLE):
+        return _role()
+    if os.environ.get(POD_ADDRESS):
+        return _pod()
+    if os.environ.get(TASK_ADDRESS):
+        rights = "the rights of the task's role"
+        source = f"check that the task has a role ({TASK_ADDRESS})"
+        return Identity({"container_credentials_relative_uri": header_text(TASK_ADDRESS)}, rights, rights, source)
+    return _machine()
+
+
+def _keys() -> Identity:
+    access, secret = map(header_text, KEYS)
+    session = header_text(SESSION)
+    options = {"access_key_id": access, "secret_access_key": secret} | ({"session_token": session} if session else {})
+    return Identity(options, f"{KEYS[0]}, {KEYS[1]} and {SESSION}", f"{KEYS[0]} and {KEYS[1]}")
+
+
+def _role() -> Identity:
+    """A role that the token of a pod's service account may take on."""
+    lacking = [name for name in (ROLE, ROLE_TOKEN) if not os.environ.get(name)]
+    if lacking:
+        raise BadInput(
+            f"S3 wants a role and a token of it: set {lacking[0]} too, or annotate the pod's service account"
+        )
+    options = {"role_arn": header_text(ROLE), "web_identity_token_file": _file(ROLE_TOKEN)}
+    if session := header_text(ROLE_SESSION):
+        options["role_session_name"] = session
+    if place := web_address(ROLE_ENDPOINT):
+        if not place.startswith("https:"):
+            raise BadInput(f"{ROLE_ENDPOINT}={shown(place)!r}: a token is sent there, so it must be https")
+        options["sts_endpoint"] = place
+    role = f"the role in {ROLE}"
+    return Identity(options, role, f"the policies of {role}", f"check {role}, and that it trusts the service account")
+
+
+def _pod() -> Identity:
+    """What an agent on the node gives out for a pod's service account."""
+    options = {"container_credentials_full_uri": web_address(POD_ADDRESS)}
+    if not os.environ.get(POD_TOKEN):
+        raise BadInput(f"{POD_ADDRESS} is set without {POD_TOKEN}; EKS sets both, with a pod identity association")
+    options["container_authorization_token_file"] = _file(POD_TOKEN)
+    role = "the role of the pod identity association"
+    return Identity(
+        options, role, f"the policies of {role}", f"check the association of the service account, and {role}"
+    )
+
+
+def _machine() -> Identity:
+    """A virtual machine's own role; asked whether it is there at all, for most machines have none."""
+    if os.environ.get(NO_METADATA, "").lower() == "true":
+        raise _no_credentials(list(KEYS))
+    place = web_address(METADATA) or _METADATA_ADDRESS
+    url = urlsplit(place)
+    try:
+        socket.create_connection((url.hostname, url.port or 80), timeout=_METADATA_SECONDS).close()
+    except OSError:
+        raise _no_credentials(list(KEYS)) from None
+    profile = "the machine's instance profile"
+    source = f"give the machine an instance profile, or set {' and '.join(KEYS)}"
+    return Identity({"metadata_endpoint": place}, profile, f"the policies of {profile}", source)
+
+
+def _no_credentials(missing: list[str]) -> BadInput:
+    return BadInput(f"S3 wants credentials: set {' and '.join(missing)}")
+
+
+def _file(name: str) -> str:
+    path = os.environ[name]
+    if not Path(path).is_file():
+        raise BadInput(f"{name}={path!r} is no file; it holds a token that the cluster writes there")
+    return path
 
 
 def parse_address(uri: str) -> tuple[str, str]:
@@ -221,16 +240,17 @@ def parse_address(uri: str) -> tuple[str, str]:
     bucket, _, prefix = uri.removeprefix("s3://").partition("/")
     if "@" in bucket:
         raise BadInput(f"the store's address holds credentials; they go into {' and '.join(KEYS)}, not into s3://")
-    try:
-        check_bucket_name(bucket)
-    except ValueError as error:
-        raise BadInput(f"store {uri!r}: {error}; give s3://bucket/prefix") from None
+    if not _BUCKET.fullmatch(bucket) or ".." in bucket or re.fullmatch(r"[0-9]+(\.[0-9]+){3}", bucket, re.ASCII):
+        form = "3 to 63 letters, digits, dots and hyphens"
+        raise BadInput(f"store {uri!r}: {bucket!r} is no name of a bucket ({form}); give s3://bucket/prefix")
+    return bucket, checked_prefix(prefix)
+
+
+def checked_prefix(prefix: str) -> str:
+    """A prefix without the slash at its end; it may be empty.
+
+    Raises:
+        BadInput: See `check_key`.
+    """
     prefix = prefix.rstrip("/")
-    return bucket, check_key(prefix) if prefix else ""
-
-
-def _refusal(response: BaseHTTPResponse) -> S3Error | ServerError:
-    """The error that the SDK would raise for this answer."""
-    if response.data and "xml" in response.headers.get("content-type", ""):
-        return S3Error.fromxml(response)
-    return ServerError(f"HTTP status {response.status}", response.status)
+    return check_key(prefix) if prefix else ""

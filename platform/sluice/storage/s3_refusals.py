@@ -1,4 +1,4 @@
-"""What an S3 endpoint's refusals mean to the person at the terminal: one line each, with the way out.
+"""What the refusals that MinIO's own client meets mean to the person at the terminal: one line each, with the way out.
 
 Codes: Amazon S3 API reference, "Error responses".
 """
@@ -12,8 +12,9 @@ from urllib3.exceptions import HTTPError, MaxRetryError, SSLError
 
 from sluice.core.authorities import CA_FILE
 from sluice.core.errors import BadInput, EnvironmentFault, SluiceError
-from sluice.storage.s3_connection import ENDPOINTS, KEYS, REGIONS
-from sluice.storage.s3_retries import reason, tries
+from sluice.storage.s3 import ENDPOINTS, KEYS, REGIONS
+from sluice.storage.s3_retries import reason
+from sluice.storage.tries import tries
 
 WRONG_KEYS = frozenset(
     {"ExpiredToken", "InvalidAccessKeyId", "InvalidToken", "InvalidTokenId", "SignatureDoesNotMatch"}

@@ -1,4 +1,4 @@
-"""How often a request to S3 that failed is tried again, and what the person who waits is told."""
+"""How often a request of MinIO's own client is tried again, and what the person who waits is told."""
 
 import logging
 import ssl
@@ -8,25 +8,10 @@ from urllib3 import BaseHTTPResponse, PoolManager, Retry, Timeout
 from urllib3.exceptions import HTTPError, MaxRetryError, SSLError
 
 from sluice.core.progress import progress
-from sluice.core.settings import whole_number
-
-TRIES_VARIABLE = "SLUICE_STORE_TRIES"
-
-
-MOST_TRIES = 100
-
-
-def tries() -> int:
-    """How often a request is tried: SLUICE_STORE_TRIES, else 4.
-
-    Raises:
-        BadInput: The variable holds no whole number from 1 to 100.
-    """
-    return whole_number(TRIES_VARIABLE, 4, 1, MOST_TRIES)
-
+from sluice.storage.failures import TRANSIENT
+from sluice.storage.tries import tries
 
 TIMEOUT = Timeout(connect=5, read=10)  # seconds; with 4 tries a server that hangs is given up after 4 x 10 s and 6 s
-TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
 
 
 def reason(error: Exception) -> str:

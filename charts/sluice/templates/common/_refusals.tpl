@@ -109,5 +109,6 @@ wrong together. Call: include "sluice.refuse" .
 {{- end -}}
 {{- $bad = concat $bad (include "sluice.tls.refusals" . | fromYamlArray) -}}
 {{- $bad = concat $bad (include "sluice.runs.refusals" . | trim | splitList "\n" | compact) -}}
+{{- $bad = concat $bad (include "sluice.stepPod.refusals" . | trim | splitList "\n" | compact) -}}
 {{- if $bad }}{{ fail (printf "\n\nsluice: %s\n" (join "\nsluice: " $bad)) }}{{ end -}}
 {{- end }}

@@ -83,7 +83,7 @@ class Course:
     def _measure(self) -> None:
         curve = self.progress.curve
         point = Point(len(curve) + 1, *self._learner.losses(), seconds=self._seconds())
-        better = not curve or point.validation_log_loss < self.kept.validation_log_loss - LEAST_GAIN
+        better = not curve or point.validation < self.kept.validation - LEAST_GAIN
         if better:
             self._learner.keep()
         (computed,) = self._group.total(time.process_time() - self._cpu_started)
@@ -108,7 +108,7 @@ class Course:
     def _tell(self, end: str = "") -> None:
         self._told = time.monotonic()
         point = self.progress.curve[-1]
-        loss = f"validation log loss {point.validation_log_loss:.4f}"
+        loss = f"validation log loss {point.validation:.4f}"
         rate = f"{len(self.progress.curve) * self._learner.rows / point.seconds:,.0f} rows/s"
         self._say(f"epoch {point.round}, step {self.progress.step}, {loss}, {point.seconds:.1f} s, {rate}{end}")
 

@@ -11,10 +11,12 @@ from sluice.modeling.catalogue import Candidate, candidates_for
 from sluice.modeling.distributed.publishing import RESULT
 from sluice.modeling.distributed.settings import Job
 from sluice.modeling.model_files import load_model, read_threshold
-from sluice.modeling.rounds import Fitted, Point
-from sluice.modeling.training_records import TRAINING, Trained
+from sluice.modeling.rounds import Fitted
+from sluice.modeling.training_records import TRAINING, Trained, read_point
 from sluice.problems.task import task_of
 from sluice.storage.stores import Store
+
+_METRIC = "log_loss"
 
 
 def published(store: Store, job: Job, source: Bundle) -> Bundle:
@@ -52,7 +54,7 @@ def _trained(folder: Path, candidate: Candidate, record: dict[str, Any], times: 
 
 def _fitted(folder: Path, record: dict[str, Any], times: dict[str, Any]) -> Fitted:
     points = zip(record["curve"], times["rounds"], strict=True)
-    curve = tuple(Point(**point, seconds=spent) for point, spent in points)
+    curve = tuple(read_point(point, _METRIC, spent) for point, spent in points)
     kept = next(point for point in curve if point.round == record["kept_round"])
     model: Any = load_model(folder / record["name"])
     return Fitted(

@@ -2,14 +2,13 @@
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from sluice.core.errors import BadInput
 from sluice.core.parameter_checks import check_with
-from sluice.parameters.train_distributed import CHECKS
+from sluice.parameters.train_distributed import CHECKS, DEFAULTS
 
 JOB = "SLUICE_TRAINING_JOB"
 """The variable that holds a `Job` as JSON."""
@@ -17,7 +16,6 @@ DEVICE = "SLUICE_DEVICE"
 """The variable that says where a worker trains: `cpu`, `cuda` or `auto`; a TrainingRuntime sets it."""
 LOCAL, GPU = "local", "torch-gpu"
 VERSION = 1
-_RUNTIME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 
 @dataclass(frozen=True)
@@ -33,12 +31,12 @@ class Learning:
         seed: Decides everything random.
     """
 
-    workers: int = 2
-    epochs: int = 0
-    patience: int = 3
-    batch_rows: int = 0
-    learning_rate: float = 1e-3
-    seed: int = 2013
+    workers: int = DEFAULTS.workers
+    epochs: int = DEFAULTS.epochs
+    patience: int = DEFAULTS.patience
+    batch_rows: int = DEFAULTS.batch_rows
+    learning_rate: float = DEFAULTS.learning_rate
+    seed: int = DEFAULTS.seed
 
 
 @dataclass(frozen=True)
@@ -53,11 +51,11 @@ class Running:
         timeout_seconds: Within these the job must end.
     """
 
-    runtime: str = "torch-cpu"
-    checkpoint_seconds: float = 10.0
-    max_restarts: int = 2
-    start_seconds: int = 600
-    timeout_seconds: int = 3600
+    runtime: str = DEFAULTS.runtime
+    checkpoint_seconds: float = DEFAULTS.checkpoint_seconds
+    max_restarts: int = DEFAULTS.max_restarts
+    start_seconds: int = DEFAULTS.start_seconds
+    timeout_seconds: int = DEFAULTS.timeout_seconds
 
 
 @dataclass(frozen=True)
@@ -114,6 +112,4 @@ def check_settings(given: Mapping[str, Any]) -> tuple[Learning, Running]:
     learning = Learning(**{name: given[name] for name in Learning.__dataclass_fields__ if name in given})
     running = Running(**{name: given[name] for name in Running.__dataclass_fields__ if name in given})
     check_with(CHECKS, given)
-    if not _RUNTIME.fullmatch(running.runtime):
-        raise BadInput(f"runtime {running.runtime!r} cannot be a TrainingRuntime's name; use e.g. torch-cpu")
     return learning, running

@@ -64,9 +64,9 @@ def _work(job: Job, source: Bundle, parts: Parts, group: Group) -> None:
     course.resume()
     course.run()
     if group.first:
-        spent = {"seconds": course.progress.seconds, "cpu_seconds": course.progress.cpu_seconds}
-        curve = course.progress.curve
-        fitted = Fitted(learner.model(), learner.parameters, curve, course.kept, course.stopped_by, **spent)
+        done, stopped_by = course.progress, course.stopped_by
+        spent = (done.seconds, done.cpu_seconds)
+        fitted = Fitted(learner.model(), learner.parameters, done.curve, course.kept, stopped_by, *spent)
         publish_models(store, job, source, parts, fitted)
 
 

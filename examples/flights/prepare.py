@@ -1,6 +1,6 @@
-"""Recipe: flights from New York with what is known when they are scheduled: timetable, weather, history.
+"""Flights from New York with what is known when they are scheduled: timetable, weather, history.
 
-Left out of the features by default, though there to be chosen: `month` and `day_of_year`, for under a split by time the
+Left out of the project's features, though there to be chosen: `month` and `day_of_year`, for under a split by time the
 months to come are none of those learned from (they made the log loss on the last months worse). The aircraft is there
 to be looked at, yet the gate refuses it: its registration is filled in after the flight.
 """
@@ -21,23 +21,9 @@ LATE_HISTORY = {  # the columns that must agree, and how many hours of arrivals 
     "carrier_late_2d": (("carrier",), 24),
     "flight_late_2w": (("carrier", "flight"), 14 * 24),
 }
-FEATURES = (
-    *("hour", "minute", "day_of_week", "arrival_minute", "duration", "distance", "departures_in_hour"),
-    *WEATHER,
-    *WEATHER_HISTORY,
-    *LATE_HISTORY,
-    *("carrier", "origin", "dest"),
-)
-_FLIGHT = ("year", "month", "day", "hour", "minute", "time_hour", "carrier", "flight", "tailnum", "origin", "dest")
-NEEDS = {
-    "flights": (*_FLIGHT, "sched_arr_time", "distance", "dep_time", "arr_delay"),
-    "weather": ("origin", "time_hour", *WEATHER),
-    "planes": ("tailnum", "year", *PLANE),
-    "airports": ("faa", "lat", "lon", "alt", "tz"),
-}
 
 
-def build(tables: Mapping[str, ibis.Table]) -> ibis.Table:
+def rows(tables: Mapping[str, ibis.Table]) -> ibis.Table:
     """One row a flight: all columns of the flight, and what is joined or computed.
 
     Minutes are minutes of the local day; `duration` is the scheduled one in minutes, by the airports' time zones.

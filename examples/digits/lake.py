@@ -1,13 +1,16 @@
-"""The demonstration lake of images: scikit-learn's handwritten digits as PNG files with metadata.
+"""Lays out the data: scikit-learn's handwritten digits as PNG files with metadata. Run it: `python lake.py [FOLDER]`.
 
 1,797 digits of 8 by 8 pixels, from the test part of the UCI set Optical Recognition of Handwritten Digits
 (Alpaydin and Kaynak 1998).
 """
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
+from sklearn.datasets import load_digits
 
 from sluice.core.digests import sha256_file
 from sluice.core.files import written
@@ -22,9 +25,6 @@ def lay_out_digits(folder: Path) -> None:
     Args:
         folder: Where to; made if it is missing.
     """
-    from PIL import Image
-    from sklearn.datasets import load_digits
-
     digits = load_digits()
     (folder / "images").mkdir(parents=True, exist_ok=True)
     lines = []
@@ -34,3 +34,7 @@ def lay_out_digits(folder: Path) -> None:
         lines.append({"id": f"{number:04d}", "file": name, "label": int(label), "sha256": sha256_file(folder / name)})
     with written(folder / METADATA) as stream:
         stream.write("".join(f"{json.dumps(line)}\n" for line in lines).encode())
+
+
+if __name__ == "__main__":
+    lay_out_digits(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent / "data")

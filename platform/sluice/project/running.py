@@ -1,0 +1,192 @@
+"""From a project's folder to a run: which pipeline, with which parameters, and the code that goes along."""
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sluice.cli.lakes import content_address, copy_lake
+from sluice.core.errors import BadInput
+from sluice.core.home import HOME
+from sluice.project.archive import Archive, publish
+from sluice.project.declaration import Project
+from sluice.project.files import ProjectFile, find_project, read_project
+from sluice.project.packing import closure
+from sluice.project.values import split_reference
+from sluice.running.arguments import parse_arguments
+from sluice.running.catalog import Handed, Pipeline, find_pipeline, handed_of, near, parameters_of
+from sluice.storage.stores import Store
+
+HOME_NAME = ".sluice"
+LAKE = "lake"
+_SECTIONS = {  # of which part of the project a parameter speaks, for those that a pipeline may lack
+    "sample_fraction": "sample",
+    "sample_rows": "sample",
+    "strata": "sample",
+    "allocation": "sample",
+    "split_strategy": "split",
+    "gap": "split",
+    "shares": "split",
+    "candidates": "train",
+    "seconds_per_candidate": "train",
+    "max_rounds": "train",
+    "gate_slices": "gate",
+}
+_ALWAYS_GIVEN = "seed"  # a pipeline without randomness may lack it
+
+
+@dataclass(frozen=True)
+class Order:
+    """A run of a project's pipeline, not yet begun; nothing has been written.
+
+    Attributes:
+        file: The project.
+        pipeline: Its pipeline.
+        arguments: All that the project and the person give, checked.
+        code: The archives that go along, by the pipeline's parameter that takes their address.
+        lake: The folder with the data, where they go along to the store at the pipeline's parameter `lake`; else None.
+    """
+
+    file: ProjectFile
+    pipeline: Pipeline
+    arguments: dict[str, Any]
+    code: dict[str, Archive] = field(default_factory=dict)
+    lake: Path | None = None
+
+    def publish(self, store: Store) -> dict[str, Any]:
+        """Put the code into a store, and give the arguments with its addresses.
+
+        Raises:
+            EnvironmentFault: The store failed.
+        """
+        for archive in self.code.values():
+            publish(store, archive)
+        return self.arguments
+
+    def copy_lake(self) -> str:
+        """Copy the data into the default store, where they have to go along; a sentence for people, or nothing.
+
+        Raises:
+            BadInput: The folder holds no lake.
+            EnvironmentFault: The store failed.
+        """
+        return copy_lake(self.lake, self.arguments[LAKE]) if self.lake else ""
+
+
+def here(start: Path) -> ProjectFile:
+    """The project that a folder is in.
+
+    Typed in the project, at whatever depth, results are kept in the project's own `.sluice`, unless SLUICE_HOME is set.
+
+    Raises:
+        BadInput: There is none, or its file is wrong.
+    """
+    file = read_project(find_project(start))
+    if Path.cwd().is_relative_to(file.folder):
+        os.environ.setdefault(HOME, str(file.folder / HOME_NAME))
+    return file
+
+
+def order(file: ProjectFile, pairs: Sequence[str], *, in_store: bool = False) -> Order:
+    """What a project's run takes.
+
+    Args:
+        file: The project.
+        pairs: `key=value` words that overrule it.
+        in_store: Whether data that lie in the project's folder must be copied to a store, for steps that run elsewhere;
+            their address there follows from their content.
+
+    Raises:
+        BadInput: The pipeline lacks a parameter that the project gives, a value is wrong, or code cannot be packed.
+    """
+    project = file.project
+    pipeline = find_pipeline(_pipeline_name(file))
+    known = {parameter.name for parameter in pipeline.parameters}
+    declared = dict(_declared(file, pipeline, known))
+    folder = None
+    if LAKE in known:
+        declared[LAKE] = project.lake_address(file.folder)
+        if in_store and Path(declared[LAKE]).is_absolute() and not any(pair.startswith(f"{LAKE}=") for pair in pairs):
+            folder = Path(declared[LAKE])
+            declared[LAKE] = content_address(folder, project.name)
+    code = {name: closure(file.folder, wanted, project.files) for name, wanted in _wanted(project, known).items()}
+    declared |= {name: archive.key for name, archive in code.items()}
+    arguments = parse_arguments(pipeline, pairs, declared)
+    return Order(file, pipeline, arguments, code, folder)
+
+
+def _pipeline_name(file: ProjectFile) -> str:
+    name = file.project.pipeline
+    return str(file.folder / name) if split_reference(name) else name
+
+
+def _declared(file: ProjectFile, pipeline: Pipeline, known: set[str]) -> Iterator[tuple[str, Any]]:
+    """The parameters that the project gives, by the pipeline's names for them.
+
+    What the project leaves at its default is passed over where the pipeline has no such parameter.
+    """
+    project = file.project
+    for name, value in project.pipeline_parameters().items():
+        if name in known:
+            yield name, value
+        elif "." in name:
+            for found in _of_step(file, pipeline, name):
+                yield found, value
+        elif name in project.parameters:
+            where = file.problem(("parameters", name), "")
+            raise BadInput(f"{where}pipeline {pipeline.name} has no parameter {name!r}{near(name, list(known))}")
+        elif _said(project, name):
+            place = _SECTIONS.get(name, name)
+            where = file.problem((place,), "")
+            raise BadInput(f"{where}pipeline {pipeline.name} has no parameter {name!r}; leave {place!r} out")
+
+
+def _of_step(file: ProjectFile, pipeline: Pipeline, name: str) -> list[str]:
+    step, _, own = name.partition(".")
+    found = parameters_of(pipeline, step, own)
+    if not found:
+        every = [f"{each.step}.{each.name}" for each in _every(pipeline)]
+        raise BadInput(
+            f"{file.problem(('parameters', name), '')}pipeline {pipeline.name} hands no parameter on to {name!r}"
+            f"{near(name, every)}"
+        )
+    return found
+
+
+def _every(pipeline: Pipeline) -> Iterator[Handed]:
+    for places in handed_of(pipeline).values():
+        yield from places
+
+
+def _said(project: Project, name: str) -> bool:
+    """Whether the project speaks of what a parameter is for, and not only by a default."""
+    if name == _ALWAYS_GIVEN or name == "task":
+        return name in project.model_fields_set
+    section = _SECTIONS.get(name)
+    return section is None or section in project.model_fields_set
+
+
+def _wanted(project: Project, known: set[str]) -> dict[str, list[str]]:
+    """The references that each step needs, by the pipeline's parameter for the address of its code.
+
+    A step gets the files of its own references alone, so that an edit of a candidate does not prepare the rows anew.
+    A pipeline of the user's with the one parameter `code` gets all.
+    """
+    metric = [project.metric] if project.metric else []
+    own: dict[str, list[str]] = {
+        "prepare_code": [project.prepare] if project.prepare else [],
+        "split_code": [project.split.by] if project.split.by else [],
+        "train_code": [*(candidate.name for candidate in project.train.candidates), *metric],
+        "evaluate_code": metric,
+    }
+    own = {name: [each for each in dict.fromkeys(found) if split_reference(each)] for name, found in own.items()}
+    if "code" in known:
+        own = {"code": [each for each in project.references() if each != project.pipeline]}
+    for name, found in own.items():
+        if found and name not in known:
+            raise BadInput(
+                f"the project names {found[0]}, and its pipeline {project.pipeline} has no parameter {name!r} to take "
+                "the code along; add it to the pipeline, or leave the reference out"
+            )
+    return {name: found for name, found in own.items() if found}

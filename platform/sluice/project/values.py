@@ -1,0 +1,195 @@
+"""The kinds of values that a project file is made of: names, columns, durations, references to code, quantities.
+
+Each is a text or a number that pydantic checks; a refusal says what would be right.
+"""
+
+import re
+from datetime import timedelta
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, Field, Strict, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+LONGEST_COLUMN = 1000  # as in `sluice.core.column_names`
+LONGEST_DURATION = timedelta(days=36_525)
+_UNITS = {"w": "weeks", "d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
+_DURATION = re.compile(r"([0-9]{1,12})([wdhms])", re.ASCII)
+_MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", re.ASCII)
+_WORD = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,99}", re.ASCII)
+_TABLE = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,99}", re.ASCII)
+_REFERENCE = re.compile(r"((?:[A-Za-z0-9_-]+/)*[A-Za-z_][A-Za-z0-9_]*\.py):([A-Za-z_][A-Za-z0-9_]*)", re.ASCII)
+_CPU = re.compile(r"(?=.*[1-9])(?:[0-9]{1,6}m|[0-9]{1,4}(?:\.[0-9]{1,3})?)", re.ASCII)
+_MEMORY = re.compile(r"(?=.*[1-9])[0-9]{1,15}(?:\.[0-9]{1,6})?(?:[kMGTP]|[KMGTP]i)?", re.ASCII)
+
+
+def refusal(message: str) -> PydanticCustomError:
+    """An error of a validator; the message is ready for people, whatever it quotes from a file."""
+    return PydanticCustomError("sluice", "{message}", {"message": message})
+
+
+def parse_duration(text: str) -> timedelta:
+    """A whole number of weeks, days, hours, minutes or seconds: `1w`, `30d`, `12h`, `90m`, `45s`.
+
+    Raises:
+        ValueError: It is none, or longer than 100 years.
+    """
+    found = _DURATION.fullmatch(text)
+    if not found:
+        raise ValueError(f"{text[:40]!r} is no duration; write a whole number with w, d, h, m or s, such as 30d or 12h")
+    try:
+        duration = timedelta(**{_UNITS[found[2]]: int(found[1])})
+    except OverflowError:
+        duration = timedelta.max
+    if duration > LONGEST_DURATION:
+        raise ValueError(f"{text[:40]!r} is longer than 100 years; write a shorter duration")
+    return duration
+
+
+def is_duration(text: str) -> bool:
+    """Whether a text looks like a duration, as `30d` does and the name of a moment does not."""
+    return bool(_DURATION.fullmatch(text))
+
+
+def split_reference(text: str) -> tuple[str, str] | None:
+    """`('train/mine.py', 'Net')` of `train/mine.py:Net`; None for a text that refers to no file of a project."""
+    found = _REFERENCE.fullmatch(text)
+    return (found[1], found[2]) if found else None
+
+
+def is_model_name(text: str) -> bool:
+    """Whether a text can name a project, and with it a registered model."""
+    return bool(_MODEL.fullmatch(text))
+
+
+def _check_duration(text: str) -> str:
+    try:
+        parse_duration(text)
+    except ValueError as error:
+        raise refusal(str(error)) from None
+    return text
+
+
+def _check_known(text: str) -> str:
+    if _WORD.fullmatch(text):
+        return text
+    if text[:1].isdigit():
+        return _check_duration(text)
+    raise refusal(
+        f"{text[:40]!r} is neither a duration after the row's time, such as 30d, nor the name of a moment of the "
+        "data contract, such as ended"
+    )
+
+
+def _check_column(text: str) -> str:
+    if not text.strip():
+        raise refusal("a column's name is blank; write the name of a column")
+    if len(text) > LONGEST_COLUMN:
+        raise refusal(f"a column's name has {len(text):,} characters; at most {LONGEST_COLUMN:,} are possible")
+    if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
+        raise refusal(f"the column's name {text[:40]!r} holds NUL or half a character; no table can keep it")
+    return text
+
+
+def _check_model(text: str) -> str:
+    if not is_model_name(text):
+        raise refusal(
+            f"{text[:40]!r} cannot name a model; use at most 100 letters, digits, '-', '_' and '.', the first a letter "
+            "or digit"
+        )
+    return text
+
+
+def _check_table(text: str) -> str:
+    if not _TABLE.fullmatch(text):
+        raise refusal(f"{text[:40]!r} cannot name a table; use letters, digits and '_', the first a letter")
+    return text
+
+
+def _check_word(text: str) -> str:
+    if not _WORD.fullmatch(text):
+        raise refusal(f"{text[:40]!r} is no name; use letters, digits, '_' and '-', the first a letter")
+    return text
+
+
+def _check_reference(text: str) -> str:
+    if not split_reference(text):
+        raise refusal(
+            f"{text[:60]!r} names no function of the project; write FILE.py:NAME, such as prepare.py:rows, with the "
+            "file's path from the project's folder"
+        )
+    return text
+
+
+def _check_extension(text: str) -> str:
+    if ":" in text or text.endswith(".py") or "/" in text:
+        return _check_reference(text)
+    return _check_word(text)
+
+
+def _check_text(text: str) -> str:
+    if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
+        raise refusal(f"{text[:40]!r} holds NUL or half a character; take it away")
+    return text
+
+
+def _as_text(value: Any) -> Any:  # noqa: ANN401 - YAML
+    """Numbers of CPUs and bytes may stand without quotes."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return f"{value:.15g}"
+    return value
+
+
+def _check_cpu(text: str) -> str:
+    if not _CPU.fullmatch(text):
+        raise refusal(f'{text[:40]!r} is no amount of CPU; write a number of cores, such as "2", 0.5 or 500m')
+    return text
+
+
+def _check_memory(text: str) -> str:
+    if not _MEMORY.fullmatch(text):
+        raise refusal(
+            f"{text[:40]!r} is no amount of memory; write a number of bytes with a unit, such as 4Gi or 512Mi"
+        )
+    return text
+
+
+def _check_class(value: Any) -> Any:  # noqa: ANN401 - YAML
+    if not isinstance(value, str | bool | int):
+        raise refusal("a class is a text, true or false, or a whole number")
+    return value
+
+
+def _check_shares(value: Any) -> Any:  # noqa: ANN401 - YAML
+    """Before pydantic looks at each: a list of another length would be told in its own words."""
+    if not isinstance(value, list | tuple) or len(value) != 3:
+        raise refusal("write three numbers, for training, validation and test, such as [0.7, 0.15, 0.15]")
+    return value
+
+
+def _check_sum(shares: tuple[float, float, float]) -> tuple[float, float, float]:
+    if min(shares) <= 0:
+        raise refusal(f"{list(shares)} must hold three numbers above 0")
+    if not abs(sum(shares) - 1) <= 1e-6:
+        raise refusal(f"{list(shares)} adds up to {sum(shares):.6g}; the three shares must add up to 1")
+    return shares
+
+
+def _quantity(description: str) -> WithJsonSchema:
+    return WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "number"}], "description": description})
+
+
+Text = Annotated[str, AfterValidator(_check_text), Field(max_length=2000)]
+Integer = Annotated[int, Strict()]
+Number = Annotated[float, Strict(), Field(allow_inf_nan=False)]
+ClassValue = Annotated[str | bool | int, BeforeValidator(_check_class)]
+Shares = Annotated[tuple[Number, Number, Number], BeforeValidator(_check_shares), AfterValidator(_check_sum)]
+ModelName = Annotated[str, AfterValidator(_check_model)]
+TableName = Annotated[str, AfterValidator(_check_table)]
+ColumnName = Annotated[str, AfterValidator(_check_column)]
+Duration = Annotated[str, AfterValidator(_check_duration)]
+Known = Annotated[str, AfterValidator(_check_known)]
+Reference = Annotated[str, AfterValidator(_check_reference)]
+Extension = Annotated[str, AfterValidator(_check_extension)]
+"""What a registry knows by name, or a project's own as `file.py:name`."""
+Cpu = Annotated[str, BeforeValidator(_as_text), AfterValidator(_check_cpu), _quantity("Cores: 2, 0.5 or 500m.")]
+Memory = Annotated[str, BeforeValidator(_as_text), AfterValidator(_check_memory), _quantity("Bytes: 4Gi, 512Mi.")]

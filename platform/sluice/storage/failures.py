@@ -1,0 +1,163 @@
+"""What went wrong with a request to a store in the cloud, read from what obstore raises.
+
+obstore (a binding of the Rust crate object_store) tells most of it in text alone: a sentence, then a dump of its nested
+errors. What counts is read from it here and nowhere else: the HTTP status, the service's own code and message, or how
+the network failed. `tests/faults` holds this to what real servers and networks do.
+"""
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from html import unescape
+from urllib.parse import urlsplit
+
+from obstore.exceptions import AlreadyExistsError, BaseError, JoinError, PreconditionError
+
+from sluice.core.errors import EnvironmentFault
+
+TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})  # HTTP statuses that another try may mend
+CONFLICT = 409  # S3 may answer it while another writer of the same key is at work
+NOT_FOUND, CONDITION_FAILED = 404, 412
+# What may have been lost between two tries of an upload in parts.
+_LOST_UPLOAD = frozenset({"NoSuchUpload", "InvalidBlockList"})
+
+_DUMP = "\n\nDebug source:"
+_STATUS = re.compile(r"Server returned non-2xx status code: (\d{3})[^:\n]*: ?")
+_METHOD = re.compile(r"Error performing ([A-Z]+) ")
+_URL = re.compile(r"Error performing [A-Z]+ (\S+)")
+_CODE = re.compile(r"<Code>([^<]{1,200})</Code>|\"(?:error|code)\"\s*:\s*\"([^\"]{1,200})\"")
+_MESSAGE = re.compile(r"<Message>([^<]{1,2000})</Message>|\"(?:error_description|message)\"\s*:\s*\"([^\"]{1,2000})\"")
+_SYSTEM = re.compile(r"Os \{\s*code: (\d+),\s*kind: \w+,\s*message: \"([^\"]*)\"")
+_CERTIFICATE = re.compile(r"InvalidCertificate\(\s*(?:Other\(\s*OtherError\(\s*)?(\w+)")
+_TLS = re.compile(r"\b(InvalidMessage|AlertReceived|PeerIncompatible|PeerMisbehaved|NoCertificatesPresented)\(\s*(\w+)")
+_CAUSE = re.compile(r"source: (?:reqwest::Error \{\s*)?kind: (\w+)")
+_TRUST = {
+    "UnknownIssuer": "self-signed certificate, or one of an authority that is not trusted",
+    "CaUsedAsEndEntity": "self-signed certificate of an authority, which no server may use itself",
+    "Expired": "certificate has expired",
+    "ExpiredContext": "certificate has expired",
+    "NotValidYet": "certificate is not valid yet",
+    "NotValidYetContext": "certificate is not valid yet",
+    "NotValidForName": "certificate is for another host",
+    "NotValidForNameContext": "certificate is for another host",
+}
+_RETRIED = re.compile(r" after \d+ retries?, max_retries: \d+, retry_timeout: \S+ ")
+
+
+@dataclass
+class Failure(Exception):
+    """One request that failed.
+
+    Attributes:
+        method: Of HTTP, such as `PUT`; empty where no request was made.
+        host: Whom it was sent to, with the port; empty where it is not known.
+        status: HTTP's status; 0 where there was no answer.
+        code: The service's own word for it, such as `NoSuchKey`; empty where it gave none.
+        message: The service's sentence, or what obstore says where there is no code.
+        network: How the connection failed, in a few words; empty where there was an answer.
+        untrusted: Whether the server's certificate is the cause, which no other try mends.
+    """
+
+    method: str
+    host: str
+    status: int
+    code: str
+    message: str
+    network: str = ""
+    untrusted: bool = False
+
+    @property
+    def reason(self) -> str:
+        """The cause in a few words, for a line of progress."""
+        if self.network:
+            return self.network
+        return f"HTTP status {self.status}" if self.status else self.message
+
+    def may_pass(self, conflict: bool = False) -> bool:
+        """Whether another try may succeed.
+
+        Args:
+            conflict: Whether a conflict with another writer counts as such.
+        """
+        if self.network:
+            return not self.untrusted
+        return self.status in TRANSIENT or self.code in _LOST_UPLOAD or (conflict and self.status == CONFLICT)
+
+
+@contextmanager
+def failures() -> Iterator[None]:
+    """Turn what obstore raises into `Failure`; for an object that is not there it raises Python's FileNotFoundError.
+
+    Raises:
+        Failure: The request failed.
+        EnvironmentFault: This process was forked from one that had used a store.
+    """
+    _refuse_forked()
+    try:
+        yield
+    except (BaseError, OSError, ValueError) as error:
+        if isinstance(error, JoinError):
+            raise
+        raise failure_of(error) from None
+
+
+def failure_of(error: Exception) -> Failure:
+    """Read an exception of obstore's."""
+    said, _, dump = str(error).partition(_DUMP)
+    method, url = _METHOD.search(said), _URL.search(said)
+    asked = method[1] if method else ""
+    host = urlsplit(url[1]).netloc if url else ""
+    if found := _STATUS.search(said):
+        body = said[found.end() :]
+        status, code, message = int(found[1]), _first(_CODE, body), _first(_MESSAGE, body)
+        if isinstance(error, AlreadyExistsError | PreconditionError):
+            status = CONDITION_FAILED
+        return Failure(asked, host, status, code, message)
+    if isinstance(error, AlreadyExistsError | PreconditionError):
+        return Failure(asked, host, CONDITION_FAILED, "", _brief(said))
+    network, untrusted = _network(said, dump)
+    return Failure(asked, host, 0, "", _brief(said), network, untrusted)
+
+
+def _network(said: str, dump: str) -> tuple[str, bool]:
+    """How the connection failed, and whether the certificate is why; empty where the network is not the cause."""
+    if found := _CERTIFICATE.search(dump):
+        return _TRUST.get(found[1], f"certificate refused: {found[1]}"), True
+    if found := _SYSTEM.search(dump):
+        return f"[Errno {found[1]}] {found[2]}", False
+    if "dns error" in dump:
+        return "the host's name is not known", False
+    if found := _TLS.search(dump):
+        return f"no TLS is spoken there ({found[1]}: {found[2]})", False
+    if "TimedOut" in dump:
+        return ("connecting timed out" if "ConnectError" in dump or "Connect," in dump else "Read timed out"), False
+    if "HttpError {" in dump or "HTTP error" in said:
+        cause = _CAUSE.search(dump)
+        return f"the connection broke off{f' ({cause[1]})' if cause else ''}", False
+    return "", False
+
+
+def _brief(said: str) -> str:
+    return _RETRIED.sub(" ", said.removeprefix("Generic ")).strip()
+
+
+def _first(pattern: re.Pattern[str], text: str) -> str:
+    found = pattern.search(text)
+    return unescape(next(filter(None, found.groups()), "")) if found else ""
+
+
+_first_process = 0
+
+
+def _refuse_forked() -> None:
+    """The threads of obstore do not live on in a forked process: a request would wait there for ever."""
+    global _first_process
+    here = os.getpid()
+    _first_process = _first_process or here
+    if _first_process != here:
+        raise EnvironmentFault(
+            "this process was forked from one that had used the object store; "
+            "start it anew instead (in Python's multiprocessing: the method `spawn`)"
+        )

@@ -1,0 +1,100 @@
+"""Google Cloud Storage: `gs://bucket/prefix`.
+
+Who asks is what Google calls application default credentials: the file in GOOGLE_APPLICATION_CREDENTIALS (a service
+account's key, a person's login by gcloud, or an identity of another cloud or cluster), else the file that gcloud keeps
+for the person, else the metadata service of the machine or of the pod (workload identity of GKE), at GCE_METADATA_HOST
+where that is set.
+
+Source: Google Cloud's documentation, "How Application Default Credentials works"; Cloud Storage's XML API.
+"""
+
+import json
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sluice.core.errors import BadInput
+from sluice.core.settings import web_address
+from sluice.storage.object_store import ObjectStore
+from sluice.storage.s3 import checked_prefix
+from sluice.storage.services import Advice, Service
+
+if TYPE_CHECKING:
+    from obstore.store import GCSCredential
+
+CREDENTIALS = "GOOGLE_APPLICATION_CREDENTIALS"
+ENDPOINT = "GOOGLE_BASE_URL"  # as obstore reads it: another server that speaks the same protocol
+_DEFAULT = "https://storage.googleapis.com"
+_SCOPE = "https://www.googleapis.com/auth/devstorage.read_write"
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]", re.ASCII)
+_OWN = ("service_account", "authorized_user")  # the kinds of credentials that obstore reads by itself
+
+
+def open_google(uri: str) -> ObjectStore:
+    """Open a store at `gs://bucket/prefix` or `sluice+gs://bucket/prefix`; nothing is sent yet.
+
+    Raises:
+        BadInput: The address, or the file with the credentials, is missing or malformed.
+    """
+    from obstore.store import GCSStore
+
+    bucket, _, prefix = uri.partition("://")[2].partition("/")
+    if not _BUCKET.fullmatch(bucket):
+        raise BadInput("the store's address names no bucket of Google Cloud Storage; give gs://bucket/prefix")
+    prefix, place, provider = checked_prefix(prefix), web_address(ENDPOINT) or _DEFAULT, _credentials()
+    options: dict[str, Any] = {"base_url": place, "skip_signature": False}
+    role = "the service account of this workload"
+    advice = Advice(
+        keys=f"{CREDENTIALS}, or {role}",
+        rights=f"the roles of {role}",
+        identity=f"set {CREDENTIALS}, or give the workload a service account",
+        region=ENDPOINT,
+        address=ENDPOINT,
+    )
+    service = Service(
+        "Google Cloud Storage",
+        place,
+        "gs",
+        bucket,
+        advice,
+        sorts=True,
+        client=lambda client, retry: GCSStore(
+            bucket, client_options=client, retry_config=retry, credential_provider=provider, **options
+        ),
+    )
+    return ObjectStore(uri, service, prefix)
+
+
+def _credentials() -> "Callable[[], GCSCredential] | None":
+    """Google's own library for a kind of credentials that obstore does not read, such as that of another cloud.
+
+    Raises:
+        BadInput: The file is not there, or holds no credentials.
+    """
+    path = os.environ.get(CREDENTIALS)
+    if not path:
+        return None
+    try:
+        kind = json.loads(Path(path).read_text(encoding="utf-8"))["type"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it holds no credentials of Google's in JSON"
+        raise BadInput(f"{CREDENTIALS}={path!r}: {why}; name the file that Google's console or gcloud wrote") from None
+    if kind in _OWN:
+        return None
+    return _by_google(path)
+
+
+def _by_google(path: str) -> "Callable[[], GCSCredential]":
+    import google.auth
+    from google.auth.exceptions import GoogleAuthError
+    from obstore.auth.google import GoogleCredentialProvider
+
+    try:
+        found, _ = google.auth.load_credentials_from_file(path, scopes=[_SCOPE])  # type: ignore[no-untyped-call]
+    except GoogleAuthError as error:
+        raise BadInput(
+            f"{CREDENTIALS}={path!r}: {error}; name the file that Google's console or gcloud wrote"
+        ) from None
+    return GoogleCredentialProvider(found)
