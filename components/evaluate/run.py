@@ -26,7 +26,6 @@ from sluice.evaluation.gate import (
     decide,
 )
 from sluice.evaluation.inputs import Inputs, read_inputs
-from sluice.evaluation.metric_registry import Metric
 from sluice.evaluation.numbers import NumberPredictions
 from sluice.evaluation.residuals import Residuals, residuals_of
 from sluice.evaluation.selection import Selection, select
@@ -34,6 +33,7 @@ from sluice.evaluation.settings import Gate, Settings
 from sluice.evaluation.simpson import Reversal, data_reversals
 from sluice.evaluation.simpson_models import model_reversals
 from sluice.evaluation.slices import Judged, Slice, by_month, slices
+from sluice.problems.metrics import Metric
 from sluice.problems.registry import problem_of
 from sluice.problems.row_groups import local_days
 from sluice.registry.earlier_looks import look_number

@@ -15,7 +15,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from sluice.evaluation.metric_registry import Metric, shown_metric
+from sluice.problems.metrics import Metric, shown_metric
 from sluice.running.local_run import RunResult
 from sluice.running.terminal import plain
 

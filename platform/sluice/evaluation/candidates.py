@@ -11,10 +11,10 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from sluice.core.errors import BadInput
 from sluice.core.json_documents import read_json
-from sluice.evaluation.metric_registry import Metric
 from sluice.evaluation.metrics import Floats, Labels, Predictions
 from sluice.evaluation.numbers import NumberPredictions
 from sluice.modeling.model_files import Predictor, Threshold, forecast, load_model, read_threshold
+from sluice.problems.metrics import Metric
 from sluice.problems.registry import problem_of
 from sluice.problems.task import Task
 

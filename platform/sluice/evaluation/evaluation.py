@@ -14,7 +14,6 @@ from sluice.evaluation.champion import NAME, Champion
 from sluice.evaluation.designs import Design
 from sluice.evaluation.evidence import Evidence
 from sluice.evaluation.gate import Check, Decision
-from sluice.evaluation.metric_registry import Metric, metrics_of
 from sluice.evaluation.metrics import Predictions
 from sluice.evaluation.numbers import NumberPredictions
 from sluice.evaluation.record import SCHEMA, EvaluationRecord
@@ -24,6 +23,7 @@ from sluice.evaluation.settings import Settings
 from sluice.evaluation.simpson import Reversal
 from sluice.evaluation.simpson_models import ModelReversal
 from sluice.evaluation.slices import Slice
+from sluice.problems.metrics import Metric, metrics_of
 from sluice.problems.task import Task
 
 PAIRED = "paired bootstrap"

@@ -16,12 +16,12 @@ from sluice.evaluation.bootstrap import Estimate, Resamples
 from sluice.evaluation.calibration import Calibration
 from sluice.evaluation.champion import NAME, Champion
 from sluice.evaluation.evidence import Evidence
-from sluice.evaluation.metric_registry import BUILT_IN, Metric
 from sluice.evaluation.residuals import Residuals
 from sluice.evaluation.selection import gap
 from sluice.evaluation.settings import Gate
 from sluice.evaluation.significance import ALPHA, POWER, detectable, holm, p_above, p_below, spent
 from sluice.evaluation.slices import Slice
+from sluice.problems.metrics import BUILT_IN, Metric
 
 LOG_LOSS = BUILT_IN["log_loss"]
 Status = Literal["passed", "failed", "undecided", "not judged"]

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from sluice.evaluation.metric_registry import Metric
+    from sluice.problems.metrics import Metric
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]

@@ -10,8 +10,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from sluice.evaluation.metric_registry import BUILT_IN, Metric
 from sluice.evaluation.metrics import Floats, Weights
+from sluice.problems.metrics import BUILT_IN, Metric
 
 MEANS = ("mse", "mae", "pinball_10", "pinball_50", "pinball_90", "bias")
 """The built-in metrics that are means over rows, wherever they are defined."""

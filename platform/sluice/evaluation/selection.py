@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from sluice.evaluation.bootstrap import Estimate, Resamples
 from sluice.evaluation.candidates import Candidate
-from sluice.evaluation.metric_registry import BUILT_IN, Metric
+from sluice.problems.metrics import BUILT_IN, Metric
 
 
 @dataclass(frozen=True)

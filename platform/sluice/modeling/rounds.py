@@ -11,12 +11,12 @@ from typing import Any, Protocol
 
 from sluice.core.errors import BadInput
 from sluice.core.progress import progress
-from sluice.evaluation.metric_registry import BUILT_IN, Metric
 from sluice.features.encoding import Floats
 from sluice.modeling.deadlines import TimeIsUp, ended_after
 from sluice.modeling.model_files import Model
 from sluice.modeling.parts import Parts
 from sluice.modeling.training_settings import Settings
+from sluice.problems.metrics import BUILT_IN, Metric
 
 EARLY, BUDGET, LIMIT, CLOSED = "early stopping", "time budget", "round limit", "closed form"
 LEAST_GAIN = 1e-4

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from sluice.core.parameter_checks import check_with
-from sluice.evaluation.metric_registry import Metric, find_metric
 from sluice.parameters.train import CHECKS, DEFAULTS
+from sluice.problems.metrics import Metric, find_metric
 from sluice.problems.registry import problem_of
 from sluice.problems.task import Task
 

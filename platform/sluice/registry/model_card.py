@@ -11,10 +11,10 @@ from sluice.artifacts.bundles import Bundle
 from sluice.artifacts.producer import producer
 from sluice.artifacts.provenance import origin
 from sluice.core.plain_text import Markdown, markdown, markdown_code
-from sluice.evaluation.metric_registry import shown_metric, significant
 from sluice.evaluation.record import EvaluationRecord
 from sluice.features.model_inputs import CategoryInput, ModelInputs, NumberInput, read_inputs
 from sluice.modeling.model_files import read_threshold
+from sluice.problems.metrics import shown_metric, significant
 from sluice.problems.registry import problem_of
 from sluice.problems.task import Task
 from sluice.registry.evaluation_verdict import Verdict

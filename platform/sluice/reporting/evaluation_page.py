@@ -5,7 +5,6 @@ from markupsafe import Markup
 from sluice.evaluation.champion import NAME
 from sluice.evaluation.curves import confusion
 from sluice.evaluation.evaluation import Evaluation
-from sluice.evaluation.residual_page import residuals_section
 from sluice.reporting import evaluation_figures
 from sluice.reporting.evaluation_words import (
     estimate_cell,
@@ -27,6 +26,7 @@ from sluice.reporting.pages import (
     table_html,
     text_html,
 )
+from sluice.reporting.residual_page import residuals_section
 from sluice.reporting.simpson_page import simpson_section
 from sluice.reporting.slices_page import months_section, slices_section
 

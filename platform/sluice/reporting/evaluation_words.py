@@ -4,7 +4,7 @@ from markupsafe import Markup
 
 from sluice.evaluation.bootstrap import Estimate
 from sluice.evaluation.evaluation import Evaluation
-from sluice.evaluation.metric_registry import Metric, metrics_of
+from sluice.problems.metrics import Metric, metrics_of
 from sluice.problems.registry import problem_of
 from sluice.problems.task import REGRESSION
 from sluice.reporting.pages import estimate_html

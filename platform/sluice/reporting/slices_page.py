@@ -4,8 +4,8 @@ from markupsafe import Markup
 
 from sluice.evaluation.champion import NAME
 from sluice.evaluation.evaluation import Evaluation
-from sluice.evaluation.metric_registry import Metric, significant
 from sluice.evaluation.slices import Slice
+from sluice.problems.metrics import Metric, significant
 from sluice.reporting.evaluation_figures import MOST_DRAWN, month_figure, slice_figure
 from sluice.reporting.evaluation_words import estimate_cell, headline_metrics, percent
 from sluice.reporting.pages import (

@@ -6,7 +6,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from sluice.evaluation.metric_registry import Metric, shown_metric
+from sluice.problems.metrics import Metric, shown_metric
 from sluice.problems.registry import PROBLEMS
 from sluice.problems.task import BINARY, MULTICLASS
 from sluice.reporting.pages import Cell, Section, Tone, badge_html, estimate_html, facts_html, note_html, table_html
