@@ -22,8 +22,8 @@ from hypothesis import HealthCheck, settings
 from minio import Minio
 
 from sluice.storage.stores import Store, open_store
+from tests.examples import FLIGHTS, module
 from tests.mlflow_state import fresh_mlflow
-from tests.sluice_command import Sluice
 
 # A busy machine is no failure: examples may take as long as they do.
 settings.register_profile("sluice", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -206,10 +206,7 @@ def _required(report: Any) -> Any:
 @pytest.fixture(scope="session")
 def flights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The laid-out flights lake, shared: no test may change it."""
-    home = tmp_path_factory.mktemp("lake")
-    done = Sluice(home)("lake", "flights")
-    assert done.returncode == 0, done.stderr
-    return home / "store" / "lakes" / "flights"
+    return Path(module(FLIGHTS, "lake").lay_out_lake(tmp_path_factory.mktemp("lake") / "flights"))
 
 
 @pytest.fixture(scope="session")

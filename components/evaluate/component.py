@@ -22,6 +22,7 @@ def evaluate(
     resamples: int = 1000,
     seed: int = 2013,
     metric: str = "",
+    code: str = "",
 ) -> None:
     """Chooses the winner on the validation rows, judges it on the test rows, and asks the gate.
 
@@ -32,28 +33,27 @@ def evaluate(
         metrics: The winner's metrics on the test rows.
         classification: The winner's ROC curve and confusion matrix; empty where the label is a number.
         page: The same for people.
-        max_calibration_error: The greatest calibration error that passes the gate, as a share of the base rate; for
-            numbers the greatest bias, as a share of the mean absolute error.
-        slice_tolerance: By how much the metric may be worse than a rival's in a slice: in nats for the log loss, a
-            share of the rival's for RMSE, MAE and pinball losses.
+        max_calibration_error: The greatest calibration error, a share of the base rate; of numbers bias, of the MAE.
+        slice_tolerance: By how much the metric may be worse than a rival's in a slice; of numbers, as a share.
         min_slice_rows: Slices with fewer rows are not judged.
         least_effect: By how much the metric must be better than a rival's to matter; units as for slice_tolerance.
         min_effective_rows: With fewer rows, counted as if independent, nothing is decided.
         resamples: Bootstrap resamples behind each interval.
         seed: Decides the resamples.
         metric: What models are chosen and judged by; empty takes the log loss, or the RMSE where the label is a number.
+        code: The address of a project's code, where the metric is a project's own (file.py:name).
     """
     from pathlib import Path
 
     from sluice.components.evaluate.run import run
     from sluice.evaluation.curves import log_curves
-    from sluice.evaluation.settings import Gate, Settings
+    from sluice.evaluation.settings import Gate, open_settings
     from sluice.registry.tracked_results import log_evaluation
     from sluice.steps.step import log_metrics, step
 
     with step("evaluate", locals()):
         gate = Gate(max_calibration_error, slice_tolerance, min_slice_rows, least_effect, min_effective_rows)
-        settings = Settings(gate, resamples, seed, metric)
+        settings = open_settings(gate, resamples, seed, metric, code)
         found = run(splits, models, settings, evaluation=Path(evaluation.path), page=Path(page.path))
         log_evaluation(Path(evaluation.path), splits)
         log_metrics(metrics, found.winner_metrics())

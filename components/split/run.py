@@ -27,6 +27,8 @@ from sluice.sampling.split_summary import summarize
 from sluice.sampling.splitters import SPLITTERS, Plan
 from sluice.storage.locations import default_store
 
+_TENTHS = 10
+
 
 def run(
     uri: str,
@@ -75,7 +77,7 @@ def run(
             parts = _describe(assigned, task, part)
             rows = {name: int(body["rows"]) for name, body in parts.items()}
             reconcile("step split", parent.manifest.tables["rows"].rows, rows, left_out)
-            overlap = find_overlap(_kept(assigned, part), task, part) if divided.at_random else None
+            overlap = find_overlap(_kept(assigned, task, part), task, part) if divided.at_random else None
             own = {"gap": gap} if gap else {}
             own |= {"code": opened.digest} if opened else {}
             design = {"strategy": strategy, "shares": [float(share) for share in exact], "parts": parts}
@@ -99,8 +101,10 @@ def run(
     return bundle
 
 
-def _kept(assigned: ibis.Table, part: str) -> ibis.Table:
-    return assigned.filter(assigned[part].isin(PARTS))
+def _kept(assigned: ibis.Table, task: Task, part: str) -> ibis.Table:
+    """The rows of the parts; a label that is a number as the tenth in which it lies, as overlap looks for classes."""
+    kept = assigned.filter(assigned[part].isin(PARTS))
+    return kept.mutate(ibis.ntile(_TENTHS).over(order_by=task.label).name(task.label)) if task.regression else kept
 
 
 def _left_out(assigned: ibis.Table, part: str) -> dict[str, int]:

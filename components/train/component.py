@@ -20,6 +20,7 @@ def train(
     device: str = "auto",
     threads: int = 1,
     metric: str = "",
+    code: str = "",
 ) -> str:
     """Trains baselines and candidates, simplest first, under equal budgets; returns the bundle's address.
 
@@ -36,6 +37,7 @@ def train(
         device: Where networks are trained, cpu, cuda or auto.
         threads: CPU threads to train with; one gives the same numbers on every number of cores.
         metric: What early stopping goes by; empty takes the log loss, or the RMSE where the label is a number.
+        code: The address of a project's code, where the metric is a project's own (file.py:name).
     """
     from pathlib import Path
 
@@ -46,7 +48,7 @@ def train(
         from sluice.modeling.training_settings import check_settings
 
         settings = check_settings(
-            candidates, seconds_per_candidate, max_rounds, patience, seed, device, threads, metric
+            candidates, seconds_per_candidate, max_rounds, patience, seed, device, threads, metric, code
         )
         result = run(splits, settings)
         models.uri = result.bundle.uri

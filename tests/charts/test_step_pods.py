@@ -63,7 +63,7 @@ def test_every_container_of_a_step_s_pod_is_restricted() -> None:
 def test_only_steps_get_kfp_s_launcher() -> None:
     """A patch with its name would make a container without an image in drivers' pods."""
     for pod, has in {
-        "lake-to-model-abc12-system-container-impl-2718281828": True,
+        "supervised-abc12-system-container-impl-2718281828": True,
         "p-abc12-retry-system-container-impl-1": True,
         "p-abc12-metadata-0-1-system-container-impl-1": True,
         "p-abc12-system-container-driver-1": False,
@@ -99,7 +99,7 @@ def test_each_pod_of_a_workflow_runs_as_the_account_of_what_it_does() -> None:
 def test_the_training_step_is_known_by_its_code() -> None:
     """The text of the component that KFP's driver puts into the pod's patch; and no other step's."""
     for fused in (False, True):
-        spec = compile_for_cluster(find_pipeline("lake_to_model_distributed"), fused=fused).pipeline
+        spec = compile_for_cluster(find_pipeline("supervised_distributed"), fused=fused).pipeline
         executors = spec["deploymentSpec"]["executors"]
         found = {
             name for name, each in executors.items() if "sluice.components.train_distributed" in str(each["container"])
@@ -120,7 +120,7 @@ def test_steps_that_ingest_get_the_addresses_of_databases_and_no_others() -> Non
     objects, step = manifests(settings=SOURCES), "p-abc12-system-container-impl-1"
     for name, fused in ((name, fused) for name in pipeline_names() for fused in (False, True)):
         executors = compile_for_cluster(find_pipeline(name), fused=fused).pipeline["deploymentSpec"]["executors"]
-        reads = {"exec-all-steps" if fused else "exec-ingest"} if name != "digits_to_model" else set()
+        reads = {"exec-all-steps" if fused else "exec-ingest"} if name != "supervised_images" else set()
         for label, executor in executors.items():
             made = patch(objects, step, given=json.dumps({"containers": [executor["container"]]}))
             assert ("containers" in made) == (label in reads), (name, label)

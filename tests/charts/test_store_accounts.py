@@ -131,7 +131,7 @@ WRITES = {
     "steps": {
         ("sluice", name) for name in ("datasets/2/x", "models/2/x", "code/1.patch", "runs/2/x", "training/2/x", "own/x")
     },
-    "people": {("sluice", "lakes/own/x.csv"), ("sluice", "own/x")},
+    "people": {("sluice", "lakes/own/x.csv"), ("sluice", "code/1.patch"), ("sluice", "own/x")},
 }
 WRITES["register"] = WRITES["steps"] | {("sluice", "promotions/flights/000002.json")}
 PLACES = set.union(*WRITES.values()) | {("sluice", "anything"), ("mlpipeline", "anything"), ("mlflow", "anything")}

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -80,9 +81,9 @@ def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
 
 
 @pytest.fixture(scope="session")
-def lake(cluster: Cluster) -> str:
-    """The flights, laid out in the cluster's store by the command that users type; laid out once."""
-    cluster.sluice("lake", "flights", "--cluster")
+def lake(cluster: Cluster, flights: Path) -> str:
+    """The flights, copied to the cluster's store by the command that users type; copied once."""
+    cluster.sluice("lake", str(flights), "lakes/flights", "--cluster")
     return "lakes/flights"
 
 

@@ -15,11 +15,17 @@ from typing import Any
 import pytest
 
 from sluice.storage.stores import Store
+from tests.examples import FLIGHTS
 from tests.kind.cluster import ROOT, Cluster
 from tests.kind.test_release import helm
 
 pytestmark = pytest.mark.usefixtures("lake")
-QUICK = {"sample_fraction": 0.03, "seconds_per_candidate": 120, "candidates": ["heuristic", "logistic-regression"]}
+QUICK = {
+    "lake": "lakes/flights",
+    "sample_fraction": 0.03,
+    "seconds_per_candidate": 120,
+    "candidates": ["heuristic", "logistic-regression"],
+}
 OUTAGE_SECONDS = 60.0
 RUN_SECONDS = 1200.0
 BACK_SECONDS = 420.0
@@ -86,10 +92,10 @@ def last_a_minute(cluster: Cluster) -> None:
 
 def test_a_run_outlives_its_agent_and_a_minute_without_store_gateway_metadata_and_database(cluster: Cluster) -> None:
     """And whoever follows it sees it succeed, though the way to the object store led to a pod that is gone."""
-    run = cluster.submit("lake_to_model", QUICK, options=("--fresh",))
-    other = cluster.submit("lake_to_model", QUICK, options=("--fresh",))
+    run = cluster.submit(FLIGHTS, QUICK, options=("--fresh",))
+    other = cluster.submit(FLIGHTS, QUICK, options=("--fresh",))
     with ThreadPoolExecutor(1) as pool:
-        followed = pool.submit(cluster.sluice, "follow", run, "lake_to_model", check=False, timeout=RUN_SECONDS)
+        followed = pool.submit(cluster.sluice, "follow", run, "supervised", check=False, timeout=RUN_SECONDS)
         begun(cluster, run)
         agents = ("pods", "--selector", f"pipeline/runid={run},workflows.argoproj.io/component=agent")
         assert "deleted" in cluster.kubectl("delete", *agents, "--wait=false")
@@ -113,7 +119,7 @@ def test_without_mlflow_a_run_ends_with_the_reason_and_registers_nothing(
 ) -> None:
     before = kept(store, mlflow_client, cluster)
     with setting(cluster, "MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3"):  # steps try for two minutes otherwise, all in turn
-        run = cluster.submit("lake_to_model", QUICK, options=("--fresh",))
+        run = cluster.submit(FLIGHTS, QUICK, options=("--fresh",))
         begun(cluster, run)
         without_mlflow(cluster, run)
     after = kept(store, mlflow_client, cluster)
@@ -122,7 +128,7 @@ def test_without_mlflow_a_run_ends_with_the_reason_and_registers_nothing(
 
 def without_mlflow(cluster: Cluster, run: str) -> None:
     with outage(cluster, "mlflow"):
-        another = cluster.sluice("submit", "lake_to_model", check=False)
+        another = cluster.sluice("submit", FLIGHTS, "-p", "lake=lakes/flights", check=False)
         assert another.returncode == 1
         assert len(another.stderr.strip().splitlines()) == 1, another.stderr
         assert "Service mlflow" in another.stderr

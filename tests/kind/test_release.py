@@ -83,7 +83,7 @@ def test_helm_test_runs_a_real_pipeline(cluster: Cluster) -> None:
 
 def test_the_pipelines_stand_in_kfp_once_and_ready_to_start(cluster: Cluster) -> None:
     found = {p.display_name: p for p in cluster.kfp.list_pipelines(page_size=100).pipelines or []}
-    assert {"lake-to-model", "digits-to-model"} <= set(found)
+    assert {"supervised", "supervised-images"} <= set(found)
     for name, pipeline in found.items():
         versions = cluster.kfp.list_pipeline_versions(pipeline.pipeline_id).pipeline_versions
         names = [version.display_name for version in versions]
@@ -149,7 +149,7 @@ def test_an_upgrade_from_the_previous_commit_s_chart_keeps_all(cluster: Cluster,
 
 def test_a_recurring_run_starts_on_its_own(cluster: Cluster) -> None:
     pipeline = next(
-        p for p in cluster.kfp.list_pipelines(page_size=100).pipelines or [] if p.display_name == "lake-to-model"
+        p for p in cluster.kfp.list_pipelines(page_size=100).pipelines or [] if p.display_name == "supervised"
     )
     experiment = cluster.kfp.create_experiment("recurring")
     version = cluster.kfp.list_pipeline_versions(pipeline.pipeline_id).pipeline_versions[0]

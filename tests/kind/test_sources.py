@@ -27,7 +27,7 @@ tables:
     source: {sql: "${SLUICE_SOURCE_SALES}", table: sales}
     key: [id]
     columns:
-      id: {type: int64, availability: scheduled, description: Number of the sale.}
+      id: {type: int64, description: Number of the sale.}
 """
 
 

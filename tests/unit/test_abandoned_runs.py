@@ -13,7 +13,7 @@ from sluice.running import abandoned_runs
 from sluice.running.abandoned_runs import SCRATCH_PREFIX, close_abandoned, notes
 from sluice.storage.locations import default_store
 
-RUN = "20260101-000000-lake_to_model-abcd"
+RUN = "20260101-000000-supervised-abcd"
 
 
 @pytest.fixture

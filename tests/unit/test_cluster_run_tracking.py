@@ -13,7 +13,7 @@ from sluice.registry.tracking import child_run, tracked_run
 from sluice.running.catalog import find_pipeline
 from tests.unit.api_server import Server
 
-PIPELINE = find_pipeline("digits_to_model")
+PIPELINE = find_pipeline("supervised_images")
 RUN, OTHER = "4f1c0de0", "5f1c0de0"
 
 
@@ -21,7 +21,7 @@ RUN, OTHER = "4f1c0de0", "5f1c0de0"
 def cluster(server: Server, tracked_home: Path, monkeypatch: pytest.MonkeyPatch) -> Cluster:
     uri = f"sqlite:///{tracked_home}/mlflow.db"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    monkeypatch.setenv("SLUICE_PIPELINE", "digits_to_model")
+    monkeypatch.setenv("SLUICE_PIPELINE", "supervised_images")
     for run in (RUN, OTHER):
         ends(server, run, "RUNNING")
     return Cluster(server.url, {"MLFLOW_TRACKING_URI": uri}, step_images({}), None)

@@ -73,7 +73,7 @@ def test_nothing_secret_stands_in_a_spec(pipeline: Pipeline, monkeypatch: pytest
 
 
 def test_choices_are_literals_where_the_server_takes_them() -> None:
-    pipeline = find_pipeline("lake_to_model")
+    pipeline = find_pipeline("supervised")
     spec, _, _ = read(compile_for_cluster(pipeline).to_yaml())
     strategy = spec.root.input_definitions.parameters["split_strategy"]
     assert [value.string_value for value in strategy.literals] == ["time", "stratified"]
@@ -82,10 +82,8 @@ def test_choices_are_literals_where_the_server_takes_them() -> None:
 
 def test_choices_are_those_of_the_steps() -> None:
     from sluice.components.split.run import STRATEGIES
-    from sluice.features.recipes import RECIPES
 
-    choices = {parameter.name: parameter.choices for parameter in find_pipeline("lake_to_model").parameters}
-    assert choices["recipe"] == tuple(RECIPES)
+    choices = {parameter.name: parameter.choices for parameter in find_pipeline("supervised").parameters}
     assert choices["split_strategy"] == tuple(STRATEGIES)
 
 
@@ -111,7 +109,7 @@ def test_a_clusters_images_replace_those_of_this_machine(pipeline: Pipeline) -> 
 def test_what_a_pipeline_itself_asks_for_is_kept() -> None:
     asked = {"image": TORCH_IMAGE, "resources": {"resourceMemoryLimit": "64Gi"}, "env": [{"name": "A", "value": "b"}]}
     given = from_container(asked, {}).over(built_in_resources(asked))
-    whole = complete_executor(asked, "lake_to_model", {}, given)
+    whole = complete_executor(asked, "supervised", {}, given)
     assert whole["resources"]["resourceMemoryLimit"] == "64Gi"
     assert whole["resources"]["resourceMemoryRequest"] == "64Gi", (
         "a limit alone is a request, too, as Kubernetes has it"
@@ -165,7 +163,7 @@ def test_the_fused_pipeline_has_the_same_form_and_outputs_and_one_task(pipeline:
     steps = set(container["args"][2].split(","))
     assert "sluice.components.ingest" in steps or "sluice.components.ingest_images" in steps
     # by which the chart gives a pod the account that makes TrainJobs
-    assert ("sluice.components.train_distributed" in steps) == (pipeline.name == "lake_to_model_distributed")
+    assert ("sluice.components.train_distributed" in steps) == (pipeline.name == "supervised_distributed")
 
 
 def test_only_what_registers_has_the_account_that_may() -> None:

@@ -22,7 +22,7 @@ from sluice.storage.stores import open_store
 from tests.unit.api_server import Server
 from tests.unit.test_cluster_steps import REASON, manifest, node
 
-PIPELINE = find_pipeline("digits_to_model")
+PIPELINE = find_pipeline("supervised_images")
 API, RUN = "/apis/v2beta1", "4f1c0de0"
 
 
@@ -64,7 +64,7 @@ def test_any_other_is_sent_along_with_what_kubernetes_needs(cluster: Cluster, se
     start(cluster, Order(PIPELINE, {}, fused=True, name="mine"))
     body = sent(server)
     assert body["display_name"] == "mine"
-    assert body["pipeline_spec"]["pipeline_spec"]["pipelineInfo"]["name"] == "digits-to-model-fused"
+    assert body["pipeline_spec"]["pipeline_spec"]["pipelineInfo"]["name"] == "supervised-images-fused"
     assert body["pipeline_spec"]["platform_spec"]["platforms"]["kubernetes"]
 
 
@@ -168,7 +168,7 @@ def test_a_result_that_stays_out_of_reach_names_the_command_that_fetches_it(
     monkeypatch.setattr("sluice.cluster.submit.FETCH_SECONDS", 0.0)
     monkeypatch.setattr("sluice.cluster.submit.read_result", lately(tmp_path / "store"))
     ended(server, "SUCCEEDED")
-    with pytest.raises(EnvironmentFault, match=rf"run {RUN} succeeded.*`sluice follow {RUN} digits_to_model`"):
+    with pytest.raises(EnvironmentFault, match=rf"run {RUN} succeeded.*`sluice follow {RUN} supervised_images`"):
         follow(cluster, io.StringIO())
 
 

@@ -135,7 +135,9 @@ def test_a_contract_keeps_the_values_that_its_owner_wrote() -> None:
     contract = parse_contract(text % ("no", "EWR, NO, LGA, 12:30"), "contract.yaml")
     assert contract.tables["t"].columns["no"].values == ("EWR", "NO", "LGA", "12:30")
     for value in ("1.10", "1e6", "null", "true"):
-        with pytest.raises(BadInput, match=r"contract\.yaml: table 't', column 'a': values: .* where text is wanted"):
+        with pytest.raises(
+            BadInput, match=r"contract\.yaml, line 6: table 't', column 'a': values: .* where text is wanted"
+        ):
             parse_contract(text % ("a", value), "contract.yaml")
     with pytest.raises(BadInput, match=r"contract\.yaml, line 6: 01 is octal to some readers"):
         parse_contract(text % ("a", "01"), "contract.yaml")

@@ -176,6 +176,23 @@ def test_an_attribute_of_another_type_is_told() -> None:
     assert "lower is 'yes'" in refusal(lambda: check_fits(Wrong(), Metric, "metric"))
 
 
+def test_attributes_of_types_that_cannot_be_looked_into_are_only_looked_for() -> None:
+    class Wide(Protocol):
+        anything: Any
+        share: float
+        kind: type[Exception]
+        names: tuple[str, ...]
+
+    class Fits:
+        anything = None
+        share = 1
+        kind = ValueError
+        names = ("a",)
+
+    check_fits(Fits(), Wide, "x")
+    assert "no 'anything'" in refusal(lambda: check_fits(Mae(), Wide, "x"))
+
+
 def test_an_installed_package_s_thing_is_found_and_named(install: Install) -> None:
     install(
         "acme_metrics",

@@ -144,8 +144,8 @@ def test_a_query_asks_for_a_bounded_number_of_aggregates(tmp_path: Path, monkeyp
     monkeypatch.setattr(ibis.Table, "aggregate", counting)
     monkeypatch.setattr(hindsight, "_MOST_TESTS", 100)
     names = [f"c{number}" for number in range(60)]
-    stated = "".join(f"      {name}: {{type: int64, nullable: true, availability: departed}}\n" for name in names)
-    early = "".join(f"      e{name}: {{type: int64, nullable: true}}\n" for name in names)
+    stated = "".join(f"      {name}: {{type: int64, nullable: true, known: 24h}}\n" for name in names)
+    early = "".join(f"      e{name}: {{type: int64, nullable: true, known: 0s}}\n" for name in names)
     for name in names:
         monkeypatch.setitem(TYPES, name, pa.int64())
         monkeypatch.setitem(TYPES, f"e{name}", pa.int64())

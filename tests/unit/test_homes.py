@@ -26,6 +26,7 @@ from sluice.registry.moved_homes import follow_move
 from sluice.registry.tracking import tracked_run
 from sluice.running.catalog import Pipeline
 from sluice.running.local_run import run_pipeline
+from tests.examples import DIGITS
 
 HOSTILE = [
     "a b",
@@ -250,9 +251,9 @@ READ_ONLY = """
 import os, sys
 import sklearn.datasets, PIL.PngImagePlugin
 import sluice.cli.main, sluice.running.local_run, sluice.cli.listing, sluice.cli.summary
-import sluice.cli.demo_lakes, sluice.cli.digits
+import sluice.cli.lakes, sluice.project.running
 from sluice.running.catalog import find_pipeline
-find_pipeline("digits_to_model")
+find_pipeline("supervised_images")
 if os.getuid() == 0:
     os.setgid(65534)
     os.setuid(65534)
@@ -273,7 +274,7 @@ def read_only_home(empty_tracking: Path) -> Iterator[Path]:
     shutil.rmtree(home)
 
 
-@pytest.mark.parametrize("words", [("run", "digits_to_model"), ("lake", "digits")])
+@pytest.mark.parametrize("words", [("run", DIGITS), ("lake", DIGITS, "lakes/digits")])
 def test_a_home_that_is_read_only_is_told_in_a_line(read_only_home: Path, words: tuple[str, ...]) -> None:
     """Root may write everywhere, so the process becomes nobody once all is imported."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}

@@ -27,7 +27,7 @@ from sluice.contract.reading import parse_contract
 from sluice.core.column_names import free_name, named, repeated
 from sluice.core.errors import BadInput
 from sluice.core.plain_text import lines
-from sluice.features import recipes
+from sluice.features.building import build_table
 from sluice.features.joins import aggregate_earlier, join_earlier
 from sluice.features.masks import mask
 from sluice.registry.mlflow_access import mlflow_module
@@ -37,7 +37,7 @@ from sluice.sampling.drawing import count_strata
 from sluice.storage.locations import default_store
 from tests.unit import hostile_lake
 from tests.unit.browser import Browser, browser
-from tests.unit.hostile_lake import NAMES, Roles, Story, lay_out, recipe_for, roles, run_steps
+from tests.unit.hostile_lake import NAMES, Roles, Story, lay_out, roles, run_steps
 from tests.unit.test_pages import Checker
 
 __all__ = ["browser"]  # a fixture
@@ -174,7 +174,7 @@ def ibis_contract(name: str) -> str:
 
 
 @pytest.mark.parametrize("name", ["self", "by", "key_0", "at_0", "value_0", "asked", "having"])
-def test_joins_of_recipes_take_any_name(name: str) -> None:
+def test_joins_take_any_name(name: str) -> None:
     moments = pd.to_datetime(["2013-01-01 00:00", "2013-01-01 01:00", "2013-01-01 02:00"])
     frame: dict[str, Any] = {"t": moments, "place": ["a", "a", "a"], "v": [1, 2, 4]}
     table = ibis.memtable(pd.DataFrame(frame))
@@ -219,12 +219,10 @@ def test_strata_with_empty_and_missing_values_are_ordered() -> None:
     assert count_strata(table, ["a"]) == [(("",), 2), (("a",), 1), (("b",), 1), ((None,), 1)]
 
 
-def test_a_recipe_whose_columns_differ_in_case_only_is_refused() -> None:
+def test_a_prepare_function_whose_columns_differ_in_case_only_is_refused() -> None:
     table = ibis.memtable({"Left_Out": [1], "a": [1]}).mutate(left_out=ibis.null("string"))
-    recipe = recipe_for(["a"] * 8, roles(["a"] * 8, 0))
-    made = recipes.Recipe(**{**recipe.__dict__, "build": lambda _: table})
     with pytest.raises(BadInput, match=r"'left_out' beside 'Left_Out'; names must differ by more than case"):
-        recipes.build(made, "mine", {}, ibis.duckdb.connect())
+        build_table(lambda _: table, "prepare.py:rows", {}, ibis.duckdb.connect())
 
 
 def lake_of_one_file(folder: Path, name: bytes) -> Path:

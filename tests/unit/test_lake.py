@@ -9,18 +9,20 @@ from pathlib import Path
 import pytest
 
 from sluice.artifacts.bundles import Bundle
-from sluice.cli import lake as lakes
-from sluice.cli.lake import lay_out_lake
 from sluice.components.ingest.run import run
 from sluice.components.validate.run import Verdict, validate_tables
-from sluice.contract.reading import Availability, parse_contract
+from sluice.contract.reading import parse_contract
 from sluice.core.errors import BadInput
 from sluice.engine.datasets import read_dataset
+from tests.examples import FLIGHTS, module
+
+lakes = module(FLIGHTS, "lake")
+lay_out_lake = lakes.lay_out_lake
 
 
 @pytest.fixture(scope="module")
 def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return lay_out_lake(tmp_path_factory.mktemp("lakes") / "flights")
+    return Path(lay_out_lake(tmp_path_factory.mktemp("lakes") / "flights"))
 
 
 @pytest.fixture(scope="module")
@@ -88,23 +90,24 @@ def test_it_passes_its_own_contract_but_for_what_is_known(verdict: Verdict) -> N
 
 def test_what_is_known_only_later_is_declared(lake: Path) -> None:
     contract = parse_contract((lake / "contract.yaml").read_text(), "contract.yaml")
-    later = {
-        f"{table}.{column}": stated.availability
+    stated = {
+        (table, column): contract.availability(table, column)
         for table, told in contract.tables.items()
-        for column, stated in told.columns.items()
-        if stated.availability is not Availability.SCHEDULED
+        for column in told.columns
     }
-    assert {name for name, when in later.items() if when is Availability.DEPARTED} == {
+    assert None not in stated.values()
+    later = {f"{table}.{column}": when.name for (table, column), when in stated.items() if when and not when.always}
+    assert {name for name, when in later.items() if when == "departed"} == {
         "flights.dep_time",
         "flights.dep_delay",
         "flights.tailnum",
     }
-    assert {name for name, when in later.items() if when is Availability.ARRIVED} == {
+    assert {name for name, when in later.items() if when == "arrived"} == {
         "flights.arr_time",
         "flights.arr_delay",
         "flights.air_time",
     }
-    assert {name.split(".")[0] for name, when in later.items() if when is Availability.OBSERVED} == {"weather"}
+    assert {name.split(".")[0] for name, when in later.items() if when == "observed"} == {"weather"}
     assert all(stated.description for told in contract.tables.values() for stated in told.columns.values())
 
 

@@ -87,7 +87,7 @@ def test_an_unknown_model_is_answered_with_the_known_ones(pipeline: Pipeline) ->
 def test_without_any_run_the_way_to_a_first_model_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("SLUICE_HOME", str(tmp_path))
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    with pytest.raises(BadInput, match="sluice run lake_to_model"):
+    with pytest.raises(BadInput, match="`sluice run` in a project's folder makes one"):
         lineage("late")
     assert list(tmp_path.iterdir()) == []
 

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def _command(*arguments: str) -> list[str]:
-    executors = find_pipeline("digits_to_model").component.pipeline_spec.deployment_spec["executors"]
+    executors = find_pipeline("supervised_images").component.pipeline_spec.deployment_spec["executors"]
     container = next(iter(executors.values()))["container"]
     return [str(word) for word in container["command"]] + list(arguments)
 
@@ -68,4 +68,4 @@ def test_folders_of_a_user_s_own_are_not_taken_for_ours(tmp_path: Path, words: t
     command = [sys.executable, *words, "pipelines", "--json"]
     done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert "lake_to_model" in done.stdout
+    assert "supervised" in done.stdout

@@ -18,13 +18,13 @@ def promote(store: Store, version: str) -> Promotion:
 
 
 def test_records_come_back_in_order_and_name_who_decided(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SLUICE_PIPELINE", "lake_to_model")
+    monkeypatch.setenv("SLUICE_PIPELINE", "supervised")
     monkeypatch.setenv("SLUICE_RUN", "r1")
     written = [promote(store, str(number)) for number in range(1, 13)]
     assert promotions(store, "late") == written
     assert [record.number for record in written] == list(range(1, 13))
     assert "@" in written[0].who
-    assert written[0].run == "lake_to_model/r1"
+    assert written[0].run == "supervised/r1"
     assert written[0].previous == ""
     assert len({record.previous for record in written}) == 12
     assert promotions(store, "other") == []

@@ -35,7 +35,7 @@ from sluice.storage.s3_retries import retries, tries
 from sluice.storage.stores import open_store
 
 ROOT = Path(__file__).parents[2]
-VARIABLE = re.compile(r"\b(?:SLUICE|MLFLOW|AWS)_[A-Z0-9_]*[A-Z0-9]\b")
+VARIABLE = re.compile(r"\b(?:SLUICE|MLFLOW|AWS|AZURE|GCE|GOOGLE)_[A-Z0-9_]*[A-Z0-9]\b")
 DOCUMENTED = set(VARIABLE.findall((ROOT / "docs" / "settings.md").read_text()))
 IMPORT_ALL = """
 import pkgutil, importlib, components, pipelines, sluice
@@ -54,6 +54,7 @@ SERVER = {
     "SLUICE_MLFLOW_REGISTER_USERNAME": "register",
     "SLUICE_MLFLOW_REGISTER_PASSWORD": "register-password",
 }
+ROLE = {"AWS_ROLE_ARN": "role", "AWS_WEB_IDENTITY_TOKEN_FILE": __file__}
 S3 = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_ENDPOINT_URL": "http://127.0.0.1:9"}
 
 
@@ -63,6 +64,31 @@ def _store() -> None:
 
 def _bucket() -> None:
     open_store("s3://bucket").exists("a")
+
+
+def _bucket_by(**given: str) -> Callable[[], None]:
+    """Opens S3 without keys, and with these variables beside the one that is looked at."""
+
+    def opened() -> None:
+        nobody = {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "", "AWS_EC2_METADATA_DISABLED": "true"}
+        with environment(nobody | {name: value for name, value in given.items() if name not in os.environ}):
+            open_store("s3://bucket")
+
+    return opened
+
+
+def _google() -> None:
+    open_store("gs://bucket")
+
+
+def _azure() -> None:
+    with environment({"AZURE_STORAGE_ACCOUNT_NAME": os.environ.get("AZURE_STORAGE_ACCOUNT_NAME", "account")}):
+        open_store("az://container")
+
+
+def _azure_application() -> None:
+    with environment({"AZURE_CLIENT_SECRET": os.environ.get("AZURE_CLIENT_SECRET", "secret")}):
+        _azure()
 
 
 def _track() -> None:
@@ -80,13 +106,13 @@ def _connect() -> None:
 
 
 def _compile() -> None:
-    compile_for_cluster(find_pipeline("lake_to_model"), None)
+    compile_for_cluster(find_pipeline("supervised"), None)
 
 
 def _compile_check() -> None:
     from sluice.core.step_images import step_images
 
-    compile_for_cluster(find_pipeline("lake_to_model"), step_images(os.environ))
+    compile_for_cluster(find_pipeline("supervised"), step_images(os.environ))
 
 
 def _join() -> None:
@@ -167,6 +193,31 @@ READERS: dict[str, tuple[Callable[[], object], tuple[str, ...]]] = {
     "AWS_SESSION_TOKEN": (_bucket, ("token\n", "a\nb", "€")),
     "AWS_REGION": (_bucket, ("eu\n", "two words", "ü")),
     "AWS_DEFAULT_REGION": (_bucket, ("eu\n", "ü")),
+    "AWS_ROLE_ARN": (_bucket_by(AWS_WEB_IDENTITY_TOKEN_FILE=__file__), ("", "role\n", "ü")),
+    "AWS_WEB_IDENTITY_TOKEN_FILE": (_bucket_by(AWS_ROLE_ARN="role"), ("", "/nowhere/at/all")),
+    "AWS_ROLE_SESSION_NAME": (_bucket_by(**ROLE), ("a\n", "ü")),
+    "AWS_ENDPOINT_URL_STS": (_bucket_by(**ROLE), ("host", "http://host", "https://", "https://u:p@x@h")),
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI": (
+        _bucket_by(AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE=__file__),
+        ("agent", "ftp://host", "http://"),
+    ),
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": (
+        _bucket_by(AWS_CONTAINER_CREDENTIALS_FULL_URI="http://127.0.0.1:9"),
+        ("", "/nowhere/at/all"),
+    ),
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI": (_bucket_by(), ("/a\n", "/ü")),
+    "AWS_EC2_METADATA_SERVICE_ENDPOINT": (_bucket_by(AWS_EC2_METADATA_DISABLED="false"), ("host", "http://")),
+    "GOOGLE_APPLICATION_CREDENTIALS": (_google, ("/dev/null", "/nowhere/at/all", __file__)),
+    "GOOGLE_BASE_URL": (_google, ("host", "ftp://host", "http://", "http://u:p@x@h")),
+    "AZURE_STORAGE_ACCOUNT_NAME": (_azure, ("", "ab", "Upper", "a-b")),
+    "AZURE_STORAGE_ENDPOINT": (_azure, ("host", "ftp://host", "http://")),
+    "AZURE_STORAGE_ACCOUNT_KEY": (_azure, ("key\n", "ü")),
+    "AZURE_STORAGE_SAS_TOKEN": (_azure, ("token\n", "ü")),
+    "AZURE_FEDERATED_TOKEN_FILE": (_azure, ("/nowhere/at/all",)),
+    "AZURE_CLIENT_ID": (_azure, ("client\n", "ü")),
+    "AZURE_TENANT_ID": (_azure_application, ("",)),
+    "AZURE_CLIENT_SECRET": (_azure, ("secret",)),
+    "AZURE_IDENTITY_ENDPOINT": (_azure, ("host", "http://")),
     "MLFLOW_TRACKING_URI": (
         _track,
         (
@@ -223,6 +274,9 @@ READERS: dict[str, tuple[Callable[[], object], tuple[str, ...]]] = {
 } | dict.fromkeys(SWITCHES, (mlflow_module, ("maybe", "yes", "2")))
 # Any text will do: it is recorded or sent as it stands; or Sluice sets it over whatever was there.
 FREE = {
+    "AWS_EC2_METADATA_DISABLED",  # but `true`, as Amazon's own clients read it
+    "GCE_METADATA_HOST",  # obstore reads it
+    "AZURE_AUTHORITY_HOST",  # read with a token of a service account: see test_store_identities.py
     "MLFLOW_TRACKING_USERNAME",
     "MLFLOW_TRACKING_PASSWORD",
     "MLFLOW_TRACKING_TOKEN",
@@ -295,7 +349,7 @@ def test_settings_are_read_when_they_are_needed(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("SLUICE_STORE_TRIES", "")
     assert tries() == 4
     monkeypatch.setenv("SLUICE_TABULAR_IMAGE", "registry.example:5000/of/ours@sha256:" + "0" * 64)
-    spec = compile_for_cluster(find_pipeline("lake_to_model"), None)
+    spec = compile_for_cluster(find_pipeline("supervised"), None)
     images = {e["container"]["image"] for e in spec.pipeline["deploymentSpec"]["executors"].values()}
     assert os.environ["SLUICE_TABULAR_IMAGE"] in images
 
@@ -311,7 +365,7 @@ def test_nothing_is_read_while_modules_are_imported(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("bare")
 def test_the_command_ends_in_one_line(tmp_path: Path) -> None:
     environment = os.environ | {"SLUICE_STORE": "s3://bucket", "SLUICE_STORE_TRIES": "many"}
-    command = [sys.executable, "-m", "sluice", "lake", "digits"]
+    command = [sys.executable, "-m", "sluice", "lake", str(tmp_path), "lakes/x"]
     done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert done.stderr.splitlines() == [
@@ -383,7 +437,7 @@ def test_a_wrong_setting_is_told_before_any_work(
 ) -> None:
     monkeypatch.setenv(name, value)
     with pytest.raises(BadInput, match=name):
-        run_pipeline(find_pipeline("lake_to_model"), {}, Console())
+        run_pipeline(find_pipeline("supervised"), {}, Console())
     with pytest.raises(SystemExit) as ended, step("ingest"):
         pytest.fail("the step began")
     assert ended.value.code == 2

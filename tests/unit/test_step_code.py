@@ -95,7 +95,7 @@ def test_our_own_steps_read_none_of_the_pages_that_do_not_count() -> None:
     assert "sluice.steps/0/step.py" in files
     assert "sluice.registry/0/templates/card.md" in files
     assert "sluice.components/0/train/run.py" in files
-    assert "sluice.pipelines/0/lake_to_model.py" in files
+    assert "sluice.pipelines/0/supervised.py" in files
     code = "\n".join(path.read_text() for path in files.values() if path.suffix == ".py")
     assert not [name for name in step_code.NOT_RUN if f'"{name}"' in code]
     every = {path for folder in ("components", "pipelines") for path in (ROOT / folder).rglob("*.py")}

@@ -24,7 +24,7 @@ def told(**cut: str) -> str:
         for name in names
     ]
     result = {"question": "Late?", "candidates": rows, "winner": names[1], "decision": "promoted", "task": "late"}
-    result |= {"version": 1, "replaced": None, "reason": "no champion yet", "checks": [], "pipeline": "lake_to_model"}
+    result |= {"version": 1, "replaced": None, "reason": "no champion yet", "checks": [], "pipeline": "supervised"}
     stream = io.StringIO()
     show(RunResult("r", result, Path("report.html"), None, 1.0, StepTimes()), Console(file=stream, width=80))
     return stream.getvalue()

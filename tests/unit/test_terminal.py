@@ -159,7 +159,7 @@ def test_a_hostile_lake_says_its_one_line_on_a_real_terminal_of_another_locale(t
     (lake / "contract.yaml").write_text(
         "name: x\ntables:\n  t:\n    source: {csv: t.csv}\n    columns:\n      a: {type: int64}\n"
     )
-    command = [sys.executable, "-m", "sluice", "run", "lake_to_model", "-p", f"lake={lake}"]
+    command = [sys.executable, "-m", "sluice", "run", "supervised", "-p", f"lake={lake}"]
     ours, theirs = pty.openpty()
     environment = os.environ | {"SLUICE_HOME": str(tmp_path / "home"), "COLUMNS": "300", "TERM": "xterm"}
     environment |= {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}  # as ISO-8859-9 does, it lacks UTF-8

@@ -31,7 +31,7 @@ def split(request: pytest.FixtureRequest, tracked_home: Path, monkeypatch: pytes
     else:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tracked_home}/mlflow.db")
     monkeypatch.setenv("SLUICE_RUN", "4f1c0de0-9a")
-    monkeypatch.setenv("SLUICE_PIPELINE", "lake_to_model")
+    monkeypatch.setenv("SLUICE_PIPELINE", "supervised")
     return small_world.splits()
 
 
@@ -88,7 +88,7 @@ def test_a_pipeline_run_is_one_run_with_its_candidates_under_it(
     runs = everything(client)
     assert set(runs) == {"my run", "zero-rule", "logistic"}
     top = runs["my run"]
-    assert client.get_experiment(top.info.experiment_id).name == "lake_to_model"
+    assert client.get_experiment(top.info.experiment_id).name == "supervised"
     assert top.data.params == {"lake": "lakes/flights", "shares": "[0.7, 0.15, 0.15]", "seed": "7"}
     assert top.data.metrics == {"test_log_loss": 1.5, "test_log_loss_low": 0.5}
     assert {key: top.data.tags[f"sluice.{key}"] for key in ("winner", "decision", "reason")} == {

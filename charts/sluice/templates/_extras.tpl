@@ -86,7 +86,7 @@ comes out as it went in.
 {{- $said := printf "%s.pod (or pods)" $part -}}
 {{- range $kind := list "labels" "annotations" -}}
   {{- $present := get $template.metadata $kind | default dict -}}
-  {{- range $key, $value := get $extras $kind -}}
+  {{- range $key, $value := get $extras $kind | default dict -}}
     {{- if hasKey $present $key }}{{ include "sluice.refuseExtra" (printf "%s: the %s %q is the chart's own; leave it out" $said (trimSuffix "s" $kind) $key) }}{{ end -}}
     {{- if and (eq $kind "labels") (regexMatch "^(sluice\\.dev|app\\.kubernetes\\.io|helm\\.sh)/" $key) }}{{ include "sluice.refuseExtra" (printf "%s: the label %q would open the platform's NetworkPolicies, or lead its Services elsewhere; take another name" $said $key) }}{{ end -}}
     {{- $present = set $present $key $value -}}
@@ -171,7 +171,7 @@ steps.pod.env: {{ .name }} decides what a step runs, whom it trusts or whose key
 {{- $known := list "sluice-tmp" "sluice-trusted" "sluice-scratch" "sluice-ca" (include "sluice.objectStore.account" (list . "runs")) }}
 {{- range $pod.volumes }}
 {{- $kinds := keys (omit . "name") | sortAlpha }}
-{{- if not (or (deepEqual $kinds (list "configMap")) (deepEqual $kinds (list "emptyDir")) (deepEqual $kinds (list "persistentVolumeClaim"))) }}
+{{- if not (has (join "," $kinds) (list "configMap" "emptyDir" "persistentVolumeClaim")) }}
 steps.pod.volumes: {{ .name }} is of the kind {{ join ", " $kinds | default "none" }}: steps mount configMap, emptyDir or persistentVolumeClaim (hostPath reaches into the node, and Secrets are for admission.secrets)
 {{- end }}
 {{- if or (has .name $known) (regexMatch "^(kube-api-access|exec-sa-token|var-run-argo|tmp-dir-argo|kfp-|.*-scratch$)" .name) }}

@@ -279,7 +279,7 @@ Nothing where it is not exposed; else networkPolicy.entryPoints, and where those
 {{- if eq (include "sluice.objectStore.secure" .) "true" }}https{{ else }}http{{ end }}://{{ include "sluice.objectStore.host" . }}:{{ include "sluice.objectStore.port" . }}
 {{- end }}
 {{- define "sluice.objectStore.secret" -}}
-{{ .Values.objectStore.existingSecret | default "mlpipeline-minio-artifact" }}
+{{ .Values.objectStore.existingSecret | default (ternary "mlpipeline-minio-artifact" "" .Values.minio.enabled) }}
 {{- end }}
 
 {{/* MLflow's address for clients in the cluster. */}}
@@ -376,6 +376,16 @@ lastRetry.message matches '(?s){{ $codes }}|{{ $nil }}|failed to execute compone
         cidr: {{ . | quote }}
     {{- end }}
   {{- end }}
+{{- if .Values.objectStore.identity }}
+# EKS Pod Identity's agent, on each node.
+- ports:
+    - port: 80
+  to:
+    - ipBlock:
+        cidr: 169.254.170.23/32
+    - ipBlock:
+        cidr: fd00:ec2::23/128
+{{- end }}
 {{- end }}
 {{- end }}
 

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,6 +17,7 @@ from sluice.running.terminal import Json, console, plain, print_json
 
 if TYPE_CHECKING:
     from sluice.cluster.connection import Cluster
+    from sluice.cluster.submit import Order
     from sluice.project import running
 
 
@@ -71,24 +73,48 @@ def submit(
         project = running.order(running.here(Path(pipeline or ".")), parameter or [], in_store=True)
         chosen, arguments = project.pipeline, project.arguments
     order = submission.Order(chosen, arguments, fused, fresh, name, experiment, resources=asked)
+    if project:
+        order = replace(order, given=project.given, project=str(project.file.folder))
     with connected(Target(namespace, context)) as cluster:
         if project:
-            _hand_over(cluster, project, quiet=as_json)
-        run = submission.start(cluster, order)
-        if not as_json:
-            changed = ", ".join(f"{key}={value}" for key, value in order.arguments.items())
-            console().print(f"[bold]{chosen.name}[/] {plain(changed)}", highlight=False)
-            console().print(f"[dim]run {plain(run)} in {plain(cluster.place)}[/]", highlight=False, soft_wrap=True)
-        if wait:
-            _to_the_end(cluster, chosen, run, fused=fused, as_json=as_json, hours=hours)
-        elif as_json:
-            print_json({"run": run})
-        else:
-            _tell_ways(run, chosen.reference, fused=fused)
+            hand_over(cluster, project, quiet=as_json)
+        begin(cluster, order, wait=wait, as_json=as_json, hours=hours)
 
 
-def _hand_over(cluster: "Cluster", project: "running.Order", *, quiet: bool) -> None:
-    """Put a project's code, and data that lie in its folder, into the cluster's store."""
+def begin(cluster: "Cluster", order: "Order", *, wait: bool, as_json: bool, hours: float) -> None:
+    """Start a run, tell of it, and follow it where that is wanted.
+
+    Args:
+        cluster: Where.
+        order: What.
+        wait: Follow it to its end.
+        as_json: Print one JSON document.
+        hours: The longest to follow.
+    """
+    from sluice.cluster import submit as submission
+
+    chosen, run = order.pipeline, submission.start(cluster, order)
+    if not as_json:
+        given = order.arguments if order.given is None else order.given
+        changed = ", ".join(f"{key}={value}" for key, value in given.items())
+        console().print(f"[bold]{chosen.name}[/] {plain(changed)}", highlight=False)
+        console().print(f"[dim]run {plain(run)} in {plain(cluster.place)}[/]", highlight=False, soft_wrap=True)
+    if wait:
+        _to_the_end(cluster, chosen, run, fused=order.fused, as_json=as_json, hours=hours)
+    elif as_json:
+        print_json({"run": run})
+    else:
+        _tell_ways(run, chosen.reference, fused=order.fused)
+
+
+def hand_over(cluster: "Cluster", project: "running.Order", *, quiet: bool) -> None:
+    """Put a project's code, and data that lie in its folder, into the cluster's store.
+
+    Args:
+        cluster: Where.
+        project: Whose run is about to begin.
+        quiet: Say nothing of it.
+    """
     from sluice.cluster.connection import environment
     from sluice.storage.locations import default_store
 

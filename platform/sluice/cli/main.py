@@ -10,6 +10,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from sluice.cli import run_commands
 from sluice.cli.cluster_commands import Context, Namespace, add_commands
 from sluice.cluster.access import NAMESPACE, Target
 from sluice.core.addresses import show_defect
@@ -17,6 +18,7 @@ from sluice.core.errors import BadInput, SluiceError
 from sluice.core.files import denied
 from sluice.core.user_names import user_name
 from sluice.project.bundle_command import add_bundle_command
+from sluice.project.commands import add_commands as add_project_commands
 from sluice.registry.promotions import Promotion
 from sluice.running import catalog
 from sluice.running.arguments import parse_arguments
@@ -74,30 +76,27 @@ def run(
 ) -> None:
     """Run the project that this folder is of, or a pipeline by its name, on this machine."""
     from sluice.cli import listing, summary
+    from sluice.project import running
     from sluice.running import local_run
+    from sluice.storage.locations import default_store
 
-    terminal = console()
+    terminal, project, given = console(), "", None
     if pipeline and not Path(pipeline).is_dir():
         chosen = catalog.find_pipeline(pipeline)
         arguments = parse_arguments(chosen, parameter or [])
     else:
-        chosen, arguments = _project_run(Path(pipeline or "."), parameter or [])
+        ordered = running.order(running.here(Path(pipeline or ".")), parameter or [])
+        chosen, arguments = ordered.pipeline, ordered.publish(default_store())
+        project, given = str(ordered.file.folder), ordered.given
     if not as_json:
         listing.show_start(chosen, arguments, terminal)
-    result = local_run.run_pipeline(chosen, arguments, terminal, quiet=as_json, reuse=not fresh, name=name)
+    result = local_run.run_pipeline(
+        chosen, arguments, terminal, quiet=as_json, reuse=not fresh, name=name, given=given, project=project
+    )
     if as_json:
         print_json(summary.body(result))
     else:
         summary.show(result, terminal)
-
-
-def _project_run(folder: Path, parameters: list[str]) -> tuple[catalog.Pipeline, dict[str, Any]]:
-    """What the project of a folder runs, its code published to the store."""
-    from sluice.project import running
-    from sluice.storage.locations import default_store
-
-    ordered = running.order(running.here(folder), parameters)
-    return ordered.pipeline, ordered.publish(default_store())
 
 
 @app.command("compile", epilog="Examples: `sluice compile` · `sluice compile supervised --output build`")
@@ -248,6 +247,8 @@ def _place(cluster: bool, namespace: str, context: str | None, *, promotes: bool
 
 add_commands(app)
 add_bundle_command(app)
+add_project_commands(app)
+run_commands.add_commands(app, _place)
 _WRONG_USE = typer.BadParameter.__mro__[1]  # Click's UsageError; Typer has it in a module that is not for others
 
 

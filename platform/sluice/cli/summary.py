@@ -129,7 +129,10 @@ def _again(done: RunResult) -> str:
     if not reference:
         return ""
     given = dict(done.given) | _change(done)
-    words = [] if done.project else [_from_here(reference)]
+    if done.project:
+        words = [] if Path.cwd().is_relative_to(done.project) else [done.project]
+    else:
+        words = [_from_here(reference)]
     words += [word for name, value in given.items() for word in ("-p", f"{name}={_written(value)}")]
     return "".join(f" {plain(shlex.quote(word))}" for word in words)
 

@@ -20,6 +20,7 @@ from sluice.core.parameter_checks import check_numbers
 from sluice.core.progress import PROGRESS
 from sluice.core.termination_message import leave_message
 from sluice.running.arguments import check_values
+from sluice.running.resuming import typed
 
 WIDTH = 140
 
@@ -44,7 +45,7 @@ def main(pipeline_name: str, executor_input: str) -> None:
     pipeline = catalog.find_pipeline(pipeline_name)
     console = Console(file=Marked(), width=WIDTH, no_color=True)
     try:
-        arguments = typed(pipeline, asked.get("inputs", {}).get("parameterValues", {}))
+        arguments = checked(pipeline, asked.get("inputs", {}).get("parameterValues", {}))
         done = local_run.run_pipeline(pipeline, arguments, console, run=os.environ.get(RUN, ""))
     except SluiceError as error:
         print(f"{PROGRESS}error: {error}", flush=True)  # noqa: T201 - a step's standard output is its log
@@ -58,12 +59,10 @@ def main(pipeline_name: str, executor_input: str) -> None:
         hand_over(asked, name, made)
 
 
-def typed(pipeline: Any, values: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ANN401 - a catalog.Pipeline, imported late
-    """The parameters' values as the pipeline declares them: KFP's JSON has 7.0 for the integer 7, and 60 for 60.0."""
+def checked(pipeline: Any, values: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ANN401 - a catalog.Pipeline, imported late
+    """The parameters' values as the pipeline declares them, and as its steps take them."""
     check_numbers(values)
-    numbers = {"Integer": int, "Float": float}
-    kinds = {parameter.name: numbers.get(parameter.type) for parameter in pipeline.parameters}
-    found = {name: kind(value) if (kind := kinds.get(name)) else value for name, value in values.items()}
+    found = typed(pipeline, values)
     check_values(pipeline, found)
     return found
 

@@ -178,8 +178,7 @@ def unknown_word(word: str, moments: Sequence[NamedMoment]) -> str:
         return ""
     near = difflib.get_close_matches(word[:40], [*names, ALWAYS], n=1)
     meant = f"; did you mean {near[0]}?" if near else ""
-    declared = f"the contract declares {', '.join(names)}" if names else "the contract declares none"
     return (
-        f"{word[:40]!r} does not say when it is known: it is no moment ({declared}), no lag such as 30d, and not "
-        f"`{ALWAYS}`{meant}"
+        f"{word[:40]!r} does not say when it is known: it is none of the contract's moments "
+        f"({', '.join(names) or 'it declares none'}), no lag such as 30d, and not `{ALWAYS}`{meant}"
     )

@@ -19,7 +19,9 @@ from sluice.core.plain_text import lines
 SOURCE_PREFIX = "SLUICE_SOURCE_"  # of the variables that a lake's contract may name: whole addresses of databases
 HIDDEN = "***"
 _LEAST_SECRET = 6  # characters; shorter ones would be found in ordinary words
-_SECRET_NAME = re.compile(r"(?:^|_)(?:PG)?(?:PASSWORD|PASSWD|SECRET|TOKEN|ACCESS_KEY|API_KEY)(?:_|$)", re.IGNORECASE)
+_SECRET_NAME = re.compile(
+    r"(?:^|_)(?:PG)?(?:PASSWORD|PASSWD|SECRET|TOKEN|(?:ACCESS|ACCOUNT|API)_KEY)(?:_|$)", re.IGNORECASE
+)
 _PLACE_NAME = re.compile(r"_(?:FILE|PATH|DIR)$", re.IGNORECASE)  # says where a secret is kept
 # What begins with a path has no login, nor has `s3://bucket/a@b`, whose bucket has no colon. Bounds keep it linear.
 _LOGIN = re.compile(

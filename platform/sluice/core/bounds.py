@@ -77,6 +77,7 @@ MODEL_LAYERS = Bound("layers of a network", 10_000)
 MODEL_FEATURES = Bound("features of a model", 100_000)
 CODE_BYTES = Bound("bytes of a project's code", 5 * MIB, "SLUICE_CODE_BYTES")
 CODE_FILES = Bound("files of a project's code", 5_000)
+PACKAGE_BYTES = Bound("bytes of the wheels of a project's packages", 128 * MIB, "SLUICE_PACKAGE_BYTES")
 
 EVERY = (
     FILE_BYTES,
@@ -99,4 +100,5 @@ EVERY = (
     MODEL_FEATURES,
     CODE_BYTES,
     CODE_FILES,
+    PACKAGE_BYTES,
 )

@@ -38,7 +38,7 @@ def is_duration(text: str) -> bool:
 def duration_text(seconds: float) -> str:
     """The shortest text that `parse_duration` reads as so many seconds; parts of a second are rounded up."""
     number, unit = _in_unit(seconds)
-    return f"{number}{unit}"
+    return f"{number}{unit}" if number else "0s"
 
 
 def duration_words(seconds: float) -> str:

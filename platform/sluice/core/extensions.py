@@ -30,6 +30,17 @@ from sluice.core.lifeline import Stopped
 GROUP = "sluice."
 """What the name of an entry points' group begins with: `sluice.metrics`."""
 T = TypeVar("T")
+_PLAIN: dict[Any, tuple[type, ...]] = {
+    str: (str,),
+    bool: (bool,),
+    int: (int,),
+    float: (float, int),
+    bytes: (bytes,),
+    tuple: (tuple,),
+    dict: (dict,),
+    list: (list,),
+}
+"""What a protocol's attribute may be where it says one of these types; other types are not looked into."""
 _SKIPPED = frozenset({"Protocol", "Generic", "object"})
 
 
@@ -174,12 +185,12 @@ def check_fits(thing: object, protocol: type[Any], what: str) -> None:
         value = getattr(thing, name)
         if inspect.isfunction(wanted):
             _check_call(name, value, wanted, what)
-        elif isinstance(wanted, type) and not isinstance(value, wanted):
+        elif isinstance(wanted, type) and wanted in _PLAIN and not isinstance(value, _PLAIN[wanted]):
             raise BadInput(f"{what}: {name} is {value!r}, and must be of the type {wanted.__name__}")
 
 
 def _members(protocol: type[Any]) -> Iterator[tuple[str, Any]]:
-    """What a protocol asks for: functions of methods, and types of attributes where they are plain classes."""
+    """What a protocol asks for: functions of methods, and types of attributes."""
     seen = set()
     for base in protocol.__mro__:
         if base.__name__ in _SKIPPED and base.__module__ in ("typing", "builtins"):

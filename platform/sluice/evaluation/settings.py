@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 
 from sluice.core.parameter_checks import check_with
 from sluice.parameters.evaluate import CHECKS, DEFAULTS
-from sluice.problems.metrics import Metric, find_metric
+from sluice.problems.metrics import Metric, find_metric, open_metric
 from sluice.problems.registry import problem_of
 from sluice.problems.task import Task
 
@@ -63,3 +63,19 @@ class Settings:
             BadInput: Naming the parameter.
         """
         check_with(CHECKS, {"resamples": self.resamples, "seed": self.seed, **asdict(self.gate)})
+
+
+def open_settings(gate: Gate, resamples: int, seed: int, metric: str, code: str) -> Settings:
+    """Settings with a metric that may be a project's own.
+
+    Args:
+        gate: What the gate asks.
+        resamples: Bootstrap resamples behind each interval.
+        seed: Decides them.
+        metric: A name, `file.py:name` of the project, or empty.
+        code: The address of the project's code.
+
+    Raises:
+        BadInput: There is no such metric.
+    """
+    return Settings(gate, resamples, seed, *open_metric(metric, code))

@@ -69,7 +69,7 @@ def with_row_numbers(tables: Mapping[str, ibis.Table], name: str, column: str, e
         engine: The Ibis backend that holds them; the new table takes the old one's place in it.
     """
     numbered = tables[name].mutate(ibis.row_number().name(column))
-    kept = engine.create_table(free_name(f"{name}_numbered", engine.list_tables()), numbered)
+    kept = engine.create_table(free_name(f"{name}_numbered", tables), numbered)
     return {**tables, name: kept}
 
 

@@ -32,8 +32,9 @@ class Feature:
         name: Its column.
         sources: The columns it rests on, as `table.column`.
         availability: When the last of them is known.
-        lag_hours: By how much the rows of what is not always known are older than the time of the question, at least;
-            None where all is always known, or the question has no time.
+        lag_hours: By how much the rows are older than the time of the question, at least, of what is known only after
+            its row's time, or else of what is known with its row; None where all is always known, or the question has
+            no time.
     """
 
     name: str
@@ -111,7 +112,8 @@ class Gate:
         for source in sources:
             self._check(source, f"feature {name!r}", _WAY_OUT)
         stated = {source: self._availability(source, name) or KNOWN_ALWAYS for source in sources}
-        dated = [source for source in sources if not stated[source].always]
+        later = [source for source in sources if not stated[source].with_its_row]
+        dated = later or [source for source in sources if not stated[source].always]
         return Feature(
             name=name,
             sources=tuple(dict.fromkeys(f"{s.table}.{s.column}" for s in sources)),
@@ -256,7 +258,8 @@ class Gate:
             return f"{said}; the contract names no time that dates the rows of {source.table!r}, as `time: COLUMN` does"
         proven = self._proven(source)
         shown = "no lag is proven" if proven is None else f"a lag of {_signed(proven)} is proven"
-        older = f"at least {duration_words(known.lag)} older" if known.lag > 0 else "no younger"
+        older = "no younger" if not known.lag else f"at least {duration_words(known.lag)} older"
+        older = older if known.lag >= 0 else f"at most {duration_words(-known.lag)} younger"
         return f"{said} unless its rows are {older} than {self.time!r}; {shown}"
 
     def _undeclared(self, source: Source) -> str:

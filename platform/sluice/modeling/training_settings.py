@@ -6,7 +6,7 @@ from typing import Any
 
 from sluice.core.parameter_checks import check_with
 from sluice.parameters.train import CHECKS, DEFAULTS
-from sluice.problems.metrics import Metric, find_metric
+from sluice.problems.metrics import Metric, find_metric, open_metric
 from sluice.problems.registry import problem_of
 from sluice.problems.task import Task
 
@@ -24,7 +24,8 @@ class Settings:
         device: Where networks are trained: `cpu`, `cuda`, or `auto` for CUDA where there is some.
         threads: CPU threads; more than one can change the last digits of the numbers.
         metric: What early stopping goes by; empty for the problem's loss: log loss, or RMSE for numbers.
-        own: A project's own metrics, among which `metric` may be.
+        code: The address of the project's code, where the metric is the project's own.
+        own: That metric.
     """
 
     candidates: tuple[str, ...] = ()
@@ -35,11 +36,13 @@ class Settings:
     device: str = DEFAULTS.device
     threads: int = DEFAULTS.threads
     metric: str = ""
+    code: str = ""
     own: tuple[Metric, ...] = ()
 
     def parameters(self) -> dict[str, Any]:
-        """As the manifest records them; `metric` only where it was named."""
-        kept = {name: value for name, value in vars(self).items() if name != "own" and (name != "metric" or value)}
+        """As the manifest records them; `metric` and `code` only where they were named."""
+        kept = {name: value for name, value in vars(self).items() if value or name not in ("metric", "code")}
+        kept.pop("own")
         return kept | {"candidates": list(self.candidates)}
 
     def stopping(self, task: Task) -> Metric:
@@ -48,7 +51,8 @@ class Settings:
         Raises:
             BadInput: There is none of that name for the task's problem.
         """
-        return find_metric(self.metric or problem_of(task).loss, task.kind, self.own)
+        chosen = self.own[0].name if self.own else self.metric
+        return find_metric(chosen or problem_of(task).loss, task.kind, self.own)
 
 
 def check_settings(
@@ -60,6 +64,7 @@ def check_settings(
     device: str = Settings.device,
     threads: int = Settings.threads,
     metric: str = Settings.metric,
+    code: str = Settings.code,
 ) -> Settings:
     """Check what a user gave; the candidates' names are checked once the task is known.
 
@@ -67,5 +72,6 @@ def check_settings(
         BadInput: A parameter is out of its range.
     """
     check_with({name: check for name, check in CHECKS.items() if name != "candidates"}, locals())
+    _, own = open_metric(metric, code)
     names = tuple(str(name) for name in candidates)
-    return Settings(names, float(seconds_per_candidate), max_rounds, patience, seed, device, threads, metric)
+    return Settings(names, float(seconds_per_candidate), max_rounds, patience, seed, device, threads, metric, code, own)

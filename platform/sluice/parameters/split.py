@@ -9,7 +9,7 @@ from pydantic import Field
 
 from sluice.core.durations import parse_duration
 from sluice.core.errors import BadInput
-from sluice.core.extensions import is_reference, near
+from sluice.core.extensions import is_reference
 from sluice.core.parameter_checks import Check, StepParameters
 from sluice.sampling.splitters import PARTS, SPLITTERS
 
@@ -52,10 +52,7 @@ def check_strategy(name: str, strategy: str) -> None:
     """
     if not isinstance(strategy, str) or not (is_reference(strategy) or strategy in SPLITTERS.names()):
         names = ", ".join(SPLITTERS.names())
-        raise BadInput(
-            f"parameter {name}={strategy!r} is unknown{near(str(strategy), SPLITTERS.names())}; use one of {names}, or "
-            "FILE.py:NAME of a project"
-        )
+        raise BadInput(f"parameter {name}={strategy!r} is unknown; use one of {names}, or FILE.py:NAME of a project")
 
 
 def check_gap(name: str, gap: str) -> float | None:

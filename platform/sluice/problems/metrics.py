@@ -2,17 +2,28 @@
 
 A metric is a function of labels, forecasts and weights. One that is a weighted mean over rows says so by `rows`: then
 all resamples of a bootstrap are one matrix product. Any other is computed resample by resample.
+
+A project's own stands in a file of the project and is named `mine.py:lost`; an installed package's is an entry point of
+the group `sluice.metrics`:
+
+    from sluice.evaluation.metric_registry import Metric
+
+    def cost(label, forecast, weight):                       # arrays of shape (rows,); weight may be None
+        return float(np.average(np.where(forecast > label, 2.0, 1.0) * abs(label - forecast), weights=weight))
+
+    lost = Metric("cost", "Cost", "less", ("regression",), function=cost, in_label_units=True)
 """
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sluice.core.errors import BadInput
+from sluice.core.extensions import Code, Registry, is_reference, near
 from sluice.problems.task import BINARY, MULTICLASS, REGRESSION
 
 Floats = NDArray[np.float64]
@@ -208,7 +219,7 @@ def metrics_of(problem: str, own: Iterable[Metric] = ()) -> dict[str, Metric]:
     Raises:
         BadInput: An own metric is none, or has a built-in one's name.
     """
-    found = {name: metric for name, metric in BUILT_IN.items() if problem in metric.problems}
+    found = {name: _within(metric, problem) for name, metric in BUILT_IN.items() if problem in metric.problems}
     for metric in own:
         check_metric(metric)
         if metric.name in BUILT_IN:
@@ -216,6 +227,71 @@ def metrics_of(problem: str, own: Iterable[Metric] = ()) -> dict[str, Metric]:
         if problem in metric.problems:
             found[metric.name] = metric
     return found
+
+
+def _within(metric: Metric, problem: str) -> Metric:
+    """A metric as a problem has it: a class has no unit."""
+    return metric if problem == REGRESSION else replace(metric, in_label_units=False)
+
+
+class OwnMetric(Protocol):
+    """What a metric of a project or of an installed package has: `Metric` does, and so may any other object."""
+
+    name: str
+    title: str
+    direction: str
+    problems: tuple  # type: ignore[type-arg]
+
+    def __call__(self, label: Any, forecast: Any, weight: Any) -> float:  # noqa: ANN401 - arrays
+        """The metric of labelled rows; see `Metric`."""
+        ...
+
+
+METRICS: Registry[OwnMetric] = Registry("metrics", OwnMetric, {}, title="metric")
+"""Those that installed packages and projects bring."""
+
+
+def open_metric(name: str, code: str = "") -> tuple[str, tuple[Metric, ...]]:
+    """The name of a metric that a person chose, and the metric itself where it is not a built-in one.
+
+    Args:
+        name: A built-in one's, an installed package's, `file.py:name` of a project, or empty.
+        code: The address of the project's code.
+
+    Raises:
+        BadInput: There is none, or it is no metric.
+    """
+    if name in BUILT_IN or not (is_reference(name) or name in METRICS.names()):
+        return name, ()
+    opened = None
+    if code:
+        from sluice.project.code import open_code
+
+        opened = open_code(code)
+    found = METRICS.get(name, opened)
+    made = found if isinstance(found, Metric) else _wrapped(found)
+    if opened:
+        made = replace(made, function=_blamed(made.function, opened, name), rows=_blamed(made.rows, opened, name))
+    check_metric(made)
+    return made.name, (made,)
+
+
+def _wrapped(found: OwnMetric) -> Metric:
+    """Another object's name, title, direction and problems, and itself as the function."""
+    kept = {name: getattr(found, name) for name in ("rows", "in_label_units", "primary") if hasattr(found, name)}
+    return Metric(found.name, found.title, found.direction, tuple(found.problems), function=found, **kept)  # type: ignore[arg-type]
+
+
+def _blamed(function: Any, code: Code, name: str) -> Any:  # noqa: ANN401 - a function of any kind
+    """A function whose errors are told with the file and line of the project."""
+    if function is None:
+        return None
+
+    def called(*given: Any) -> Any:  # noqa: ANN401 - as above
+        with code.blamed(f"metric {name}"):
+            return function(*given)
+
+    return called
 
 
 def check_metric(metric: Metric) -> None:
@@ -243,16 +319,12 @@ def find_metric(name: str, problem: str, own: Iterable[Metric] = ()) -> Metric:
     Raises:
         BadInput: There is none of that name, or models cannot be chosen by it.
     """
-    import difflib
-
     known = {key: metric for key, metric in metrics_of(problem, own).items() if metric.primary}
     if name in known:
         return known[name]
-    near = difflib.get_close_matches(name, known, 1)
-    guess = f"did you mean {near[0]!r}? " if near else ""
     raise BadInput(
-        f"parameter metric={name!r}: a {problem} problem's models are not chosen by it; {guess}"
-        f"use one of {', '.join(known)}"
+        f"parameter metric={name!r}: a {problem} problem's models are not chosen by it{near(name, list(known))} "
+        f"(there are {', '.join(known)}; a project's own is written FILE.py:NAME)"
     )
 
 

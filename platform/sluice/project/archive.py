@@ -29,6 +29,8 @@ from sluice.storage.keys import check_key
 from sluice.storage.locations import default_store
 from sluice.storage.stores import Store, open_store
 
+LOCK = ".sluice-packages.txt"
+"""The file that holds the lock of a project's packages; see `sluice.project.packages`."""
 _TIME = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip file can hold
 _MODE = (stat.S_IFREG | 0o444) << 16
 _UNIX, _VERSION = 3, 20
@@ -118,11 +120,18 @@ def fetch(address: str) -> Archive:
         BadInput: It is not there, is another one, or holds what `pack` does not make.
         EnvironmentFault: The store failed.
     """
-    found = _ADDRESS.fullmatch(address)
-    if not found:
-        raise BadInput(f"{address!r} is no address of a project's code; it looks like code/<64 hex digits>.zip")
-    store = open_store(found["store"]) if found["store"] else default_store()
-    return unpacked(_verified(store, found["digest"]), f"{store.uri}/{found['key']}")
+    store, digest = store_of(address), _parsed(address)["digest"]
+    return unpacked(_verified(store, digest), f"{store.uri}/{archive_key(digest)}")
+
+
+def store_of(address: str) -> Store:
+    """The store that an archive's address is in.
+
+    Raises:
+        BadInput: It is no address of one.
+    """
+    given = _parsed(address)["store"]
+    return open_store(given) if given else default_store()
 
 
 def unpacked(data: bytes, where: str) -> Archive:
@@ -144,6 +153,13 @@ def unpacked(data: bytes, where: str) -> Archive:
     except (BadInput, *_NO_ZIP) as error:
         reason = str(error) or type(error).__name__
     raise BadInput(f"{where} cannot be read as a project's code: {reason}; it was not packed by Sluice. {_AGAIN}")
+
+
+def _parsed(address: str) -> re.Match[str]:
+    found = _ADDRESS.fullmatch(address)
+    if not found:
+        raise BadInput(f"{address!r} is no address of a project's code; it looks like code/<64 hex digits>.zip")
+    return found
 
 
 def _verified(store: Store, digest: str) -> bytes:

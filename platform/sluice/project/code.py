@@ -23,7 +23,7 @@ from typing import Any
 
 from sluice.core.digests import sha256_bytes
 from sluice.core.errors import BadInput
-from sluice.project.archive import Archive, fetch
+from sluice.project.archive import LOCK, Archive, fetch, store_of
 from sluice.project.imports import Import, Modules, split_reference
 from sluice.project.unpacking import laid_out
 from sluice.project.user_errors import Place, told
@@ -134,6 +134,8 @@ class Blame:
 def open_code(address: str, *, cache: Path | None = None) -> ProjectCode:
     """Fetch a project's code and lay it out, once a process; its SHA-256 is checked before anything is read from it.
 
+    The packages that it brings along are put at the end of Python's path.
+
     Args:
         address: `code/<sha256>.zip`, a key of the default store, or the same behind a store's own address.
         cache: Where unpacked folders are kept; see `unpacking.laid_out`.
@@ -144,6 +146,10 @@ def open_code(address: str, *, cache: Path | None = None) -> ProjectCode:
     """
     archive = fetch(address)
     if archive.digest not in _opened:
+        if LOCK in archive.files:
+            from sluice.project.packages import add_packages
+
+            add_packages(archive.files[LOCK], store_of(address), cache)
         _opened[archive.digest] = ProjectCode(archive, laid_out(archive, cache))
     return _opened[archive.digest]
 

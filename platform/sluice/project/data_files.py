@@ -24,7 +24,9 @@ TABLE_BYTES = 1 << 30
 """A larger file is read again for each question, instead of being held."""
 _ORDER = ("bool", "int64", "float64", "date", "timestamp")
 _NULLS = "['NA', '']"
-_CSV = f"quote='\"', escape='\"', nullstr={_NULLS}, allow_quoted_nulls=false, strict_mode=true, auto_detect=false"
+CSV_OPTIONS = (
+    f"quote='\"', escape='\"', nullstr={_NULLS}, allow_quoted_nulls=false, strict_mode=true, auto_detect=false"
+)
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,7 @@ def open_files(connection: duckdb.DuckDBPyConnection, name: str, files: Sequence
     if kinds == {".csv"} or kinds == {".tsv"} or kinds == {".txt"}:
         return _open_csv(connection, name, files)
     if len(files) == 1 and kinds <= {".parquet", ".pq"}:
-        return _open_typed(connection, name, files[0], f"read_parquet({_path(files[0])})", changed=True)
+        return _open_typed(connection, name, files[0], f"read_parquet({quoted_path(files[0])})", changed=True)
     if len(files) == 1 and kinds == {".json"}:
         return _open_json(connection, name, files[0])
     raise BadInput(f"{files[0]}: no reader for {', '.join(sorted(kinds))}; give CSV files, a Parquet or a JSON file")
@@ -102,8 +104,8 @@ def _open_csv(connection: duckdb.DuckDBPyConnection, name: str, files: Sequence[
             raise BadInput(f"{path} has another header than {files[0]}; give files of one table, or one file")
     names, notes = _named(header, files[0])
     types = ", ".join(f"'h{place}': 'VARCHAR'" for place in range(len(header)))
-    paths = ", ".join(map(_path, files))
-    source = f"read_csv([{paths}], columns={{{types}}}, header=true, delim='{separator}', {_CSV})"
+    paths = ", ".join(map(quoted_path, files))
+    source = f"read_csv([{paths}], columns={{{types}}}, header=true, delim='{separator}', {CSV_OPTIONS})"
     columns = ", ".join(f"h{place} AS c{i}" for i, place in enumerate(names.values()))
     text = f"SELECT {columns} FROM {source}"
     if sum(path.stat().st_size for path in files) <= TABLE_BYTES:
@@ -300,5 +302,6 @@ def _first_line(path: Path) -> str:
         return stream.readline(1 << 20).decode("utf-8-sig", "replace").rstrip("\r\n")
 
 
-def _path(path: Path) -> str:
+def quoted_path(path: Path) -> str:
+    """A file's path as SQL."""
     return "'" + str(path).replace("'", "''") + "'"

@@ -2,6 +2,7 @@
 
 # ruff: noqa: S608 - all names in the SQL are ours: c0, c1, …; a path is quoted
 
+import glob
 import math
 import os
 import re
@@ -14,11 +15,11 @@ from pathlib import Path
 import duckdb
 
 from sluice.contract.reading import CONTRACT, parse_contract
-from sluice.core.column_names import check_name, free_name
+from sluice.core.column_names import check_name
 from sluice.core.errors import BadInput
 from sluice.core.files import STAGING, faults
 from sluice.project.column_facts import ColumnFacts
-from sluice.project.data_files import looking, open_files
+from sluice.project.data_files import Table, looking, open_files, quoted_path
 from sluice.project.files import EDITORS_LINE, PROJECT_PY, PROJECT_YAML, SCHEMA_FILE, parse_project, schema_text
 from sluice.project.proposal import Guess, Proposal, propose
 from sluice.project.values import is_model_name
@@ -27,7 +28,6 @@ from sluice.project.yaml_text import flow, scalar
 LINK_BYTES = 1 << 30
 """A larger file is not copied but linked (a hard link): both names then mean the same bytes."""
 DATA = "data"
-ROW = "row"
 _MANY = 40
 
 
@@ -70,10 +70,9 @@ def init_project(folder: Path, files: Sequence[Path], label: str) -> Written:
                 check_name(name, str(files[0]))
             found = propose(connection, table, label)
             (staging / DATA).mkdir(parents=True)
-            row = None if found.key else free_name(ROW, table.columns)
-            source, notes = _put_data(connection, found, files, row, staging / DATA)
+            source, notes = _put_data(connection, table, files, staging / DATA)
             notes += [Guess("data", name, words) for name, words in table.notes.items()]
-            _write_texts(folder.name, found, row, source, staging)
+            _write_texts(folder.name, found, source, staging)
         _check_free(folder)
         with faults(str(folder)):
             staging.rename(folder)
@@ -94,30 +93,30 @@ def _check_free(folder: Path) -> None:
 
 
 def _put_data(
-    connection: duckdb.DuckDBPyConnection, found: Proposal, files: Sequence[Path], row: str | None, data: Path
+    connection: duckdb.DuckDBPyConnection, table: Table, files: Sequence[Path], data: Path
 ) -> tuple[str, list[Guess]]:
     """Put the files into the lake; what the step ingest could not read as it is is written anew, as CSV."""
-    table = found.table
-    if not table.changed and row is None:
+    if not table.changed:
         if len({file.name for file in files}) < len(files):
             raise BadInput("two files have the same name; rename one of them")
         linked = any(file.stat().st_size > LINK_BYTES for file in files)
         for file in files:
             _take(file, data / file.name)
         how = "linked, for it is large: both names mean the same bytes" if linked else "copied as it is"
-        pattern = files[0].name if len(files) == 1 else "*.csv"
+        pattern = scalar_glob(files)
         return pattern, [Guess("data", f"{DATA}/{pattern}", how)]
     target = data / f"{table_name(files)}.csv"
-    names = [f'{table.sql(name)} AS "{_quoted(name)}"' for name in table.columns]
-    if row is not None:
-        names.insert(0, f'row_number() OVER () AS "{row}"')
+    names = ", ".join(f'{table.sql(name)} AS "{_quoted(name)}"' for name in table.columns)
     connection.execute(
-        f"COPY (SELECT {', '.join(names)} FROM {table.name}) TO '{str(target).replace(chr(39), chr(39) * 2)}' "
+        f"COPY (SELECT {names} FROM {table.name}) TO {quoted_path(target)} "
         "(FORMAT csv, HEADER, FORCE_QUOTE *, DELIMITER ',', NULLSTR '')"
     )
-    why = [f"a column `{row}` numbers the rows"] if row else []
-    why += ["in the form that Sluice reads: commas, UTF-8"] if table.changed else []
-    return target.name, [Guess("data", f"{DATA}/{target.name}", f"written anew: {'; '.join(why)}")]
+    return target.name, [Guess("data", f"{DATA}/{target.name}", "written anew, as CSV with commas")]
+
+
+def scalar_glob(files: Sequence[Path]) -> str:
+    """The contract's source for files in the lake's folder."""
+    return "*.csv" if len(files) > 1 else glob.escape(files[0].name)
 
 
 def _take(file: Path, target: Path) -> None:
@@ -141,9 +140,9 @@ def table_name(files: Sequence[Path]) -> str:
     return name if name[:1].isalpha() else f"t_{name}".rstrip("_")
 
 
-def _write_texts(name: str, found: Proposal, row: str | None, source: str, folder: Path) -> None:
-    table = table_name([Path(source)]) if source != "*.csv" else "rows"
-    project, contract = project_text(name, table, found), contract_text(name, table, found, row, source)
+def _write_texts(name: str, found: Proposal, source: str, folder: Path) -> None:
+    table = "rows" if source == "*.csv" else table_name([Path(source)])
+    project, contract = project_text(name, table, found), contract_text(name, table, found, source)
     parse_project(project)  # before anybody else does
     parse_contract(contract, CONTRACT)
     size = sum(path.stat().st_size for path in (folder / DATA).iterdir())
@@ -162,6 +161,7 @@ def project_text(name: str, table: str, found: Proposal) -> str:
     """The text of the `sluice.yaml` that is proposed, with comments for the person who goes on with it."""
     rows = {"table": table, "time": found.time, "group": found.group}
     asked = f", judged at {found.time}" if found.time else ""
+    told = f"  # the key stands in {DATA}/{CONTRACT}" if found.key else ""
     label: dict[str, object] = {"column": found.label, "kind": found.kind}
     if found.positive is not None:
         label["positive"] = found.positive
@@ -171,7 +171,7 @@ def project_text(name: str, table: str, found: Proposal) -> str:
         f"name: {scalar(name)}",
         f"question: {scalar(f'What is {found.label}{asked}?')}  # in your words: reports show it",
         f"data: {DATA}",
-        f"rows: {flow({key: value for key, value in rows.items() if value})}  # the key stands in {DATA}/{CONTRACT}",
+        f"rows: {flow({key: value for key, value in rows.items() if value})}{told}",
         f"label: {flow(label)}",
         *_known_lines(found),
         *_feature_lines(found),
@@ -206,10 +206,9 @@ def _feature_lines(found: Proposal) -> list[str]:
     return lines
 
 
-def contract_text(name: str, table: str, found: Proposal, row: str | None, source: str) -> str:
+def contract_text(name: str, table: str, found: Proposal, source: str) -> str:
     """The text of the data contract that is proposed."""
     kind = "json" if source.endswith(".json") else "csv"
-    key = found.key or (row,)
     lines = [
         "# What the data hold, and when each value is known. Proposed from the data: correct what you know better.",
         "schema: 2",
@@ -217,18 +216,15 @@ def contract_text(name: str, table: str, found: Proposal, row: str | None, sourc
         "tables:",
         f"  {table}:",
         f"    source: {flow({kind: source})}",
-        f"    key: {flow(list(key))}",
+        *([f"    key: {flow(list(found.key))}"] if found.key else []),
     ]
     if found.time:
         lines += [
             f"    time: {scalar(found.time)}",
-            "    # `known` is how long after that time a value is known at the latest: 0s, 12h, 30d. Nobody sees it in",
-            "    # the data, so `known: 0s` is a guess. What is known later must say so, or the model learns to cheat.",
+            "    # `known` is how long after that time a value is known at the latest: 0s, 12h, 30d. The data do not",
+            "    # show it, so `known: 0s` is a guess. What is known later must say so, or the model learns to cheat.",
         ]
     lines += ["    # `range` is wider than what was seen; a value outside of it stops the run.", "    columns:"]
-    if row is not None:
-        known = {"known": "0s"} if found.time else {}
-        lines.append(f"      {scalar(row)}: {flow({'type': 'int64', **known, 'description': 'The row of the file.'})}")
     lines += [_column_line(facts, found) for facts in found.facts.values()]
     return "\n".join(lines) + "\n"
 
@@ -247,7 +243,8 @@ def _column_line(facts: ColumnFacts, found: Proposal) -> str:
             body["known"] = "0s"
             comment = "  # a guess: is it?" if facts.name in found.features else ""
         else:
-            comment = "  # when is it known? add known: 30d" + (", as for sluice.yaml" * (facts.name == found.label))
+            is_label = facts.name == found.label
+            comment = "  # the label" if is_label else "  # when is it known? add known: 30d to use it"
     return f"      {scalar(facts.name)}: {flow(body)}{comment}"
 
 

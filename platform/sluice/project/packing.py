@@ -14,8 +14,9 @@ from sluice.core.bounds import CODE_FILES, FILE_BYTES
 from sluice.core.errors import BadInput
 from sluice.core.files import faults, inside
 from sluice.core.home import HOME, home
-from sluice.project.archive import Archive, check_name, check_size, pack
+from sluice.project.archive import LOCK, Archive, check_name, check_size, pack
 from sluice.project.imports import Modules, check_reference, check_shadow, imports, split_reference, star_names
+from sluice.project.packages import read_lock
 from sluice.project.packing_rules import LeftOut, Rules, is_binary, never, refuse_content, without_outputs
 
 _NOTEBOOK = ".ipynb"
@@ -36,7 +37,12 @@ class Packed:
 
 
 def closure(
-    folder: Path, references: Iterable[str], extra_files: Sequence[str] = (), *, most: int | None = None
+    folder: Path,
+    references: Iterable[str],
+    extra_files: Sequence[str] = (),
+    *,
+    packages: str = "",
+    most: int | None = None,
 ) -> Archive:
     """The files that a step needs of a project, and no others: an edit of another file changes nothing for it.
 
@@ -45,6 +51,7 @@ def closure(
         references: Such as `prepare.py:rows`: the file, the project's modules that it imports, and those that these
             import, wherever an import statement stands.
         extra_files: Paths or patterns (`words/*.txt`, `lookups/`) of files that the code reads.
+        packages: The path of the project's lock, where it brings packages along; see `sluice.project.packages`.
         most: The bytes that are taken; by default SLUICE_CODE_BYTES, else 5 MiB.
 
     Raises:
@@ -75,6 +82,10 @@ def closure(
                 names = star_names(reader.take(package, where), package)
                 found |= set(modules.files_of(replace(wanted, names=names), file))
             waiting += [(each, where) for each in sorted(found)]
+    if packages:
+        lock = reader.read(packages)
+        read_lock(lock, packages)
+        reader.add(LOCK, lock)
     return pack(reader.taken, most=most)
 
 

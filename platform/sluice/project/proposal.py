@@ -42,7 +42,11 @@ _KIN = re.compile(
     re.I,
 )
 _NO_EVENT = re.compile(r"birth|born|dob|built|founded|valid|expir|due|until|\bend", re.I)
-_NAMES = re.compile(r"(^|[_\s.-])(flight|order|invoice|ticket|case|trip|booking|item|product|sku|carrier|plate)", re.I)
+_NAMES = re.compile(
+    r"(^|[_\s.-])(flight|order|invoice|ticket|case|trip|booking|item|product|sku|carrier|plate|visit|"
+    r"seq|step|round|wave|day|week|month|year|period|snapshot)",
+    re.I,
+)
 _POSITIVE = re.compile(
     "yes|y|true|t|1|positive|pos|late|left|churn(ed)?|fraud|default(ed)?|died|dead|sick|bad|fail(ed|ure)?|malignant|spam|"
     "won|sold|survived|accepted|clicked|cancell?ed"
@@ -74,7 +78,7 @@ class Proposal:
         label: The column to predict.
         kind: `binary`, `multiclass` or `regression`.
         positive: With two classes, the value that is looked for.
-        key: Columns that identify a row; empty where none do, and each row needs a number.
+        key: Columns that identify a row; empty where none do.
         time: When the question is asked of a row.
         group: Whose rows depend on each other.
         features: Columns to learn from.
@@ -126,7 +130,9 @@ def propose(connection: duckdb.DuckDBPyConnection, table: Table, label: str) -> 
     time, later = _time(connection, table, facts, label, guesses)
     key = _key(connection, table, facts, label, time, guesses)
     group = _group(facts, label, key, guesses)
-    usable, doubtful = _features(facts, {label, time, *key, group})
+    # Of several columns that identify a row together, a text such as a carrier may well be a feature.
+    names = key if len(key) == 1 else [name for name in key if _names_rows(facts[name]) or facts[name].type != "string"]
+    usable, doubtful = _features(facts, {label, time, *names, group})
     doubtful |= later
     told = associations(connection, table, label, usable, classes=kind != "regression")
     for name in [name for name in usable if told[name] >= TELLS_ALL]:
@@ -243,7 +249,7 @@ def _key(
             if combinations(connection, table, names) == table.rows:
                 guesses.append(Guess("key", ", ".join(names), "together they differ in every row"))
                 return names
-    guesses.append(Guess("key", "none", "no column identifies a row: the rows get numbers, in the column `row`"))
+    guesses.append(Guess("key", "none", "no column identifies a row: a row is known by its place in the file"))
     return ()
 
 
@@ -262,7 +268,7 @@ def _group(facts: dict[str, ColumnFacts], label: str, key: tuple[str, ...], gues
         found
         for name, found in facts.items()
         if name != label and (name,) != key and _names_rows(found) and (_KIN.search(name) or name in key)
-        and 10 <= found.distinct <= 0.8 * found.filled and found.missing < 0.1 * found.rows
+        and 10 <= found.distinct <= 0.8 * found.filled and not found.missing
     ]  # fmt: skip
     if not likely:
         guesses.append(

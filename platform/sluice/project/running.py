@@ -20,18 +20,18 @@ from sluice.storage.stores import Store
 
 HOME_NAME = ".sluice"
 LAKE = "lake"
-_SECTIONS = {  # of which part of the project a parameter speaks, for those that a pipeline may lack
-    "sample_fraction": "sample",
-    "sample_rows": "sample",
-    "strata": "sample",
-    "allocation": "sample",
-    "split_strategy": "split",
-    "gap": "split",
-    "shares": "split",
-    "candidates": "train",
-    "seconds_per_candidate": "train",
-    "max_rounds": "train",
-    "gate_slices": "gate",
+_FIELDS = {  # which entry of the project a parameter comes from, for those that a pipeline may lack
+    "sample_fraction": ("sample", "fraction"),
+    "sample_rows": ("sample", "rows"),
+    "strata": ("sample", "strata"),
+    "allocation": ("sample", "allocation"),
+    "split_strategy": ("split", "by"),
+    "gap": ("split", "gap"),
+    "shares": ("split", "shares"),
+    "candidates": ("train", "candidates"),
+    "seconds_per_candidate": ("train", "seconds"),
+    "max_rounds": ("train", "rounds"),
+    "gate_slices": ("gate", "slices"),
 }
 _ALWAYS_GIVEN = "seed"  # a pipeline without randomness may lack it
 
@@ -46,6 +46,7 @@ class Order:
         arguments: All that the project and the person give, checked.
         code: The archives that go along, by the pipeline's parameter that takes their address.
         lake: The folder with the data, where they go along to the store at the pipeline's parameter `lake`; else None.
+        given: What the person gave beside the project.
     """
 
     file: ProjectFile
@@ -53,6 +54,7 @@ class Order:
     arguments: dict[str, Any]
     code: dict[str, Archive] = field(default_factory=dict)
     lake: Path | None = None
+    given: dict[str, Any] = field(default_factory=dict)
 
     def publish(self, store: Store) -> dict[str, Any]:
         """Put the code into a store, and give the arguments with its addresses.
@@ -113,7 +115,8 @@ def order(file: ProjectFile, pairs: Sequence[str], *, in_store: bool = False) ->
     code = {name: closure(file.folder, wanted, project.files) for name, wanted in _wanted(project, known).items()}
     declared |= {name: archive.key for name, archive in code.items()}
     arguments = parse_arguments(pipeline, pairs, declared)
-    return Order(file, pipeline, arguments, code, folder)
+    given = {name: arguments[name] for name in (pair.partition("=")[0] for pair in pairs)}
+    return Order(file, pipeline, arguments, code, folder, given)
 
 
 def _pipeline_name(file: ProjectFile) -> str:
@@ -137,9 +140,9 @@ def _declared(file: ProjectFile, pipeline: Pipeline, known: set[str]) -> Iterato
             where = file.problem(("parameters", name), "")
             raise BadInput(f"{where}pipeline {pipeline.name} has no parameter {name!r}{near(name, list(known))}")
         elif _said(project, name):
-            place = _SECTIONS.get(name, name)
-            where = file.problem((place,), "")
-            raise BadInput(f"{where}pipeline {pipeline.name} has no parameter {name!r}; leave {place!r} out")
+            place = _FIELDS.get(name, (name,))
+            where = file.problem(place, "")
+            raise BadInput(f"{where}pipeline {pipeline.name} has no parameter {name!r}; leave {'.'.join(place)} out")
 
 
 def _of_step(file: ProjectFile, pipeline: Pipeline, name: str) -> list[str]:
@@ -161,10 +164,10 @@ def _every(pipeline: Pipeline) -> Iterator[Handed]:
 
 def _said(project: Project, name: str) -> bool:
     """Whether the project speaks of what a parameter is for, and not only by a default."""
-    if name == _ALWAYS_GIVEN or name == "task":
+    if name in (_ALWAYS_GIVEN, "task"):
         return name in project.model_fields_set
-    section = _SECTIONS.get(name)
-    return section is None or section in project.model_fields_set
+    section, entry = _FIELDS.get(name, ("", ""))
+    return not section or entry in getattr(project, section).model_fields_set
 
 
 def _wanted(project: Project, known: set[str]) -> dict[str, list[str]]:

@@ -15,10 +15,12 @@ _EXACT = 2**53  # from here on, a double no longer holds every integer
 
 def _integer(text: str) -> str:
     double = f"try_cast({text} AS DOUBLE)"
-    whole = f"{double} = floor({double}) AND abs({double}) < {_EXACT} AND NOT contains({text}, '_')"
     return (
-        f"CASE WHEN regexp_full_match({text}, '[+-]?[0-9]{{1,19}}') THEN try_cast({text} AS BIGINT) "
-        f"WHEN {whole} THEN CAST({double} AS BIGINT) END"
+        f"CASE WHEN regexp_full_match({text}, '[+-]?[0-9]+') THEN try_cast({text} AS BIGINT) "
+        f"WHEN regexp_full_match({text}, '[+-]?[0-9]+[.]0*') "
+        f"THEN try_cast(regexp_replace({text}, '[.]0*$', '') AS BIGINT) "
+        f"WHEN regexp_full_match({text}, '[+-]?[0-9.]{{1,16}}[eE][+-]?[0-9]{{1,3}}') "
+        f"AND abs({double}) < {_EXACT} AND {double} = floor({double}) THEN try_cast({double} AS BIGINT) END"
     )
 
 
@@ -27,14 +29,16 @@ def _double(text: str) -> str:
 
 
 def _timestamp(text: str) -> str:
+    moment = f"CAST(try_cast({text} AS TIMESTAMP WITH TIME ZONE) AS TIMESTAMP)"
     return (
-        f"CASE WHEN regexp_full_match({text}, '{_TIMESTAMP}') "
-        f"THEN CAST(try_cast({text} AS TIMESTAMP WITH TIME ZONE) AS TIMESTAMP) END"
+        f"CASE WHEN regexp_full_match({text}, '{_TIMESTAMP}') AND {moment} BETWEEN TIMESTAMP '0001-01-01' "
+        f"AND TIMESTAMP '9999-12-31 23:59:59.999999' THEN {moment} END"
     )
 
 
 def _date(text: str) -> str:
-    return f"CASE WHEN regexp_full_match({text}, '{_DATE}') THEN try_cast({text} AS DATE) END"
+    day = f"try_cast({text} AS DATE)"
+    return f"CASE WHEN regexp_full_match({text}, '{_DATE}') AND {day} >= DATE '0001-01-01' THEN {day} END"
 
 
 _SQL: dict[str, Callable[[str], str]] = {

@@ -14,22 +14,36 @@ import shutil
 import stat
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Protocol
 
 from sluice.core.errors import BadInput
 from sluice.core.files import STAGING, faults
 from sluice.core.home import home
 from sluice.core.progress import progress
-from sluice.project.archive import Archive
 
 _FOLDER_MODE, _FILE_MODE = 0o555, 0o444
 _ABANDONED_SECONDS = 600  # laying out takes a second; what is older was left by a process that was killed
 _CACHE, _LOCK = "code", ".lock"
 
 
-def laid_out(archive: Archive, cache: Path | None = None) -> Path:
+class Files(Protocol):
+    """What can be laid out: an archive, or the files of several wheels."""
+
+    @property
+    def digest(self) -> str:
+        """Names the folder; whatever has the same digest has the same files."""
+        ...
+
+    @property
+    def files(self) -> Mapping[str, bytes]:
+        """Contents by path, all of them names that `check_key` takes."""
+        ...
+
+
+def laid_out(archive: Files, cache: Path | None = None) -> Path:
     """A folder with an archive's files, read-only.
 
     Args:
@@ -83,7 +97,7 @@ def _alone(place: Path) -> Iterator[None]:
         yield
 
 
-def _write(place: Path, archive: Archive) -> Path:
+def _write(place: Path, archive: Files) -> Path:
     """A folder of another name with the files; a process that is killed leaves only such."""
     staging = place / f"{STAGING}{secrets.token_hex(8)}"
     try:
@@ -103,7 +117,7 @@ def _write(place: Path, archive: Archive) -> Path:
     return staging
 
 
-def _move(staging: Path, target: Path, archive: Archive) -> Path:
+def _move(staging: Path, target: Path, archive: Files) -> Path:
     """Give the folder its name, unless another process was first and its folder is right."""
     with faults(str(target)):
         try:
@@ -117,7 +131,7 @@ def _move(staging: Path, target: Path, archive: Archive) -> Path:
     return target
 
 
-def _same(folder: Path, archive: Archive) -> bool:
+def _same(folder: Path, archive: Files) -> bool:
     """Whether a folder holds the archive's files, none changed and no others."""
     found = set()
     for place, folders, names in os.walk(folder):

@@ -6,7 +6,6 @@ from sluice.evaluation.bootstrap import Estimate
 from sluice.evaluation.evaluation import Evaluation
 from sluice.problems.metrics import Metric, metrics_of
 from sluice.problems.registry import problem_of
-from sluice.problems.task import REGRESSION
 from sluice.reporting.pages import estimate_html
 
 _HIDDEN = ("mse",)
@@ -31,7 +30,7 @@ def estimate_cell(estimate: Estimate | None, metric: Metric | None = None, *, si
 
 def _form(metric: Metric | None, value: float, *, signed: bool = False) -> str:
     """A number as tables show it; a difference with its sign and one digit more."""
-    if metric is not None and metric.in_label_units and REGRESSION in metric.problems:
+    if metric is not None and metric.in_label_units:
         return metric.text(value, "+" if signed else "")
     return f"{value:+.4f}" if signed else f"{value:.3f}"
 

@@ -11,6 +11,7 @@ from sluice.storage.keys import check_prefix
 
 SOCKET, NAMESPACE, SCRATCH = "SLUICE_GATEWAY_SOCKET", "SLUICE_GATEWAY_NAMESPACE", "SLUICE_GATEWAY_SCRATCH"
 BUCKETS, PLATFORM = "SLUICE_GATEWAY_BUCKETS", "SLUICE_GATEWAY_PLATFORM"
+PROJECT_CODE = "SLUICE_GATEWAY_PROJECT_CODE"  # "false": steps may not read the code of projects
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,8 @@ class Settings:
         """
         pipelines, sluice, mlflow = _words(BUCKETS, 3)
         (namespace,), (socket,) = _words(NAMESPACE, 1), _words(SOCKET, 1)
-        return cls(Buckets(pipelines, sluice, mlflow, _scratch()), namespace, Path(socket), _platform())
+        code = os.environ.get(PROJECT_CODE, "true") != "false"
+        return cls(Buckets(pipelines, sluice, mlflow, _scratch(), code), namespace, Path(socket), _platform())
 
 
 def _scratch() -> tuple[str, ...]:

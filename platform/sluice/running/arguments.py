@@ -19,7 +19,7 @@ def parse_arguments(
     Args:
         pipeline: Whose parameters they are.
         pairs: E.g. `["seed=7", 'strata=["region"]']`; a list may also be given as `a,b,c`.
-        declared: What a project gives already; a pair overrules it.
+        declared: What a project, or an earlier run, gives already; a pair overrules it.
 
     Returns:
         The values by name; parameters that are not named keep their defaults.
@@ -66,10 +66,13 @@ def check_values(pipeline: Pipeline, arguments: Mapping[str, Any]) -> None:
         BadInput: The message names the pipeline's parameter and the value.
     """
     for parameter in pipeline.parameters:
-        value = arguments.get(parameter.name, parameter.default)
-        if parameter.name in arguments or value is not None:
+        if parameter.name in arguments:
             for check in parameter.checks:
-                check(parameter.name, value)
+                check(parameter.name, arguments[parameter.name])
+    for parameter in pipeline.parameters:
+        if parameter.name not in arguments and parameter.default is not None:
+            for check in parameter.checks:
+                check(parameter.name, parameter.default)
 
 
 def _value(parameter: Parameter, text: str) -> Any:  # noqa: ANN401 - the type is the parameter's

@@ -8,6 +8,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 import warnings
@@ -50,6 +51,8 @@ from sluice.running.run_records import HTML, RUNS, Recorder, RunRecord, asked_fo
 from sluice.running.step_code import code_digest, imports_of
 from sluice.running.step_recording import recorded_steps
 from sluice.storage.locations import STORE, default_store
+
+_RAISED = re.compile(r"\s*([A-Za-z_][\w.]*(?:Error|Exception|Exit|Interrupt|Fault)\b(?::.*)?)$")
 
 
 @dataclass(frozen=True)
@@ -311,7 +314,21 @@ def _explained(log: Path, failure: Path, recorder: Recorder) -> Iterator[None]:
             raise BadInput(f"{said}; its page: {page}") from None
         if said:
             raise said from None
-        raise SluiceError(f"{uncoloured(str(error))} Its output, with the traceback, is in {log}") from None
+        told = f"{uncoloured(str(error))} Its output, with the traceback, is in {log}"
+        if (step := recorder.failed_step()) and (reason := _last_error(log)):
+            run = recorder.record.id
+            told = f"step {step}: {reason}; the traceback is in {log}; `sluice step {run} {step} --pdb` runs it alone"
+        raise SluiceError(told) from None
+
+
+def _last_error(log: Path) -> str:
+    """The last line of the last traceback in a log; empty where there is none."""
+    found = ""
+    with contextlib.suppress(OSError), log.open(encoding="utf-8") as lines:
+        for line in lines:
+            if match := _RAISED.match(line):
+                found = match[1].strip()
+    return found
 
 
 @contextlib.contextmanager

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
 from sluice.artifacts.code_state import UNKNOWN
 from sluice.core.addresses import redacted
@@ -35,7 +35,7 @@ _MOST_NAMED = 5  # of the runs that a reference may mean
 
 
 class _Document(BaseModel):
-    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+    model_config = ConfigDict(extra="forbid")
 
 
 class ArtifactRecord(_Document):
@@ -101,7 +101,9 @@ class Asked(_Document):
         resumes: The run that this one takes up again; empty for none.
     """
 
-    version: Literal[1] = Field(1, alias="schema")
+    version: Literal[1] = Field(
+        default=1, validation_alias=AliasChoices("schema", "version"), serialization_alias="schema"
+    )
     id: str
     name: str = ""
     pipeline: str
@@ -285,6 +287,10 @@ class Recorder:
             step.made = {key: found for key, value in outputs.items() if (found := _artifacts(value))}
             step.pages = [str(self._keep(page, step.name)) for page in pages]
             self._save()
+
+    def failed_step(self) -> str:
+        """The name of the step that failed; empty where none did."""
+        return next((step.name for step in self.record.steps if step.state == "failed"), "")
 
     def failed_page(self) -> str:
         """The page of the step that failed; empty where it left none."""

@@ -1,10 +1,12 @@
 """Dividing rows by group, such as a customer: all rows of a group lie in one part.
 
-Groups are taken in a seeded random order that every machine and engine has alike, each into the part where it brings
-the counts of rows and of label values nearest to the shares asked for; then single groups move for as long as that
-brings them nearer still. So large groups are no more likely to be trained on than small ones, but for the last row.
+Groups stand in a seeded random order that every machine and engine has alike, those that hold much of the same label
+value beside each other, and a systematic sample of that order with a random start is drawn for each part: so a large
+group is judged as often as a small one, which it is not where the largest go first. Then groups move, small ones before
+large ones, for as long as that brings the counts of rows and of label values nearer to the shares asked for.
 """
 
+import hashlib
 from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
@@ -21,6 +23,8 @@ from sluice.engine.row_order import with_row_order
 PURPOSE = "split groups"
 _BINS = 4  # of a label that is a number
 _MOST_MOVED = 20_000  # groups; with more the random order alone is near enough
+_MOST_EXCHANGED = 2_000
+_LEAST_GAIN = 1e-9
 _PASSES = 8
 Counts = npt.NDArray[np.float64]
 
@@ -56,21 +60,22 @@ def by_group(
     """
     _check(table, group, len(names))
     values, counts = _counted(table, group, _strata(table, label, number=number), seed)
-    assigned = assign(counts, [float(share) for share in shares])
+    assigned = assign(counts, [float(share) for share in shares], seed)
     key = free_name("_group", [*table.columns, part])
     found = ibis.memtable(pa.table({key: values, part: pa.array([names[place] for place in assigned], pa.string())}))
     return table.inner_join(found, table[group] == found[key]).drop(key)
 
 
-def assign(counts: Counts, shares: Sequence[float]) -> npt.NDArray[np.int64]:
+def assign(counts: Counts, shares: Sequence[float], seed: int) -> npt.NDArray[np.int64]:
     """The part of each group.
 
     The cost of a division is the sum over parts and label values of (rows - target)² / target, the statistic of
     Pearson's test of goodness of fit; the number of rows counts as one label value more.
 
     Args:
-        counts: Shape (groups, label values): rows, the groups in the order in which they are taken.
+        counts: Shape (groups, label values): rows, the groups in a random order.
         shares: Of the parts.
+        seed: Any integer; decides where the sample of the order begins.
 
     Returns:
         Shape (groups,): the number of its part.
@@ -78,14 +83,26 @@ def assign(counts: Counts, shares: Sequence[float]) -> npt.NDArray[np.int64]:
     weights = np.column_stack([counts, counts.sum(axis=1)])
     weights = weights[:, weights.sum(axis=0) > 0]
     target = np.outer(shares, weights.sum(axis=0))
-    found = np.zeros((len(shares), weights.shape[1]))
-    assigned = np.zeros(len(weights), np.int64)
-    for number, rows in enumerate(weights):
-        assigned[number] = np.argmin(_costs(rows, found, target))
-        found[assigned[number]] += rows
+    assigned = _drawn(weights, shares, seed)
+    found = np.stack([weights[assigned == part].sum(axis=0) for part in range(len(shares))])
     if len(weights) <= _MOST_MOVED:
         _improve(weights, assigned, found, target)
     _fill(weights, assigned, found, target)
+    return assigned
+
+
+def _drawn(weights: Counts, shares: Sequence[float], seed: int) -> npt.NDArray[np.int64]:
+    """A systematic sample for each label value, of the groups that hold more of it than others do."""
+    kinds = np.argmax(weights / weights.sum(axis=0) / weights[:, -1:], axis=1)
+    ends = np.cumsum(shares)[:-1]
+    assigned = np.zeros(len(weights), np.int64)
+    for kind in np.unique(kinds):
+        groups = np.flatnonzero(kinds == kind)
+        rows = weights[groups, -1]
+        middles = (np.cumsum(rows) - rows / 2) / rows.sum()
+        digest = hashlib.sha256(f"{PURPOSE} {seed} {kind}".encode()).digest()
+        start = int.from_bytes(digest[:6], "big") / 2**48
+        assigned[groups] = np.searchsorted(ends, (middles + start) % 1.0, side="right")
     return assigned
 
 
@@ -96,22 +113,47 @@ def _costs(rows: Counts, found: Counts, target: Counts) -> Counts:
 
 
 def _improve(weights: Counts, assigned: npt.NDArray[np.int64], found: Counts, target: Counts) -> None:
+    """Move single groups, and of few groups exchange two, for as long as the cost falls."""
+    smallest_first = np.argsort(weights[:, -1], kind="stable")
     for _ in range(_PASSES):
         moved = False
-        for number in range(len(weights) - 1, -1, -1):
-            rows, old = weights[number], assigned[number]
-            found[old] -= rows
-            costs = _costs(rows, found, target)
-            best = int(np.argmin(costs))
-            new = best if costs[best] < costs[old] - 1e-9 else old
-            found[new] += rows
-            assigned[number], moved = new, moved or new != old
+        for number in smallest_first:
+            moved |= _move(int(number), weights, assigned, found, target)
+            if len(weights) <= _MOST_EXCHANGED:
+                moved |= _exchange(int(number), weights, assigned, found, target)
         if not moved:
             return
 
 
+def _move(number: int, weights: Counts, assigned: npt.NDArray[np.int64], found: Counts, target: Counts) -> bool:
+    rows, old = weights[number], assigned[number]
+    found[old] -= rows
+    costs = _costs(rows, found, target)
+    new = int(np.argmin(costs))
+    new = new if costs[new] < costs[old] - _LEAST_GAIN else int(old)
+    found[new] += rows
+    assigned[number] = new
+    return bool(new != old)
+
+
+def _exchange(number: int, weights: Counts, assigned: npt.NDArray[np.int64], found: Counts, target: Counts) -> bool:
+    own = assigned[number]
+    more = weights - weights[number]  # what the group's part gains by each exchange, and the other's part loses
+    over = found - target
+    gains = ((2 * more * over[own] + more**2) / target[own]).sum(axis=1)
+    gains += ((more**2 - 2 * more * over[assigned]) / target[assigned]).sum(axis=1)
+    gains[assigned == own] = 0.0
+    other = int(np.argmin(gains))
+    if gains[other] >= -_LEAST_GAIN:
+        return False
+    found[own] += more[other]
+    found[assigned[other]] -= more[other]
+    assigned[number], assigned[other] = assigned[other], own
+    return True
+
+
 def _fill(weights: Counts, assigned: npt.NDArray[np.int64], found: Counts, target: Counts) -> None:
-    """Give each part a group at least: the one that costs least, of a part that has several."""
+    """Give each part one group at least: the one that costs least, of a part that has several."""
     for part in range(len(target)):
         if (assigned == part).any():
             continue

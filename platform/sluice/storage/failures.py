@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from html import unescape
 from urllib.parse import urlsplit
 
-from obstore.exceptions import AlreadyExistsError, BaseError, JoinError, PreconditionError
+from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
 
 from sluice.core.errors import EnvironmentFault
 
@@ -23,8 +23,11 @@ NOT_FOUND, CONDITION_FAILED = 404, 412
 # What may have been lost between two tries of an upload in parts.
 _LOST_UPLOAD = frozenset({"NoSuchUpload", "InvalidBlockList"})
 
+_PANIC = "PanicException"  # of Rust: no subclass of Exception, and nowhere to import it from
 _DUMP = "\n\nDebug source:"
+_OTHER_WRITER = frozenset({"ConditionalRequestConflict", "OperationAborted"})  # of S3, with 409
 _STATUS = re.compile(r"Server returned non-2xx status code: (\d{3})[^:\n]*: ?")
+_IN_BATCH = re.compile(r"Bulk delete request failed for key .*: ([^:]*) \(code: (\d{3})\)")
 _METHOD = re.compile(r"Error performing ([A-Z]+) ")
 _URL = re.compile(r"Error performing [A-Z]+ (\S+)")
 _CODE = re.compile(r"<Code>([^<]{1,200})</Code>|\"(?:error|code)\"\s*:\s*\"([^\"]{1,200})\"")
@@ -43,6 +46,8 @@ _TRUST = {
     "NotValidForName": "certificate is for another host",
     "NotValidForNameContext": "certificate is for another host",
 }
+_HIDDEN = "REDACTED"  # in place of an address that holds a token
+_QUERY = re.compile(r"\?[\w%&=.,:/+~-]+")  # of an address: it may hold a token
 _RETRIED = re.compile(r" after \d+ retries?, max_retries: \d+, retry_timeout: \S+ ")
 
 
@@ -58,6 +63,7 @@ class Failure(Exception):
         message: The service's sentence, or what obstore says where there is no code.
         network: How the connection failed, in a few words; empty where there was an answer.
         untrusted: Whether the server's certificate is the cause, which no other try mends.
+        for_credentials: Whether it asked for credentials, at an address that is not told because a token stands in it.
     """
 
     method: str
@@ -67,6 +73,7 @@ class Failure(Exception):
     message: str
     network: str = ""
     untrusted: bool = False
+    for_credentials: bool = False
 
     @property
     def reason(self) -> str:
@@ -98,27 +105,33 @@ def failures() -> Iterator[None]:
     try:
         yield
     except (BaseError, OSError, ValueError) as error:
-        if isinstance(error, JoinError):
-            raise
         raise failure_of(error) from None
+    except BaseException as error:
+        if type(error).__name__ != _PANIC:
+            raise
+        raise Failure("", "", 0, "", f"obstore cannot make the request ({error})") from None
 
 
 def failure_of(error: Exception) -> Failure:
     """Read an exception of obstore's."""
     said, _, dump = str(error).partition(_DUMP)
     method, url = _METHOD.search(said), _URL.search(said)
-    asked = method[1] if method else ""
     host = urlsplit(url[1]).netloc if url else ""
-    if found := _STATUS.search(said):
-        body = said[found.end() :]
-        status, code, message = int(found[1]), _first(_CODE, body), _first(_MESSAGE, body)
-        if isinstance(error, AlreadyExistsError | PreconditionError):
-            status = CONDITION_FAILED
-        return Failure(asked, host, status, code, message)
-    if isinstance(error, AlreadyExistsError | PreconditionError):
-        return Failure(asked, host, CONDITION_FAILED, "", _brief(said))
-    network, untrusted = _network(said, dump)
-    return Failure(asked, host, 0, "", _brief(said), network, untrusted)
+    found = Failure(method[1] if method else "", host, 0, "", _brief(said))
+    found.for_credentials = bool(url) and url[1] == _HIDDEN
+    refused = isinstance(error, AlreadyExistsError | PreconditionError)
+    if status := _STATUS.search(said):
+        body = said[status.end() :]
+        found.status, found.code, found.message = int(status[1]), _first(_CODE, body), _first(_MESSAGE, body)
+        if refused and found.code not in _OTHER_WRITER:
+            found.status = CONDITION_FAILED  # Azure says 409 for it
+    elif refused:
+        found.status = CONDITION_FAILED
+    elif each := _IN_BATCH.search(said):
+        found.method, found.message, found.status = "DELETE", each[1], int(each[2])
+    else:
+        found.network, found.untrusted = _network(said, dump)
+    return found
 
 
 def _network(said: str, dump: str) -> tuple[str, bool]:
@@ -140,7 +153,7 @@ def _network(said: str, dump: str) -> tuple[str, bool]:
 
 
 def _brief(said: str) -> str:
-    return _RETRIED.sub(" ", said.removeprefix("Generic ")).strip()
+    return _QUERY.sub("", _RETRIED.sub(" ", said.removeprefix("Generic "))).strip()
 
 
 def _first(pattern: re.Pattern[str], text: str) -> str:

@@ -1,7 +1,7 @@
 """Google Cloud Storage: `gs://bucket/prefix`.
 
 Who asks is what Google calls application default credentials: the file in GOOGLE_APPLICATION_CREDENTIALS (a service
-account's key, a person's login by gcloud, or an identity of another cloud or cluster), else the file that gcloud keeps
+account's key, a person's login by gcloud, or an identity of another cluster), else the file that gcloud keeps
 for the person, else the metadata service of the machine or of the pod (workload identity of GKE), at GCE_METADATA_HOST
 where that is set.
 
@@ -30,6 +30,7 @@ _DEFAULT = "https://storage.googleapis.com"
 _SCOPE = "https://www.googleapis.com/auth/devstorage.read_write"
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]", re.ASCII)
 _OWN = ("service_account", "authorized_user")  # the kinds of credentials that obstore reads by itself
+_FEDERATED = "external_account"  # the kind that Google's own library reads for it
 
 
 def open_google(uri: str) -> ObjectStore:
@@ -77,24 +78,30 @@ def _credentials() -> "Callable[[], GCSCredential] | None":
     if not path:
         return None
     try:
-        kind = json.loads(Path(path).read_text(encoding="utf-8"))["type"]
+        told = json.loads(Path(path).read_text(encoding="utf-8"))
+        kind = told["type"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it holds no credentials of Google's in JSON"
-        raise BadInput(f"{CREDENTIALS}={path!r}: {why}; name the file that Google's console or gcloud wrote") from None
+        raise _no_credentials(path, str(why)) from None
     if kind in _OWN:
         return None
-    return _by_google(path)
+    if kind != _FEDERATED:
+        raise _no_credentials(path, f"credentials of the kind {kind!r} are not read here, but {', '.join(_OWN)} are")
+    return _federated(path, told)
 
 
-def _by_google(path: str) -> "Callable[[], GCSCredential]":
-    import google.auth
+def _federated(path: str, told: dict[str, Any]) -> "Callable[[], GCSCredential]":
+    """A token of another cluster or identity provider, from a file or an address, for one of Google's."""
     from google.auth.exceptions import GoogleAuthError
+    from google.auth.identity_pool import Credentials
     from obstore.auth.google import GoogleCredentialProvider
 
     try:
-        found, _ = google.auth.load_credentials_from_file(path, scopes=[_SCOPE])  # type: ignore[no-untyped-call]
-    except GoogleAuthError as error:
-        raise BadInput(
-            f"{CREDENTIALS}={path!r}: {error}; name the file that Google's console or gcloud wrote"
-        ) from None
+        found = Credentials.from_info(told, scopes=[_SCOPE])  # type: ignore[no-untyped-call]
+    except (GoogleAuthError, ValueError, TypeError) as error:
+        raise _no_credentials(path, str(error)) from None
     return GoogleCredentialProvider(found)
+
+
+def _no_credentials(path: str, why: str) -> BadInput:
+    return BadInput(f"{CREDENTIALS}={path!r}: {why}; name the file that Google's console or gcloud wrote")

@@ -141,7 +141,8 @@ class ObjectStore:
                 with failures():
                     obstore.delete(self._quick, name)
             except Failure as failure:
-                if not missing(failure) or self._is_there(name):
+                gone = missing_object(failure) or (missing(failure) and not failure.code and not self._is_there(name))
+                if not gone:
                     raise
 
         with self._refusals(key):

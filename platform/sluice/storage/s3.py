@@ -188,7 +188,7 @@ def _role() -> Identity:
     if place := web_address(ROLE_ENDPOINT):
         if not place.startswith("https:"):
             raise BadInput(f"{ROLE_ENDPOINT}={shown(place)!r}: a token is sent there, so it must be https")
-        options["sts_endpoint"] = place
+        options["endpoint_url_sts"] = place
     role = f"the role in {ROLE}"
     return Identity(options, role, f"the policies of {role}", f"check {role}, and that it trusts the service account")
 

@@ -118,7 +118,7 @@ class Service:
         """
         address = f"{self.scheme}://{self.bucket}/{name}"
         place = f"{self.endpoint}, {address}"
-        if failure.host and failure.host != self.endpoint.partition("://")[2]:
+        if failure.for_credentials or (failure.host and failure.host != self.endpoint.partition("://")[2]):
             return self._unknown_asker(failure, place)
         if failure.network:
             return self._unreachable(failure, place)
@@ -154,6 +154,8 @@ class Service:
             return EnvironmentFault(f"{place}: {code}: {failure.message}; see the server's log")
         if failure.status and failure.status != NOT_FOUND and failure.method == "HEAD":
             return EnvironmentFault(f"{place}: HTTP status {failure.status} without a word why; see its log")
+        if not (failure.status or failure.method):
+            return EnvironmentFault(f"{place}: {failure.message}; check {advice.keys}")
         told = f"HTTP status {failure.status}" if failure.status else failure.message
         return EnvironmentFault(f"{place}: no {self.name} answers there ({told}); check {advice.address}")
 
@@ -170,7 +172,8 @@ class Service:
         """Somebody else was asked: whoever gives out credentials that pass."""
         told = f"{failure.code}: {failure.message}" if failure.code else failure.reason
         way_out = self.advice.identity or f"check {self.advice.keys}"
-        return EnvironmentFault(f"{place}: no credentials from {failure.host} ({told}); {way_out}")
+        giver = f" from {failure.host}" if failure.host else ""
+        return EnvironmentFault(f"{place}: no credentials{giver} ({told}); {way_out}")
 
 
 def client_options(endpoint: str, seconds: float) -> "ClientConfig":

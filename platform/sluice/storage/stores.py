@@ -16,6 +16,7 @@ from typing import Protocol
 from sluice.core.bounds import FILE_BYTES, Bound
 from sluice.core.errors import BadInput
 from sluice.storage.local_store import LocalStore
+from sluice.storage.scratch import over_scratch
 
 GUARD = "sluice+"  # before a scheme: KFP's launcher leaves it alone
 CLOUDS = ("s3", "gs", "az")
@@ -74,6 +75,7 @@ class Store(Protocol):
         ...
 
 
+@over_scratch
 def open_store(uri: str) -> Store:
     """Open the store at an address.
 

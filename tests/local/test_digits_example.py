@@ -3,13 +3,14 @@
 import json
 from pathlib import Path
 
+from tests.examples import DIGITS, module
 from tests.sluice_command import Sluice
 
 
 def test_digits_become_a_registered_network(tmp_path: Path) -> None:
     sluice = Sluice(tmp_path)
-    assert sluice("lake", "digits").returncode == 0
-    done = sluice("run", "digits_to_model", "--json")
+    module(DIGITS, "lake").lay_out_digits(tmp_path / "images")
+    done = sluice("run", DIGITS, "-p", f"lake={tmp_path / 'images'}", "--json")
     assert done.returncode == 0, done.stdout + done.stderr
     result = json.loads(done.stdout)["result"]
     assert result["decision"] == "promoted", result

@@ -9,6 +9,7 @@ import pytest
 from mlflow import MlflowClient
 
 from tests import turkish
+from tests.examples import FLIGHTS
 from tests.sluice_command import QUICK, Sluice
 
 Run = tuple[Sluice, subprocess.CompletedProcess[str]]
@@ -59,10 +60,10 @@ def test_mlflow_shows_one_run_with_the_candidates_under_it(first_run: Run) -> No
     sluice, _ = first_run
     client = MlflowClient(f"sqlite:///{sluice.home}/mlflow.db")
     runs = {e.name: client.search_runs([e.experiment_id]) for e in client.search_experiments()}
-    assert [name for name, found in runs.items() if found] == ["lake_to_model"]
+    assert [name for name, found in runs.items() if found] == ["supervised"]
     first = min(path.name for path in (sluice.home / "runs").iterdir())  # other tests run it again
-    (top,) = (run for run in runs["lake_to_model"] if run.info.run_name == first)
-    under = [run for run in runs["lake_to_model"] if run.data.tags.get("mlflow.parentRunId") == top.info.run_id]
+    (top,) = (run for run in runs["supervised"] if run.info.run_name == first)
+    under = [run for run in runs["supervised"] if run.data.tags.get("mlflow.parentRunId") == top.info.run_id]
     assert {run.info.run_name for run in under} == {
         "random",
         "zero-rule",
@@ -85,7 +86,7 @@ def test_mlflow_shows_one_run_with_the_candidates_under_it(first_run: Run) -> No
 
 def test_running_again_reuses_results_and_registers_nothing_new(first_run: Run, flights: Path) -> None:
     sluice, _ = first_run
-    again = _json(sluice, "run", "lake_to_model", "-p", f"lake={flights}", *QUICK)
+    again = _json(sluice, "run", FLIGHTS, "-p", f"lake={flights}", *QUICK)
     reused = {name for name, seconds in again["seconds_by_step"].items() if seconds is None}
     assert {"validate", "prepare", "sample", "split", "train"} <= reused
     assert again["result"]["decision"] == "unchanged"
@@ -97,9 +98,9 @@ def test_a_fresh_run_elsewhere_in_another_locale_gives_the_same_sample_split_and
     first_run: Run, flights: Path, tmp_path: Path, another_locale: dict[str, str]
 ) -> None:
     sluice, _ = first_run
-    repeated = _json(sluice, "run", "lake_to_model", "-p", f"lake={flights}", *QUICK)["result"]
+    repeated = _json(sluice, "run", FLIGHTS, "-p", f"lake={flights}", *QUICK)["result"]
     other = Sluice(tmp_path / "öther çay")
-    fresh = _json(other, "run", "lake_to_model", "-p", f"lake={flights}", *QUICK, **another_locale)["result"]
+    fresh = _json(other, "run", FLIGHTS, "-p", f"lake={flights}", *QUICK, **another_locale)["result"]
     assert fresh["datasets"] == repeated["datasets"]
     assert fresh["candidates"] == repeated["candidates"]
     assert fresh["model_digest"] == repeated["model_digest"]

@@ -1,0 +1,245 @@
+"""What a site's administrator forbids, on a real API server: a project's code, and more of a node than a step may take."""
+
+import copy
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tests.charts.api_server import ApiServer, running, until
+from tests.charts.rendering import Manifest, manifests, of_kind
+from tests.charts.test_admission_server import EXECUTOR, LAUNCHER, POLICIES, STEP, TORCH, account, as_argo_is_told
+from tests.kind.attacks import (
+    KNOWN,
+    REGISTER_ATTACKS,
+    executor_input,
+    ingest_pod,
+    launch,
+    main,
+    register_pod,
+    step_pod,
+)
+
+ROLE = "arn:aws:iam::1:role/steps"
+SETTINGS = (
+    "images.tag=x",
+    "admission.images={ghcr.io/acme/own}",
+    "steps.projectCode=false",
+    "steps.maxResources.cpu=4",
+    "steps.maxResources.memory=8Gi",
+    "steps.maxResources.gpu=1",
+    "steps.maxResources.disk=20Gi",
+    "steps.pod.env[0].name=ACME",
+    "steps.pod.env[0].value=yes",
+    "steps.pod.volumes[0].name=acme",
+    "steps.pod.volumes[0].configMap.name=acme",
+    "steps.pod.volumeMounts[0].name=acme",
+    "steps.pod.volumeMounts[0].mountPath=/mnt/acme",
+)
+IDENTITY = (
+    "images.tag=x",
+    "minio.enabled=false",
+    "objectStore.host=s3.eu-central-1.amazonaws.com",
+    "objectStore.region=eu-central-1",
+    "objectStore.identity=aws",
+    f"steps.pod.serviceAccount.annotations.eks\\.amazonaws\\.com/role-arn={ROLE}",
+)
+ARGO = account("workflow-controller")
+CODE = "code/" + "0123456789abcdef" * 4 + ".zip"
+
+
+@pytest.fixture(scope="module")
+def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
+    """A server with the policies of a strict site, and in the namespace `cloud` those of one with identities."""
+    strict, cloud = manifests(settings=SETTINGS), manifests(settings=IDENTITY)
+    with running(tmp_path_factory.mktemp("api")) as server:
+        server.apply([{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "cloud"}}])
+        for namespace, objects in (("sluice", strict), ("cloud", cloud)):
+            accounts = list(of_kind(objects, "ServiceAccount"))
+            held = [each for each in of_kind(objects, *POLICIES) if "-runs-pods" in each["metadata"]["name"]]
+            moved = json.loads(
+                json.dumps([*accounts, *held])
+                .replace('"namespace": "sluice"', f'"namespace": "{namespace}"')
+                .replace('"kubernetes.io/metadata.name": "sluice"', f'"kubernetes.io/metadata.name": "{namespace}"')
+                .replace("sluice-sluice-runs-pods", f"{namespace}-sluice-runs-pods")
+            )
+            server.apply([*moved, rights(namespace)])
+        pod = whole(register_pod)
+        pod["metadata"]["labels"]["sluice.dev/mysql-client"] = "true"
+        until(lambda: "the label" in server.ask(ARGO, "create", body=pod), "the policies to hold")
+        until(lambda: "the label" in ask_cloud(server, pod), "the policies to hold")
+        yield server
+
+
+def rights(namespace: str) -> Manifest:
+    """Argo's controller makes pods."""
+    return {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "RoleBinding",
+        "metadata": {"name": "makers", "namespace": namespace},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "edit"},
+        "subjects": [{"kind": "ServiceAccount", "name": "workflow-controller", "namespace": "sluice"}],
+    }
+
+
+def ask_cloud(api: ApiServer, pod: Manifest) -> str:
+    return api.ask(ARGO, "create", "--namespace=cloud", body=pod)
+
+
+def whole(make: Callable[..., Manifest], **limits: str) -> Manifest:
+    """A step's pod as Argo makes it, with resources."""
+    pod = make(TORCH, EXECUTOR, LAUNCHER)
+    main(pod)["resources"] = {"limits": {"cpu": "2", "memory": "4Gi"} | limits}
+    return pod
+
+
+def other_step(run: list[str], parameters: dict[str, Any] | None = None) -> Manifest:
+    """The pod of a step that is neither guarded nor registers."""
+    pod = whole(ingest_pod)
+    main(pod)["env"] = [each for each in main(pod)["env"] if not each["name"].startswith("SLUICE_SOURCE_")]
+    main(pod)["args"] = list(run)
+    if parameters is not None:
+        given = executor_input()
+        given["inputs"]["parameterValues"] = parameters
+        main(pod)["command"] = launch(json.dumps(given, separators=(",", ":")))
+    return pod
+
+
+def test_every_step_of_the_release_passes(api: ApiServer) -> None:
+    for run in KNOWN["registers"]:
+        pod = whole(register_pod)
+        main(pod)["args"] = run
+        said = api.ask(ARGO, "create", body=pod)
+        assert not said, said
+    for run in [*KNOWN["ingests"], *KNOWN["others"]]:
+        if run[-1] not in ("register",):
+            said = api.ask(ARGO, "create", body=other_step(run, {"seed": 7, "code": "", "label": {"code": "string"}}))
+            assert not said or run in KNOWN["registers"], (run[-1], said)
+
+
+def test_a_pod_with_what_the_chart_lays_over_it_passes(api: ApiServer) -> None:
+    pod = whole(register_pod)
+    main(pod)["env"].append({"name": "ACME", "value": "yes"})
+    main(pod)["volumeMounts"].append({"name": "acme", "mountPath": "/mnt/acme"})
+    main(pod)["volumeMounts"].append({"name": "sluice-scratch", "mountPath": "/scratch"})
+    main(pod)["env"].append({"name": "TMPDIR", "value": "/scratch"}) if "TMPDIR" not in str(main(pod)["env"]) else None
+    claim = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "20Gi"}}}
+    pod["spec"]["volumes"] += [
+        {"name": "acme", "configMap": {"name": "acme"}},
+        {"name": "sluice-scratch", "ephemeral": {"volumeClaimTemplate": {"spec": claim}}},
+    ]
+    said = api.ask(ARGO, "create", body=pod)
+    assert not said, said
+    for change, words in (
+        (lambda pod: pod["spec"]["volumes"][-2].update(configMap={"name": "mine"}), "its volumes"),
+        (lambda pod: pod["spec"]["volumes"].__setitem__(-1, {"name": "sluice-scratch", "emptyDir": {}}), "its volumes"),
+        (lambda pod: main(pod)["env"].append({"name": "ACME", "value": "no"}), "the variable ACME"),
+        (lambda pod: claim["resources"]["requests"].update(storage="21Gi"), "a step may take at most"),
+    ):
+        attacked = copy.deepcopy(pod)
+        change(attacked)
+        if attacked == pod:
+            attacked["spec"]["volumes"][-1]["ephemeral"]["volumeClaimTemplate"]["spec"] = claim
+        assert words in api.ask(ARGO, "create", body=attacked), words
+
+
+SPELLINGS = {
+    "plain": ('"code":""', f'"code":"{CODE}"'),
+    "with-blanks": ('"code":""', f'"code" : "{CODE}"'),
+    "an-escaped-letter-of-the-name": ('"code":""', f'"c\\u006fde":"{CODE}"'),
+    "an-escaped-slash": ('"code":""', '"code":"' + CODE.replace("/", "\\/") + '"'),
+    "another-store": ('"code":""', f'"code":"sluice+s3://sluice/{CODE}"'),
+}
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_a_project_s_code_is_refused(api: ApiServer, spelling: str) -> None:
+    run = next(each for each in KNOWN["others"] if each[-1] == "train")
+    pod = other_step(run, {"seed": 7, "code": ""})
+    old, new = SPELLINGS[spelling]
+    command = main(pod)["command"]
+    assert any(old in word for word in command)
+    main(pod)["command"] = [word.replace(old, new) for word in command]
+    said = api.ask(ARGO, "create", body=pod)
+    assert "steps.projectCode is false in the chart's values" in said, said
+    assert "a project's code" in said or "its inputs and outputs" in said, said
+
+
+def test_code_in_the_step_itself_is_refused(api: ApiServer) -> None:
+    """A component's text stands in its arguments: whoever forbids code forbids this, too."""
+    mine = ["sh", "-ec", "python -c 'import os; print(os.environ)'"]
+    said = api.ask(ARGO, "create", body=other_step(mine))
+    assert "what it runs is no step of this release" in said, said
+    assert "who makes the pod" in api.ask(ARGO, "create", body=as_argo_is_told(step_pod(STEP, EXECUTOR))) or True
+    pod = whole(ingest_pod)
+    main(pod)["image"] = "sluice/python-torch:another"
+    assert "steps.projectCode is false" in api.ask(ARGO, "create", body=pod)
+    own = step_pod("ghcr.io/acme/own:1", EXECUTOR)
+    main(own)["resources"] = {"limits": {"cpu": "1", "memory": "1Gi"}}
+    assert not api.ask(ARGO, "create", body=own), "images that the site lists run what they like"
+
+
+PATHS = ("a-program-before-the-launcher", "code-of-a-home", "a-hook")
+
+
+@pytest.mark.parametrize("attack", PATHS)
+def test_no_other_way_leads_around_it(api: ApiServer, attack: str) -> None:
+    pod = other_step(next(each for each in KNOWN["others"] if each[-1] == "train"))
+    change, words = REGISTER_ATTACKS[attack]
+    change(pod)
+    said = api.ask(ARGO, "create", body=pod)
+    assert "steps.projectCode is false" in said, said
+    assert words in said
+
+
+@pytest.mark.parametrize(
+    "limits", [{"cpu": "4001m"}, {"memory": "8193Mi"}, {"memory": "9G"}, {"nvidia.com/gpu": "2"}, {"amd.com/gpu": "2"}]
+)
+def test_more_than_the_site_gives_is_refused(api: ApiServer, limits: dict[str, str]) -> None:
+    said = api.ask(ARGO, "create", body=whole(register_pod, **limits))
+    assert "a step may take at most cpu 4, disk 20Gi, gpu 1, memory 8Gi (steps.maxResources" in said, said
+    exactly = {"cpu": "4000m", "memory": "8589934592", "nvidia.com/gpu": "1"}
+    assert not api.ask(ARGO, "create", body=whole(register_pod, **exactly))
+    boundless = whole(register_pod)
+    del main(boundless)["resources"]["limits"]["memory"]
+    assert "a step may take at most" in api.ask(ARGO, "create", body=boundless)
+
+
+def with_identity(pod: Manifest) -> Manifest:
+    """With what the webhook of EKS puts into every container (IRSA)."""
+    place = "/var/run/secrets/eks.amazonaws.com/serviceaccount"
+    variables = {
+        "AWS_STS_REGIONAL_ENDPOINTS": "regional",
+        "AWS_DEFAULT_REGION": "eu-central-1",
+        "AWS_ROLE_ARN": ROLE,
+        "AWS_WEB_IDENTITY_TOKEN_FILE": f"{place}/token",
+    }
+    for each in (*pod["spec"]["containers"], *pod["spec"]["initContainers"]):
+        each.setdefault("env", []).extend({"name": name, "value": value} for name, value in variables.items())
+        each.setdefault("volumeMounts", []).append({"name": "aws-iam-token", "mountPath": place, "readOnly": True})
+    token = {"audience": "sts.amazonaws.com", "expirationSeconds": 86400, "path": "token"}
+    pod["spec"]["volumes"].append({"name": "aws-iam-token", "projected": {"sources": [{"serviceAccountToken": token}]}})
+    return pod
+
+
+def keyless(pod: Manifest) -> Manifest:
+    """Without the keys of Argo's log store, which an identity does not need."""
+    text = json.loads(json.dumps(pod))
+    for each in (*text["spec"]["containers"], *text["spec"]["initContainers"]):
+        each["volumeMounts"] = [m for m in each.get("volumeMounts", []) if m["name"] != "object-store-runs"]
+    text["spec"]["volumes"] = [v for v in text["spec"]["volumes"] if v["name"] != "object-store-runs"]
+    return dict(text)
+
+
+def test_a_register_step_with_an_identity_passes_and_with_another_does_not(api: ApiServer) -> None:
+    pod = with_identity(keyless(register_pod(TORCH, EXECUTOR, LAUNCHER)))
+    said = ask_cloud(api, pod)
+    assert not said, said
+    other = copy.deepcopy(pod)
+    for each in main(other)["env"]:
+        each.update(value="arn:aws:iam::2:role/mine") if each["name"] == "AWS_ROLE_ARN" else None
+    assert "the variable AWS_ROLE_ARN" in ask_cloud(api, other)
+    planted = copy.deepcopy(pod)
+    planted["spec"]["volumes"][-1]["projected"]["sources"].append({"configMap": {"name": "mine"}})
+    assert "its volumes" in ask_cloud(api, planted)
