@@ -1,4 +1,4 @@
-"""What a site's administrator forbids, on a real API server: a project's code, and more of a node than a step may take."""
+"""What a site forbids, on a real API server: a project's code, and more of a node than a step may take."""
 
 import copy
 import json

@@ -312,7 +312,8 @@ def test_sluice_py_and_json_are_checked_as_well() -> None:
     Path("sluice.yaml").unlink()
     Path("sluice.py").write_text(
         "import sluice\nproject = sluice.Project(name='h', data='data',"
-        " rows=sluice.Rows(table='houses', time='listed'), label=sluice.Label(column='price'), features=['rooms', 'aera'])\n"
+        " rows=sluice.Rows(table='houses', time='listed'), label=sluice.Label(column='price'),"
+        " features=['rooms', 'aera'])\n"
     )
     ROWS.astype({"listed": str, "sold": str}).to_json("data/houses.json", orient="records")
     Path("data/contract.yaml").write_text(CONTRACT.replace("csv: houses.csv", "json: houses.json"))

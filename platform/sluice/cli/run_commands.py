@@ -10,10 +10,10 @@ from typing import Annotated, Any
 
 import typer
 
+from sluice.cli.cluster_commands import Context, Namespace
+from sluice.cluster.access import NAMESPACE, Target
 from sluice.core.errors import BadInput
 from sluice.running import catalog
-from sluice.cluster.access import NAMESPACE, Target
-from sluice.cli.cluster_commands import Context, Namespace
 from sluice.running.resuming import take_up
 from sluice.running.run_records import RunRecord, all_runs, find_run, find_submitted
 from sluice.running.terminal import Json, console, plain, print_json
@@ -79,9 +79,9 @@ def runs(
 
 
 def _cluster_rows(limit: int, namespace: str, context: str | None) -> list[dict[str, Any]]:
+    from sluice.cli.inspection_tables import cluster_row
     from sluice.cluster.connection import connected
     from sluice.cluster.kfp_api import KfpApi
-    from sluice.cli.inspection_tables import cluster_row
 
     with connected(Target(namespace, context), ()) as found:
         listed = KfpApi(found.kfp).runs(limit)
@@ -105,9 +105,9 @@ def _add_looking(app: typer.Typer, place: Place) -> None:
         """List the datasets in the store, newest first."""
         from dataclasses import asdict
 
-        from sluice.storage.locations import default_store
-        from sluice.running.inspection import published
         from sluice.cli.inspection_tables import show_datasets
+        from sluice.running.inspection import published
+        from sluice.storage.locations import default_store
 
         of = find_run(run).id if run and not cluster else run
         with place(cluster, namespace, context):
@@ -129,9 +129,9 @@ def _add_looking(app: typer.Typer, place: Place) -> None:
         context: Context = None,
     ) -> None:
         """Show what is known of a run, a dataset or a model."""
-        from sluice.storage.locations import default_store
-        from sluice.running.inspection import find
         from sluice.cli.inspection_tables import show_found
+        from sluice.running.inspection import find
+        from sluice.storage.locations import default_store
 
         with place(cluster, namespace, context):
             found = find(what, default_store())
@@ -175,9 +175,9 @@ def _report(run: RunRecord) -> Path:
 
 def _fetched(run: str) -> Path:
     """A cluster run's report as a file of this machine."""
-    from sluice.storage.locations import default_store
-from sluice.core.home import make_home
     from sluice.artifacts.run_results import REPORT, results_key
+    from sluice.core.home import make_home
+    from sluice.storage.locations import default_store
 
     asked = find_submitted(run)
     run, store = asked.id if asked else run, default_store()
@@ -205,9 +205,9 @@ def resume(
 
         resume_on_cluster(run, parameter or [], Target(namespace, context), fresh=fresh, wait=wait, as_json=as_json)
         return
-    from sluice.storage.locations import default_store
     from sluice.cli import listing, summary
     from sluice.running import local_run
+    from sluice.storage.locations import default_store
 
     before = find_run(run)
     if before.state == "running":

@@ -269,6 +269,7 @@ def _installed(group: str) -> list[str]:
 
 
 def _steps() -> list[str]:
+    from sluice import components
 
     folders = [Path(path) for path in components.__path__]
     return sorted(face.parent.name for folder in folders for face in folder.glob("*/component.py"))
