@@ -20,10 +20,10 @@ from sluice.evaluation.champion import NAME, Champion
 from sluice.evaluation.designs import Design, design_of, independent
 from sluice.evaluation.evidence import evidence_of
 from sluice.evaluation.gate import Duel, check_champion
-from sluice.evaluation.metrics import Predictions
 from sluice.evaluation.settings import Gate
 from sluice.features.encoding import learn_encoder
 from sluice.problems.task import task_of
+from sluice.problems.weighted_metrics import Predictions
 
 TREES, LEAF, RESAMPLES = 60, 137, 400
 

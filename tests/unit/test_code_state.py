@@ -15,9 +15,9 @@ from sluice.artifacts.code_state import CodeState, changes_key, keep_changes, sh
 from sluice.artifacts.producer import CHANGES, COMMIT, producer
 from sluice.artifacts.provenance import origin
 from sluice.cli import lineage_tree
-from sluice.cli.lineage import Lineage, ModelFacts
 from sluice.components.report.run import parameters_section
 from sluice.core.digests import sha256_bytes
+from sluice.running.lineage import Lineage, ModelFacts
 from sluice.storage.stores import open_store
 
 FILES = {

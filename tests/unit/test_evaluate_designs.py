@@ -8,8 +8,8 @@ from arch.bootstrap import CircularBlockBootstrap, optimal_block_length
 from sluice.evaluation.blocks import block_length, optimal_length
 from sluice.evaluation.bootstrap import bootstrap, resample_weights, summary
 from sluice.evaluation.designs import Design, design_of, independent
-from sluice.evaluation.metrics import Predictions
 from sluice.problems.task import Task
+from sluice.problems.weighted_metrics import Predictions
 
 DAYS, A_DAY = 56, 20
 

@@ -25,11 +25,11 @@ from sluice.evaluation.gate import (
     check_slices,
     decide,
 )
-from sluice.evaluation.metrics import Predictions
 from sluice.evaluation.settings import Gate
 from sluice.evaluation.significance import ALPHA, detectable, holm, p_above, p_below, spent
 from sluice.evaluation.simpson import data_reversals
 from sluice.evaluation.slices import Judged, Slice, slices
+from sluice.problems.weighted_metrics import Predictions
 
 GATE = Gate()
 DAYS, A_DAY = 56, 12

@@ -12,7 +12,7 @@ from sklearn import metrics as reference
 
 from sluice.evaluation.bootstrap import bootstrap, resample_weights
 from sluice.evaluation.designs import independent
-from sluice.evaluation.metrics import Predictions
+from sluice.problems.weighted_metrics import Predictions
 
 
 def random_predictions(seed: int, rows: int, classes: int, decimals: int) -> Predictions:

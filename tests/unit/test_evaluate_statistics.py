@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from sluice.evaluation.bootstrap import Resamples, bootstrap
 from sluice.evaluation.calibration import reliability, wilson
 from sluice.evaluation.candidates import Candidate
-from sluice.evaluation.metrics import Predictions
 from sluice.evaluation.selection import select
 from sluice.evaluation.settings import Gate
 from sluice.evaluation.simpson import data_reversals
 from sluice.evaluation.simpson_models import model_reversals
 from sluice.evaluation.slices import MISSING, Slice, groups_of
+from sluice.problems.weighted_metrics import Predictions
 
 GATE = Gate(max_calibration_error=0.05, slice_tolerance=0.01, min_slice_rows=100)
 

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 from sluice.artifacts.manifests import Manifest, parse_manifest
 from sluice.cli.appointing import appoint, roll_back
-from sluice.cli.lineage import lineage
 from sluice.core.digests import canonical_json, sha256_bytes
 from sluice.core.errors import BadInput
 from sluice.registry import champions
@@ -22,6 +21,7 @@ from sluice.registry.promotions import promotion_chain
 from sluice.registry.versions import CHAMPION, version_by_alias
 from sluice.running.doctor import champions as examined
 from sluice.running.doctor import examine
+from sluice.running.lineage import lineage
 from sluice.storage.local_store import LocalStore
 from sluice.storage.locations import default_store
 from tests.unit import small_world

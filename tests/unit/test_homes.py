@@ -251,7 +251,7 @@ READ_ONLY = """
 import os, sys
 import sklearn.datasets, PIL.PngImagePlugin
 import sluice.cli.main, sluice.running.local_run, sluice.cli.listing, sluice.cli.summary
-import sluice.cli.lakes, sluice.project.running
+import sluice.running.lakes, sluice.running.project_runs
 from sluice.running.catalog import find_pipeline
 find_pipeline("supervised_images")
 if os.getuid() == 0:

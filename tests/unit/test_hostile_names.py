@@ -20,7 +20,6 @@ from hypothesis import strategies as st
 
 from sluice.artifacts.bundles import Bundle
 from sluice.artifacts.provenance import ancestry, origin
-from sluice.cli.lineage import lineage
 from sluice.cli.lineage_tree import show
 from sluice.components.ingest.run import run as ingest
 from sluice.contract.reading import parse_contract
@@ -32,6 +31,7 @@ from sluice.features.joins import aggregate_earlier, join_earlier
 from sluice.features.masks import mask
 from sluice.registry.mlflow_access import mlflow_module
 from sluice.registry.tracked_results import plots_of
+from sluice.running.lineage import lineage
 from sluice.running.terminal import Terminal
 from sluice.sampling.drawing import count_strata
 from sluice.storage.locations import default_store

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from sluice.cli.lineage import lineage
 from sluice.cli.lineage_tree import show
 from sluice.core.errors import BadInput
 from sluice.registry.versions import parse_reference
+from sluice.running.lineage import lineage
 from tests.unit import small_world
 from tests.unit.test_register import Pipeline
 

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from sluice.cli.main import app
 from sluice.core.errors import BadInput
-from sluice.project.check import Checked, check_project
+from sluice.project_tools.project_check import Checked, check_project
 from tests.unit import tables
 
 PROJECT = """\
@@ -348,7 +348,7 @@ def test_the_command_init_says_what_it_guessed() -> None:
 HEAVY = """
 import sys
 from pathlib import Path
-from sluice.project.check import check_project
+from sluice.project_tools.project_check import check_project
 checked = check_project(Path())
 assert checked.errors == 0, checked.findings
 print([name for name in ("torch", "mlflow", "kfp", "pandas", "sklearn", "ibis", "kubernetes") if name in sys.modules])

@@ -18,12 +18,12 @@ from rich.console import Console
 from sluice.artifacts.bundles import publish as publish_folder
 from sluice.artifacts.producer import producer
 from sluice.artifacts.provenance import origin
-from sluice.cli.lineage import Lineage, ModelFacts
 from sluice.cli.lineage_tree import show
 from sluice.core.errors import BadInput, EnvironmentFault
 from sluice.core.lifeline import Stopped
 from sluice.project.archive import pack, publish
 from sluice.project.code import PREFIX, ProjectCode, code_of_folder, open_code
+from sluice.running.lineage import Lineage, ModelFacts
 from sluice.storage.stores import open_store
 
 ROOT = Path(__file__).parents[2]

@@ -17,13 +17,13 @@ from sluice.contract.reading import contract_schema, parse_contract
 from sluice.core.errors import BadInput
 from sluice.core.strict_yaml import parse_yaml
 from sluice.engine.datasets import read_dataset
-from sluice.project import new_project
-from sluice.project.check import check_project
-from sluice.project.column_facts import associations, column_facts
-from sluice.project.data_files import looking, open_files
 from sluice.project.files import json_schema, read_project
-from sluice.project.new_project import Written, init_project
-from sluice.project.text_types import contract_type, typed
+from sluice.project_tools import new_project
+from sluice.project_tools.column_facts import associations, column_facts
+from sluice.project_tools.data_files import looking, open_files
+from sluice.project_tools.new_project import Written, init_project
+from sluice.project_tools.project_check import check_project
+from sluice.project_tools.text_types import contract_type, typed
 from sluice.sources import conversions
 from tests.unit import tables
 

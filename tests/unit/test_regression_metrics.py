@@ -21,13 +21,13 @@ from sluice.evaluation.bootstrap import bootstrap, resample_weights
 from sluice.evaluation.designs import Design, independent
 from sluice.evaluation.evidence import evidence_of
 from sluice.evaluation.gate import check_baselines, check_bias, check_slices
-from sluice.evaluation.metrics import Predictions
 from sluice.evaluation.numbers import NumberPredictions
 from sluice.evaluation.residuals import residuals_of
 from sluice.evaluation.selection import gap, select
 from sluice.evaluation.settings import Gate
 from sluice.evaluation.slices import Judged, groups_of, judge
 from sluice.problems.metrics import BUILT_IN, METRICS, Metric, find_metric, metrics_of, near_zero, significant
+from sluice.problems.weighted_metrics import Predictions
 from tests.unit.test_evaluate_statistics import candidate
 
 RMSE = BUILT_IN["rmse"]
@@ -315,7 +315,7 @@ def test_a_projects_own_metric_is_opened_from_its_code(tmp_path: Path, monkeypat
     monkeypatch.setenv("SLUICE_HOME", str(tmp_path / "home"))
     monkeypatch.delenv("SLUICE_STORE", raising=False)
     (tmp_path / "mine.py").write_text(
-        "from sluice.evaluation.metric_registry import Metric\n\n"
+        "from sluice.problems.metrics import Metric\n\n"
         "def lost(label, forecast, weight):\n    return float(abs(label - forecast).max())\n\n"
         "def broken(label, forecast, weight):\n    return 1 / 0\n\n"
         "worst = Metric('worst', 'Worst', 'less', ('regression',), function=lost)\n"

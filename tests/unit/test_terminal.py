@@ -17,11 +17,11 @@ from rich.tree import Tree
 
 from sluice.artifacts.provenance import Origin, Source
 from sluice.cli import main
-from sluice.cli.lineage import Lineage, ModelFacts
 from sluice.cli.lineage_tree import show
 from sluice.core.errors import BadInput, SluiceError
 from sluice.registry.promotions import Promotion
 from sluice.running import local_run
+from sluice.running.lineage import Lineage, ModelFacts
 from sluice.running.run_progress import RunOutput
 from sluice.running.terminal import Terminal, plain, print_json
 from sluice.running.text_encoding import check_words

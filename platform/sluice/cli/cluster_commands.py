@@ -18,7 +18,7 @@ from sluice.running.terminal import Json, console, plain, print_json
 if TYPE_CHECKING:
     from sluice.cluster.connection import Cluster
     from sluice.cluster.submit import Order
-    from sluice.project import running
+    from sluice.running import project_runs
 
 
 def _finite(hours: float) -> float:
@@ -62,15 +62,15 @@ def submit(
     from sluice.cluster import submit as submission
     from sluice.cluster.connection import connected
     from sluice.cluster.resources import parse_settings
-    from sluice.project import running
+    from sluice.running import project_runs
 
-    project: running.Order | None = None
+    project: project_runs.Order | None = None
     asked = parse_settings(resources or [])
     if pipeline and not Path(pipeline).is_dir():
         chosen = catalog.find_pipeline(pipeline)
         arguments = parse_arguments(chosen, parameter or [])
     else:
-        project = running.order(running.here(Path(pipeline or ".")), parameter or [], in_store=True)
+        project = project_runs.order(project_runs.here(Path(pipeline or ".")), parameter or [], in_store=True)
         chosen, arguments = project.pipeline, project.arguments
     order = submission.Order(chosen, arguments, fused, fresh, name, experiment, resources=asked)
     if project:
@@ -107,7 +107,7 @@ def begin(cluster: "Cluster", order: "Order", *, wait: bool, as_json: bool, hour
         _tell_ways(run, chosen.reference, fused=order.fused)
 
 
-def hand_over(cluster: "Cluster", project: "running.Order", *, quiet: bool) -> None:
+def hand_over(cluster: "Cluster", project: "project_runs.Order", *, quiet: bool) -> None:
     """Put a project's code, and data that lie in its folder, into the cluster's store.
 
     Args:

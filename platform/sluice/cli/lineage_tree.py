@@ -8,9 +8,9 @@ from rich.tree import Tree
 
 from sluice.artifacts.code_state import short_commit
 from sluice.artifacts.provenance import Origin, Source
-from sluice.cli.lineage import Lineage
 from sluice.project.archive import archive_key
 from sluice.registry.promotions import Promotion
+from sluice.running.lineage import Lineage
 from sluice.running.terminal import plain
 
 _SIGNS = {

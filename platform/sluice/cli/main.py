@@ -11,14 +11,14 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from sluice.cli import run_commands
+from sluice.cli.bundle_command import add_bundle_command
 from sluice.cli.cluster_commands import Context, Namespace, add_commands
+from sluice.cli.project_commands import add_commands as add_project_commands
 from sluice.cluster.access import NAMESPACE, Target
 from sluice.core.addresses import show_defect
 from sluice.core.errors import BadInput, SluiceError
 from sluice.core.files import denied
 from sluice.core.user_names import user_name
-from sluice.project.bundle_command import add_bundle_command
-from sluice.project.commands import add_commands as add_project_commands
 from sluice.registry.promotions import Promotion
 from sluice.running import catalog
 from sluice.running.arguments import parse_arguments
@@ -76,8 +76,7 @@ def run(
 ) -> None:
     """Run the project that this folder is of, or a pipeline by its name, on this machine."""
     from sluice.cli import listing, summary
-    from sluice.project import running
-    from sluice.running import local_run
+    from sluice.running import local_run, project_runs
     from sluice.storage.locations import default_store
 
     terminal, project, given = console(), "", None
@@ -85,7 +84,7 @@ def run(
         chosen = catalog.find_pipeline(pipeline)
         arguments = parse_arguments(chosen, parameter or [])
     else:
-        ordered = running.order(running.here(Path(pipeline or ".")), parameter or [])
+        ordered = project_runs.order(project_runs.here(Path(pipeline or ".")), parameter or [])
         chosen, arguments = ordered.pipeline, ordered.publish(default_store())
         project, given = str(ordered.file.folder), ordered.given
     if not as_json:
@@ -138,8 +137,8 @@ def lineage(
     context: Context = None,
 ) -> None:
     """Answer where a registered model came from: data, sample, split, parameters, code, run, promotions."""
-    from sluice.cli.lineage import lineage as trace
     from sluice.cli.lineage_tree import show
+    from sluice.running.lineage import lineage as trace
 
     with _place(cluster, namespace, context):
         found = trace(model)
@@ -224,7 +223,7 @@ def lake(
     context: Context = None,
 ) -> None:
     """Copy a lake from a folder into the store, where pods can read it."""
-    from sluice.cli.lakes import copy_lake, default_address
+    from sluice.running.lakes import copy_lake, default_address
 
     with _place(cluster, namespace, context):
         told = copy_lake(folder, address or default_address(folder))

@@ -201,7 +201,7 @@ def resume(
 ) -> None:
     """Run again what a run did, with its parameters and the code of today: only what changed is done anew."""
     if cluster:
-        from sluice.cluster.resuming import resume_on_cluster
+        from sluice.cli.cluster_resuming import resume_on_cluster
 
         resume_on_cluster(run, parameter or [], Target(namespace, context), fresh=fresh, wait=wait, as_json=as_json)
         return
@@ -249,7 +249,7 @@ def step(
     from sluice.running import step_debugging
 
     if cluster:
-        from sluice.cluster.step_inputs import step_of_cluster
+        from sluice.cli.cluster_step_inputs import step_of_cluster
 
         done = step_of_cluster(run, name, Target(namespace, context), debug=debug, really=really)
     else:

@@ -113,12 +113,13 @@ class StepParameters(BaseModel):
 def _check_field(parameters: type[StepParameters], field: str, name: str, value: Any) -> None:  # noqa: ANN401 - any
     """Hold a value to a field; `name` is what the person who gave it calls it."""
     stated = parameters.model_fields[field]
+    annotation: Any = stated.annotation
     if get_origin(stated.annotation) is Literal:
         _check_choice(get_args(stated.annotation), name, value)
     for check in stated.metadata:
         check(name, value)
     try:
-        TypeAdapter(stated.annotation, config=ConfigDict(strict=True)).validate_python(value)
+        TypeAdapter(annotation, config=ConfigDict(strict=True)).validate_python(value)
     except ValidationError as error:
         said = error.errors()[0]
         where = f", item {said['loc'][0] + 1}" if said["loc"] and isinstance(said["loc"][0], int) else ""

@@ -9,7 +9,7 @@ from math import ceil, log10, sqrt
 
 import numpy as np
 
-from sluice.evaluation.metrics import Floats
+from sluice.problems.weighted_metrics import Floats
 
 LEAST_BLOCKS = 10
 """With fewer, no interval holds what it says."""

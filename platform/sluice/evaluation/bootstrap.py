@@ -16,7 +16,7 @@ from scipy import stats
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from sluice.evaluation.designs import Design, independent
-from sluice.evaluation.metrics import Floats, Integers, Judged, Weights
+from sluice.problems.weighted_metrics import Floats, Integers, Judged, Weights
 
 LEVEL = 0.95
 CALIBRATION, SQUARED = "calibration_error", "squared_calibration_error"

@@ -13,7 +13,7 @@ import numpy as np
 
 from sluice.evaluation.bootstrap import CALIBRATION, Estimate, Resamples, resample_weights
 from sluice.evaluation.designs import Design, independent
-from sluice.evaluation.metrics import CALIBRATION_BINS, Floats, Predictions
+from sluice.problems.weighted_metrics import CALIBRATION_BINS, Floats, Predictions
 
 _Z = 1.959964  # the normal quantile of a 95 % interval
 _SEED = 7

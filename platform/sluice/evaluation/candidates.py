@@ -11,12 +11,12 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from sluice.core.errors import BadInput
 from sluice.core.json_documents import read_json
-from sluice.evaluation.metrics import Floats, Labels, Predictions
 from sluice.evaluation.numbers import NumberPredictions
 from sluice.modeling.model_files import Predictor, Threshold, forecast, load_model, read_threshold
 from sluice.problems.metrics import Metric
 from sluice.problems.registry import problem_of
 from sluice.problems.task import Task
+from sluice.problems.weighted_metrics import Floats, Labels, Predictions
 
 TRAINING = "training.json"
 TRAIN, VALIDATION, TEST = "train", "validation", "test"

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sluice.evaluation.metrics import Floats
 from sluice.modeling.model_files import Threshold
+from sluice.problems.weighted_metrics import Floats
 
 Scores = Mapping[str, Floats]
 NAME = "champion"

@@ -7,7 +7,7 @@ from sklearn.metrics import confusion_matrix, roc_curve
 
 from sluice.evaluation.designs import Design
 from sluice.evaluation.evaluation import Evaluation
-from sluice.evaluation.metrics import Predictions
+from sluice.problems.weighted_metrics import Predictions
 
 _MOST_POINTS = 200
 

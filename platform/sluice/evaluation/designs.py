@@ -14,9 +14,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from sluice.evaluation.blocks import LEAST_BLOCKS, block_length
-from sluice.evaluation.metrics import Floats, Integers
 from sluice.problems.row_groups import cluster_name, effective_rows, row_clusters, row_weights
 from sluice.problems.task import Task
+from sluice.problems.weighted_metrics import Floats, Integers
 
 
 @dataclass(frozen=True)

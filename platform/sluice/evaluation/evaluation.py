@@ -14,7 +14,6 @@ from sluice.evaluation.champion import NAME, Champion
 from sluice.evaluation.designs import Design
 from sluice.evaluation.evidence import Evidence
 from sluice.evaluation.gate import Check, Decision
-from sluice.evaluation.metrics import Predictions
 from sluice.evaluation.numbers import NumberPredictions
 from sluice.evaluation.record import SCHEMA, EvaluationRecord
 from sluice.evaluation.residuals import Residuals
@@ -25,6 +24,7 @@ from sluice.evaluation.simpson_models import ModelReversal
 from sluice.evaluation.slices import Slice
 from sluice.problems.metrics import Metric, metrics_of
 from sluice.problems.task import Task
+from sluice.problems.weighted_metrics import Predictions
 
 PAIRED = "paired bootstrap"
 

@@ -7,7 +7,7 @@ import numpy as np
 from sluice.evaluation.blocks import LEAST_BLOCKS
 from sluice.evaluation.bootstrap import Resamples
 from sluice.evaluation.designs import Design
-from sluice.evaluation.metrics import Judged
+from sluice.problems.weighted_metrics import Judged
 
 LEAST_CLASS_ROWS = 10
 """With fewer rows of a class, no interval holds what it says."""

@@ -24,11 +24,11 @@ from sluice.evaluation.candidates import (
     thresholds_of,
 )
 from sluice.evaluation.designs import Design, design_of
-from sluice.evaluation.metrics import Floats, Labels
 from sluice.modeling.model_digests import model_digest
 from sluice.modeling.model_files import Threshold
 from sluice.problems.metrics import Metric, metrics_of, near_zero
 from sluice.problems.task import Task, task_of
+from sluice.problems.weighted_metrics import Floats, Labels
 
 
 @dataclass(frozen=True)

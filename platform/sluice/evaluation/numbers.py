@@ -1,7 +1,7 @@
 """What one model said of rows whose label is a number, and its metrics under many weightings of the rows at once.
 
-As for classes (`sluice.evaluation.metrics`), a bootstrap resample is a weighting, and what is a mean over rows is one
-matrix product. scikit-learn's metrics are the reference in the tests.
+As for classes (`sluice.problems.weighted_metrics`), a bootstrap resample is a weighting, and what is a mean over rows
+is one matrix product. scikit-learn's metrics are the reference in the tests.
 """
 
 from dataclasses import dataclass, replace
@@ -10,8 +10,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from sluice.evaluation.metrics import Floats, Weights
 from sluice.problems.metrics import BUILT_IN, Metric
+from sluice.problems.weighted_metrics import Floats, Weights
 
 MEANS = ("mse", "mae", "pinball_10", "pinball_50", "pinball_90", "bias")
 """The built-in metrics that are means over rows, wherever they are defined."""

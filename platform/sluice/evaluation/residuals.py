@@ -13,8 +13,8 @@ import numpy as np
 
 from sluice.evaluation.bootstrap import Estimate, Resamples, resample_weights, summary
 from sluice.evaluation.designs import Design
-from sluice.evaluation.metrics import Floats, Integers
 from sluice.evaluation.numbers import NumberPredictions
+from sluice.problems.weighted_metrics import Floats, Integers
 
 BINS = 10
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)

@@ -15,9 +15,9 @@ import pandas as pd
 from scipy import stats
 
 from sluice.evaluation.designs import Design, independent
-from sluice.evaluation.metrics import Floats, Integers
 from sluice.evaluation.significance import ALPHA, holm
 from sluice.evaluation.slices import MISSING
+from sluice.problems.weighted_metrics import Floats, Integers
 
 
 @dataclass(frozen=True)

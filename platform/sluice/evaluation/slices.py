@@ -11,7 +11,7 @@ from sluice.evaluation.blocks import LEAST_BLOCKS
 from sluice.evaluation.bootstrap import Estimate, Resamples, bootstrap
 from sluice.evaluation.designs import Design
 from sluice.evaluation.evidence import LEAST_CLASS_ROWS
-from sluice.evaluation.metrics import Judged as Said
+from sluice.problems.weighted_metrics import Judged as Said
 
 SHOWN = ("log_loss", "brier", "roc_auc", "accuracy")
 MISSING = "(missing)"

@@ -161,9 +161,9 @@ def _name(value: ops.Value) -> str:
 
 def _whole(value: ops.Value | None) -> int | None:
     """A constant whole number, also where it is cast to another type of whole numbers."""
-    if type(value) is ops.Cast and value.dtype.is_integer():
+    if isinstance(value, ops.Cast) and value.dtype.is_integer():
         value = value.arg
-    return int(value.value) if type(value) is ops.Literal and isinstance(value.value, int) else None
+    return int(value.value) if isinstance(value, ops.Literal) and isinstance(value.value, int) else None
 
 
 def _is_back(offset: ops.Value | None) -> bool:

@@ -10,10 +10,6 @@ from sluice.core.errors import BadInput
 from sluice.core.progress import progress
 from sluice.features.encoding import Floats, Integers, number_column, text_column
 from sluice.modeling.baselines import (
-    HEURISTIC,
-    LAST_VALUE,
-    MEDIAN,
-    RANDOM,
     Baseline,
     NumberBaseline,
     heuristic_feature,
@@ -24,6 +20,7 @@ from sluice.modeling.model_files import Model, forecast
 from sluice.modeling.parts import Parts, quantiles
 from sluice.modeling.rounds import CLOSED, Fitted, Point, measured, value_words
 from sluice.modeling.training_settings import Settings
+from sluice.problems.candidate_names import HEURISTIC, LAST_VALUE, MEDIAN, RANDOM
 
 _BINS = 10
 _PRIOR_ROWS = 20.0

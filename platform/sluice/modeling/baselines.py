@@ -30,10 +30,9 @@ import pandas as pd
 
 from sluice.core.errors import BadInput
 from sluice.features.encoding import Floats, Integers, number_column, text_column
+from sluice.problems.candidate_names import HEURISTIC, LAST_VALUE, MEAN, MEDIAN, RANDOM, ZERO_RULE
 from sluice.problems.task import Task
 
-RANDOM, ZERO_RULE, HEURISTIC = "random", "zero-rule", "heuristic"
-MEAN, MEDIAN, LAST_VALUE = "mean", "median", "last-value"
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # splitmix64's step (Steele, Lea & Flood, 2014): one stream of numbers a class
 
 

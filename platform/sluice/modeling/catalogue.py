@@ -7,15 +7,24 @@ from dataclasses import dataclass
 
 from sluice.core.errors import BadInput
 from sluice.modeling.baseline_fitting import fit_baseline
-from sluice.modeling.baselines import HEURISTIC, LAST_VALUE, MEAN, MEDIAN, RANDOM, ZERO_RULE
 from sluice.modeling.parts import Parts
 from sluice.modeling.rounds import Fitted, Fitting, fit_in_rounds
-from sluice.modeling.sklearn_models import LINEAR, LOGISTIC, TREES
 from sluice.modeling.threads import fixed_threads
 from sluice.modeling.training_settings import Settings
+from sluice.problems.candidate_names import (
+    CONVOLUTIONS,
+    EMBEDDINGS,
+    HEURISTIC,
+    LAST_VALUE,
+    LINEAR,
+    LOGISTIC,
+    MEAN,
+    MEDIAN,
+    RANDOM,
+    TREES,
+    ZERO_RULE,
+)
 from sluice.problems.task import Task
-
-EMBEDDINGS, CONVOLUTIONS = "embedding-network", "convolutional-network"
 
 
 @dataclass(frozen=True)
@@ -70,9 +79,6 @@ _EMBEDDINGS = Candidate(
 _CONVOLUTIONS = Candidate(
     CONVOLUTIONS, "convolutional network", 5, "sluice.modeling.network_fitting:image_network", "torch"
 )
-_ALL = (_RANDOM, _ZERO_RULE, _HEURISTIC, _LOGISTIC, _TREES, _EMBEDDINGS, _CONVOLUTIONS)
-BASELINE_BY_NAME = {candidate.name: candidate.baseline for candidate in _ALL}
-"""Whether it only sets the bar, by the name of every candidate, whatever task it fits."""
 
 
 def candidates_for(task: Task) -> list[Candidate]:

@@ -12,10 +12,10 @@ from sluice.features.encoding import MOST_CATEGORIES, Encoder, Floats, encoder_f
 from sluice.features.pixels import ImageShape, image_pixels
 from sluice.modeling.skops_files import read_skops, write_skops
 from sluice.modeling.tree_checks import check_trees
+from sluice.problems.candidate_names import LINEAR, LOGISTIC, TREES
 from sluice.problems.task import Task
 
 WEIGHTS = "model.skops"
-LOGISTIC, LINEAR, TREES = "logistic-regression", "linear-regression", "gradient-boosted-trees"
 
 
 @dataclass(frozen=True)

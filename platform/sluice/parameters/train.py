@@ -8,6 +8,7 @@ from pydantic import Field
 
 from sluice.core.errors import BadInput
 from sluice.core.parameter_checks import SEED, Check, Range, StepParameters
+from sluice.problems.candidate_names import BASELINE_BY_NAME
 
 
 def check_candidates(name: str, candidates: Sequence[str]) -> None:
@@ -22,8 +23,6 @@ def check_candidates(name: str, candidates: Sequence[str]) -> None:
     """
     if not candidates or not isinstance(candidates, list | tuple):
         return  # its type is looked at by whoever asked
-    from sluice.modeling.catalogue import BASELINE_BY_NAME  # what the models need takes a second to import
-
     for number, candidate in enumerate(candidates):
         if candidate not in BASELINE_BY_NAME:
             close = difflib.get_close_matches(str(candidate), BASELINE_BY_NAME, n=1, cutoff=0.4)
@@ -46,8 +45,6 @@ def check_both_kinds(name: str, candidates: Sequence[str]) -> None:
     """
     if not candidates:
         return
-    from sluice.modeling.catalogue import BASELINE_BY_NAME
-
     kinds = {BASELINE_BY_NAME[candidate] for candidate in candidates}
     lacking = "candidate beside the baselines" if kinds == {True} else "baseline"
     if len(kinds) < 2:

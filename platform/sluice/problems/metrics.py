@@ -6,7 +6,7 @@ all resamples of a bootstrap are one matrix product. Any other is computed resam
 A project's own stands in a file of the project and is named `mine.py:lost`; an installed package's is an entry point of
 the group `sluice.metrics`:
 
-    from sluice.evaluation.metric_registry import Metric
+    from sluice.problems.metrics import Metric
 
     def cost(label, forecast, weight):                       # arrays of shape (rows,); weight may be None
         return float(np.average(np.where(forecast > label, 2.0, 1.0) * abs(label - forecast), weights=weight))
@@ -175,7 +175,7 @@ def _of_classes(name: str) -> Function:
     """A metric of classes, as evaluation computes it, by the more probable class."""
 
     def value(label: Labels, forecast: Floats, weight: Floats | None) -> float:
-        from sluice.evaluation.metrics import Predictions
+        from sluice.problems.weighted_metrics import Predictions
 
         weights = np.ones(len(label)) if weight is None else np.asarray(weight, np.float64)
         return float(Predictions(label, forecast).metrics(weights[:, None])[name][0])
@@ -268,7 +268,7 @@ def open_metric(name: str, code: str = "") -> tuple[str, tuple[Metric, ...]]:
         from sluice.project.code import open_code
 
         opened = open_code(code)
-    found = METRICS.get(name, opened)
+    found: object = METRICS.get(name, opened)
     made = found if isinstance(found, Metric) else _wrapped(found)
     if opened:
         made = replace(made, function=_blamed(made.function, opened, name), rows=_blamed(made.rows, opened, name))

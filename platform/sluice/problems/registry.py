@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sluice.modeling.baselines import HEURISTIC, LAST_VALUE, MEAN, MEDIAN, RANDOM, ZERO_RULE
+from sluice.problems.candidate_names import HEURISTIC, LAST_VALUE, MEAN, MEDIAN, RANDOM, ZERO_RULE
 from sluice.problems.task import BINARY, MULTICLASS, REGRESSION, Task
 
 Floats = NDArray[np.float64]

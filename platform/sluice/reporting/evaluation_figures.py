@@ -11,9 +11,9 @@ from sluice.evaluation.calibration import Bin
 from sluice.evaluation.champion import NAME
 from sluice.evaluation.curves import thinned_roc
 from sluice.evaluation.evaluation import Evaluation
-from sluice.evaluation.metrics import Predictions
 from sluice.evaluation.slices import Slice
 from sluice.problems.metrics import Metric
+from sluice.problems.weighted_metrics import Predictions
 from sluice.reporting.evaluation_words import estimate_text
 from sluice.reporting.plots import FONT_SIZE, INK, MUTED, PAPER, SERIES, figure_svg, legend, new_figure
 

@@ -4,9 +4,9 @@ import numpy as np
 from markupsafe import Markup
 
 from sluice.evaluation.evaluation import Evaluation
-from sluice.evaluation.metrics import Floats
 from sluice.evaluation.residuals import ResidualBin
 from sluice.problems.metrics import BUILT_IN, significant
+from sluice.problems.weighted_metrics import Floats
 from sluice.reporting.pages import (
     Cell,
     Section,

@@ -172,7 +172,7 @@ def _bundle(store: Store, kind: Kind, bundle_id: str) -> Found:
 
 
 def _registered(reference: str) -> Found:
-    from sluice.cli.lineage import find_version
+    from sluice.running.lineage import find_version
 
     version = find_version(reference)
     body = asdict(version) | {"created": datetime.fromtimestamp(version.created / 1000, UTC).isoformat()}

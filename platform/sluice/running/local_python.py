@@ -18,8 +18,8 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
-from sluice.cluster.step_packages import WITH_VALUE
 from sluice.core.errors import BadInput
+from sluice.running.step_packages import WITH_VALUE
 
 _CALL = "python3 -m kfp.dsl.executor_main"
 _SHELL = ["sh", "-ec"]

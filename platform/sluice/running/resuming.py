@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sluice.project import running
-from sluice.running import catalog
+from sluice.running import catalog, project_runs
 from sluice.running.arguments import parse_arguments
 from sluice.running.run_records import Asked
 
@@ -26,7 +25,7 @@ class TakenUp:
     pipeline: catalog.Pipeline
     arguments: dict[str, Any]
     given: Mapping[str, Any]
-    project: running.Order | None = None
+    project: project_runs.Order | None = None
 
 
 def take_up(before: Asked, pairs: Sequence[str], *, in_store: bool = False) -> TakenUp:
@@ -45,7 +44,7 @@ def take_up(before: Asked, pairs: Sequence[str], *, in_store: bool = False) -> T
         if held := [name for name in before.withheld if name in before.given and name not in names]:
             before.known(held)  # which says that it must be given again
         again = [f"{name}={_text(value)}" for name, value in before.given.items() if name not in names]
-        order = running.order(running.here(Path(before.project)), [*again, *pairs], in_store=in_store)
+        order = project_runs.order(project_runs.here(Path(before.project)), [*again, *pairs], in_store=in_store)
         return TakenUp(order.pipeline, order.arguments, order.given, order)
     chosen = catalog.find_pipeline(before.reference)
     kept = [name for name in before.withheld if name not in names]

@@ -11,8 +11,8 @@ from sluice.core.column_names import free_name
 from sluice.core.durations import duration_words
 from sluice.core.errors import BadInput
 from sluice.engine.row_order import with_row_order
-from sluice.parameters.split import PARTS
 from sluice.sampling.local_days import before, check_time, known_before, rows_by_day, stamps, zone_named
+from sluice.sampling.splitters import PARTS
 
 PURPOSE = "split"
 UNKNOWN = "label not known when {} begins"

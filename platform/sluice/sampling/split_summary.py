@@ -5,8 +5,8 @@ from typing import Any
 
 from sluice.artifacts.bundles import Bundle
 from sluice.core.plain_text import markdown, markdown_code
-from sluice.parameters.split import PARTS
 from sluice.problems.task import Task
+from sluice.sampling.splitters import PARTS
 
 
 def summarize(bundle: Bundle, task: Task) -> str:

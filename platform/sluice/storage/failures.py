@@ -118,7 +118,7 @@ def failure_of(error: Exception) -> Failure:
     method, url = _METHOD.search(said), _URL.search(said)
     host = urlsplit(url[1]).netloc if url else ""
     found = Failure(method[1] if method else "", host, 0, "", _brief(said))
-    found.for_credentials = bool(url) and url[1] == _HIDDEN
+    found.for_credentials = url is not None and url[1] == _HIDDEN
     refused = isinstance(error, AlreadyExistsError | PreconditionError)
     if status := _STATUS.search(said):
         body = said[status.end() :]

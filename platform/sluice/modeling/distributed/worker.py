@@ -10,7 +10,7 @@ from sluice.core.errors import SluiceError
 from sluice.core.progress import progress
 from sluice.core.termination_message import TERMINATION_LOG, leave_message
 from sluice.core.user_names import user_name
-from sluice.modeling.catalogue import EMBEDDINGS, network_for
+from sluice.modeling.catalogue import network_for
 from sluice.modeling.distributed.checkpoints import Checkpoints
 from sluice.modeling.distributed.epochs import Course
 from sluice.modeling.distributed.groups import Group, PeerLost, joined
@@ -22,6 +22,7 @@ from sluice.modeling.networks import NetworkModel
 from sluice.modeling.parts import Parts, read_parts
 from sluice.modeling.rounds import Fitted
 from sluice.modeling.threads import fixed_threads
+from sluice.problems.candidate_names import EMBEDDINGS
 from sluice.storage.locations import default_store
 
 _THREADS = 1

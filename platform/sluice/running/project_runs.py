@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sluice.cli.lakes import content_address, copy_lake
 from sluice.core.errors import BadInput
 from sluice.core.home import HOME
 from sluice.project.archive import Archive, publish
@@ -16,6 +15,7 @@ from sluice.project.packing import closure
 from sluice.project.values import split_reference
 from sluice.running.arguments import parse_arguments
 from sluice.running.catalog import Handed, Pipeline, find_pipeline, handed_of, near, parameters_of
+from sluice.running.lakes import content_address, copy_lake
 from sluice.storage.stores import Store
 
 HOME_NAME = ".sluice"

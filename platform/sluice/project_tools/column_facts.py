@@ -10,7 +10,7 @@ import duckdb
 import numpy as np
 import numpy.typing as npt
 
-from sluice.project.data_files import Table
+from sluice.project_tools.data_files import Table
 
 NUMBERS = ("int64", "float64")
 TIMES = ("timestamp", "date")

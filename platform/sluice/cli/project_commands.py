@@ -20,7 +20,7 @@ def init(name: Name, files: Files, predict: Predict, as_json: Json = False) -> N
     """Make a project out of a data file: look at it, write a folder, and say what was guessed and why."""
     from dataclasses import asdict
 
-    from sluice.project.new_project import init_project
+    from sluice.project_tools.new_project import init_project
 
     written = init_project(name, files, predict)
     if as_json:
@@ -37,7 +37,7 @@ def init(name: Name, files: Files, predict: Predict, as_json: Json = False) -> N
 
 def check(folder: Folder = Path(), as_json: Json = False) -> None:
     """Check a project: its file, code, contract and data, each thing with its line; exits with 2 on errors."""
-    from sluice.project.check import check_project
+    from sluice.project_tools.project_check import check_project
 
     checked = check_project(folder)
     if as_json:

@@ -8,10 +8,10 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from sluice.cli.cluster_resuming import asked_of
 from sluice.cluster.access import Target
 from sluice.cluster.connection import connected, environment
 from sluice.cluster.kfp_api import KfpApi
-from sluice.cluster.resuming import asked_of
 from sluice.cluster.workflow_steps import task_order
 from sluice.core.errors import BadInput
 from sluice.core.words import near

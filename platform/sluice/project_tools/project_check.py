@@ -393,7 +393,7 @@ def _position(patterns: tuple[str, ...], name: str) -> tuple[int, ...]:
 
 
 def _look_at_data(asked: Asked, findings: list[Finding], facts: dict[str, Any]) -> None:
-    from sluice.project.check_data import look  # DuckDB and NumPy: only where there are data to look at
+    from sluice.project_tools.data_check import look  # DuckDB and NumPy: only where there are data to look at
 
     try:
         found, counted = look(asked)

@@ -7,8 +7,9 @@ from typing import Any
 
 import duckdb
 
-from sluice.project.check import Asked, Finding, features_of
-from sluice.project.column_facts import (
+from sluice.project.values import parse_duration
+from sluice.project.wording import near
+from sluice.project_tools.column_facts import (
     NUMBERS,
     ColumnFacts,
     associations,
@@ -16,11 +17,10 @@ from sluice.project.column_facts import (
     combinations,
     value_counts,
 )
-from sluice.project.contract_tables import Opened, open_table
-from sluice.project.data_files import Table, looking
-from sluice.project.proposal import MOST_CLASSES, TELLS_ALL
-from sluice.project.values import parse_duration
-from sluice.project.wording import near
+from sluice.project_tools.contract_tables import Opened, open_table
+from sluice.project_tools.data_files import Table, looking
+from sluice.project_tools.project_check import Asked, Finding, features_of
+from sluice.project_tools.proposal import MOST_CLASSES, TELLS_ALL
 
 PARTS = ("training", "validation", "test")
 FEW_ROWS = 30

@@ -10,8 +10,8 @@ import duckdb
 
 from sluice.contract.reading import TableContract
 from sluice.core.errors import BadInput
-from sluice.project.data_files import CSV_OPTIONS, Table, quoted_path
-from sluice.project.text_types import typed
+from sluice.project_tools.data_files import CSV_OPTIONS, Table, quoted_path
+from sluice.project_tools.text_types import typed
 from sluice.sources.csv_header import read_header
 from sluice.sources.source_files import SourceFile, check_readable, find
 

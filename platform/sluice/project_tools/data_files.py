@@ -16,7 +16,7 @@ import duckdb
 
 from sluice.core.errors import BadInput
 from sluice.core.settings import memory_size
-from sluice.project.text_types import DUCKDB_TYPES, contract_type, typed
+from sluice.project_tools.text_types import DUCKDB_TYPES, contract_type, typed
 
 FIRST_ROWS = 20_000
 """Types are guessed from so many rows, and then held to the whole file."""

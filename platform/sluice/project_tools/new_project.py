@@ -18,12 +18,12 @@ from sluice.contract.reading import CONTRACT, parse_contract
 from sluice.core.column_names import check_name
 from sluice.core.errors import BadInput
 from sluice.core.files import STAGING, faults
-from sluice.project.column_facts import ColumnFacts
-from sluice.project.data_files import Table, looking, open_files, quoted_path
 from sluice.project.files import EDITORS_LINE, PROJECT_PY, PROJECT_YAML, SCHEMA_FILE, parse_project, schema_text
-from sluice.project.proposal import Guess, Proposal, propose
 from sluice.project.values import is_model_name
 from sluice.project.yaml_text import flow, scalar
+from sluice.project_tools.column_facts import ColumnFacts
+from sluice.project_tools.data_files import Table, looking, open_files, quoted_path
+from sluice.project_tools.proposal import Guess, Proposal, propose
 
 LINK_BYTES = 1 << 30
 """A larger file is not copied but linked (a hard link): both names then mean the same bytes."""

@@ -13,7 +13,8 @@ from typing import Any
 import duckdb
 
 from sluice.core.errors import BadInput
-from sluice.project.column_facts import (
+from sluice.project.wording import near
+from sluice.project_tools.column_facts import (
     NUMBERS,
     TIMES,
     ColumnFacts,
@@ -24,8 +25,7 @@ from sluice.project.column_facts import (
     earliest_shares,
     value_counts,
 )
-from sluice.project.data_files import Table
-from sluice.project.wording import near
+from sluice.project_tools.data_files import Table
 
 TELLS_ALL = 0.98
 """From here on a single feature explains the label so well that it may be another form of it."""
