@@ -268,7 +268,7 @@ def open_metric(name: str, code: str = "") -> tuple[str, tuple[Metric, ...]]:
         from sluice.project.code import open_code
 
         opened = open_code(code)
-    found: object = METRICS.get(name, opened)
+    found: Any = METRICS.get(name, opened)
     made = found if isinstance(found, Metric) else _wrapped(found)
     if opened:
         made = replace(made, function=_blamed(made.function, opened, name), rows=_blamed(made.rows, opened, name))
