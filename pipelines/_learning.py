@@ -50,7 +50,9 @@ def split_rows(
     strata: Any,  # noqa: ANN401
     allocation: Any,  # noqa: ANN401
     split_strategy: Any,  # noqa: ANN401
+    split_code: Any,  # noqa: ANN401
     shares: Any,  # noqa: ANN401
+    gap: Any,  # noqa: ANN401
     seed: Any,  # noqa: ANN401
 ) -> Rows:
     """Add the tasks from the tables of a lake to rows to learn from, to choose by and to judge by."""
@@ -65,7 +67,7 @@ def split_rows(
         allocation=allocation,
         seed=seed,
     )
-    parts = split(sampled=address(sampled), strategy=split_strategy, shares=shares, seed=seed)
+    parts = split(sampled=address(sampled), strategy=split_strategy, shares=shares, seed=seed, gap=gap, code=split_code)
     return Rows(address(parts), validated.outputs["quality"])
 
 

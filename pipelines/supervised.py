@@ -18,14 +18,18 @@ def supervised(
     strata: list[str] = [],
     allocation: str = "proportional",
     split_strategy: str = "stratified",
+    split_code: str = "",
     shares: list[float] = [0.7, 0.15, 0.15],
+    gap: str = "",
     candidates: list[str] = [],
     seconds_per_candidate: float = 60.0,
     max_rounds: int = 0,
-    metric: str = "",
+    train_code: str = "",
     patience: int = 3,
     device: str = "auto",
     threads: int = 1,
+    metric: str = "",
+    evaluate_code: str = "",
     max_calibration_error: float = 0.25,
     slice_tolerance: float = 0.02,
     min_slice_rows: int = 200,
@@ -45,15 +49,23 @@ def supervised(
         sample_rows: How many rows to keep instead; 0 to go by the fraction.
         strata: Columns within whose groups the sample is drawn.
         allocation: Rows by group, "proportional" or "equal"; numbers speak of all rows either way, by weights.
-        split_strategy: "time" learns from the past and tests on the future; "stratified" keeps label shares equal.
+        split_strategy: "time" learns from the past and tests on the future, "group" keeps a group in one part,
+            "stratified" keeps label shares equal; "random", or FILE.py:NAME of a project.
+        split_code: The address of the code that divides the rows, where the strategy is a project's own.
         shares: Shares of the rows for training, validation and test; they add up to 1.
+        gap: How long before validation and test rows are left out of a split by time, such as 30d; empty for as long
+            as the label takes to be known.
         candidates: Models to train; empty takes all that fit the task.
         seconds_per_candidate: Budget of each candidate in seconds; what is not done then is broken off.
         max_rounds: Budget of each candidate in rounds, without a clock: the same on every machine; 0 for seconds.
-        metric: What early stopping goes by; empty takes the log loss, or the RMSE where the label is a number.
+        train_code: The address of the code that training needs of a project: its own metric or candidates.
         patience: Rounds without a better metric on the validation rows after which a candidate stops.
         device: Where networks are trained, "cpu", "cuda" or "auto".
         threads: CPU threads to train with; one gives the same numbers on every number of cores.
+        metric: What stops training and judges models; empty for the log loss, or the RMSE where the label is a number.
+        evaluate_code: The address of the code that judging needs of a project: its own metric.
+    metric: str = "",
+    evaluate_code: str = "",
         max_calibration_error: The greatest calibration error that passes the gate, as a share of the base rate.
         slice_tolerance: By how much the loss may exceed a rival's in a slice.
         min_slice_rows: Slices with fewer rows are not judged.
@@ -72,7 +84,9 @@ def supervised(
         strata=strata,
         allocation=allocation,
         split_strategy=split_strategy,
+        split_code=split_code,
         shares=shares,
+        gap=gap,
         seed=seed,
     )
     training = {
@@ -80,12 +94,15 @@ def supervised(
         "seconds_per_candidate": seconds_per_candidate,
         "max_rounds": max_rounds,
         "metric": metric,
+        "code": train_code,
         "patience": patience,
         "device": device,
         "threads": threads,
         "seed": seed,
     }
     judging = {
+        "metric": metric,
+        "code": evaluate_code,
         "max_calibration_error": max_calibration_error,
         "slice_tolerance": slice_tolerance,
         "min_slice_rows": min_slice_rows,

@@ -22,7 +22,9 @@ def supervised_distributed(
     strata: list[str] = [],
     allocation: str = "proportional",
     split_strategy: str = "stratified",
+    split_code: str = "",
     shares: list[float] = [0.7, 0.15, 0.15],
+    gap: str = "",
     workers: int = 2,
     runtime: str = "torch-cpu",
     epochs: int = 0,
@@ -33,6 +35,8 @@ def supervised_distributed(
     max_restarts: int = 2,
     start_seconds: int = 600,
     timeout_seconds: int = 3600,
+    metric: str = "",
+    evaluate_code: str = "",
     max_calibration_error: float = 0.25,
     slice_tolerance: float = 0.02,
     min_slice_rows: int = 200,
@@ -52,8 +56,12 @@ def supervised_distributed(
         sample_rows: How many rows to keep instead; 0 to go by the fraction.
         strata: Columns within whose groups the sample is drawn.
         allocation: Rows by group, "proportional" or "equal"; numbers speak of all rows either way, by weights.
-        split_strategy: "time" learns from the past and tests on the future; "stratified" keeps label shares equal.
+        split_strategy: "time" learns from the past and tests on the future, "group" keeps a group in one part,
+            "stratified" keeps label shares equal; "random", or FILE.py:NAME of a project.
+        split_code: The address of the code that divides the rows, where the strategy is a project's own.
         shares: Shares of the rows for training, validation and test; they add up to 1.
+        gap: How long before validation and test rows are left out of a split by time, such as 30d; empty for as long
+            as the label takes to be known.
         workers: How many workers train the network together, each on a node of its own where there are enough.
         runtime: Where they run: the TrainingRuntimes "torch-cpu" or "torch-gpu", or "local" for processes in one pod.
         epochs: Most passes over the training rows; 0 goes on until nothing gets better.
@@ -64,6 +72,10 @@ def supervised_distributed(
         max_restarts: How often the workers may fail, and go on from the last checkpoint.
         start_seconds: Within these all workers must run, image pulls included.
         timeout_seconds: Within these the training must end.
+        metric: What stops training and judges models; empty for the log loss, or the RMSE where the label is a number.
+        evaluate_code: The address of the code that judging needs of a project: its own metric.
+    metric: str = "",
+    evaluate_code: str = "",
         max_calibration_error: The greatest calibration error that passes the gate, as a share of the base rate.
         slice_tolerance: By how much the loss may exceed a rival's in a slice.
         min_slice_rows: Slices with fewer rows are not judged.
@@ -82,7 +94,9 @@ def supervised_distributed(
         strata=strata,
         allocation=allocation,
         split_strategy=split_strategy,
+        split_code=split_code,
         shares=shares,
+        gap=gap,
         seed=seed,
     )
     trained = train_distributed(
@@ -100,6 +114,8 @@ def supervised_distributed(
         seed=seed,
     )
     judging = {
+        "metric": metric,
+        "code": evaluate_code,
         "max_calibration_error": max_calibration_error,
         "slice_tolerance": slice_tolerance,
         "min_slice_rows": min_slice_rows,

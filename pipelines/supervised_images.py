@@ -17,10 +17,12 @@ def supervised_images(
     candidates: list[str] = [],
     seconds_per_candidate: float = 60.0,
     max_rounds: int = 0,
-    metric: str = "",
+    train_code: str = "",
     patience: int = 3,
     device: str = "auto",
     threads: int = 1,
+    metric: str = "",
+    evaluate_code: str = "",
     max_calibration_error: float = 0.25,
     slice_tolerance: float = 0.02,
     min_slice_rows: int = 200,
@@ -38,10 +40,14 @@ def supervised_images(
         candidates: Models to train; empty takes all that fit the task.
         seconds_per_candidate: Budget of each candidate in seconds; what is not done then is broken off.
         max_rounds: Budget of each candidate in rounds, without a clock: the same on every machine; 0 for seconds.
-        metric: What early stopping goes by; empty takes the log loss, or the RMSE where the label is a number.
+        train_code: The address of the code that training needs of a project: its own metric or candidates.
         patience: Rounds without a better metric on the validation rows after which a candidate stops.
         device: Where networks are trained, "cpu", "cuda" or "auto".
         threads: CPU threads to train with; one gives the same numbers on every number of cores.
+        metric: What stops training and judges models; empty for the log loss, or the RMSE where the label is a number.
+        evaluate_code: The address of the code that judging needs of a project: its own metric.
+    metric: str = "",
+    evaluate_code: str = "",
         max_calibration_error: The greatest calibration error that passes the gate, as a share of the base rate.
         slice_tolerance: By how much the loss may exceed a rival's in a slice.
         min_slice_rows: Slices with fewer rows are not judged.
@@ -57,12 +63,15 @@ def supervised_images(
         "seconds_per_candidate": seconds_per_candidate,
         "max_rounds": max_rounds,
         "metric": metric,
+        "code": train_code,
         "patience": patience,
         "device": device,
         "threads": threads,
         "seed": seed,
     }
     judging = {
+        "metric": metric,
+        "code": evaluate_code,
         "max_calibration_error": max_calibration_error,
         "slice_tolerance": slice_tolerance,
         "min_slice_rows": min_slice_rows,

@@ -26,7 +26,7 @@ from sluice.evaluation.gate import (
     decide,
 )
 from sluice.evaluation.inputs import Inputs, read_inputs
-from sluice.evaluation.numbers import NumberPredictions
+from sluice.evaluation.number_predictions import NumberPredictions
 from sluice.evaluation.residuals import Residuals, residuals_of
 from sluice.evaluation.selection import Selection, select
 from sluice.evaluation.settings import Gate, Settings

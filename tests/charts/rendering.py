@@ -101,9 +101,12 @@ def helm(*words: str, served: tuple[str, ...] = SERVED) -> subprocess.CompletedP
 
 
 def flags(files: tuple[str, ...], settings: tuple[str, ...]) -> list[str]:
-    """Helm's flags for values files of the chart and settings."""
+    """Helm's flags for values files of the chart and settings; one that begins with `json:` has a value in JSON."""
     words = [word for file in files if file != "values.yaml" for word in ("--values", str(CHART / file))]
-    return words + [word for setting in settings for word in ("--set", setting)]
+    for setting in settings:
+        json_value = setting.removeprefix("json:")
+        words += ["--set", setting] if json_value == setting else ["--set-json", json_value]
+    return words
 
 
 @cache

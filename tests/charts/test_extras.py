@@ -148,6 +148,7 @@ REFUSED = {
     'steps.pod={"volumeMounts":[{"name":"x","mountPath":"/usr/lib"}]}': "/usr/lib would hide what steps run",
     'steps.pod={"volumeMounts":[{"name":"x","mountPath":"/mnt/../tmp"}]}': "/mnt/../tmp would hide",
     'steps.pod={"labels":{"pipeline/runid":"x"}}': "steps.pod.labels: pipeline/runid says what a pod is",
+    'steps.pod={"labels":{"azure.workload.identity/use":"true"}}': "without the annotations azure.workload",
     'steps.pod={"priorityClassName":"system-node-critical"}': "system-node-critical is for the cluster's own pods",
 }
 
@@ -200,6 +201,9 @@ def test_an_identity_takes_the_place_of_every_key() -> None:
                 key = each.get("valueFrom", {}).get("secretKeyRef", {})
                 assert key.get("key") not in ("accesskey", "secretkey"), each
                 assert key.get("name") != ""
+    ui = named(objects, "Deployment", "ml-pipeline-ui")["spec"]["template"]["spec"]["containers"][0]["env"]
+    env = {each["name"]: each.get("value") for each in ui}
+    assert env["MINIO_ACCESS_KEY"] == env["MINIO_SECRET_KEY"] == "", "it has keys of its own where nothing is said"
     for role in of_kind(objects, "Role"):
         for rule in role["rules"]:
             assert all(rule.get("resourceNames", ["x"])), role["metadata"]["name"]

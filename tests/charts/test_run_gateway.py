@@ -3,6 +3,7 @@
 What steps, the launcher, Argo and MLflow do through it, and what an attacker would try.
 """
 
+import hashlib
 import http.client
 import io
 import os
@@ -42,7 +43,7 @@ OWN = {
 LAID = {
     ("sluice", "datasets/1/rows/part-0.parquet"): "steps",
     ("sluice", "models/1/model.json"): "steps",
-    ("sluice", "code/1.patch"): "steps",
+    ("sluice", f"code/{hashlib.sha256(b'forged').hexdigest()}.patch"): "steps",
     ("sluice", "runs/run-theirs/result.json"): "steps",
     ("sluice", "training/run-theirs/job/checkpoint.safetensors"): "steps",
     ("sluice", "promotions/flights/000001.json"): "register",

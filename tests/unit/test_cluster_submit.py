@@ -13,6 +13,7 @@ from urllib3 import Retry
 from sluice.artifacts.run_results import read_result
 from sluice.cluster.access import Kubernetes, Target
 from sluice.cluster.connection import KFP, OBJECT_STORE, Cluster
+from sluice.cluster.resources import parse_settings
 from sluice.cluster.spec import compile_for_cluster
 from sluice.cluster.submit import Order, finish, start
 from sluice.core.errors import BadInput, EnvironmentFault
@@ -69,6 +70,33 @@ def test_any_other_is_sent_along_with_what_kubernetes_needs(cluster: Cluster, se
 
 
 FAULT = (500, {"message": "Failed to start transaction: invalid connection"})
+
+
+def test_resources_that_are_asked_for_are_sent_along(cluster: Cluster, server: Server) -> None:
+    """Over the chart's, which the release's ConfigMap carries."""
+    server.answers[f"{API}/pipelines"] = (200, {})
+    chart = {**cluster.variables, "SLUICE_STEP_RESOURCES": '{"train": {"memory": "3Gi"}, "*": {"cpu": "1"}}'}
+    order = Order(PIPELINE, {}, resources=parse_settings(["train.memory=5Gi", "evaluate.gpu=1"]))
+    assert start(replace(cluster, variables=chart), order) == RUN
+    executors = sent(server)["pipeline_spec"]["pipeline_spec"]["deploymentSpec"]["executors"]
+    train, evaluate = (executors[f"exec-{step}"]["container"]["resources"] for step in ("train", "evaluate"))
+    assert (train["resourceMemoryLimit"], train["resourceCpuLimit"]) == ("5Gi", "1")
+    assert evaluate["accelerator"]["resourceType"] == "nvidia.com/gpu"
+
+
+def test_what_a_site_forbids_is_not_submitted(cluster: Cluster, server: Server) -> None:
+    rules = {"SLUICE_PROJECT_CODE": "false", "SLUICE_MAX_RESOURCES": '{"memory": "8Gi"}'}
+    strict = replace(cluster, variables={**cluster.variables, **rules})
+    with pytest.raises(BadInput, match="Sluice's own steps alone, not the project's code"):
+        start(strict, Order(PIPELINE, {"code": "code/1.zip"}))
+    assert not server.asked, "it is said before anything is asked of KFP"
+    for words, line in {
+        "train.memory=16Gi": r"steps\.train\.memory: 16Gi is more than this site gives a step: 8Gi",
+        "trian.memory=1Gi": r"steps\.trian: the pipeline has no such step \(did you mean 'train'\?\)",
+    }.items():
+        with pytest.raises(BadInput, match=line):
+            start(strict, Order(PIPELINE, {}, resources=parse_settings([words])))
+    assert not [asked for asked in server.asked if asked[0] == "POST"]
 
 
 def test_a_question_that_kfp_fails_at_is_asked_again(cluster: Cluster, server: Server) -> None:

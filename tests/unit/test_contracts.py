@@ -153,7 +153,7 @@ def test_editors_get_a_schema_that_takes_our_contracts_and_refuses_wrong_ones() 
     schema = contract_schema()
     jsonschema.Draft202012Validator.check_schema(schema)
     validator = jsonschema.Draft202012Validator(schema)
-    flights = (Path(__file__).parents[2] / "platform/sluice/nycflights13.yaml").read_text(encoding="utf-8")
+    flights = (Path(__file__).parents[2] / "examples/flights/contract.yaml").read_text(encoding="utf-8")
     for text in (TEXT, flights):
         assert list(validator.iter_errors(parse_yaml(text, "contract.yaml"))) == []
     for path, value in (

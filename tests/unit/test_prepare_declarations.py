@@ -25,19 +25,21 @@ from sluice.storage.locations import default_store
 
 CONTRACT = """
 name: clinic
+moments: [admitted, discharged]
 tables:
   visits:
     source: {csv: x}
     key: [visit]
     freshness: {column: at, max_age_days: 1}
     timezone: Asia/Kolkata
+    known: 0s
     columns:
       visit: {type: int64}
       patient: {type: string}
       at: {type: timestamp}
       age: {type: int64}
-      outcome: {type: int64, nullable: true, availability: arrived}
-      cost: {type: float64, nullable: true, availability: arrived}
+      outcome: {type: int64, nullable: true, known: discharged}
+      cost: {type: float64, nullable: true, known: discharged}
       ward: {type: string}
 """
 ROWS = 12
@@ -181,7 +183,10 @@ def test_a_baseline_that_was_not_chosen_is_said_to_be_missing(prepare: Prepare) 
     [
         ({"baseline": "ages"}, "train.baseline: the table of prepare.py:rows has no column 'ages'; did you mean age?"),
         ({"features": ["age", "weight"]}, "features: 'weight' means no column; "),
-        ({"features": ["cost*"]}, "feature 'cost' rests on visits.cost, which is known only after the event has ended"),
+        (
+            {"features": ["cost*"]},
+            "feature 'cost' rests on visits.cost, which is known only at the moment 'discharged' of the contract",
+        ),
         ({"features": ["age", "age"]}, "features names 'age' twice"),
         ({"features": ["left_out"]}, "'left_out' is the reason why a row is left out"),
         ({"features": ["!*"]}, "leave no column to learn from"),
@@ -242,7 +247,9 @@ def test_code_that_cannot_serve_is_one_line(prepare: Prepare, function: str, sai
 
 def test_code_that_looks_into_the_future_is_refused(prepare: Prepare) -> None:
     said = refused(prepare, changed(prepare="prepare.py:late", features=["hint"]))
-    assert said.startswith("feature 'hint' rests on visits.cost, which is known only after the event has ended")
+    assert said.startswith(
+        "feature 'hint' rests on visits.cost, which is known only at the moment 'discharged' of the contract"
+    )
     assert said.endswith("leave it out of `features`")
 
 
@@ -268,7 +275,9 @@ def test_without_features_every_column_that_is_known_in_time_is_one(prepare: Pre
     assert task_of(bundle).features == ("age", "ward")
     reasons = bundle.manifest.details["not_features"]
     assert list(reasons) == ["cost"]
-    assert reasons["cost"].startswith("rests on visits.cost, which is known only after the event has ended")
+    assert reasons["cost"].startswith(
+        "rests on visits.cost, which is known only at the moment 'discharged' of the contract"
+    )
     assert "Left out of the features" in (home() / "summary.md").read_text()
 
 
@@ -277,7 +286,7 @@ def test_exclusions_alone_leave_the_rest(prepare: Prepare) -> None:
 
 
 def test_a_label_that_nobody_dates_is_no_feature_in_another_shape(prepare: Prepare) -> None:
-    undated = CONTRACT.replace(", availability: arrived", "")
+    undated = CONTRACT.replace(", known: discharged", "")
     code = "def rows(tables):\n    t = tables['visits']\n    return t.mutate(twice=t.cost * 2)\n"
     label = {"label": {"column": "cost"}, "prepare": "prepare.py:rows"}
     bundle = prepare(PLAIN | label, undated, code)
@@ -287,7 +296,7 @@ def test_a_label_that_nobody_dates_is_no_feature_in_another_shape(prepare: Prepa
 
 def test_history_of_a_label_is_a_feature_once_it_is_known(prepare: Prepare) -> None:
     """The project says that the label is known two hours later: what is three hours old may be used, one hour not."""
-    undated = CONTRACT.replace(", availability: arrived", "")
+    undated = CONTRACT.replace(", known: discharged", "")
     code = """
 from sluice.features.joins import join_earlier
 

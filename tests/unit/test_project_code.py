@@ -3,8 +3,10 @@
 import importlib
 import inspect
 import io
+import json
 import os
 import pickle
+import random
 import signal
 import subprocess
 import sys
@@ -101,6 +103,79 @@ def test_the_same_is_found_as_python_itself_finds(tmp_path: Path) -> None:
     assert done.stdout == f"{code_of_folder(tmp_path, ['prepare.py:rows']).load('prepare.py:rows')({})}\n"
 
 
+PATHS = ("a.py", "b.py", "p/a.py", "p/b.py", "p/q/c.py", "p/q/a.py")
+NAMES = ("a", "b", "p.a", "p.b", "p.q.c", "p.q.a")
+LOOK = """
+import importlib, json, sys
+found = []
+for folder in sys.argv[1:]:
+    sys.path.insert(0, folder)
+    importlib.invalidate_caches()
+    before = set(sys.modules)
+    try:
+        found.append({"values": importlib.import_module("prepare").seen(), "files": None})
+    except ImportError:
+        found.append(None)
+    new = set(sys.modules) - before
+    if found[-1]:
+        files = [sys.modules[name].__file__ for name in new if getattr(sys.modules[name], "__file__", None)]
+        found[-1]["files"] = sorted(file[len(folder) + 1 :] for file in files if file.startswith(folder + "/"))
+    for name in new:
+        del sys.modules[name]
+    sys.path.remove(folder)
+print(json.dumps(found))
+"""
+SEEN = """
+def seen():
+    found = {}
+    for name, value in sorted(globals().items()):
+        if isinstance(value, str) and not name.startswith("__"):
+            found[name] = value
+        elif isinstance(value, type(seen.__globals__["sys"])) and name != "sys":
+            found[name] = getattr(value, "v", None)
+    return found
+"""
+
+
+def random_project(chance: random.Random, folder: Path) -> None:
+    """Files that import each other in every way that Python has, some of them in vain."""
+    packages = [name for name in ("p/__init__.py", "p/q/__init__.py") if chance.random() < 0.5]
+    files = [path for path in PATHS if chance.random() < 0.8] + packages
+    there = [path.removesuffix(".py").removesuffix("/__init__").replace("/", ".") for path in files]
+    for path in [*files, "prepare.py"]:
+        lines = [f"v = {path!r}"]
+        for number in range(chance.randint(0, 3) if path != "prepare.py" else 3):
+            name = chance.choice(there if chance.random() < 0.9 else NAMES)
+            base, _, leaf = name.rpartition(".")
+            forms = [f"import {name}", f"import {name} as n{number}", f"from {name} import v as v{number}"]
+            forms += [f"from {base} import {leaf} as m{number}"] if base else [f"from {name} import *"]
+            if "/" in path and chance.random() < 0.3:
+                forms += [f"from . import {chance.choice('abcq')} as r{number}", f"from ..{leaf} import v as w{number}"]
+            lines.append(chance.choice(forms))
+        if path == "prepare.py":
+            lines += ["import sys", SEEN]
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text("\n".join(lines))
+
+
+def test_whatever_python_finds_is_found_and_no_file_more_is_run(tmp_path: Path) -> None:
+    """Random projects, held against Python itself: started in the project's folder, it imports the same files."""
+    folders = [tmp_path / str(number) for number in range(150)]
+    for number, folder in enumerate(folders):
+        random_project(random.Random(number), folder)
+    command = [sys.executable, "-B", "-c", LOOK, *map(str, folders)]
+    wanted = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    assert sum(each is not None for each in wanted) > 50
+    for folder, python in zip(folders, wanted, strict=True):
+        if python is None:
+            continue  # ours may find a sibling where Python, started here, does not
+        code = code_of_folder(folder, ["prepare.py:seen"])
+        assert code.load("prepare.py:seen")() == python["values"], folder
+        loaded = [getattr(sys.modules[name], "__file__", None) for name in sys.modules if name.startswith(code.package)]
+        assert sorted(file[len(str(folder)) + 1 :] for file in loaded if file) == python["files"], folder
+        assert set(python["files"]) <= set(code.files)
+
+
 def test_two_versions_work_at_once(opened: Open) -> None:
     text = "import helpers\ndef f():\n    import late\n    return helpers.v, late.v\nclass Net:\n    pass\n"
     codes = [opened({"a.py": text, "helpers.py": f"v = {v}", "late.py": f"v = {v}"}) for v in (1, 2)]
@@ -124,8 +199,6 @@ def test_a_project_hides_no_module_from_anybody(opened: Open) -> None:
             "email/__init__.py": "raise ValueError('evil')",
         }
     )
-    import json
-
     import sluice
 
     assert code.load("a.py:f")() == (json, sluice, "1")
@@ -189,6 +262,7 @@ def test_a_folder_of_the_user_s_own_is_loaded_where_it_lies(tmp_path: Path) -> N
         ({"a.py": "import lib.y", "lib/x.py": ""}, "a.py:1: there is no module 'lib'"),
         ({"a.py": "from lib import x, y", "lib/x.py": ""}, "a.py:1: ImportError: cannot import name 'y' from 'lib'"),
         ({"a.py": "from b import y", "b.py": ""}, "a.py:1: ImportError: cannot import name 'y' from 'b' (b.py)"),
+        ({"a.py": "from . import y"}, "a.py:1: ImportError: cannot import name 'y' from the project's folder"),
         ({"a.py": "from .. import y"}, "a.py:1: ImportError: attempted relative import beyond top-level package"),
         ({"a.py": "import b", "b.py": "import a\na.f\n"}, "b.py:2: AttributeError"),
         ({"a.py": "import b\n", "b.py": "\nraise ValueError('of mine')"}, "b.py:2: ValueError: of mine"),

@@ -17,8 +17,9 @@ from sluice.core.errors import BadInput
 from sluice.core.strict_yaml import parse_yaml
 from sluice.project import files
 from sluice.project.declaration import Project, TaskDeclaration
+from sluice.project.feature_patterns import choose_columns
 from sluice.project.files import find_project, json_schema, parse_project, problems_of, project_text, read_project
-from sluice.project.values import parse_duration
+from sluice.project.reference import with_reference
 from sluice.project.yaml_text import block, flow, scalar
 
 FULL = """\
@@ -355,14 +356,33 @@ def test_a_file_that_cannot_be_read_is_told(tmp_path: Path, monkeypatch: pytest.
     assert read_project(Path("new.yaml")).project == parse_project(TEN_LINES)
 
 
-@pytest.mark.parametrize(("text", "hours"), [("30d", 720), ("12h", 12), ("90m", 1.5), ("1w", 168), ("45s", 0.0125)])
-def test_durations(text: str, hours: float) -> None:
-    assert parse_duration(text).total_seconds() / 3600 == hours
+def test_the_documents_reference_is_made_from_the_models() -> None:
+    document = (Path(__file__).parents[2] / "docs/project.md").read_text(encoding="utf-8")
+    assert with_reference(document) == document
+    for text in re.findall(r"```yaml\n(.*?)```", document, re.DOTALL):
+        assert problems_of(text) == []
+
+
+COLUMNS = ("id", "area_m2", "area_code", "rooms", "temp [C]", "*", "!odd")
 
 
 @pytest.mark.parametrize(
-    "text", ["", "30", "d", "1.5h", "-1d", "30 d", "37000d", "9" * 13 + "s", "999999999999w", "३d"]
+    ("patterns", "meant"),
+    [
+        ([], COLUMNS),
+        (["rooms", "area_*"], ("rooms", "area_m2", "area_code")),
+        (["area_*", "!area_code", "rooms"], ("area_m2", "rooms")),
+        (["!area_code", "area_*"], ("area_m2",)),
+        (["!id", "!*_m2"], ("area_code", "rooms", "temp [C]", "*", "!odd")),
+        (["temp [C]", "*", "!odd"], ("temp [C]", "*", "!odd")),  # the whole name of a column means that column
+        (["r????", "rooms"], ("rooms",)),
+    ],
 )
-def test_no_durations(text: str) -> None:
-    with pytest.raises(ValueError, match="write a"):
-        parse_duration(text)
+def test_patterns_mean_columns(patterns: list[str], meant: tuple[str, ...]) -> None:
+    assert choose_columns(patterns, COLUMNS) == meant
+
+
+@pytest.mark.parametrize("pattern", ["room", "!room", "Rooms", "x*", "area_?"])
+def test_a_pattern_that_means_no_column_is_refused(pattern: str) -> None:
+    with pytest.raises(BadInput, match=r"means no column; (did you mean|there are)"):
+        choose_columns([pattern], COLUMNS)

@@ -116,8 +116,9 @@ def test_the_threshold_and_what_a_model_takes_travel_with_it(pipeline: Pipeline)
 def test_the_card_says_which_population_its_numbers_speak_of(pipeline: Pipeline) -> None:
     models, evaluation = pipeline.evaluated(small_world.GOOD)
     text = "The numbers speak of the 9,000 rows of dataset abc; 600 of them were drawn."
-    population = {"rows": 9000, "effective_rows": 431.4, "weighted": True, "dataset": "abc", "text": text}
-    evaluation.write_text(json.dumps({**json.loads(evaluation.read_text()), "schema": 2, "population": population}))
+    population = {"dataset": "abc", "rows": 9000, "drawn": 600, "draws": 1, "weighted": True, "text": text}
+    population |= {"effective_rows": 431.4}
+    evaluation.write_text(json.dumps({**json.loads(evaluation.read_text()), "population": population}))
     done = pipeline.register(models, evaluation)
     assert f"{text} That is worth 431 independent rows." in done.card
     assert done.result["population"] == population

@@ -21,7 +21,7 @@ from sluice.evaluation.bootstrap import bootstrap, resample_weights
 from sluice.evaluation.designs import Design, independent
 from sluice.evaluation.evidence import evidence_of
 from sluice.evaluation.gate import check_baselines, check_bias, check_slices
-from sluice.evaluation.numbers import NumberPredictions
+from sluice.evaluation.number_predictions import NumberPredictions
 from sluice.evaluation.residuals import residuals_of
 from sluice.evaluation.selection import gap, select
 from sluice.evaluation.settings import Gate

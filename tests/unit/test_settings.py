@@ -15,6 +15,7 @@ from sluice.artifacts import run_results
 from sluice.cluster import check, setup, store_accounts
 from sluice.cluster.access import Target
 from sluice.cluster.connection import connected, environment
+from sluice.cluster.site_rules import SiteRules
 from sluice.cluster.spec import compile_for_cluster
 from sluice.core.authorities import tls_context
 from sluice.core.bounds import EVERY
@@ -157,6 +158,10 @@ def _gateway() -> None:
         gateway_settings.Settings.from_environment()
 
 
+def _site_rules() -> None:
+    SiteRules.from_variables(os.environ)
+
+
 def _versioned() -> None:
     with environment({store_accounts.VERSIONED: os.environ.get(store_accounts.VERSIONED, "sluice")}):
         store_accounts.versioned()
@@ -179,6 +184,10 @@ READERS: dict[str, tuple[Callable[[], object], tuple[str, ...]]] = {
         _connect,
         ("nonsense", "ftp://host", "http://", "http://[::1", "http://host:99999", "http://a b", "http://u:p@x@h"),
     ),
+    "SLUICE_STEP_RESOURCES": (_site_rules, ("{", "[]", '{"train": {"memory": "4GB"}}', '{"train": {"memoy": "4Gi"}}')),
+    "SLUICE_MAX_RESOURCES": (_site_rules, ("{", "1", '{"ram": "4Gi"}', '{"cpu": "many"}')),
+    "SLUICE_PROJECT_CODE": (_site_rules, ("no", "False", "0")),
+    "SLUICE_GATEWAY_PROJECT_CODE": (_gateway, ("no", "False", "0")),
     "SLUICE_TABULAR_IMAGE": (_compile, ("with blanks:1", "UPPER:1", "a//b:1", "a:", ":1", "a@sha256:12")),
     "SLUICE_TORCH_IMAGE": (_compile, ("sluice/Torch:1",)),
     "SLUICE_IMAGES": (_compile_check, ("registry/with blank", "/", "a/UPPER")),
@@ -290,6 +299,7 @@ FREE = {
     "SLUICE_RUN_NAME",
     "SLUICE_MLFLOW_RUN",
     "SLUICE_LIFELINE",
+    "SLUICE_SCRATCH_STORE",
     "SLUICE_TERMINATION_LOG",  # a place that cannot be written to hides no error: see below
     "SLUICE_SETUP_RUNTIMES",
     "SLUICE_RUNS_NAMESPACE",

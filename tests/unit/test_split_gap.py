@@ -167,5 +167,5 @@ def test_gaps_that_make_no_sense_are_refused() -> None:
     source = publish(TASK)
     with pytest.raises(BadInput, match="gap='5d' is for a split by time, and this one is by stratified"):
         split(source, "stratified", "5d")
-    with pytest.raises(BadInput, match=r"a gap of 20 days leaves no row of part 'validation'.*a shorter gap"):
-        split(source, gap="20d")
+    with pytest.raises(BadInput, match=r"a gap of 21 days leaves no row of part 'validation'.*a shorter gap"):
+        split(source, gap="21d")

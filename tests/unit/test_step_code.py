@@ -118,6 +118,25 @@ def test_a_package_installed_from_a_folder_counts_by_its_record(
     assert step_code.code_digest() != before
 
 
+def test_a_package_that_extends_sluice_and_is_being_edited_counts(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No step imports it: a registry does, by its entry point."""
+    (tmp_path / "acme").mkdir()
+    (tmp_path / "acme" / "__init__.py").write_text("")
+    (tmp_path / "acme" / "metrics.py").write_text("value = 1\n")
+    before = step_code.code_digest()
+    info = tmp_path / "site" / "acme-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: acme\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[sluice.metrics]\npoisson = acme.metrics:value\n")
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    offered = step_code.code_digest()
+    (tmp_path / "acme" / "metrics.py").write_text("value = 2\n")
+    assert len({before, offered, step_code.code_digest()}) == 3
+    assert step_code.code_digest() == step_code.code_digest()
+
+
 def test_a_run_reuses_results_over_a_comma_and_not_over_code_outside(
     place: Path, tracked_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

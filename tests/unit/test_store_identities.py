@@ -26,6 +26,7 @@ from minio.credentials.providers import AssumeRoleProvider, StaticProvider
 from minio.minioadmin import MinioAdmin
 
 from sluice.core.errors import BadInput, EnvironmentFault
+from sluice.storage.failures import Failure
 from sluice.storage.s3 import identity as s3_identity
 from sluice.storage.stores import Store, open_store
 from tests.certificates import self_signed
@@ -514,3 +515,14 @@ def test_a_missing_bucket_is_named(request: pytest.FixtureRequest, scheme: str) 
     for operation in (lambda: store.exists("k"), lambda: store.get_bytes("k"), lambda: list(store.keys())):
         with pytest.raises(BadInput, match=f"has no {word} 'no-such-place'; create it, or check the store's address"):
             operation()
+
+
+@pytest.mark.parametrize("host", ["s3.example", "S3.example:443", "s3.example:443"])
+def test_the_store_itself_is_no_giver_of_credentials(no_aws: None, monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "known")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret-of-tests")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "https://s3.example:443/")
+    service = open_store("s3://lake")._service  # type: ignore[attr-defined]
+    told = service.refusal(Failure("GET", host, 403, "AccessDenied", "x"), "k")
+    assert "access denied; check AWS_ACCESS_KEY_ID" in str(told)
+    assert "no credentials from sts.example" in str(service.refusal(Failure("GET", "sts.example", 403, "", "x"), "k"))

@@ -8,7 +8,8 @@ import pytest
 from rich.console import Console
 
 from sluice.cli.summary import show
-from sluice.registry.evaluation_verdict import Verdict
+from sluice.evaluation.record import CandidateRow, Number
+from sluice.registry.evaluation_verdict import candidate_table
 from sluice.running.local_run import RunResult
 from sluice.running.run_progress import StepTimes
 
@@ -40,8 +41,10 @@ def test_a_cut_candidate_is_marked_in_the_table_and_says_how_to_repeat_it(key: s
 
 
 def test_the_words_reach_the_terminal_from_the_evaluation() -> None:
-    rows = [{"name": "trees", "baseline": False, "metrics": {}, "cut": CUT, "rank": 4}]
-    assert Verdict({"candidates": rows}).table() == [{"name": "trees", "baseline": False, "metrics": {}, "cut": CUT}]
+    number = Number(value=0.5, low=0.4, high=0.6, n=10, method="bootstrap")
+    kept = {"name": "trees", "baseline": False, "metrics": {}, "cut": CUT}
+    row = CandidateRow(**kept, family="sklearn", rank=4, size=9, parameters={}, validation=number)
+    assert candidate_table((row,)) == [kept]
 
 
 def test_a_whole_candidate_is_not() -> None:

@@ -197,6 +197,10 @@ steps.pod.labels: {{ $key }} says what a pod is and opens NetworkPolicies; take 
 steps.pod.annotations: {{ $key }} is Argo's or KFP's to write
 {{- end }}
 {{- end }}
+{{- $notes := ($pod.serviceAccount | default dict).annotations | default dict }}
+{{- if and (hasKey ($pod.labels | default dict) "azure.workload.identity/use") (not (and (hasKey $notes "azure.workload.identity/client-id") (hasKey $notes "azure.workload.identity/tenant-id"))) }}
+steps.pod.labels: azure.workload.identity/use without the annotations azure.workload.identity/client-id and azure.workload.identity/tenant-id in steps.pod.serviceAccount: admission holds pods of steps to these
+{{- end }}
 {{- if hasPrefix "system-" ($pod.priorityClassName | default "") }}
 steps.pod.priorityClassName: {{ $pod.priorityClassName }} is for the cluster's own pods
 {{- end }}

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sluice.cluster.access import NAMESPACE, Target
+from sluice.core.errors import BadInput
 from sluice.core.parameter_checks import check_numbers
 from sluice.running import catalog
 from sluice.running.arguments import parse_arguments
+from sluice.running.run_records import find_submitted
 from sluice.running.terminal import Json, console, plain, print_json
 
 if TYPE_CHECKING:
@@ -127,7 +129,9 @@ def hand_over(cluster: "Cluster", project: "project_runs.Order", *, quiet: bool)
 
 def follow(
     run: RunId,
-    pipeline: Annotated[str, typer.Argument(help="The pipeline that it runs.")],
+    pipeline: Annotated[
+        str | None, typer.Argument(help="The pipeline that it runs; not needed where this machine submitted it.")
+    ] = None,
     fused: Fused = False,
     hours: Hours = 24.0,
     as_json: Json = False,
@@ -138,8 +142,13 @@ def follow(
     from sluice.cluster.connection import OBJECT_STORE, connected
     from sluice.cluster.forwarding import MEND_SECONDS
 
+    asked = find_submitted(run)
+    if not (pipeline or asked):
+        raise BadInput(f"run {run!r} was not submitted from here; name its pipeline: sluice follow {run} PIPELINE")
+    chosen = catalog.find_pipeline(pipeline or (asked.reference if asked else ""))
+    run, fused = (asked.id, fused or asked.fused) if asked else (run, fused)
     with connected(Target(namespace, context), (OBJECT_STORE,), seconds=MEND_SECONDS) as cluster:
-        _to_the_end(cluster, catalog.find_pipeline(pipeline), run, fused=fused, as_json=as_json, hours=hours)
+        _to_the_end(cluster, chosen, run, fused=fused, as_json=as_json, hours=hours)
 
 
 def cancel(run: RunId, namespace: Namespace = NAMESPACE, context: Context = None) -> None:

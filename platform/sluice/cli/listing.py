@@ -17,6 +17,7 @@ def body(pipeline: Pipeline) -> dict[str, Any]:
     parameters = [
         {"name": p.name, "type": p.type, "default": p.default, "description": p.description}
         | ({"choices": list(p.choices)} if p.choices else {})
+        | ({"required": True} if p.required else {})
         for p in pipeline.parameters
     ]
     return {"name": pipeline.name, "summary": pipeline.summary, "parameters": parameters}
@@ -41,11 +42,13 @@ def show_parameters(pipeline: Pipeline, console: Console) -> None:
     for column in ("parameter", "type", "default", "what it means"):
         table.add_column(column, no_wrap=column in ("parameter", "type"))
     for p in pipeline.parameters:
-        default = p.default if isinstance(p.default, str) else json.dumps(p.default)
+        default = "needed" if p.required else p.default if isinstance(p.default, str) else json.dumps(p.default)
         one_of = f" One of: {', '.join(map(str, p.choices))}." if p.choices else ""
         table.add_row(p.name, p.type.lower(), plain(default), plain(p.description + one_of))
     console.print(table)
-    console.print(f"\nSet one: sluice run {pipeline.name} -p {pipeline.parameters[-1].name}=…", highlight=False)
+    if pipeline.parameters:
+        words = f"sluice run {plain(pipeline.reference)} -p {plain(pipeline.parameters[-1].name)}=…"
+        console.print(f"\nSet one: {words}", highlight=False, soft_wrap=True)
 
 
 def show_start(pipeline: Pipeline, arguments: Mapping[str, Any], console: Console) -> None:

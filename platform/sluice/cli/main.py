@@ -245,9 +245,9 @@ def _place(cluster: bool, namespace: str, context: str | None, *, promotes: bool
 
 
 add_commands(app)
+run_commands.add_commands(app, _place)
 add_bundle_command(app)
 add_project_commands(app)
-run_commands.add_commands(app, _place)
 _WRONG_USE = typer.BadParameter.__mro__[1]  # Click's UsageError; Typer has it in a module that is not for others
 
 

@@ -50,9 +50,9 @@ class SiteRules:
         """
         by_step, most = _json(variables, STEP_RESOURCES), _json(variables, MAX_RESOURCES)
         return cls(
-            variables.get(PROJECT_CODE, "true") != "false",
-            read_resources(by_step, "the chart's steps.resourcesByStep"),
-            read_maximum(most, "the chart's steps.maxResources"),
+            yes_or_no(variables, PROJECT_CODE),
+            read_resources(by_step, f"{STEP_RESOURCES} (steps.resourcesByStep of the chart)"),
+            read_maximum(most, f"{MAX_RESOURCES} (steps.maxResources of the chart)"),
         )
 
     def plan(self, asked: Mapping[str, StepResources] | None = None) -> ResourcePlan:
@@ -82,8 +82,23 @@ class SiteRules:
             )
 
 
-def _json(variables: Mapping[str, str], name: str) -> Any:  # noqa: ANN401 - checked by who reads it
+def yes_or_no(variables: Mapping[str, str], name: str) -> bool:
+    """A setting that is true unless it says `false`.
+
+    Raises:
+        BadInput: It says something else.
+    """
+    value = variables.get(name) or "true"
+    if value not in ("true", "false"):
+        raise BadInput(f"{name} is {value!r}: it must be true or false; the chart sets it (steps.projectCode)")
+    return value == "true"
+
+
+def _json(variables: Mapping[str, str], name: str) -> Mapping[str, Any]:
     try:
-        return json.loads(variables.get(name) or "{}")
+        found = json.loads(variables.get(name) or "{}")
     except ValueError as error:
         raise BadInput(f"{name} of the ConfigMap sluice-steps is no JSON: {error}") from None
+    if not isinstance(found, dict):
+        raise BadInput(f"{name} of the ConfigMap sluice-steps holds no JSON object; the chart sets it")
+    return found

@@ -154,6 +154,16 @@ class Registry(Generic[T]):
         return cast("T", made)
 
 
+def extension_modules() -> set[str]:
+    """The top-level modules of all installed packages that offer something to a registry; none is imported.
+
+    Results that are reused must not outlive a change of such a package that is installed to be edited.
+    """
+    found = importlib.metadata.entry_points()
+    groups = [group for group in found.groups if group.startswith(GROUP)]
+    return {entry.module.partition(".")[0] for group in groups for entry in found.select(group=group)}
+
+
 def is_reference(name: str) -> bool:
     """Whether a text refers to a project's file rather than to a registry's name."""
     return ":" in name or "/" in name or name.endswith(".py")
@@ -180,7 +190,8 @@ def check_fits(thing: object, protocol: type[Any], what: str) -> None:
     members = dict(_members(protocol))
     for name, wanted in members.items():
         if not hasattr(thing, name):
-            needs = ", ".join(f"{each}{_call(value)}" if callable(value) else each for each, value in members.items())
+            called = {each: _call(value) if inspect.isfunction(value) else "" for each, value in members.items()}
+            needs = ", ".join(f"{each}{call}" for each, call in called.items())
             raise BadInput(f"{what} has no {name!r}; it needs {needs}")
         value = getattr(thing, name)
         if inspect.isfunction(wanted):

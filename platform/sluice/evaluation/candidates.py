@@ -11,7 +11,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from sluice.core.errors import BadInput
 from sluice.core.json_documents import read_json
-from sluice.evaluation.numbers import NumberPredictions
+from sluice.evaluation.number_predictions import NumberPredictions
 from sluice.modeling.model_files import Predictor, Threshold, forecast, load_model, read_threshold
 from sluice.problems.metrics import Metric
 from sluice.problems.registry import problem_of

@@ -14,7 +14,7 @@ from sluice.evaluation.champion import NAME, Champion
 from sluice.evaluation.designs import Design
 from sluice.evaluation.evidence import Evidence
 from sluice.evaluation.gate import Check, Decision
-from sluice.evaluation.numbers import NumberPredictions
+from sluice.evaluation.number_predictions import NumberPredictions
 from sluice.evaluation.record import SCHEMA, EvaluationRecord
 from sluice.evaluation.residuals import Residuals
 from sluice.evaluation.selection import Selection

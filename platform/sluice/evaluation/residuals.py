@@ -13,7 +13,7 @@ import numpy as np
 
 from sluice.evaluation.bootstrap import Estimate, Resamples, resample_weights, summary
 from sluice.evaluation.designs import Design
-from sluice.evaluation.numbers import NumberPredictions
+from sluice.evaluation.number_predictions import NumberPredictions
 from sluice.problems.weighted_metrics import Floats, Integers
 
 BINS = 10

@@ -70,8 +70,7 @@ def aggregate_earlier(
         on: Columns that must agree, such as the route; none for all observations.
         time: The timestamp column of both.
         aggregates: For each new column the observations' column and one of AGGREGATES, such as `("rain", "sum")`.
-        lag_hours: How much older an observation is than the event, at least: what the contract calls
-            `known`.
+        lag_hours: How much older an observation is than the event, at least: the contract's `known`.
         window_hours: How far the window reaches back beyond the lag.
         moments: Where to read off which values of `on` and `time` events have; by default the events themselves. The
             table that they were made from is cheaper when they were joined much.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import ibis.expr.operations as ops
 
@@ -159,14 +159,14 @@ def _name(value: ops.Value) -> str:
     return type(value).__name__
 
 
-def _whole(value: ops.Value | None) -> int | None:
+def _whole(value: Any) -> int | None:  # noqa: ANN401 - Ibis has values of many classes
     """A constant whole number, also where it is cast to another type of whole numbers."""
     if isinstance(value, ops.Cast) and value.dtype.is_integer():
         value = value.arg
     return int(value.value) if isinstance(value, ops.Literal) and isinstance(value.value, int) else None
 
 
-def _is_back(offset: ops.Value | None) -> bool:
+def _is_back(offset: Any) -> bool:  # noqa: ANN401 - as above
     number = 1 if offset is None else _whole(offset)
     return number is not None and number >= 0
 

@@ -29,6 +29,14 @@ class Parameters(StepParameters):
         default=1000, description="Bootstrap resamples behind each interval."
     )
     seed: Annotated[int, SEED] = Field(default=2013, description="Decides the resamples.")
+    metric: str = Field(
+        default="",
+        description="What models are chosen and judged by; empty takes the log loss, or the RMSE where the label is a "
+        "number.",
+    )
+    code: str = Field(
+        default="", description="The address of a project's code, where the metric is a project's own (file.py:name)."
+    )
 
 
 DEFAULTS = Parameters()

@@ -40,7 +40,7 @@ class Parameters(StepParameters):
 
     lake: Annotated[str, check_lake] = Field(
         default="",
-        description="Where the images are: a key of the store, a path that starts with ./ or /, or s3://bucket/prefix.",
+        description="Where the images are, as a key of the store, a path that starts with ./ or /, or s3://bucket/prefix.",
     )
     task: Annotated[dict[str, Any], checked_task] = Field(
         default={}, description="The question and its label, as a project declares them."

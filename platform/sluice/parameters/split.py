@@ -90,6 +90,10 @@ class Parameters(StepParameters):
         description="How long before validation and before test begin rows are left out of a split by time, such as "
         "30d; empty for as long as the label takes to be known, 0s for none.",
     )
+    code: str = Field(
+        default="",
+        description="The address of the project's code, code/<sha256>.zip, where a splitter of it divides the rows.",
+    )
 
 
 CHECKS: dict[str, Check] = Parameters.checks()

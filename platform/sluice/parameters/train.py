@@ -1,6 +1,7 @@
 """What a person may set about the step."""
 
 import difflib
+import re
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
@@ -9,6 +10,8 @@ from pydantic import Field
 from sluice.core.errors import BadInput
 from sluice.core.parameter_checks import SEED, Check, Range, StepParameters
 from sluice.problems.candidate_names import BASELINE_BY_NAME
+
+_OWN = re.compile(r".+\.py:\w+")  # a class of a project's own, which comes along with its code
 
 
 def check_candidates(name: str, candidates: Sequence[str]) -> None:
@@ -24,7 +27,7 @@ def check_candidates(name: str, candidates: Sequence[str]) -> None:
     if not candidates or not isinstance(candidates, list | tuple):
         return  # its type is looked at by whoever asked
     for number, candidate in enumerate(candidates):
-        if candidate not in BASELINE_BY_NAME:
+        if candidate not in BASELINE_BY_NAME and not _OWN.fullmatch(str(candidate)):
             close = difflib.get_close_matches(str(candidate), BASELINE_BY_NAME, n=1, cutoff=0.4)
             hint = f" (did you mean {close[0]!r}?)" if close else ""
             offered = ", ".join(BASELINE_BY_NAME)
@@ -45,7 +48,7 @@ def check_both_kinds(name: str, candidates: Sequence[str]) -> None:
     """
     if not candidates:
         return
-    kinds = {BASELINE_BY_NAME[candidate] for candidate in candidates}
+    kinds = {BASELINE_BY_NAME.get(candidate, False) for candidate in candidates}
     lacking = "candidate beside the baselines" if kinds == {True} else "baseline"
     if len(kinds) < 2:
         others = ", ".join(known for known, baseline in BASELINE_BY_NAME.items() if baseline not in kinds)
@@ -69,7 +72,7 @@ class Parameters(StepParameters):
         description="Budget of each candidate in rounds, without a clock: the same on every machine; 0 for seconds.",
     )
     patience: Annotated[int, Range(1, whole=True)] = Field(
-        default=3, description="Rounds without a better validation log loss after which a candidate stops."
+        default=3, description="Rounds without a better metric on the validation rows after which a candidate stops."
     )
     seed: Annotated[int, SEED] = Field(default=2013, description="Decides the models' random numbers.")
     device: Literal["auto", "cpu", "cuda"] = Field(
@@ -81,6 +84,9 @@ class Parameters(StepParameters):
     metric: str = Field(
         default="",
         description="What early stopping goes by; empty takes the log loss, or the RMSE where the label is a number.",
+    )
+    code: str = Field(
+        default="", description="The address of a project's code, where the metric is a project's own (file.py:name)."
     )
 
 

@@ -40,12 +40,16 @@ class ProjectCode:
         digest: SHA-256 of the archive; part of what a step's result was made by.
         folder: Where its files lie on this machine, for tracebacks and for what the code reads beside itself.
         files: The contents by path in the project.
+        folders: The folders that these are in.
     """
 
     def __init__(self, archive: Archive, folder: Path, suffix: str = "") -> None:
         """Nothing is imported yet; use `open_code` or `code_of_folder`, which keep folders of one digest apart."""
         self.digest, self.folder, self.files = archive.digest, folder, archive.files
-        self.modules = Modules(archive.files.__contains__)
+        self.folders = {
+            "/".join(file.split("/")[:depth]) for file in archive.files for depth in range(file.count("/") + 1)
+        }
+        self.modules = Modules(archive.files.__contains__, self.folders.__contains__)
         self.package = f"{PREFIX}{self.digest}{suffix}"
         self._where = Place(folder, archive.files, self.package)
 
@@ -219,7 +223,7 @@ class _Finder(MetaPathFinder):
             return None
         file = code.modules.file(dotted) if dotted else None
         folder = dotted.replace(".", "/")
-        if file is None and dotted and not any(name.startswith(f"{folder}/") for name in code.files):
+        if file is None and dotted and folder not in code.folders:
             return None
         loader = _Loader(code, file)
         spec = ModuleSpec(fullname, loader, origin=str(code.folder / file) if file else None)

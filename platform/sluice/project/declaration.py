@@ -19,6 +19,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from sluice.core.durations import is_duration
 from sluice.project.values import (
     ClassValue,
     ColumnName,
@@ -34,7 +35,6 @@ from sluice.project.values import (
     Shares,
     TableName,
     Text,
-    is_duration,
     refusal,
     split_reference,
 )
@@ -69,7 +69,8 @@ class Rows(_Declared):
 
     table: TableName = Field(description="The table of the data contract whose rows are learned from.")
     key: Columns = Field(
-        default=(), description="Columns that identify a row; left out: the key that the contract gives the table."
+        default=(),
+        description="Columns that identify a row; left out: the contract's key, else the place in the table.",
     )
     time: ColumnName | None = Field(
         default=None, description="The timestamp at which the question is asked of a row; features must be known then."

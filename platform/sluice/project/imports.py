@@ -1,9 +1,10 @@
 """Which files of a project a file imports, read from its source: nothing is run.
 
-The rules are those that the steps import by (`sluice.project.code`), so that what is packed is what is found: a name of
-the standard library or of Sluice is never the project's. Any other name is looked for in the folder of the file that
-imports it, then in the folders above it up to the project's own. A package's folder (it has `__init__.py`) is passed
-over, as Python does: inside a package, siblings are imported by `from . import sibling`.
+The rules are those that the steps import by (`sluice.project.code`), so that what is packed is what is found: a name
+of the standard library or of Sluice is never the project's. Any other name is looked for in the project's folder, as
+Python does for a program that is started there; then in the folders on the way to the file that imports it, the outer
+ones first, as for a program that is started in one of them. A package's folder (it has `__init__.py`) is passed over,
+as Python does: inside a package, siblings are imported by `from . import sibling`.
 """
 
 import ast
@@ -44,10 +45,11 @@ class Modules:
 
     Args:
         is_file: Whether a path in the project, with forward slashes, is a file.
+        is_folder: Whether it is a folder with files: `import lib` of a folder without `__init__.py` needs no more.
     """
 
-    def __init__(self, is_file: Callable[[str], bool]) -> None:
-        self._is_file = is_file
+    def __init__(self, is_file: Callable[[str], bool], is_folder: Callable[[str], bool] | None = None) -> None:
+        self._is_file, self._is_folder = is_file, is_folder or (lambda _: False)
 
     def file(self, dotted: str) -> str | None:
         """The file of a module by its name from the project's folder; a package comes before a file of its name."""
@@ -75,7 +77,10 @@ class Modules:
             dotted = f"{folder}{wanted.module}".replace("/", ".")
             if self.file(f"{folder}{top}".replace("/", ".")) or self._within(dotted, wanted.names):
                 return dotted
-        return None
+        path = wanted.module.replace(".", "/")
+        return next(
+            (f"{f}{path}".replace("/", ".") for f in self._folders(importer) if self._is_folder(f + path)), None
+        )
 
     def files_of(self, wanted: Import, importer: str) -> Iterator[str]:
         """The files that an import runs, or may: a name that is taken may be a module or a plain name."""
@@ -112,7 +117,7 @@ class Modules:
 
     def _folders(self, importer: str) -> Iterator[str]:
         parts = importer.split("/")[:-1]
-        for depth in range(len(parts), -1, -1):
+        for depth in range(len(parts) + 1):
             folder = "".join(f"{part}/" for part in parts[:depth])
             if not folder or not self._is_file(f"{folder}{_INIT}"):
                 yield folder

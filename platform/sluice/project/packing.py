@@ -16,7 +16,6 @@ from sluice.core.files import faults, inside
 from sluice.core.home import HOME, home
 from sluice.project.archive import LOCK, Archive, check_name, check_size, pack
 from sluice.project.imports import Modules, check_reference, check_shadow, imports, split_reference, star_names
-from sluice.project.packages import read_lock
 from sluice.project.packing_rules import LeftOut, Rules, is_binary, never, refuse_content, without_outputs
 
 _NOTEBOOK = ".ipynb"
@@ -61,6 +60,7 @@ def closure(
     reader = _Reader(folder, most)
     modules = Modules(reader.is_file)
     waiting: list[tuple[str, str]] = []
+    read: set[str] = set()
     for reference in references:
         file, _ = split_reference(reference)
         if not reader.is_file(file):
@@ -70,8 +70,9 @@ def closure(
     waiting += [(file, f"files: {pattern}") for pattern in extra_files for file in reader.listed(pattern)]
     while waiting:
         file, why = waiting.pop()
-        if file in reader.taken:
+        if file in read:
             continue
+        read.add(file)
         source = reader.take(file, why)
         waiting += [(each, file) for each in _packages_above(file) if reader.is_file(each)]
         for wanted in imports(source, file) if file.endswith(".py") else ():
@@ -83,6 +84,8 @@ def closure(
                 found |= set(modules.files_of(replace(wanted, names=names), file))
             waiting += [(each, where) for each in sorted(found)]
     if packages:
+        from sluice.project.packages import read_lock  # the only one that needs the package packaging
+
         lock = reader.read(packages)
         read_lock(lock, packages)
         reader.add(LOCK, lock)

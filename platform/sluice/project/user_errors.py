@@ -42,6 +42,7 @@ class Place:
 
     def plain(self, text: str) -> str:
         """A text of Python's without the package's name and the folder."""
+        text = text.replace(f"from '{self.package}' (unknown location)", "from the project's folder")
         return re.sub(rf"{re.escape(self.package)}\.?", "", text).replace(f"{self.folder}/", "")
 
 

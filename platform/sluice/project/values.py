@@ -4,16 +4,14 @@ Each is a text or a number that pydantic checks; a refusal says what would be ri
 """
 
 import re
-from datetime import timedelta
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, Strict, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
+from sluice.core.durations import parse_duration
+
 LONGEST_COLUMN = 1000  # as in `sluice.core.column_names`
-LONGEST_DURATION = timedelta(days=36_525)
-_UNITS = {"w": "weeks", "d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
-_DURATION = re.compile(r"([0-9]{1,12})([wdhms])", re.ASCII)
 _MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", re.ASCII)
 _WORD = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,99}", re.ASCII)
 _TABLE = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,99}", re.ASCII)
@@ -25,29 +23,6 @@ _MEMORY = re.compile(r"(?=.*[1-9])[0-9]{1,15}(?:\.[0-9]{1,6})?(?:[kMGTP]|[KMGTP]
 def refusal(message: str) -> PydanticCustomError:
     """An error of a validator; the message is ready for people, whatever it quotes from a file."""
     return PydanticCustomError("sluice", "{message}", {"message": message})
-
-
-def parse_duration(text: str) -> timedelta:
-    """A whole number of weeks, days, hours, minutes or seconds: `1w`, `30d`, `12h`, `90m`, `45s`.
-
-    Raises:
-        ValueError: It is none, or longer than 100 years.
-    """
-    found = _DURATION.fullmatch(text)
-    if not found:
-        raise ValueError(f"{text[:40]!r} is no duration; write a whole number with w, d, h, m or s, such as 30d or 12h")
-    try:
-        duration = timedelta(**{_UNITS[found[2]]: int(found[1])})
-    except OverflowError:
-        duration = timedelta.max
-    if duration > LONGEST_DURATION:
-        raise ValueError(f"{text[:40]!r} is longer than 100 years; write a shorter duration")
-    return duration
-
-
-def is_duration(text: str) -> bool:
-    """Whether a text looks like a duration, as `30d` does and the name of a moment does not."""
-    return bool(_DURATION.fullmatch(text))
 
 
 def split_reference(text: str) -> tuple[str, str] | None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import duckdb
 
-from sluice.project.values import parse_duration
+from sluice.core.durations import parse_duration
 from sluice.project.wording import near
 from sluice.project_tools.column_facts import (
     NUMBERS,
@@ -43,7 +43,8 @@ def look(asked: Asked) -> tuple[list[Finding], dict[str, Any]]:
         if opened is None:
             words = "its table is a database's, whose rows are not looked at here"
             return [asked.there("warning", words)], {}
-        facts = column_facts(connection, opened.table)
+        project = asked.project
+        facts = column_facts(connection, opened.table, [project.label.column, project.rows.group])
         findings = list(_values(asked, opened, facts))
         counted: dict[str, Any] = {"rows": opened.table.rows}
         if asked.project.prepare:
@@ -228,7 +229,7 @@ def split_sizes(asked: Asked, connection: duckdb.DuckDBPyConnection, table: Tabl
         return [round(rows * fraction * share) for share in project.split.shares]
     clock = f"CAST({table.sql(project.rows.time)} AS TIMESTAMP)"
     first, second, _ = project.split.shares
-    seconds = int(parse_duration(project.split_gap).total_seconds()) if project.split_gap else 0
+    seconds = parse_duration(project.split_gap) if project.split_gap else 0
     gap = f"INTERVAL ({seconds}) SECONDS"
     query = (
         f"WITH r AS (SELECT {clock} AS t FROM {table.name} WHERE {filled}), "

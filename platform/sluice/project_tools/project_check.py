@@ -344,10 +344,9 @@ def _feature_findings(asked: Asked) -> Iterator[Finding]:
     else:
         contract = contract.with_time(asked.project.rows.table, clock)
     for name in features:
-        place: Place = ("features", *_position(asked.project.features, name))
         if asked.stated.columns[name].type in ("timestamp", "date"):
             words = f"{name!r} is a time, and models take numbers and texts; make an interval of it in prepare"
-            yield asked.here("error", place, words)
+            yield asked.here("error", ("features", *_position(asked.project.features, name)), words)
         elif clock:
             yield from _availability(asked, contract, name, clock)
 

@@ -100,6 +100,8 @@ def _source_lines(found: Sequence[Source], width: float) -> tuple[str, ...]:
 def _facts(entry: Origin) -> list[str]:
     design = entry.design
     words = [f"cut at {' and '.join(str(at)[:10] for at in design['boundaries'])}"] if design.get("boundaries") else []
+    words += [f"gap {design['gap']}"] if design.get("gap") else []
+    words += [f"groups of {design['group']}"] if design.get("group") else []
     words += [f"seed {design['seed']}"] if "seed" in design else []
     return [
         " · ".join(f"{name} {count:,}" for name, count in entry.rows.items()),

@@ -39,7 +39,7 @@ class Settings:
         """
         pipelines, sluice, mlflow = _words(BUCKETS, 3)
         (namespace,), (socket,) = _words(NAMESPACE, 1), _words(SOCKET, 1)
-        code = os.environ.get(PROJECT_CODE, "true") != "false"
+        code = _yes_or_no(PROJECT_CODE)
         return cls(Buckets(pipelines, sluice, mlflow, _scratch(), code), namespace, Path(socket), _platform())
 
 
@@ -60,6 +60,13 @@ def _platform() -> tuple[str, str] | None:
         return None
     namespace, account = _words(PLATFORM, 2)
     return namespace, account
+
+
+def _yes_or_no(name: str) -> bool:
+    value = os.environ.get(name) or "true"
+    if value not in ("true", "false"):
+        raise BadInput(f"{name} is {value!r}: it must be true or false; the chart sets it")
+    return value == "true"
 
 
 def _words(name: str, count: int) -> list[str]:

@@ -20,6 +20,7 @@ from types import ModuleType
 
 import sluice
 from sluice.artifacts.producer import environment_digest
+from sluice.core.extensions import extension_modules
 
 OWN = (sluice,)
 NO_STEP = ("cli", "cluster", "mlflow_server", "run_gateway", "running")  # packages that no step imports
@@ -137,3 +138,15 @@ def _folder_installs() -> Iterator[str]:
     local = [found for found in importlib.metadata.distributions() if found.read_text("direct_url.json")]
     for found in sorted(local, key=lambda each: each.name):
         yield f"\0{found.name}\0{found.read_text('RECORD')}"
+    yield from _extensions()
+
+
+def _extensions() -> Iterator[str]:
+    """The files of packages that extend Sluice by entry points, where they lie outside the installed packages.
+
+    No step imports them by name, and the record of a package that was installed to be edited stays when its code
+    changes.
+    """
+    for module in sorted(extension_modules()):
+        for name, path in sorted(_foreign(module)):
+            yield f"\0{name}\0{hashlib.sha256(path.read_bytes()).hexdigest()}"

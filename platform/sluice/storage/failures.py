@@ -7,15 +7,18 @@ the network failed. `tests/faults` holds this to what real servers and networks 
 
 import os
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from html import unescape
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
 
 from sluice.core.errors import EnvironmentFault
+from sluice.storage.interruptible import interruptible
+
+Answer = TypeVar("Answer")
 
 TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})  # HTTP statuses that another try may mend
 CONFLICT = 409  # S3 may answer it while another writer of the same key is at work
@@ -93,9 +96,10 @@ class Failure(Exception):
         return self.status in TRANSIENT or self.code in _LOST_UPLOAD or (conflict and self.status == CONFLICT)
 
 
-@contextmanager
-def failures() -> Iterator[None]:
-    """Turn what obstore raises into `Failure`; for an object that is not there it raises Python's FileNotFoundError.
+def asked(call: Callable[[], Answer]) -> Answer:
+    """Make a call of obstore, which a signal may interrupt.
+
+    For an object that is not there obstore raises Python's FileNotFoundError: nothing of it passes as an OSError.
 
     Raises:
         Failure: The request failed.
@@ -103,7 +107,7 @@ def failures() -> Iterator[None]:
     """
     _refuse_forked()
     try:
-        yield
+        return interruptible(call)
     except (BaseError, OSError, ValueError) as error:
         raise failure_of(error) from None
     except BaseException as error:

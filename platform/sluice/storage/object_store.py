@@ -3,10 +3,11 @@
 import hashlib
 import io
 import shutil
+import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from functools import cached_property
+from contextlib import contextmanager, suppress
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -17,7 +18,7 @@ from sluice.core.errors import BadInput
 from sluice.core.files import faults, written
 from sluice.core.progress import progress
 from sluice.storage import services
-from sluice.storage.failures import Failure, failures
+from sluice.storage.failures import Failure, asked
 from sluice.storage.keys import check_key, check_prefix
 from sluice.storage.services import Service, condition_failed, missing, missing_object
 from sluice.storage.tries import Tries
@@ -30,8 +31,9 @@ if TYPE_CHECKING:
 BLOCK = 1 << 20
 PART = 8 << 20  # bytes; what is larger goes in parts
 MOST_PARTS = 9_000  # S3 takes 10,000
-AT_ONCE = 4  # parts of one file on their way: with PART, what an upload takes of memory
+AT_ONCE = 2  # parts of one file on their way: with PART, what an upload takes of memory
 PAUSES = (1, 2, 4)  # seconds before an object whose connection broke is fetched anew
+ABORT_SECONDS = 5.0
 PAGE = 1000  # keys of one answer to a listing
 
 
@@ -80,8 +82,7 @@ class ObjectStore:
             nonlocal tried
             tried += 1
             try:
-                with failures():
-                    obstore.put(client, name, data, mode="create", use_multipart=False)
+                asked(lambda: obstore.put(client, name, data, mode="create", use_multipart=False))
             except Failure as failure:
                 if not condition_failed(failure):
                     raise
@@ -109,8 +110,7 @@ class ObjectStore:
 
         def look() -> bool:
             try:
-                with failures():
-                    obstore.head(self._quick, name)
+                asked(lambda: obstore.head(self._quick, name))
             except Failure as failure:
                 if not missing(failure):
                     raise
@@ -138,8 +138,7 @@ class ObjectStore:
 
         def delete() -> None:
             try:
-                with failures():
-                    obstore.delete(self._quick, name)
+                asked(lambda: obstore.delete(self._quick, name))
             except Failure as failure:
                 gone = missing_object(failure) or (missing(failure) and not failure.code and not self._is_there(name))
                 if not gone:
@@ -187,8 +186,7 @@ class ObjectStore:
             content.seek(0)
             if size <= PART:
                 data = content.read()
-                with failures():
-                    obstore.put(self._client_for(size), name, data, use_multipart=False)
+                asked(lambda: obstore.put(self._client_for(size), name, data, use_multipart=False))
             else:
                 self._put_parts(name, content, size)
 
@@ -203,12 +201,19 @@ class ObjectStore:
     def _put_parts(self, name: str, content: BinaryIO, size: int) -> None:
         """Between two blocks Python may act on a signal; on any error the upload is aborted, and nothing is there."""
         part = max(PART, -(-size // MOST_PARTS // BLOCK) * BLOCK)
-        with failures():
-            writer = obstore.open_writer(self._patient, name, buffer_size=part, max_concurrency=AT_ONCE)
+        self._require_answer(name)
+        writer = asked(lambda: obstore.open_writer(self._patient, name, buffer_size=part, max_concurrency=AT_ONCE))
         with _closed(writer):
             while block := content.read(BLOCK):
-                with failures():
-                    writer.write(block)
+                asked(partial(writer.write, block))
+
+    def _require_answer(self, name: str) -> None:
+        """One quick request: a server that hangs is not waited for as long as a large body may take."""
+        try:
+            asked(lambda: obstore.head(self._quick, name))
+        except Failure as failure:
+            if failure.may_pass():
+                raise
 
     def _require_same(self, key: str, content: BinaryIO) -> None:
         """A release's gateway lets nothing change in datasets and models: what a killed try left must be the same.
@@ -241,8 +246,7 @@ class ObjectStore:
             return _copy(self._tries.ask(lambda: self._begin(key, name, bound)), out)
 
     def _begin(self, key: str, name: str, bound: Bound | None) -> "Iterator[Any]":
-        with failures():
-            found = obstore.get(self._quick, name)
+        found = asked(lambda: obstore.get(self._quick, name))
         if bound:
             bound.check(found.meta["size"], f"{self.uri}/{key}", "make it smaller")
         return iter(found.stream(min_chunk_size=BLOCK))
@@ -256,8 +260,7 @@ class ObjectStore:
         if self._bucket_seen:
             return False
         try:
-            with failures():
-                obstore.get(self._quick, name)
+            asked(lambda: obstore.get(self._quick, name))
         except Failure as failure:
             if not missing_object(failure):
                 raise
@@ -278,9 +281,8 @@ class ObjectStore:
         def page() -> list[str]:
             nonlocal stream
             try:
-                with failures():
-                    stream = stream or iter(obstore.list(self._quick, folder or None, offset=seen, chunk_size=PAGE))
-                    return [each["path"] for each in next(stream, ())]
+                stream = stream or iter(obstore.list(self._quick, folder or None, offset=seen, chunk_size=PAGE))
+                return [each["path"] for each in asked(partial(next, stream, ()))]
             except Failure:
                 stream = None
                 raise
@@ -298,18 +300,24 @@ def _closed(writer: "WritableFile") -> Iterator[None]:
     """The upload is completed at the end of the `with` block, and aborted where that ends in an error."""
     try:
         yield
-    except BaseException as error:
-        with failures():
-            writer.__exit__(type(error), error, error.__traceback__)
+    except BaseException:
+        # Not longer than a person or Kubernetes waits: what a store that hangs keeps of it, its lifecycle rules remove.
+        aborting = threading.Thread(target=_abort, args=(writer,), daemon=True)
+        aborting.start()
+        aborting.join(ABORT_SECONDS)
         raise
-    with failures():
-        writer.close()
+    asked(writer.close)
+
+
+def _abort(writer: "WritableFile") -> None:
+    with suppress(Failure, RuntimeError):  # RuntimeError: a call that was left still has it
+        error = InterruptedError("the upload was given up")
+        asked(lambda: writer.__exit__(InterruptedError, error, None))
 
 
 def _copy(stream: "Iterator[Any]", out: BinaryIO | io.RawIOBase) -> None:
     while True:
-        with failures():
-            block = next(stream, None)
+        block = asked(partial(next, stream, None))
         if block is None:
             return
         out.write(block)

@@ -5,10 +5,12 @@ Timeouts, TLS and proxies are the same for all of them. A proxy comes from the v
 """
 
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from obstore.exceptions import BaseError
 
@@ -24,9 +26,9 @@ if TYPE_CHECKING:
 
 CONNECT_SECONDS = 5.0
 QUICK_SECONDS = 10.0  # without a byte; with 4 tries a server that hangs is given up after 4 x 10 s and 6 s
-# The same for a large body: the answer comes only when it is sent, over a slow line too (8 MiB at 70 KiB/s).
-PATIENT_SECONDS = 120.0
-PART_TRIES = 3  # of one part of a large body, within one try of the whole
+# The same for a large body: the answer comes only when it is sent, over a slow line too (two parts at 2.5 Mbit/s).
+PATIENT_SECONDS = 60.0
+PART_TRIES = 2  # of one part of a large body, within one try of the whole
 
 _WRONG_KEYS = frozenset(
     {"AuthenticationFailed", "ExpiredToken", "InvalidAccessKeyId", "InvalidToken", "InvalidTokenId"}
@@ -118,7 +120,7 @@ class Service:
         """
         address = f"{self.scheme}://{self.bucket}/{name}"
         place = f"{self.endpoint}, {address}"
-        if failure.for_credentials or (failure.host and failure.host != self.endpoint.partition("://")[2]):
+        if failure.for_credentials or (failure.host and _bare(failure.host) != _bare(urlsplit(self.endpoint).netloc)):
             return self._unknown_asker(failure, place)
         if failure.network:
             return self._unreachable(failure, place)
@@ -216,6 +218,11 @@ def missing(failure: Failure) -> bool:
 def condition_failed(failure: Failure) -> bool:
     """Whether something is there already."""
     return failure.status == CONDITION_FAILED
+
+
+def _bare(host: str) -> str:
+    """A host and port in one spelling; a port that need not be said is left out."""
+    return re.sub(r":(?:80|443)$", "", host.lower())
 
 
 def _given(name: str) -> str:

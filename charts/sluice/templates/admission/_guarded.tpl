@@ -113,24 +113,42 @@ j.split('"outputFile"').filter(u, u.matches(r'^\s*:\s*"/tmp/kfp(_outputs/output_
 
 {{/*
 What a cloud's webhook puts into the pods of an account with an identity, as JSON: variables with their values, and where
-its tokens are mounted. Nothing where steps have keys. Who the identity is stands in steps.pod.serviceAccount: a pipeline's
-author cannot name another.
-Source: aws/amazon-eks-pod-identity-webhook; Amazon EKS, "EKS Pod Identity".
+its tokens are mounted. Nothing where steps have none. Who the identity is stands in steps.pod.serviceAccount: a pipeline's
+author cannot name another. On GKE nothing is put there.
+Source: aws/amazon-eks-pod-identity-webhook; Amazon EKS, "EKS Pod Identity"; Azure/azure-workload-identity, "Mutating
+Admission Webhook".
 */}}
+{{- define "sluice.identity.aws" -}}
+{{- if or .Values.objectStore.identity (hasKey (include "sluice.identity.notes" . | fromYaml) "eks.amazonaws.com/role-arn") }}true{{ end -}}
+{{- end }}
+{{- define "sluice.identity.azure" -}}
+{{- if eq (get ((include "sluice.stepPod" . | fromYaml).labels | default dict) "azure.workload.identity/use") "true" }}true{{ end -}}
+{{- end }}
+{{- define "sluice.identity.notes" -}}
+{{ ((include "sluice.stepPod" . | fromYaml).serviceAccount | default dict).annotations | default dict | toYaml }}
+{{- end }}
 {{- define "sluice.identity.variables" -}}
-{{- if .Values.objectStore.identity -}}
-{{- $notes := ((include "sluice.stepPod" . | fromYaml).serviceAccount | default dict).annotations | default dict -}}
-{{- dict "AWS_ROLE_ARN" (get $notes "eks.amazonaws.com/role-arn" | default "")
+{{- $notes := include "sluice.identity.notes" . | fromYaml -}}{{- $found := dict -}}
+{{- if include "sluice.identity.aws" . -}}
+{{- $found = merge $found (dict "AWS_ROLE_ARN" (get $notes "eks.amazonaws.com/role-arn" | default "")
   "AWS_WEB_IDENTITY_TOKEN_FILE" "/var/run/secrets/eks.amazonaws.com/serviceaccount/token"
   "AWS_STS_REGIONAL_ENDPOINTS" "regional" "AWS_DEFAULT_REGION" .Values.objectStore.region "AWS_REGION" .Values.objectStore.region
   "AWS_CONTAINER_CREDENTIALS_FULL_URI" "http://169.254.170.23/v1/credentials"
-  "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE" "/var/run/secrets/pods.eks.amazonaws.com/serviceaccount/eks-pod-identity-token" | toJson -}}
+  "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE" "/var/run/secrets/pods.eks.amazonaws.com/serviceaccount/eks-pod-identity-token") -}}
 {{- end -}}
+{{- if include "sluice.identity.azure" . -}}
+{{- $found = merge $found (dict "AZURE_CLIENT_ID" (get $notes "azure.workload.identity/client-id") "AZURE_TENANT_ID" (get $notes "azure.workload.identity/tenant-id")
+  "AZURE_FEDERATED_TOKEN_FILE" "/var/run/secrets/azure/tokens/azure-identity-token" "AZURE_AUTHORITY_HOST" "https://login.microsoftonline.com/") -}}
+{{- end -}}
+{{- if $found }}{{ toJson $found }}{{ end -}}
 {{- end }}
 {{- define "sluice.identity.mounts" -}}
-{{- if .Values.objectStore.identity -}}
-{{- dict "aws-iam-token" "/var/run/secrets/eks.amazonaws.com/serviceaccount" "eks-pod-identity-token" "/var/run/secrets/pods.eks.amazonaws.com/serviceaccount" | toJson -}}
+{{- $found := dict -}}
+{{- if include "sluice.identity.aws" . -}}
+{{- $found = merge $found (dict "aws-iam-token" "/var/run/secrets/eks.amazonaws.com/serviceaccount" "eks-pod-identity-token" "/var/run/secrets/pods.eks.amazonaws.com/serviceaccount") -}}
 {{- end -}}
+{{- if include "sluice.identity.azure" . }}{{ $found = merge $found (dict "azure-identity-token" "/var/run/secrets/azure/tokens") }}{{ end -}}
+{{- if $found }}{{ toJson $found }}{{ end -}}
 {{- end }}
 
 {{/* Variables of Argo's and KFP's own containers, e. */}}
