@@ -75,16 +75,16 @@ def test_nothing_secret_stands_in_a_spec(pipeline: Pipeline, monkeypatch: pytest
 def test_choices_are_literals_where_the_server_takes_them() -> None:
     pipeline = find_pipeline("supervised")
     spec, _, _ = read(compile_for_cluster(pipeline).to_yaml())
-    strategy = spec.root.input_definitions.parameters["split_strategy"]
-    assert [value.string_value for value in strategy.literals] == ["time", "stratified"]
+    allocation = spec.root.input_definitions.parameters["allocation"]
+    assert [value.string_value for value in allocation.literals] == ["proportional", "equal"]
     assert "literals" not in compile_for_cluster(pipeline, choices=False).to_yaml()
 
 
 def test_choices_are_those_of_the_steps() -> None:
-    from sluice.components.split.run import STRATEGIES
+    from sluice.parameters.sample import Parameters
 
     choices = {parameter.name: parameter.choices for parameter in find_pipeline("supervised").parameters}
-    assert choices["split_strategy"] == tuple(STRATEGIES)
+    assert choices["allocation"] == Parameters.choices()["allocation"]
 
 
 def test_the_description_explains_every_parameter(pipeline: Pipeline) -> None:

@@ -25,22 +25,21 @@ from sluice.storage.locations import default_store
 
 CONTRACT = """
 name: clinic
-moments: [admitted, discharged]
+moments: [{planned: always}, {ended: 36h}]
 tables:
   visits:
     source: {csv: x}
     key: [visit]
     freshness: {column: at, max_age_days: 1}
     timezone: Asia/Kolkata
-    known: 0s
     columns:
       visit: {type: int64}
-      patient: {type: string}
+      patient: {type: string, known: planned}
       at: {type: timestamp}
-      age: {type: int64}
-      outcome: {type: int64, nullable: true, known: discharged}
-      cost: {type: float64, nullable: true, known: discharged}
-      ward: {type: string}
+      age: {type: int64, known: planned}
+      outcome: {type: int64, nullable: true, known: ended}
+      cost: {type: float64, nullable: true, known: ended}
+      ward: {type: string, known: planned}
 """
 ROWS = 12
 CODE = """
@@ -185,7 +184,7 @@ def test_a_baseline_that_was_not_chosen_is_said_to_be_missing(prepare: Prepare) 
         ({"features": ["age", "weight"]}, "features: 'weight' means no column; "),
         (
             {"features": ["cost*"]},
-            "feature 'cost' rests on visits.cost, which is known only at the moment 'discharged' of the contract",
+            "feature 'cost' rests on visits.cost, which is known only at the moment 'ended' of the contract",
         ),
         ({"features": ["age", "age"]}, "features names 'age' twice"),
         ({"features": ["left_out"]}, "'left_out' is the reason why a row is left out"),
@@ -199,8 +198,7 @@ def test_a_baseline_that_was_not_chosen_is_said_to_be_missing(prepare: Prepare) 
         ({"label": {"column": "sick"}}, "label.column: the table of prepare.py:rows has no column 'sick'"),
         ({"label": {"column": "ill", "classes": ["a", "b", "c"]}}, "has no row of class 'c' among 8 rows"),
         ({"label": {"column": "ill", "kind": "multiclass", "positive": 7}}, "label.positive is 7, which is no class"),
-        ({"label": {"column": "ward", "kind": "regression"}}, "label.kind regression takes a number"),
-        ({"label": {"column": "cost", "known": "soon"}}, "label.known: the contract has no moment 'soon'"),
+        ({"label": {"column": "cost", "known": "soon"}}, "label.known: 'soon' does not say when it is known"),
         ({"colour": "red"}, "parameter 'task', colour"),
         ({"name": ""}, "parameter 'task', name"),
     ],
@@ -215,11 +213,13 @@ def test_what_a_project_declares_wrongly_is_named(prepare: Prepare, parts: dict[
         ({"column": "at"}, "label 'at' is of type timestamp"),
         ({"column": "ward", "kind": "binary"}, "label.kind is binary, but label 'ward' has 3 classes: a, b, c"),
         ({"column": "ward", "classes": ["a", "b"]}, "label 'ward' is 'c' in 4 rows, which label.classes does not name"),
+        ({"column": "ward", "kind": "regression"}, "label.kind regression takes a number"),
         ({"column": "ward", "positive": "a"}, "but label 'ward' has 3 classes; leave it out"),
     ],
 )
 def test_a_label_of_another_kind_than_declared_is_named(prepare: Prepare, label: dict[str, Any], said: str) -> None:
-    assert said in refused(prepare, PLAIN | {"label": label, "features": ["age"]})
+    undated = CONTRACT.replace("ward: {type: string, known: planned}", "ward: {type: string}")
+    assert said in refused(prepare, PLAIN | {"label": label, "features": ["age"]}, undated)
 
 
 @pytest.mark.parametrize(
@@ -248,7 +248,7 @@ def test_code_that_cannot_serve_is_one_line(prepare: Prepare, function: str, sai
 def test_code_that_looks_into_the_future_is_refused(prepare: Prepare) -> None:
     said = refused(prepare, changed(prepare="prepare.py:late", features=["hint"]))
     assert said.startswith(
-        "feature 'hint' rests on visits.cost, which is known only at the moment 'discharged' of the contract"
+        "feature 'hint' rests on visits.cost, which is known only at the moment 'ended' of the contract"
     )
     assert said.endswith("leave it out of `features`")
 
@@ -275,9 +275,7 @@ def test_without_features_every_column_that_is_known_in_time_is_one(prepare: Pre
     assert task_of(bundle).features == ("age", "ward")
     reasons = bundle.manifest.details["not_features"]
     assert list(reasons) == ["cost"]
-    assert reasons["cost"].startswith(
-        "rests on visits.cost, which is known only at the moment 'discharged' of the contract"
-    )
+    assert reasons["cost"].startswith("rests on visits.cost, which is known only at the moment 'ended' of the contract")
     assert "Left out of the features" in (home() / "summary.md").read_text()
 
 
@@ -286,7 +284,7 @@ def test_exclusions_alone_leave_the_rest(prepare: Prepare) -> None:
 
 
 def test_a_label_that_nobody_dates_is_no_feature_in_another_shape(prepare: Prepare) -> None:
-    undated = CONTRACT.replace(", known: discharged", "")
+    undated = CONTRACT.replace(", known: ended", "")
     code = "def rows(tables):\n    t = tables['visits']\n    return t.mutate(twice=t.cost * 2)\n"
     label = {"label": {"column": "cost"}, "prepare": "prepare.py:rows"}
     bundle = prepare(PLAIN | label, undated, code)
@@ -296,7 +294,7 @@ def test_a_label_that_nobody_dates_is_no_feature_in_another_shape(prepare: Prepa
 
 def test_history_of_a_label_is_a_feature_once_it_is_known(prepare: Prepare) -> None:
     """The project says that the label is known two hours later: what is three hours old may be used, one hour not."""
-    undated = CONTRACT.replace(", known: discharged", "")
+    undated = CONTRACT.replace(", known: ended", "")
     code = """
 from sluice.features.joins import join_earlier
 

@@ -19,8 +19,8 @@ from sluice.project import files
 from sluice.project.declaration import Project, TaskDeclaration
 from sluice.project.feature_patterns import choose_columns
 from sluice.project.files import find_project, json_schema, parse_project, problems_of, project_text, read_project
-from sluice.project.reference import with_reference
 from sluice.project.yaml_text import block, flow, scalar
+from sluice.project_tools.project_reference import with_reference
 
 FULL = """\
 schema: 1

@@ -138,7 +138,13 @@ def test_card_and_report_speak_of_numbers(finished: Finished) -> None:
         "lineage",
         "parameters",
     ]
-    for word in ("Labels against forecasts", "Histogram of 600 residuals", "Validation RMSE", "Mean price"):
+    for word in (
+        "Labels against forecasts",
+        "Histogram of 600 residuals",
+        "Validation RMSE",
+        "Mean price",
+        "Simpson&#39;s paradox is looked",
+    ):
         assert word in text, word
     for word in ("og loss", "ROC", "onfusion", "Threshold of"):
         assert word not in text, word

@@ -300,6 +300,7 @@ FREE = {
     "SLUICE_MLFLOW_RUN",
     "SLUICE_LIFELINE",
     "SLUICE_SCRATCH_STORE",
+    "MLFLOW_REGISTRY_URI",
     "SLUICE_TERMINATION_LOG",  # a place that cannot be written to hides no error: see below
     "SLUICE_SETUP_RUNTIMES",
     "SLUICE_RUNS_NAMESPACE",

@@ -117,11 +117,11 @@ def test_exists_means_an_object_not_a_prefix(store: Store) -> None:
 
 
 def test_keys_are_sorted_and_start_with_the_prefix(store: Store) -> None:
-    stored = ["a/b/1", "a/b/10", "a/b/2", "a/bc", "a b+c%20", "ab", "é/x", "Z", "a-b"]
+    stored = ["a/b/1", "a/b/10", "a/b/2", "a/bc", "a b+c%20", "ab", "é/x", "Z", "a-b", ".h", "..x/y"]
     for key in stored:
         store.put_bytes(key, b".")
     assert list(store.keys()) == sorted(stored)
-    for prefix in ("a", "a/", "a/b", "a/b/", "a/b/1", "é", "none", "none/", "ab/"):
+    for prefix in ("a", "a/", "a/b", "a/b/", "a/b/1", "é", "none", "none/", "ab/", ".h", "..x", "..x/y"):
         assert list(store.keys(prefix)) == sorted(key for key in stored if key.startswith(prefix)), prefix
 
 

@@ -11,16 +11,19 @@ class Parameters(StepParameters):
     """How closely the gate looks."""
 
     max_calibration_error: Annotated[float, Range(0, 10)] = Field(
-        default=0.25, description="The greatest calibration error that passes the gate, as a share of the base rate."
+        default=0.25,
+        description="The greatest calibration error, a share of the base rate; of numbers bias, of the MAE.",
     )
     slice_tolerance: Annotated[float, Range(0, 10)] = Field(
-        default=0.02, description="By how much the log loss may exceed a rival's in a slice, in nats."
+        default=0.02,
+        description="By how much the metric may be worse than a rival's in a slice; of numbers, as a share.",
     )
     min_slice_rows: Annotated[int, Range(2, 1_000_000_000, whole=True)] = Field(
         default=200, description="Slices with fewer rows are not judged."
     )
     least_effect: Annotated[float, Range(0, 10)] = Field(
-        default=0.001, description="By how much the log loss must be less than a rival's to matter, in nats."
+        default=0.001,
+        description="By how much the metric must be better than a rival's to matter; units as for slice_tolerance.",
     )
     min_effective_rows: Annotated[int, Range(2, 1_000_000_000, whole=True)] = Field(
         default=100, description="With fewer rows, counted as if independent, nothing is decided."

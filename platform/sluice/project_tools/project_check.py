@@ -14,7 +14,6 @@ from sluice.contract.reading import CONTRACT, Contract, TableContract, parse_con
 from sluice.core.durations import duration_words
 from sluice.core.errors import BadInput
 from sluice.core.strict_yaml import Lines, parse_with_lines
-from sluice.project.code_references import reference_problems
 from sluice.project.declaration import Project
 from sluice.project.feature_patterns import choose_columns
 from sluice.project.files import (
@@ -28,6 +27,7 @@ from sluice.project.files import (
     read_text,
 )
 from sluice.project.wording import Place, near
+from sluice.project_tools.code_references import reference_problems
 
 Level = Literal["error", "warning"]
 TABULAR = ("supervised", "supervised_distributed")

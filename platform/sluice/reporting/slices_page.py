@@ -49,12 +49,21 @@ def slices_section(evaluation: Evaluation) -> Section:
         title += f", the {_MOST_ROWS} largest shown" if len(found) > _MOST_ROWS else ""
         tables.append(details_html(title, table_html(headers, rows)))
     parts = [
-        text_html(f"{winner} against {' and '.join(rivals)}, group by group, with 95 % intervals."),
+        text_html(
+            f"{winner} against {' and '.join(rivals)}, group by group, with 95 % intervals.{_left_out(evaluation)}"
+        ),
         _not_judged(evaluation),
         figures_html(drawn),
         *tables,
     ]
     return Section("slices", "Slices", Markup("").join(parts))
+
+
+def _left_out(evaluation: Evaluation) -> str:
+    """What is not looked for among the groups of a number."""
+    if not evaluation.regression or len(evaluation.task.slices) < 2:
+        return ""
+    return " Simpson's paradox is looked for among shares of classes, and not among means of numbers."
 
 
 def _not_judged(evaluation: Evaluation) -> Markup:

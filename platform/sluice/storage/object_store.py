@@ -274,7 +274,7 @@ class ObjectStore:
         Services list folders: a prefix within a name is found by starting just before it.
         """
         folder, separator, within = whole.rpartition("/")
-        start = f"{folder}{separator}{within[:-1]}" if len(within) > 1 else None
+        start = f"{folder}{separator}{within[:-1]}" if within[:-1] not in ("", ".", "..") else None
         seen: str | None = start
         stream: Iterator[Sequence[ObjectMeta]] | None = None
 
