@@ -145,7 +145,7 @@ def test_a_pod_with_what_the_chart_lays_over_it_passes(api: ApiServer) -> None:
     said = api.ask(ARGO, "create", body=pod)
     assert not said, said
     larger = {**claim, "resources": {"requests": {"storage": "21Gi"}}}
-    for change, words in (
+    changes: tuple[tuple[Callable[[Manifest], None], str], ...] = (
         (lambda pod: pod["spec"]["volumes"][-2].update(configMap={"name": "mine"}), "its volumes"),
         (lambda pod: pod["spec"]["volumes"].__setitem__(-1, {"name": "sluice-scratch", "emptyDir": {}}), "its volumes"),
         (lambda pod: main(pod)["env"].append({"name": "ACME", "value": "no"}), "the variable ACME"),
@@ -153,7 +153,8 @@ def test_a_pod_with_what_the_chart_lays_over_it_passes(api: ApiServer) -> None:
             lambda pod: pod["spec"]["volumes"][-1].update(ephemeral={"volumeClaimTemplate": {"spec": larger}}),
             "a step may take at most",
         ),
-    ):
+    )
+    for change, words in changes:
         attacked = copy.deepcopy(pod)
         change(attacked)
         assert words in api.ask(ARGO, "create", body=attacked), words

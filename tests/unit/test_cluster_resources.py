@@ -164,24 +164,24 @@ def test_the_command_line_says_all_but_tolerations() -> None:
         parse_settings(["train.gpu=one"])
 
 
-@dsl.component(base_image=TABULAR_IMAGE)
 def first() -> None:
     pass
 
 
-@dsl.component(base_image=TORCH_IMAGE)
 def second_step() -> None:
     pass
 
 
-@dsl.pipeline
+ONE, TWO = dsl.component(first, base_image=TABULAR_IMAGE), dsl.component(second_step, base_image=TORCH_IMAGE)
+
+
 def mine(memory: str = "1Gi") -> None:
-    first().set_memory_limit(memory)
-    second_step().set_cpu_limit("4").set_accelerator_type("nvidia.com/gpu").set_accelerator_limit(2)
+    ONE().set_memory_limit(memory)
+    TWO().set_cpu_limit("4").set_accelerator_type("nvidia.com/gpu").set_accelerator_limit(2)
 
 
 def compiled(plan: ResourcePlan, *, fused: bool = False) -> ClusterSpec:
-    return compile_for_cluster(Pipeline("mine", "", (), mine), resources=plan, fused=fused)
+    return compile_for_cluster(Pipeline("mine", "", (), dsl.pipeline(mine)), resources=plan, fused=fused)
 
 
 def read(spec: ClusterSpec, label: str) -> tuple[dict[str, Any], dict[str, Any], dict[str, str]]:

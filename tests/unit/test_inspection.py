@@ -191,16 +191,17 @@ def test_a_scratch_store_is_read_through_and_never_written(tmp_path: Path, monke
     place = tmp_path / "real"
     real = open_store(str(place))
     real.put_bytes("a/old", b"old")
+    real.put_bytes("kept", b"kept")
     monkeypatch.setenv(SCRATCH, str(tmp_path / "scratch"))
     over = open_store(str(place))
     over.put_bytes("a/new", b"new")
     over.put_bytes("a/old", b"changed")
-    assert not over.put_if_absent("a/old", b"again")
+    assert not over.put_if_absent("kept", b"again")
     assert (over.uri, list(over.keys("a/"))) == (real.uri, ["a/new", "a/old"])
     assert (over.get_bytes("a/new"), over.get_bytes("a/old")) == (b"new", b"changed")
     assert open_store(f"{place}/a").get_bytes("new") == b"new"  # a folder in it, opened as a store
     over.delete("a/new")
     assert not over.exists("a/new")
     monkeypatch.delenv(SCRATCH)
-    assert (list(real.keys()), real.get_bytes("a/old")) == (["a/old"], b"old")
+    assert (list(real.keys()), real.get_bytes("a/old")) == (["a/old", "kept"], b"old")
     assert open_store(str(place)).get_bytes("a/old") == b"old"

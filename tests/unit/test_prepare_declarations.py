@@ -275,7 +275,7 @@ def test_without_features_every_column_that_is_known_in_time_is_one(prepare: Pre
     assert task_of(bundle).features == ("age", "ward")
     reasons = bundle.manifest.details["not_features"]
     assert list(reasons) == ["cost"]
-    assert reasons["cost"].startswith("rests on visits.cost, which is known only at the moment 'ended' of the contract")
+    assert reasons["cost"].startswith("rests on visits.cost, which is known only at the moment 'ended'")
     assert "Left out of the features" in (home() / "summary.md").read_text()
 
 

@@ -188,17 +188,11 @@ def test_features_can_be_chosen() -> None:
     [
         (
             ("distance", "dep_delay"),
-            "'dep_delay' rests on flights.dep_delay, which is known only at the moment 'departed' of the contract",
+            "'dep_delay' rests on flights.dep_delay, which is known only at the moment 'departed'",
         ),
-        (
-            ("air_time",),
-            "'air_time' rests on flights.air_time, which is known only at the moment 'arrived' of the contract",
-        ),
+        (("air_time",), "'air_time' rests on flights.air_time, which is known only at the moment 'arrived'"),
         (("arr_delay",), "at the moment 'arrived' of the contract"),
-        (
-            ("tailnum",),
-            "'tailnum' rests on flights.tailnum, which is known only at the moment 'departed' of the contract",
-        ),
+        (("tailnum",), "'tailnum' rests on flights.tailnum, which is known only at the moment 'departed'"),
         (("seats",), "'seats' rests on flights.tailnum"),
         (("left_out",), "'left_out' is the reason why a row is left out"),
         (("late",), "'late' is the label"),

@@ -38,7 +38,7 @@ _ID = re.compile(
 )
 _KIN = re.compile(
     r"(^|[_\s.-])(customer|client|patient|user|person|subject|account|household|device|machine|member|student|employee|"
-    r"driver|store|shop|vehicle|vin|tailnum|serial|sensor|site|plant|animal|owner|session)",
+    r"driver|store|shop|vehicle|vin|serial|sensor|site|plant|animal|owner|session)",
     re.I,
 )
 _NO_EVENT = re.compile(r"birth|born|dob|built|founded|valid|expir|due|until|\bend", re.I)
