@@ -27,7 +27,7 @@ def model_of(step: str) -> type[StepParameters]:
 
 @pytest.mark.parametrize("step", STEPS)
 def test_kfps_face_has_the_names_defaults_and_words_of_the_model(step: str) -> None:
-    stated = getattr(importlib.import_module(f"components.{step}.component"), step).component_spec.inputs
+    stated = getattr(importlib.import_module(f"sluice.components.{step}.component"), step).component_spec.inputs
     settable = {name: each for name, each in stated.items() if each.optional}
     fields = model_of(step).model_fields
     assert sorted(settable) == sorted(fields)
@@ -38,7 +38,7 @@ def test_kfps_face_has_the_names_defaults_and_words_of_the_model(step: str) -> N
 
 @pytest.mark.parametrize("step", STEPS)
 def test_kfps_face_has_the_types_of_the_model(step: str) -> None:
-    stated = getattr(importlib.import_module(f"components.{step}.component"), step).component_spec.inputs
+    stated = getattr(importlib.import_module(f"sluice.components.{step}.component"), step).component_spec.inputs
     for name, field in model_of(step).model_fields.items():
         assert re.sub(r"\[.*", "", stated[name].type) == TYPES[type(field.default).__name__], name
 

@@ -156,4 +156,4 @@ def own_step(container: Any) -> str:  # noqa: ANN401 - a mapping, or KFP's messa
     words = [str(word) for word in container["args"]] if "args" in container else []
     name = words[words.index(_FUNCTION) + 1] if _FUNCTION in words[:-1] else ""
     source = str(list(container["command"])[-1]) if name and "command" in container else ""
-    return name if f"from components.{name}." in source or f"import components.{name}." in source else ""
+    return name if f"from sluice.components.{name}." in source or f"import sluice.components.{name}." in source else ""

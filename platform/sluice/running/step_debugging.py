@@ -142,7 +142,7 @@ def _function(pipeline: Pipeline, container: Any) -> Callable[..., Any]:  # noqa
     words = [str(word) for word in container["args"]] if "args" in container else []
     name = words[words.index("--function_to_execute") + 1] if "--function_to_execute" in words else ""
     if step := own_step(container):
-        function = getattr(importlib.import_module(f"components.{step}.component"), step).python_func
+        function = getattr(importlib.import_module(f"sluice.components.{step}.component"), step).python_func
     else:
         function = own_pipelines.functions(pipeline.source).get(name) if pipeline.source else None
     if function is None and name:
