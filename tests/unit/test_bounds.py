@@ -256,7 +256,8 @@ lines = [json.dumps(dict(line, id=str(n), file=f"{{n}}.png")) for n in range({co
 
 @pytest.mark.parametrize("variable", ["SLUICE_IMAGES_BYTES", "SLUICE_IMAGES_VALUES"])
 def test_images_that_are_too_much_together(tmp_path: Path, variable: str) -> None:
-    body = "run(str(lake), lake.parent / 'page.html')"
+    task = {"name": "pictures", "rows": {"table": "images"}, "label": {"column": "label"}}
+    body = f"run(str(lake), {task!r}, lake.parent / 'page.html')"
     variables = {variable: str(100_000_000), "SLUICE_STORE": str(tmp_path / "store")}
     done = run_bounded(_image_lake(tmp_path, 60), body, **variables)
     assert "metadata.jsonl: " in done.said

@@ -22,6 +22,7 @@ from sluice.running.arguments import check_values, parse_arguments
 from sluice.running.catalog import Parameter, find_pipeline, pipeline_names
 from sluice.steps.step import step
 from tests.unit.bounded import ROOT
+from tests.unit.test_arguments import TO_BE_GIVEN
 
 NONE = ("nan", "NaN", "-nan", "inf", "-Infinity", "1e999")
 NUMBERS = [
@@ -104,7 +105,7 @@ def test_every_number_of_a_pipeline_has_a_range_and_a_default_within(name: str) 
     pipeline = find_pipeline(name)
     numbers = {each.name for each in pipeline.parameters if each.type in ("Integer", "Float")} | {"shares"}
     assert not numbers - {each.name for each in pipeline.parameters if each.checks}
-    check_values(pipeline, {each.name: each.default for each in pipeline.parameters})
+    check_values(pipeline, {each.name: TO_BE_GIVEN.get(each.name, each.default) for each in pipeline.parameters})
 
 
 @pytest.mark.parametrize(
