@@ -250,8 +250,12 @@ def test_a_home_that_is_no_folder_is_refused(tmp_path: Path, make: object, monke
 READ_ONLY = """
 import os, sys
 import sklearn.datasets, PIL.PngImagePlugin
-import sluice.cli.main, sluice.running.local_run, sluice.cli.listing, sluice.cli.summary
-import sluice.running.lakes, sluice.running.project_runs
+import encodings.utf_8_sig, importlib, pkgutil
+import sluice.cli.main, sluice.cli.listing, sluice.cli.summary
+for package in ("core", "storage", "artifacts", "project", "parameters", "running"):
+    folder = importlib.import_module(f"sluice.{package}").__path__
+    for module in pkgutil.iter_modules(folder):
+        importlib.import_module(f"sluice.{package}.{module.name}")
 from sluice.running.catalog import find_pipeline
 find_pipeline("supervised_images")
 if os.getuid() == 0:

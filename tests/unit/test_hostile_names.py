@@ -64,7 +64,7 @@ def story(home: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) ->
     """A lake with a column of every name, taken through every step."""
     folder = tmp_path_factory.mktemp("hostile")
     lake = lay_out(folder / "lake", NAMES, ROLES)
-    return run_steps(lake, folder / "work", NAMES, ROLES, home)
+    return run_steps(lake, folder / "work", NAMES, ROLES)
 
 
 def rows_of(bundle: Bundle, table: str) -> pd.DataFrame:
@@ -152,7 +152,7 @@ def test_whatever_a_name_stands_for_the_rows_are_sampled_and_split(
     some = [NAMES[(start + place) % len(NAMES)] for place in range(9)]
     role = roles(some, 0)
     lake = lay_out(folder / "lake", some, role, source=source)
-    done = run_steps(lake, folder / "work", some, role, home, strategy="time" if apart else "stratified", last="split")
+    done = run_steps(lake, folder / "work", some, role, strategy="time" if apart else "stratified", last="split")
     assert sum(len(rows_of(done.bundles["split"], part)) for part in ("train", "validation", "test")) == round(
         0.7 * hostile_lake.ROWS
     )
