@@ -74,8 +74,6 @@ def supervised_distributed(
         timeout_seconds: Within these the training must end.
         metric: What stops training and judges models; empty for the log loss, or the RMSE where the label is a number.
         evaluate_code: The address of the code that judging needs of a project: its own metric.
-    metric: str = "",
-    evaluate_code: str = "",
         max_calibration_error: The greatest calibration error that passes the gate, as a share of the base rate.
         slice_tolerance: By how much the loss may exceed a rival's in a slice.
         min_slice_rows: Slices with fewer rows are not judged.

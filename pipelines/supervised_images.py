@@ -46,8 +46,6 @@ def supervised_images(
         threads: CPU threads to train with; one gives the same numbers on every number of cores.
         metric: What stops training and judges models; empty for the log loss, or the RMSE where the label is a number.
         evaluate_code: The address of the code that judging needs of a project: its own metric.
-    metric: str = "",
-    evaluate_code: str = "",
         max_calibration_error: The greatest calibration error that passes the gate, as a share of the base rate.
         slice_tolerance: By how much the loss may exceed a rival's in a slice.
         min_slice_rows: Slices with fewer rows are not judged.

@@ -92,8 +92,8 @@ def prepare_rows(
     with tempfile.TemporaryDirectory(prefix="sluice-") as scratch:
         engine = duckdb_engine(Path(scratch))
         with read_dataset(uri, engine) as (parent, tables):
-            _check_table(declared, tables)
             stated = _contract_of(parent)
+            _check_table(declared, tables)
             key, place = key_of(declared.rows, stated, tables[declared.rows.table])
             given = with_row_numbers(tables, declared.rows.table, place, engine) if place else tables
             masked, counts = mask(given, stated)

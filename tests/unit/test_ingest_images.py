@@ -209,4 +209,4 @@ def test_a_key_twice_on_a_line_is_refused(field: str, place: int, nested: bool) 
     with pytest.raises(
         BadInput, match=rf"^here, line {place + 1} is not JSON \(the key '{field}' stands twice in one ob"
     ):
-        parse_metadata("\n".join(lines).encode(), "here")
+        parse_metadata("\n".join(lines).encode(), "here", "label")
