@@ -375,6 +375,7 @@ def test_nothing_is_read_while_modules_are_imported(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("bare")
 def test_the_command_ends_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "contract.yaml").touch()
     environment = os.environ | {"SLUICE_STORE": "s3://bucket", "SLUICE_STORE_TRIES": "many"}
     command = [sys.executable, "-m", "sluice", "lake", str(tmp_path), "lakes/x"]
     done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
