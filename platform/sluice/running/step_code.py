@@ -23,7 +23,7 @@ from sluice.artifacts.producer import environment_digest
 from sluice.core.extensions import extension_modules
 
 OWN = (sluice,)
-NO_STEP = ("cli", "cluster", "mlflow_server", "project_tools", "run_gateway", "running")  # packages that no step imports
+NO_STEP = ("cli", "cluster", "mlflow_server", "project_tools", "run_gateway", "running")  # no step imports them
 NOT_RUN = ("README.md", "metadata.yaml")  # a step's pages for people; the catalogue's card
 
 
