@@ -344,8 +344,12 @@ def test_what_a_function_raises_is_told_with_the_user_s_line(opened: Open, capsy
     assert 'File "a.py", line 3, in fails' in said
     assert 'File "helpers.py", line 2, in divide' in said
     assert PREFIX not in said
-    with pytest.raises(KeyboardInterrupt):
-        call("killed")()
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            call("killed")()
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_one_blame_serves_many_blocks(opened: Open) -> None:
