@@ -21,7 +21,8 @@ from sluice.core.bounds import CODE_BYTES
 from sluice.core.errors import BadInput, EnvironmentFault
 from sluice.core.files import STAGING
 from sluice.project import archive as archives
-from sluice.project.archive import Archive, archive_key, fetch, pack, publish, unpacked
+from sluice.project.archive import Archive, archive_key, pack, unpacked
+from sluice.project.code_store import fetch, publish
 from sluice.project.packing import closure, whole
 from sluice.project.unpacking import laid_out, remove
 from sluice.storage.stores import Store, open_store

@@ -20,7 +20,7 @@ from sluice.core.home import home
 from sluice.engine.datasets import read_dataset, write_dataset
 from sluice.engine.duckdb_engine import duckdb_engine
 from sluice.problems.task import Task, task_of
-from sluice.project.archive import publish as publish_code
+from sluice.project.code_store import publish as publish_code
 from sluice.project.packing import closure
 from sluice.storage.locations import default_store
 from tests.examples import FLIGHTS, task

@@ -23,8 +23,9 @@ from sluice.artifacts.provenance import origin
 from sluice.cli.lineage_tree import show
 from sluice.core.errors import BadInput, EnvironmentFault
 from sluice.core.lifeline import Stopped
-from sluice.project.archive import pack, publish
+from sluice.project.archive import pack
 from sluice.project.code import PREFIX, ProjectCode, code_of_folder, open_code
+from sluice.project.code_store import publish
 from sluice.running.lineage import Lineage, ModelFacts
 from sluice.storage.stores import open_store
 

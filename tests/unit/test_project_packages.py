@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 from sluice.core.errors import BadInput, EnvironmentFault
-from sluice.project.archive import LOCK, publish
+from sluice.project.archive import LOCK
+from sluice.project.code_store import publish
 from sluice.project.packages import Kind, Pin, add_packages, index_key, read_lock, wheel_files, wheel_key
 from sluice.project.packing import closure
 from sluice.project.wheelhouse import publish_packages

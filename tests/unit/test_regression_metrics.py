@@ -308,7 +308,7 @@ def test_every_metric_has_a_title_and_a_place() -> None:
 
 def test_a_projects_own_metric_is_opened_from_its_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from sluice.problems.metrics import open_metric
-    from sluice.project.archive import publish
+    from sluice.project.code_store import publish
     from sluice.project.packing import closure
     from sluice.storage.locations import default_store
 

@@ -4,13 +4,9 @@ Its files are sorted by name, stored without compression (what a library compres
 one time and one mode. So the archive follows from names and contents alone; an archive of any other form is none: what
 is opened is packed again in memory and must give the same bytes. That leaves no room for entries that overlap or hide,
 for links, for names that lead out of the folder, or for more bytes than were fetched.
-
-In a store it stands as `code/<sha256>.zip`, written by conditional put. Its digest is checked before anything is read
-from it.
 """
 
 import io
-import re
 import stat
 import unicodedata
 import zipfile
@@ -26,17 +22,14 @@ from sluice.core.digests import sha256_bytes
 from sluice.core.errors import BadInput
 from sluice.core.plain_text import is_unicode
 from sluice.storage.keys import check_key
-from sluice.storage.locations import default_store
-from sluice.storage.stores import Store, open_store
 
 LOCK = ".sluice-packages.txt"
 """The file that holds the lock of a project's packages; see `sluice.project.packages`."""
 _TIME = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip file can hold
 _MODE = (stat.S_IFREG | 0o444) << 16
 _UNIX, _VERSION = 3, 20
-_ADDRESS = re.compile(r"(?:(?P<store>.+)/)?(?P<key>code/(?P<digest>[0-9a-f]{64})\.zip)", re.DOTALL)
 _LONGEST_NAME, _LONGEST_PART = 1000, 255  # bytes in UTF-8; file systems take no longer part
-_AGAIN = "run again from the project's folder, which publishes it anew"
+AGAIN = "run again from the project's folder, which publishes it anew"
 _NO_ZIP = (zipfile.BadZipFile, zlib.error, EOFError, KeyError, ValueError, OSError, NotImplementedError, RuntimeError)
 
 
@@ -96,44 +89,6 @@ def check_size(size: int, most: int | None = None) -> None:
         raise BadInput(f"the project's code: {size:,} bytes, and at most {most:,} are taken; {way_out}, or allow more")
 
 
-def publish(store: Store, archive: Archive) -> str:
-    """Put an archive into a store, where it is not there yet; its key, `code/<sha256>.zip`.
-
-    A store that may not be written to will do where the archive stands in it already.
-
-    Raises:
-        BadInput: Something else stands under its name.
-        EnvironmentFault: The store failed.
-    """
-    if store.exists(archive.key) or not store.put_if_absent(archive.key, archive.data):
-        _verified(store, archive.digest)
-    return archive.key
-
-
-def fetch(address: str) -> Archive:
-    """Fetch an archive, its SHA-256 checked before anything is read from it.
-
-    Args:
-        address: `code/<sha256>.zip`, a key of the default store; or the same behind a store's own address.
-
-    Raises:
-        BadInput: It is not there, is another one, or holds what `pack` does not make.
-        EnvironmentFault: The store failed.
-    """
-    store, digest = store_of(address), _parsed(address)["digest"]
-    return unpacked(_verified(store, digest), f"{store.uri}/{archive_key(digest)}")
-
-
-def store_of(address: str) -> Store:
-    """The store that an archive's address is in.
-
-    Raises:
-        BadInput: It is no address of one.
-    """
-    given = _parsed(address)["store"]
-    return open_store(given) if given else default_store()
-
-
 def unpacked(data: bytes, where: str) -> Archive:
     """Read an archive whose digest has been checked.
 
@@ -152,27 +107,7 @@ def unpacked(data: bytes, where: str) -> Archive:
         reason = "it is of another form"
     except (BadInput, *_NO_ZIP) as error:
         reason = str(error) or type(error).__name__
-    raise BadInput(f"{where} cannot be read as a project's code: {reason}; it was not packed by Sluice. {_AGAIN}")
-
-
-def _parsed(address: str) -> re.Match[str]:
-    found = _ADDRESS.fullmatch(address)
-    if not found:
-        raise BadInput(f"{address!r} is no address of a project's code; it looks like code/<64 hex digits>.zip")
-    return found
-
-
-def _verified(store: Store, digest: str) -> bytes:
-    key = archive_key(digest)
-    if not store.exists(key):
-        raise BadInput(f"{store.uri}/{key}: this project's code is not there; {_AGAIN}, or check SLUICE_STORE")
-    data = store.get_bytes(key)
-    if (found := sha256_bytes(data)) != digest:
-        raise BadInput(
-            f"{store.uri}/{key}: its SHA-256 is {found[:12]}…, not the one in its name; nothing of it was run. "
-            "Delete the file and run again from the project's folder"
-        )
-    return data
+    raise BadInput(f"{where} cannot be read as a project's code: {reason}; it was not packed by Sluice. {AGAIN}")
 
 
 def _zipped(files: Mapping[str, bytes]) -> bytes:

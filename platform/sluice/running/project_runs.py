@@ -8,7 +8,8 @@ from typing import Any
 
 from sluice.core.errors import BadInput
 from sluice.core.home import HOME
-from sluice.project.archive import Archive, publish
+from sluice.project.archive import Archive
+from sluice.project.code_store import publish
 from sluice.project.declaration import Project
 from sluice.project.files import ProjectFile, find_project, read_project
 from sluice.project.packing import closure
