@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from sluice.core.errors import BadInput
+from sluice.core.extensions import is_reference
 from sluice.modeling.baseline_fitting import fit_baseline
 from sluice.modeling.parts import Parts
 from sluice.modeling.rounds import Fitted, Fitting, fit_in_rounds
@@ -38,6 +39,7 @@ class Candidate:
         start: Where its `rounds.Fitting` is made, as `module:name`; empty for a baseline. Only what is trained is
             imported, and before its clock starts.
         package: What must be installed beyond the tabular packages.
+        own: For a class of a project's own, `mine.py:Net`.
     """
 
     name: str
@@ -45,11 +47,12 @@ class Candidate:
     rank: int
     start: str = ""
     package: str = ""
+    own: str = ""
 
     @property
     def baseline(self) -> bool:
         """Whether it only sets the bar."""
-        return not self.start
+        return not (self.start or self.own)
 
     def fit(self, parts: Parts, settings: Settings) -> Fitted:
         """Train it.
@@ -59,6 +62,11 @@ class Candidate:
         """
         if self.baseline:
             return fit_baseline(self.name, parts, settings)
+        if self.own:
+            from sluice.modeling.own_fitting import fit_own
+
+            with fixed_threads(settings.threads):
+                return fit_own(self.own, parts, settings)
         start: Callable[[Parts, Settings], Fitting] = pkgutil.resolve_name(self.start)
         with fixed_threads(settings.threads):
             return fit_in_rounds(start, parts, settings, self.title)
@@ -107,20 +115,28 @@ def choose(names: Sequence[str], task: Task) -> list[Candidate]:
     """
     fitting = candidates_for(task)
     known = {candidate.name for candidate in fitting}
-    names = [_full_name(name, task) if name not in known else name for name in names]
+    own = [_own_candidate(name) for name in names if is_reference(name)]
+    names = [_full_name(name, task) if name not in known else name for name in names if not is_reference(name)]
     for name in names:
         if name not in known:
             raise BadInput(
                 f"candidates names {name!r}, which task {task.name!r} cannot use; use {', '.join(sorted(known))}"
             )
-    chosen = [candidate for candidate in fitting if not names or candidate.name in names]
+    chosen = [candidate for candidate in fitting if not (names or own) or candidate.name in names]
     for candidate in chosen:
         if candidate.package and importlib.util.find_spec(candidate.package) is None:
             raise BadInput(
                 f"candidate {candidate.name!r} needs the package {candidate.package}, which is not installed; "
                 f"install sluice[{candidate.package}], or name other candidates"
             )
-    return chosen
+    return chosen + own
+
+
+def _own_candidate(reference: str) -> Candidate:
+    """A class of a project's own; it ranks behind the built-in ones, as nobody knows how simple it is."""
+    file, _, name = reference.rpartition(":")
+    short = f"{file.removesuffix('.py').replace('/', '.')}.{name}"
+    return Candidate(short, short, 6, own=reference)
 
 
 def _full_name(name: str, task: Task) -> str:

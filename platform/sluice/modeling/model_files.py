@@ -208,7 +208,11 @@ def _read(family: str, folder: Path, task: Task, options: Mapping[str, Any]) -> 
         from sluice.modeling.networks import read_network
 
         return read_network(folder, task, options)
-    raise BadInput(f"{folder / MODEL}: family {family!r} is unknown; there are baseline, sklearn and network")
+    if family == "own":
+        from sluice.modeling.own_models import read_own_model
+
+        return read_own_model(folder, task, options)
+    raise BadInput(f"{folder / MODEL}: family {family!r} is unknown; there are baseline, sklearn, network and own")
 
 
 def _try_out(model: Predictor, task: Task, options: Mapping[str, Any]) -> None:

@@ -58,8 +58,19 @@ ALLOWED = {
 }
 
 
-def write_skops(path: Path, estimator: Any) -> None:  # noqa: ANN401 - any fitted estimator
+def untrusted(estimator: Any) -> list[str]:  # noqa: ANN401 - any fitted estimator
+    """The types in an estimator that neither skops trusts nor we do; sorted."""
+    with _skops() as skops:
+        return sorted(set(skops.get_untrusted_types(data=skops.dumps(estimator))) - set(EXTRA))
+
+
+def write_skops(path: Path, estimator: Any, *, any_trusted: bool = False) -> None:  # noqa: ANN401 - any fitted estimator
     """Write a fitted estimator; equal estimators give equal bytes.
+
+    Args:
+        path: The file.
+        estimator: Any of scikit-learn's.
+        any_trusted: Take whatever skops trusts; else only what Sluice's own models hold.
 
     Raises:
         TypeError: It contains a type that `read_skops` would refuse.
@@ -70,15 +81,19 @@ def write_skops(path: Path, estimator: Any) -> None:  # noqa: ANN401 - any fitte
         names: dict[str, str] = {}
         schema = _without_addresses(json.loads(source.read(_SCHEMA)), names)
         unknown = sorted(_types(schema) - ALLOWED)
-        if unknown:
+        if unknown and not any_trusted:
             raise TypeError(f"a model file may not hold {', '.join(unknown)}")
         for old, new in names.items():
             target.writestr(zipfile.ZipInfo(new, _DATE), source.read(old))
         target.writestr(zipfile.ZipInfo(_SCHEMA, _DATE), json.dumps(schema, separators=(",", ":")))
 
 
-def read_skops(path: Path) -> Any:  # noqa: ANN401 - any fitted estimator
-    """Read an estimator whose file names only allowed types.
+def read_skops(path: Path, *, any_trusted: bool = False) -> Any:  # noqa: ANN401 - any fitted estimator
+    """Read an estimator whose file names only allowed types; skops itself refuses those that it does not trust.
+
+    Args:
+        path: The file.
+        any_trusted: As for `write_skops`.
 
     Raises:
         BadInput: The file names another type.
@@ -89,7 +104,7 @@ def read_skops(path: Path) -> Any:  # noqa: ANN401 - any fitted estimator
         schema = parse_json(archive.read(_SCHEMA), str(path))
         unknown = sorted(_types(schema) - ALLOWED)
         _check_arrays(archive, schema, path)
-    if unknown:
+    if unknown and not any_trusted:
         raise BadInput(
             f"{path} holds {unknown[0]!r}, which no model of Sluice contains; "
             "train the model again, or save it with sluice.modeling.model_files.save_model"

@@ -33,6 +33,7 @@ class ProjectCode:
     """A project's code, of one version.
 
     Attributes:
+        archive: What it was made of.
         digest: SHA-256 of the archive; part of what a step's result was made by.
         folder: Where its files lie on this machine, for tracebacks and for what the code reads beside itself.
         files: The contents by path in the project.
@@ -41,7 +42,7 @@ class ProjectCode:
 
     def __init__(self, archive: Archive, folder: Path, suffix: str = "") -> None:
         """Nothing is imported yet; use `open_code` or `code_of_folder`, which keep folders of one digest apart."""
-        self.digest, self.folder, self.files = archive.digest, folder, archive.files
+        self.archive, self.digest, self.folder, self.files = archive, archive.digest, folder, archive.files
         self.folders = {
             "/".join(file.split("/")[:depth]) for file in archive.files for depth in range(file.count("/") + 1)
         }

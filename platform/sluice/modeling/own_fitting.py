@@ -1,0 +1,64 @@
+"""Training a candidate of a project's own class: one call of its `fit`, within the budget."""
+
+import contextlib
+import time
+
+import numpy as np
+
+from sluice.core.errors import BadInput
+from sluice.core.progress import progress
+from sluice.modeling.deadlines import TimeIsUp, ended_after
+from sluice.modeling.model_files import forecast
+from sluice.modeling.own_models import OwnModel, checked_state, made
+from sluice.modeling.parts import Part, Parts
+from sluice.modeling.rounds import CLOSED, Fitted, NoRound, Point, measured, value_words
+from sluice.modeling.training_settings import Settings
+
+
+def fit_own(reference: str, parts: Parts, settings: Settings) -> Fitted:
+    """Train a candidate of a project's own.
+
+    The clock of `seconds_per_candidate` ends it whatever it does, also where the others' budget is one of rounds: a
+    class of somebody's own has none.
+
+    Args:
+        reference: The class, `mine.py:Net`.
+        parts: What it sees: the training rows.
+        settings: Budget, seed, and the address of the code.
+
+    Raises:
+        NoRound: It did not end in time.
+        BadInput: The class, what it raises, or what it gives is wrong; the line names the project's file and line.
+    """
+    from sluice.project.code import open_code
+
+    if not settings.code:
+        raise BadInput(f"candidates names {reference!r}, and no code came along; run it from the project's folder")
+    code = open_code(settings.code)
+    candidate, train = made(code, reference), parts.train
+    started, cpu_started = time.monotonic(), time.process_time()
+    weights = np.ones(len(train.labels)) if train.weights is None else train.weights.copy()
+    rows, state, in_time = train.rows[list(parts.task.features)].copy(), None, False
+    with code.blamed(f"candidate {reference}", log=True), contextlib.suppress(TimeIsUp):
+        with ended_after(settings.seconds_per_candidate):
+            state = candidate.fit(
+                rows, train.labels.copy(), weights, seed=settings.seed, seconds=settings.seconds_per_candidate
+            )
+        in_time = True
+    if not in_time:
+        raise NoRound(
+            f"candidate {reference}: fit did not end within seconds_per_candidate, "
+            f"{settings.seconds_per_candidate:g} s; give more seconds, or learn from fewer rows"
+        )
+    model = OwnModel(parts.task, reference, code.archive, checked_state(reference, state))
+    said = [forecast(model, part.rows, parts.task) for part in _judged(parts)]
+    metric = settings.stopping(parts.task)
+    point = Point(0, *measured(metric, parts, *said), seconds=time.monotonic() - started)
+    progress(f"{reference}: validation {value_words(metric, point.validation)}, {point.seconds:.1f} s")
+    cpu_seconds = time.process_time() - cpu_started
+    learned = {"reference": reference, "code": code.digest}
+    return Fitted(model, learned, (point,), point, CLOSED, point.seconds, cpu_seconds, metric)
+
+
+def _judged(parts: Parts) -> tuple[Part, Part]:
+    return parts.sample, parts.validation
