@@ -104,8 +104,10 @@ def test_changed_code_is_not_run(train: Train, tmp_path: Path) -> None:
 
 BROKEN = {
     "skops does not trust it": (
-        "from sklearn.tree import DecisionTreeClassifier as Tree; x = np.ones((len(rows), 1)); "
-        "return Tree().fit(x, label)",
+        (
+            "from sklearn.tree import DecisionTreeClassifier as Tree; x = np.ones((len(rows), 1)); "
+            "return Tree().fit(x, label)"
+        ),
         "return rows",
         "holds sklearn.tree._tree.Tree, which skops does not trust; keep what it learned as arrays",
     ),
