@@ -2,6 +2,7 @@
 
 from kfp import dsl
 
+from sluice.core.environment import variable
 from sluice.core.step_images import TABULAR_IMAGE
 
 
@@ -16,7 +17,7 @@ def touch_store() -> str:
     from sluice.storage.locations import default_store
 
     with step("check"):
-        key = f"check/{os.environ.get(RUN) or 'local'}/{os.urandom(4).hex()}"
+        key = f"check/{variable(RUN) or 'local'}/{os.urandom(4).hex()}"
         store, said = default_store(), os.urandom(16)
         store.put_bytes(key, said)
         read = store.get_bytes(key)

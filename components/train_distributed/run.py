@@ -15,6 +15,7 @@ from sluice.artifacts.producer import (
     code_commit,
     environment_digest,
 )
+from sluice.core.environment import variable
 from sluice.core.errors import BadInput
 from sluice.modeling.categories import pooled_words
 from sluice.modeling.distributed.checkpoints import NAME
@@ -62,8 +63,8 @@ def run(splits: str, learning: Learning, running: Running) -> Result:
     store, source = default_store(), open_bundle(splits, "dataset")
     if (task := task_of(source)).regression:
         raise BadInput(f"{splits}: {task.label!r} is a number, and several workers train for classes only; use train")
-    if running.runtime == LOCAL or not os.environ.get(_CLUSTER):
-        run_id = os.environ.get(RUN, "")
+    if running.runtime == LOCAL or not variable(_CLUSTER):
+        run_id = variable(RUN)
         name = job_name(run_id or os.urandom(8).hex(), source.id, learning)
         job = Job(splits, job_key(run_id, name), learning, running.checkpoint_seconds)
         run_processes(job, running, provenance())
@@ -82,9 +83,9 @@ def run(splits: str, learning: Learning, running: Running) -> Result:
 
 def provenance() -> dict[str, str]:
     """The variables by which the workers record the same pipeline, run and code as the step, and use its store."""
-    kept = {name: os.environ[name] for name in (PIPELINE, RUN, IMAGE, *ENDPOINTS, *REGIONS) if os.environ.get(name)}
+    kept = {name: variable(name) for name in (PIPELINE, RUN, IMAGE, *ENDPOINTS, *REGIONS) if variable(name)}
     own = {COMMIT: code_commit(), **({CHANGES: code_changes()} if code_changes() else {})}
-    own |= {ENVIRONMENT: os.environ.get(ENVIRONMENT) or environment_digest()}
+    own |= {ENVIRONMENT: variable(ENVIRONMENT) or environment_digest()}
     return {**kept, **own, STORE: default_store().uri}
 
 

@@ -1,6 +1,5 @@
 """The commands that work on a cluster: submit, follow, cancel, connect."""
 
-import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sluice.cluster.access import NAMESPACE, Target
+from sluice.core.environment import changed_variables, variable, variables
 from sluice.core.errors import BadInput
 from sluice.core.parameter_checks import check_numbers
 from sluice.running import catalog
@@ -117,10 +117,9 @@ def hand_over(cluster: "Cluster", project: "project_runs.Order", *, quiet: bool)
         project: Whose run is about to begin.
         quiet: Say nothing of it.
     """
-    from sluice.cluster.connection import environment
     from sluice.storage.locations import default_store
 
-    with environment(cluster.variables):
+    with changed_variables(cluster.variables):
         project.publish(default_store())
         told = project.copy_lake()
     if told and not quiet:
@@ -171,12 +170,12 @@ def connect(
     """Run a command, or a shell, with a cluster's KFP, MLflow and object store within its reach."""
     from sluice.cluster.connection import connected
 
-    words = command or [os.environ.get("SHELL") or "/bin/sh"]
+    words = command or [variable("SHELL") or "/bin/sh"]
     with connected(Target(namespace, context)) as cluster:
         if not command:
             console().print(f"{plain(cluster.place)} is within reach of this shell until you leave it", highlight=False)
         try:
-            code = subprocess.run(words, env=os.environ | dict(cluster.variables), check=False).returncode  # noqa: S603
+            code = subprocess.run(words, env=variables() | dict(cluster.variables), check=False).returncode  # noqa: S603
         except OSError as error:
             raise typer.BadParameter(f"{words[0]}: {error.strerror}") from None
     raise typer.Exit(code)

@@ -1,6 +1,5 @@
 """The `sluice` command."""
 
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from sluice.cli.cluster_commands import Context, Namespace, add_commands
 from sluice.cli.project_commands import add_commands as add_project_commands
 from sluice.cluster.access import NAMESPACE, Target
 from sluice.core.addresses import show_defect
+from sluice.core.environment import changed_variables, variables
 from sluice.core.errors import BadInput, SluiceError
 from sluice.core.files import denied
 from sluice.core.user_names import user_name
@@ -236,11 +236,11 @@ def _place(cluster: bool, namespace: str, context: str | None, *, promotes: bool
     if not cluster:
         yield
         return
-    from sluice.cluster.connection import connected, environment
+    from sluice.cluster.connection import connected
     from sluice.cluster.step_environment import PEOPLE, REGISTER
 
     reached = connected(Target(namespace, context), accounts=REGISTER if promotes else PEOPLE)
-    with reached as found, environment(found.variables):
+    with reached as found, changed_variables(found.variables):
         yield
 
 
@@ -257,7 +257,7 @@ def main() -> None:
     from sluice.running.abandoned_runs import close_abandoned
 
     try:
-        check_words(sys.argv[1:], os.environ)
+        check_words(sys.argv[1:], variables())
         user_name()
         close_abandoned()
         sys.exit(app(standalone_mode=False))

@@ -10,7 +10,6 @@ kubernetes_platform/proto/kubernetes_executor_config.proto, read at 2.14.3 and 2
 
 import importlib.metadata
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +22,7 @@ from sluice.cluster.resources import ResourcePlan, StepResources, from_container
 from sluice.cluster.step_environment import NAME, platform_config, secret_for, step_of
 from sluice.core import step_images
 from sluice.core.digests import sha256_json
+from sluice.core.environment import variables
 from sluice.core.errors import BadInput
 from sluice.core.settings import image
 from sluice.running.catalog import Pipeline, own_step
@@ -155,7 +155,7 @@ def _write_choices(spec: dict[str, Any], pipeline: Pipeline) -> None:
 def _renamed(found: Mapping[str, str] | None) -> dict[str, str]:
     """The images to write, by those that are written now."""
     here = {step_images.TABULAR: step_images.TABULAR_IMAGE, step_images.TORCH: step_images.TORCH_IMAGE}
-    wanted = found or step_images.step_images(os.environ)
+    wanted = found or step_images.step_images(variables())
     return {here[name]: image(f"{name}, or {_PLACES}", wanted.get(name, reference)) for name, reference in here.items()}
 
 

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from sluice.artifacts.run_results import REPORT, RESULT, read_result, results_key
 from sluice.cluster import run_tracking
-from sluice.cluster.connection import OBJECT_STORE, Cluster, environment
+from sluice.cluster.connection import OBJECT_STORE, Cluster
 from sluice.cluster.following import Follower
 from sluice.cluster.kfp_api import KfpApi
 from sluice.cluster.resources import StepResources
@@ -22,6 +22,7 @@ from sluice.cluster.site_rules import SiteRules
 from sluice.cluster.spec import ClusterSpec, compile_for_cluster
 from sluice.cluster.waiting import wait_for
 from sluice.cluster.workflow_steps import task_order
+from sluice.core.environment import changed_variables
 from sluice.core.errors import EnvironmentFault, SluiceError
 from sluice.core.home import home
 from sluice.running.catalog import Pipeline
@@ -169,7 +170,7 @@ def _fetch(cluster: Cluster, run: str, *, must: bool) -> tuple[dict[str, Any], P
         must: Whether there must be both; a user's own pipeline may leave neither.
     """
     cluster.mend(OBJECT_STORE)
-    with environment(cluster.variables):
+    with changed_variables(cluster.variables):
         store = default_store()
         place = plain_address(f"{store.uri}/{results_key(run, REPORT)}")
         result = read_result(store, run) if must or store.exists(results_key(run, RESULT)) else {}

@@ -6,7 +6,6 @@ stopping would pick the epoch that leans the right way by chance.
 """
 
 import math
-import os
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from sluice.core.environment import set_default
 from sluice.core.errors import BadInput
 from sluice.features.encoding import Encoder, Floats, learn_encoder
 from sluice.features.pixels import ImageShape
@@ -153,7 +153,7 @@ def choose_device(wanted: str) -> torch.device:
         raise BadInput("device is 'cuda', but torch finds no CUDA device here; use 'auto' or 'cpu'")
     if wanted == "cpu" or not found:
         return torch.device("cpu")
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS is not reproducible
+    set_default("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS is not reproducible
     return torch.device("cuda")
 
 

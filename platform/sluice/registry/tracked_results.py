@@ -1,6 +1,5 @@
 """What a pipeline run found, as MLflow shows it: the candidates' test metrics, the report and its plots."""
 
-import os
 import re
 import time
 from collections.abc import Mapping
@@ -9,6 +8,7 @@ from typing import Any
 
 from sluice.artifacts.bundles import open_bundle
 from sluice.artifacts.producer import RUN
+from sluice.core.environment import variable
 from sluice.core.json_documents import read_json
 from sluice.core.mlflow_settings import RUN_ID
 from sluice.registry.mlflow_access import mlflow_module, tracking_faults
@@ -64,7 +64,7 @@ def log_report(report: Path, result: Path) -> None:
     Raises:
         EnvironmentFault: MLflow is down or denies access.
     """
-    if not inside() or os.environ.get(PIPELINE_RUN):
+    if not inside() or variable(PIPELINE_RUN):
         return
     mlflow = mlflow_module()
     with tracking_faults():
@@ -106,13 +106,13 @@ def flat_metrics(metrics: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
 
 def inside() -> bool:
     """Whether this process belongs to a pipeline run."""
-    return any(os.environ.get(name) for name in (PIPELINE_RUN, RUN_ID, RUN))
+    return any(variable(name) for name in (PIPELINE_RUN, RUN_ID, RUN))
 
 
 def _candidates(client: Any, whole: Any) -> dict[str, str]:  # noqa: ANN401 - MLflow's
     """The candidates' runs of the pipeline run: under its own run, or under the one that KFP made for a step."""
     under = [f"tags.`{PARENT_TAG}` = '{quoted(whole.info.run_id)}'"]
-    if run := os.environ.get(RUN):
+    if run := variable(RUN):
         under.append(f"tags.`{RUN_TAG}` = '{quoted(run)}'")
     found = [entry for text in under for entry in client.search_runs([whole.info.experiment_id], text)]
     return {e.data.tags[CANDIDATE_TAG]: str(e.info.run_id) for e in found if CANDIDATE_TAG in e.data.tags}

@@ -1,11 +1,11 @@
 """From a project's folder to a run: which pipeline, with which parameters, and the code that goes along."""
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sluice.core.environment import set_default
 from sluice.core.errors import BadInput
 from sluice.core.home import HOME
 from sluice.project.archive import Archive
@@ -87,7 +87,7 @@ def here(start: Path) -> ProjectFile:
     """
     file = read_project(find_project(start))
     if Path.cwd().is_relative_to(file.folder):
-        os.environ.setdefault(HOME, str(file.folder / HOME_NAME))
+        set_default(HOME, str(file.folder / HOME_NAME))
     return file
 
 

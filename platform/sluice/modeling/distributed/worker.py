@@ -1,11 +1,11 @@
 """One process of a distributed training; `torchrun` beside it starts it."""
 
-import os
 import sys
 from pathlib import Path
 
 from sluice.artifacts.bundles import Bundle
 from sluice.core.addresses import show_defect
+from sluice.core.environment import variable
 from sluice.core.errors import SluiceError
 from sluice.core.progress import progress
 from sluice.core.termination_message import TERMINATION_LOG, leave_message
@@ -33,7 +33,7 @@ def main() -> None:
     sys.excepthook = show_defect
     user_name()
     try:
-        job = job_from_json(os.environ.get(JOB, ""))
+        job = job_from_json(variable(JOB))
         with read_parts(job.splits) as (source, parts), fixed_threads(_THREADS), joined() as group:
             _work(job, source, parts, group)
     except SluiceError as error:
@@ -48,7 +48,7 @@ def main() -> None:
 
 
 def _somebody_spoke() -> bool:
-    said = Path(os.environ.get(TERMINATION_LOG) or "/dev/termination-log")
+    said = Path(variable(TERMINATION_LOG) or "/dev/termination-log")
     return said.exists() and said.stat().st_size > 0
 
 
