@@ -41,6 +41,8 @@ def announce(cluster: Cluster, pipeline: Pipeline, run: str, name: str, argument
 
     def tell(mlflow: Any) -> None:  # noqa: ANN401 - MLflow, imported late
         client, opened = mlflow.MlflowClient(), find_or_open(mlflow, name)
+        if client.get_run(opened).info.run_name != name:  # its first step was quicker, and knows no name of KFP's
+            client.update_run(opened, name=name)
         log_parameters(client, opened, values)
         _settle_others(KfpApi(cluster.kfp), client, client.get_run(opened).info.experiment_id, run)
 
