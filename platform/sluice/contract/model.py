@@ -71,7 +71,7 @@ class Column:
             moment's own lag. In a file it may name the moment instead.
     """
 
-    type: Annotated[str, _said("What its values are."), WithJsonSchema({"enum": list(TYPES)})]
+    type: Annotated[str, _said(f"What its values are: {', '.join(TYPES)}."), WithJsonSchema({"enum": list(TYPES)})]
     nullable: Annotated[bool, before(truth, "nullable"), _said("Whether a value may be missing.")] = False
     range: Annotated[tuple[float, float] | None, _said("Least and greatest value."), _RANGE] = None
     values: Annotated[tuple[str, ...] | None, _said("The texts allowed.")] = None
