@@ -2,7 +2,6 @@
 
 from kfp import dsl
 
-from sluice.core.environment import variable
 from sluice.core.step_images import TABULAR_IMAGE
 
 
@@ -12,6 +11,7 @@ def touch_store() -> str:
     import os
 
     from sluice.artifacts.producer import RUN
+    from sluice.core.environment import variable
     from sluice.registry.mlflow_access import mlflow_module, tracking_faults
     from sluice.steps.step import step
     from sluice.storage.locations import default_store
