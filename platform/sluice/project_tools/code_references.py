@@ -1,8 +1,9 @@
 """The files of a project's own code, looked at without being run: are they there, and do they have what is named?"""
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+from sluice.project.declaration import Candidate, GateCheck, ReportSection
 from sluice.project.files import Problem, ProjectFile, name_from_here
 from sluice.project.values import split_reference
 from sluice.project.wording import Place, near
@@ -41,8 +42,13 @@ def _named(file: ProjectFile) -> Iterator[tuple[Place, str]]:
         ("pipeline",): project.pipeline,
     }
     yield from ((place, text) for place, text in single.items() if text)
-    for i, candidate in enumerate(project.train.candidates):
-        yield ("train", "candidates", i), candidate.name
+    lists: dict[Place, Sequence[Candidate | GateCheck | ReportSection]] = {
+        ("train", "candidates"): project.train.candidates,
+        ("gate", "checks"): project.gate.checks,
+        ("report", "sections"): project.report.sections,
+    }
+    for place, entries in lists.items():
+        yield from (((*place, i), entry.name) for i, entry in enumerate(entries))
 
 
 def _defined(body: list[ast.stmt]) -> Iterator[str]:

@@ -13,7 +13,10 @@ from typing import Any, Literal
 from sluice.contract.reading import CONTRACT, Contract, TableContract, parse_contract
 from sluice.core.durations import duration_words
 from sluice.core.errors import BadInput
+from sluice.core.extensions import Registry
 from sluice.core.strict_yaml import Lines, parse_with_lines
+from sluice.extending.gate_checks import GATE_CHECKS
+from sluice.extending.sections import REPORT_SECTIONS
 from sluice.project.declaration import Project
 from sluice.project.feature_patterns import choose_columns
 from sluice.project.files import (
@@ -28,11 +31,11 @@ from sluice.project.files import (
 )
 from sluice.project.wording import Place, near
 from sluice.project_tools.code_references import reference_problems
+from sluice.sampling.splitters import SPLITTERS
 
 Level = Literal["error", "warning"]
 TABULAR = ("supervised", "supervised_distributed")
 """The pipelines that read a lake with a contract."""
-BUILT_IN_SPLITS = ("time", "group", "stratified", "random")
 
 
 @dataclass(frozen=True)
@@ -238,10 +241,11 @@ def _at(file: ProjectFile, level: Level, place: Place, message: str) -> Finding:
 def _settings(file: ProjectFile) -> Iterator[Finding]:
     """What the project names of Sluice's own: splitters, steps; and its files."""
     project = file.project
-    known = [*BUILT_IN_SPLITS, *_installed("sluice.splitters")]
-    if project.split.by and ":" not in project.split.by and project.split.by not in known:
-        hint = near(project.split.by, known)
-        yield _at(file, "error", ("split", "by"), f"{project.split.by!r} is unknown{hint}; use {', '.join(known)}")
+    for place, name, registry in _extensions(project):
+        try:
+            registry.check_known(name)
+        except BadInput as error:
+            yield _at(file, "error", place, str(error))
     steps = _steps()
     for name in project.steps:
         if name not in steps:
@@ -253,6 +257,16 @@ def _settings(file: ProjectFile) -> Iterator[Finding]:
             )
 
 
+def _extensions(project: Project) -> Iterator[tuple[Place, str, Registry[Any]]]:
+    """What the project names of a registry: Sluice's own, an installed package's, or a file's, which is found there."""
+    if project.split.by:
+        yield ("split", "by"), project.split.by, SPLITTERS
+    for i, check in enumerate(project.gate.checks):
+        yield ("gate", "checks", i), check.name, GATE_CHECKS
+    for i, section in enumerate(project.report.sections):
+        yield ("report", "sections", i), section.name, REPORT_SECTIONS
+
+
 def _means_a_file(folder: Path, pattern: str) -> bool:
     if Path(pattern).is_absolute() or ".." in Path(pattern).parts:
         return False
@@ -260,12 +274,6 @@ def _means_a_file(folder: Path, pattern: str) -> bool:
         return any(path.is_file() for path in folder.glob(pattern))
     except ValueError:  # no pattern at all
         return False
-
-
-def _installed(group: str) -> list[str]:
-    from importlib.metadata import entry_points
-
-    return sorted(entry.name for entry in entry_points(group=group))
 
 
 def _steps() -> list[str]:

@@ -13,6 +13,7 @@ from sluice.project.declaration import (
     Gate,
     Label,
     Project,
+    Report,
     Resources,
     Rows,
     Sample,
@@ -30,6 +31,7 @@ _PARTS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("`split`", Split),
     ("`train`", Train),
     ("`gate`", Gate),
+    ("`report`", Report),
     ("`steps`: each step", Resources),
 )
 

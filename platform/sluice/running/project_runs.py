@@ -33,6 +33,8 @@ _FIELDS = {  # which entry of the project a parameter comes from, for those that
     "seconds_per_candidate": ("train", "seconds"),
     "max_rounds": ("train", "rounds"),
     "gate_slices": ("gate", "slices"),
+    "gate_checks": ("gate", "checks"),
+    "report_sections": ("report", "sections"),
 }
 _ALWAYS_GIVEN = "seed"  # a pipeline without randomness may lack it
 
@@ -182,7 +184,7 @@ def _wanted(project: Project, known: set[str]) -> dict[str, list[str]]:
         "prepare_code": [project.prepare] if project.prepare else [],
         "split_code": [project.split.by] if project.split.by else [],
         "train_code": [*(candidate.name for candidate in project.train.candidates), *metric],
-        "evaluate_code": metric,
+        "evaluate_code": [*metric, *(each.name for each in (*project.gate.checks, *project.report.sections))],
     }
     own = {name: [each for each in dict.fromkeys(found) if split_reference(each)] for name, found in own.items()}
     if "code" in known:
