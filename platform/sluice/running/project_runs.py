@@ -177,7 +177,8 @@ def _wanted(project: Project, known: set[str]) -> dict[str, list[str]]:
     """The references that each step needs, by the pipeline's parameter for the address of its code.
 
     A step gets the files of its own references alone, so that an edit of a candidate does not prepare the rows anew.
-    A pipeline of the user's with the one parameter `code` gets all.
+    A pipeline of the user's with the one parameter `code` gets all, its own file among them: there its steps' functions
+    may stand.
     """
     metric = [project.metric] if project.metric else []
     own: dict[str, list[str]] = {
@@ -188,7 +189,7 @@ def _wanted(project: Project, known: set[str]) -> dict[str, list[str]]:
     }
     own = {name: [each for each in dict.fromkeys(found) if split_reference(each)] for name, found in own.items()}
     if "code" in known:
-        own = {"code": [each for each in project.references() if each != project.pipeline]}
+        own = {"code": list(project.references())}
     for name, found in own.items():
         if found and name not in known:
             raise BadInput(
