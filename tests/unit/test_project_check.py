@@ -126,7 +126,11 @@ def test_a_good_project_has_nothing_wrong_and_its_numbers_are_told() -> None:
             "sluice.yaml:4: 'region' is string, and a regression predicts",
         ),
         ("column: price", "column: sold", "sluice.yaml:4: 'sold' holds times"),
-        ("features:", "gate: {checks: [a.py:slices]}\nfeatures:", "sluice.yaml:5: gate.checks[0]: 'slices' is Sluice's own"),
+        (
+            "features:",
+            "gate: {checks: [a.py:slices]}\nfeatures:",
+            "sluice.yaml:5: gate.checks[0]: 'slices' is",
+        ),
         ("features:", "gate: {checks: [margin]}\nfeatures:", "sluice.yaml:5: gate check 'margin' is unknown; there is"),
         ("features:", "gate: {checks: [a.py:f]}\nfeatures:", "sluice.yaml:5: a.py is not there"),
         ("features:", "report: {sections: [{a.py:f: {}, b.py:g: {}}]}\nfeatures:", "sluice.yaml:5: "),

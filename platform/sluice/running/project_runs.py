@@ -13,6 +13,7 @@ from sluice.project.code_store import publish
 from sluice.project.declaration import Project
 from sluice.project.files import ProjectFile, find_project, read_project
 from sluice.project.packing import closure
+from sluice.project.step_calls import step_references
 from sluice.project.values import split_reference
 from sluice.running.arguments import parse_arguments
 from sluice.running.catalog import Handed, Pipeline, find_pipeline, handed_of, near, parameters_of
@@ -115,7 +116,7 @@ def order(file: ProjectFile, pairs: Sequence[str], *, in_store: bool = False) ->
         if in_store and Path(declared[LAKE]).is_absolute() and not any(pair.startswith(f"{LAKE}=") for pair in pairs):
             folder = Path(declared[LAKE])
             declared[LAKE] = content_address(folder, project.name)
-    code = {name: closure(file.folder, wanted, project.files) for name, wanted in _wanted(project, known).items()}
+    code = {name: closure(file.folder, wanted, project.files) for name, wanted in _wanted(file, known).items()}
     declared |= {name: archive.key for name, archive in code.items()}
     arguments = parse_arguments(pipeline, pairs, declared)
     given = {name: arguments[name] for name in (pair.partition("=")[0] for pair in pairs)}
@@ -173,13 +174,13 @@ def _said(project: Project, name: str) -> bool:
     return not section or entry in getattr(project, section).model_fields_set
 
 
-def _wanted(project: Project, known: set[str]) -> dict[str, list[str]]:
+def _wanted(file: ProjectFile, known: set[str]) -> dict[str, list[str]]:
     """The references that each step needs, by the pipeline's parameter for the address of its code.
 
     A step gets the files of its own references alone, so that an edit of a candidate does not prepare the rows anew.
-    A pipeline of the user's with the one parameter `code` gets all, its own file among them: there its steps' functions
-    may stand.
+    A pipeline of the user's with the one parameter `code` gets all, and the functions that it calls as steps.
     """
+    project = file.project
     metric = [project.metric] if project.metric else []
     own: dict[str, list[str]] = {
         "prepare_code": [project.prepare] if project.prepare else [],
@@ -189,7 +190,8 @@ def _wanted(project: Project, known: set[str]) -> dict[str, list[str]]:
     }
     own = {name: [each for each in dict.fromkeys(found) if split_reference(each)] for name, found in own.items()}
     if "code" in known:
-        own = {"code": list(project.references())}
+        named = [each for each in project.references() if each != project.pipeline]
+        own = {"code": [*named, *step_references(file.folder, project.pipeline)]}
     for name, found in own.items():
         if found and name not in known:
             raise BadInput(

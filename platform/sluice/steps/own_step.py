@@ -10,14 +10,13 @@ says where the work is:
     def count(splits: str, code: str) -> int:
         from sluice.steps.own_step import call
 
-        return call(code, "flow.py:count_rows", splits=splits)
+        return call(code, "steps.py:count_rows", splits=splits)
 
-    def count_rows(splits):                                  # any function of the project's files
-        ...
-
-The pipeline has a parameter `code`, which `sluice run` and `sluice submit` give in a project's folder. The function
-runs on a laptop and in a pod alike: `sluice.storage.locations.default_store()` and `sluice.engine.datasets.read_dataset`
-reach the same store that Sluice's steps use, and an error ends the step with one line and exit code 2.
+The pipeline has a parameter `code`, which `sluice run` and `sluice submit` give in a project's folder; the file that is
+named, and what it imports, go along. It is another than the pipeline's: in a step KFP has no `@dsl.pipeline`. The
+function runs on a laptop and in a pod alike. `sluice.storage.locations.default_store()` and
+`sluice.engine.datasets.read_dataset` reach the store that Sluice's steps use, and an error ends the step with one line
+and exit code 2.
 """
 
 import json
@@ -47,8 +46,8 @@ def call(code: str, reference: str, /, **given: Any) -> Any:  # noqa: ANN401 - w
     with step(reference.rpartition(":")[2] or reference, given):
         if not code:
             raise BadInput(
-                f"step {reference}: it has no code; give the pipeline a parameter `code: str = ''` that it hands to the "
-                "step, and run it as the pipeline of a project"
+                f"step {reference}: it has no code; give the pipeline a parameter `code: str = ''` that it hands to "
+                "the step, and run it as the pipeline of a project"
             )
         opened = open_code(code)
         function = opened.load(reference)
@@ -66,6 +65,6 @@ def _check_parameter(reference: str, value: object) -> None:
         json.dumps(value, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise BadInput(
-            f"step {reference}: it returned {type(value).__name__}, which no parameter holds ({error}); return a text, a "
-            "finite number, a list or a dict of them, and write other things into an artifact or the store"
+            f"step {reference}: it returned {type(value).__name__}, which no parameter holds ({error}); return a text, "
+            "a finite number, a list or a dict of them, and write other things into an artifact or the store"
         ) from None
