@@ -49,6 +49,8 @@ def split_rows(
     sample_rows: Any,  # noqa: ANN401
     strata: Any,  # noqa: ANN401
     allocation: Any,  # noqa: ANN401
+    sample_by: Any,  # noqa: ANN401
+    sample_code: Any,  # noqa: ANN401
     split_strategy: Any,  # noqa: ANN401
     split_code: Any,  # noqa: ANN401
     shares: Any,  # noqa: ANN401
@@ -65,6 +67,8 @@ def split_rows(
         rows=sample_rows,
         strata=strata,
         allocation=allocation,
+        by=sample_by,
+        code=sample_code,
         seed=seed,
     )
     parts = split(sampled=address(sampled), strategy=split_strategy, shares=shares, seed=seed, gap=gap, code=split_code)

@@ -17,6 +17,8 @@ def supervised(
     sample_rows: int = 0,
     strata: list[str] = [],
     allocation: str = "proportional",
+    sample_by: str = "",
+    sample_code: str = "",
     split_strategy: str = "stratified",
     split_code: str = "",
     shares: list[float] = [0.7, 0.15, 0.15],
@@ -51,6 +53,8 @@ def supervised(
         sample_rows: How many rows to keep instead; 0 to go by the fraction.
         strata: Columns within whose groups the sample is drawn.
         allocation: Rows by group, "proportional" or "equal"; numbers speak of all rows either way, by weights.
+        sample_by: A sampler that says with which probability each row is drawn, a name or FILE.py:NAME of a project.
+        sample_code: The address of the code that the sampler needs, where it is a project's own.
         split_strategy: "time" learns from the past and tests on the future, "group" keeps a group in one part,
             "stratified" keeps label shares equal; "random", or FILE.py:NAME of a project.
         split_code: The address of the code that divides the rows, where the strategy is a project's own.
@@ -85,6 +89,8 @@ def supervised(
         sample_rows=sample_rows,
         strata=strata,
         allocation=allocation,
+        sample_by=sample_by,
+        sample_code=sample_code,
         split_strategy=split_strategy,
         split_code=split_code,
         shares=shares,

@@ -111,6 +111,11 @@ class Sample(_Declared):
     allocation: Literal["proportional", "equal"] = Field(
         default="proportional", description="Rows of each group: in proportion to its size, or equally many."
     )
+    by: Extension | None = Field(
+        default=None,
+        description="What says with which probability each row is drawn: an installed sampler or FILE.py:NAME; left "
+        "out: the strata.",
+    )
 
 
 class Split(_Declared):
@@ -364,6 +369,7 @@ class Project(_Declared):
         }
         optional = {
             "sample_rows": self.sample.rows or None,
+            "sample_by": self.sample.by,
             "gap": self.split_gap,
             "metric": self.metric,
             **self.gate.model_dump(mode="json", exclude={"slices", "checks"}),
@@ -385,9 +391,16 @@ class Project(_Declared):
         return str(inside.resolve()) if self.data.startswith(("./", "/")) or inside.is_dir() else self.data
 
     def references(self) -> tuple[str, ...]:
-        """All `file.py:name` that the project names, each once, in the order of the file."""
+        """All `file.py:name` that the project names, each once."""
         further = (*self.train.candidates, *self.gate.checks, *self.report.sections)
-        named = (self.prepare, self.split.by, self.metric, *(each.name for each in further), self.pipeline)
+        named = (
+            self.prepare,
+            self.sample.by,
+            self.split.by,
+            self.metric,
+            *(each.name for each in further),
+            self.pipeline,
+        )
         return tuple(dict.fromkeys(name for name in named if name and split_reference(name)))
 
 
@@ -428,6 +441,8 @@ def _roles(project: Project) -> Iterator[Problem]:
     for place, name in roles.items():
         if name == label.column:
             yield place, f"{name[:80]!r} is the label, the very thing to predict; name another column"
+    if project.sample.by and project.sample.strata:
+        yield ("sample", "strata"), f"strata are for Sluice's own sample, and this one is by {project.sample.by}"
     for i, check in enumerate(project.gate.checks):
         if check.short in SLUICES_OWN:
             yield ("gate", "checks", i), f"{check.short!r} is Sluice's own gate check; give yours another name"

@@ -51,6 +51,7 @@ def _named(file: ProjectFile) -> Iterator[tuple[Place, str]]:
     project = file.project
     single: dict[Place, str | None] = {
         ("prepare",): project.prepare,
+        ("sample", "by"): project.sample.by,
         ("split", "by"): project.split.by,
         ("metric",): project.metric,
         ("pipeline",): project.pipeline,

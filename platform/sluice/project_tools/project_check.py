@@ -16,6 +16,7 @@ from sluice.core.errors import BadInput
 from sluice.core.extensions import Registry
 from sluice.core.strict_yaml import Lines, parse_with_lines
 from sluice.extending.gate_checks import GATE_CHECKS
+from sluice.extending.samplers import SAMPLERS
 from sluice.extending.sections import REPORT_SECTIONS
 from sluice.project.declaration import Project
 from sluice.project.feature_patterns import choose_columns
@@ -259,6 +260,8 @@ def _settings(file: ProjectFile) -> Iterator[Finding]:
 
 def _extensions(project: Project) -> Iterator[tuple[Place, str, Registry[Any]]]:
     """What the project names of a registry: Sluice's own, an installed package's, or a file's, which is found there."""
+    if project.sample.by:
+        yield ("sample", "by"), project.sample.by, SAMPLERS
     if project.split.by:
         yield ("split", "by"), project.split.by, SPLITTERS
     for i, check in enumerate(project.gate.checks):

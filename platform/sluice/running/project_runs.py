@@ -27,6 +27,7 @@ _FIELDS = {  # which entry of the project a parameter comes from, for those that
     "sample_rows": ("sample", "rows"),
     "strata": ("sample", "strata"),
     "allocation": ("sample", "allocation"),
+    "sample_by": ("sample", "by"),
     "split_strategy": ("split", "by"),
     "gap": ("split", "gap"),
     "shares": ("split", "shares"),
@@ -184,6 +185,7 @@ def _wanted(file: ProjectFile, known: set[str]) -> dict[str, list[str]]:
     metric = [project.metric] if project.metric else []
     own: dict[str, list[str]] = {
         "prepare_code": [project.prepare] if project.prepare else [],
+        "sample_code": [project.sample.by] if project.sample.by else [],
         "split_code": [project.split.by] if project.split.by else [],
         "train_code": [*(candidate.name for candidate in project.train.candidates), *metric],
         "evaluate_code": [*metric, *(each.name for each in (*project.gate.checks, *project.report.sections))],
