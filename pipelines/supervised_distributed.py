@@ -14,6 +14,8 @@ from sluice.pipelines._learning import Outputs, judge, split_rows
 )
 def supervised_distributed(
     lake: str = "",
+    sources: dict[str, Any] = {},
+    ingest_code: str = "",
     task: dict[str, Any] = {},
     prepare_code: str = "",
     as_of: str = "",
@@ -53,6 +55,8 @@ def supervised_distributed(
 
     Args:
         lake: Where the tables are: a key of the store, a path that starts with ./ or /, or s3://bucket/prefix.
+        sources: By the names that the contract has for them, sources of a project (FILE.py:NAME) or of a package.
+        ingest_code: The address of the code that reading needs of a project: its own sources.
         task: The question, its rows, label and features, as the file of a project declares them.
         prepare_code: The address of the code that prepares the rows, where the task names a function of it.
         as_of: The day that counts as today for the freshness check (YYYY-MM-DD); empty skips the check.
@@ -92,6 +96,8 @@ def supervised_distributed(
     """
     rows = split_rows(
         lake=lake,
+        sources=sources,
+        ingest_code=ingest_code,
         task=task,
         prepare_code=prepare_code,
         as_of=as_of,

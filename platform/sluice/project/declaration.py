@@ -34,6 +34,7 @@ from sluice.project.values import (
     Number,
     Reference,
     Shares,
+    SourceName,
     TableName,
     Text,
     refusal,
@@ -202,6 +203,12 @@ class ReportSection(_Named):
     name: Extension = Field(description="A report section that an installed package has, or FILE.py:NAME.")
 
 
+class Source(_Named):
+    """What reads a table of the contract that names it: `mine.py:visits`, or `mine.py:visits: {days: 30}`."""
+
+    name: Extension = Field(description="A source that an installed package has, or FILE.py:NAME.")
+
+
 class Report(_Declared):
     """What the report shows beside Sluice's own sections."""
 
@@ -295,6 +302,11 @@ class Project(_Declared):
         min_length=1,
         description="The data: a folder of the project with contract.yaml, a key of the store, or s3://bucket/prefix.",
     )
+    sources: dict[SourceName, Source] = Field(
+        default={},
+        description="What reads tables whose contract says source: {by: NAME}, by that name: FILE.py:NAME, or an "
+        "installed source.",
+    )
     rows: Rows = Field(description="The rows of which the question is asked.")
     label: Label = Field(description="What is to be predicted.")
     features: Columns = Field(default=(), description=_FEATURES)
@@ -370,6 +382,7 @@ class Project(_Declared):
         optional = {
             "sample_rows": self.sample.rows or None,
             "sample_by": self.sample.by,
+            "sources": {name: source.model_dump(mode="json") for name, source in self.sources.items()} or None,
             "gap": self.split_gap,
             "metric": self.metric,
             **self.gate.model_dump(mode="json", exclude={"slices", "checks"}),

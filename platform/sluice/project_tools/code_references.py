@@ -57,6 +57,7 @@ def _named(file: ProjectFile) -> Iterator[tuple[Place, str]]:
         ("pipeline",): project.pipeline,
     }
     yield from ((place, text) for place, text in single.items() if text)
+    yield from (((("sources", name), source.name)) for name, source in project.sources.items())
     lists: dict[Place, Sequence[Candidate | GateCheck | ReportSection]] = {
         ("train", "candidates"): project.train.candidates,
         ("gate", "checks"): project.gate.checks,

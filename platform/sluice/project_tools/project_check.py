@@ -18,6 +18,7 @@ from sluice.core.strict_yaml import Lines, parse_with_lines
 from sluice.extending.gate_checks import GATE_CHECKS
 from sluice.extending.samplers import SAMPLERS
 from sluice.extending.sections import REPORT_SECTIONS
+from sluice.extending.sources import SOURCES
 from sluice.project.declaration import Project
 from sluice.project.feature_patterns import choose_columns
 from sluice.project.files import (
@@ -174,7 +175,7 @@ def check_project(start: Path) -> Checked:
         findings += _settings(file)
         asked = _open(file, findings)
         if asked:
-            findings += _columns(asked)
+            findings += [*_columns(asked), *_sources(asked)]
             if not any(finding.level == "error" for finding in findings):
                 _look_at_data(asked, findings, facts)
     ordered = sorted(findings, key=lambda finding: (finding.level != "error", finding.file, finding.line or 0))
@@ -260,6 +261,8 @@ def _settings(file: ProjectFile) -> Iterator[Finding]:
 
 def _extensions(project: Project) -> Iterator[tuple[Place, str, Registry[Any]]]:
     """What the project names of a registry: Sluice's own, an installed package's, or a file's, which is found there."""
+    for name, source in project.sources.items():
+        yield ("sources", name), source.name, SOURCES
     if project.sample.by:
         yield ("sample", "by"), project.sample.by, SAMPLERS
     if project.split.by:
@@ -303,6 +306,19 @@ def _columns(asked: Asked) -> Iterator[Finding]:
         words = f"{project.rows.time!r} dates the rows, so it must never be missing; take nullable: true away, or name"
         yield asked.here("error", ("rows", "time"), f"{words} another column")
     yield from _feature_findings(asked)
+
+
+def _sources(asked: Asked) -> Iterator[Finding]:
+    """Tables that the contract has read by a name that nobody brings, and sources that no table is read by."""
+    named = {table: stated.source.get("by", "") for table, stated in asked.contract.tables.items()}
+    for table, name in named.items():
+        if name and name not in asked.project.sources and name not in SOURCES.names():
+            words = f"{name!r} is no source of the project{near(name, asked.project.sources)}; write sources: "
+            line = asked.lines.of(("tables", table, "source"))
+            yield Finding("error", asked.shown, line, f"{words}{{{name}: FILE.py:NAME}} in {asked.file.path.name}")
+    for name in asked.project.sources:
+        if name not in named.values():
+            yield asked.here("error", ("sources", name), f"no table of {asked.shown} is read by {name!r}; leave it out")
 
 
 def _named_columns(project: Project) -> Iterator[tuple[Place, str]]:

@@ -184,6 +184,7 @@ def _wanted(file: ProjectFile, known: set[str]) -> dict[str, list[str]]:
     project = file.project
     metric = [project.metric] if project.metric else []
     own: dict[str, list[str]] = {
+        "ingest_code": [source.name for source in project.sources.values()],
         "prepare_code": [project.prepare] if project.prepare else [],
         "sample_code": [project.sample.by] if project.sample.by else [],
         "split_code": [project.split.by] if project.split.by else [],
