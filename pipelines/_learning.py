@@ -42,6 +42,8 @@ def address(task: Any) -> Any:  # noqa: ANN401 - KFP's task and channel
 def split_rows(
     *,
     lake: Any,  # noqa: ANN401 - KFP's pipeline channels, here and below
+    sources: Any,  # noqa: ANN401
+    ingest_code: Any,  # noqa: ANN401
     task: Any,  # noqa: ANN401
     prepare_code: Any,  # noqa: ANN401
     as_of: Any,  # noqa: ANN401
@@ -49,6 +51,8 @@ def split_rows(
     sample_rows: Any,  # noqa: ANN401
     strata: Any,  # noqa: ANN401
     allocation: Any,  # noqa: ANN401
+    sample_by: Any,  # noqa: ANN401
+    sample_code: Any,  # noqa: ANN401
     split_strategy: Any,  # noqa: ANN401
     split_code: Any,  # noqa: ANN401
     shares: Any,  # noqa: ANN401
@@ -56,7 +60,7 @@ def split_rows(
     seed: Any,  # noqa: ANN401
 ) -> Rows:
     """Add the tasks from the tables of a lake to rows to learn from, to choose by and to judge by."""
-    ingested = ingest(lake=lake).set_caching_options(False)
+    ingested = ingest(lake=lake, sources=sources, code=ingest_code).set_caching_options(False)
     validated = validate(tables=address(ingested), as_of=as_of)
     prepared = prepare(validated=address(validated), task=task, code=prepare_code)
     sampled = sample(
@@ -65,6 +69,8 @@ def split_rows(
         rows=sample_rows,
         strata=strata,
         allocation=allocation,
+        by=sample_by,
+        code=sample_code,
         seed=seed,
     )
     parts = split(sampled=address(sampled), strategy=split_strategy, shares=shares, seed=seed, gap=gap, code=split_code)

@@ -10,6 +10,8 @@ from sluice.pipelines._learning import Outputs, learn, split_rows
 @dsl.pipeline(name="supervised", description="Trains, judges and registers a model from the tables of a data lake.")
 def supervised(
     lake: str = "",
+    sources: dict[str, Any] = {},
+    ingest_code: str = "",
     task: dict[str, Any] = {},
     prepare_code: str = "",
     as_of: str = "",
@@ -17,6 +19,8 @@ def supervised(
     sample_rows: int = 0,
     strata: list[str] = [],
     allocation: str = "proportional",
+    sample_by: str = "",
+    sample_code: str = "",
     split_strategy: str = "stratified",
     split_code: str = "",
     shares: list[float] = [0.7, 0.15, 0.15],
@@ -35,6 +39,8 @@ def supervised(
     min_slice_rows: int = 200,
     least_effect: float = 0.001,
     min_effective_rows: int = 100,
+    gate_checks: list[Any] = [],
+    report_sections: list[Any] = [],
     resamples: int = 1000,
     seed: int = 2013,
 ) -> Outputs:
@@ -42,6 +48,8 @@ def supervised(
 
     Args:
         lake: Where the tables are: a key of the store, a path that starts with ./ or /, or s3://bucket/prefix.
+        sources: By the names that the contract has for them, sources of a project (FILE.py:NAME) or of a package.
+        ingest_code: The address of the code that reading needs of a project: its own sources.
         task: The question, its rows, label and features, as the file of a project declares them.
         prepare_code: The address of the code that prepares the rows, where the task names a function of it.
         as_of: The day that counts as today for the freshness check (YYYY-MM-DD); empty skips the check.
@@ -49,6 +57,8 @@ def supervised(
         sample_rows: How many rows to keep instead; 0 to go by the fraction.
         strata: Columns within whose groups the sample is drawn.
         allocation: Rows by group, "proportional" or "equal"; numbers speak of all rows either way, by weights.
+        sample_by: A sampler that says with which probability each row is drawn, a name or FILE.py:NAME of a project.
+        sample_code: The address of the code that the sampler needs, where it is a project's own.
         split_strategy: "time" learns from the past and tests on the future, "group" keeps a group in one part,
             "stratified" keeps label shares equal; "random", or FILE.py:NAME of a project.
         split_code: The address of the code that divides the rows, where the strategy is a project's own.
@@ -63,17 +73,21 @@ def supervised(
         device: Where networks are trained, "cpu", "cuda" or "auto".
         threads: CPU threads to train with; one gives the same numbers on every number of cores.
         metric: What stops training and judges models; empty for the log loss, or the RMSE where the label is a number.
-        evaluate_code: The address of the code that judging needs of a project: its own metric.
+        evaluate_code: The address of the code that judging needs of a project: its metric, checks and sections.
         max_calibration_error: The greatest calibration error that passes the gate, as a share of the base rate.
         slice_tolerance: By how much the loss may exceed a rival's in a slice.
         min_slice_rows: Slices with fewer rows are not judged.
         least_effect: By how much the loss must be less than a rival's to matter.
         min_effective_rows: With fewer test rows, counted as if independent, nothing is decided.
+        gate_checks: Further checks of the gate: names, or names with settings; FILE.py:NAME is a project's own.
+        report_sections: Further sections of the report, written as the checks are.
         resamples: Bootstrap resamples behind each interval.
         seed: Decides the sample, the split, the models' random numbers and the bootstrap.
     """
     rows = split_rows(
         lake=lake,
+        sources=sources,
+        ingest_code=ingest_code,
         task=task,
         prepare_code=prepare_code,
         as_of=as_of,
@@ -81,6 +95,8 @@ def supervised(
         sample_rows=sample_rows,
         strata=strata,
         allocation=allocation,
+        sample_by=sample_by,
+        sample_code=sample_code,
         split_strategy=split_strategy,
         split_code=split_code,
         shares=shares,
@@ -106,6 +122,8 @@ def supervised(
         "min_slice_rows": min_slice_rows,
         "least_effect": least_effect,
         "min_effective_rows": min_effective_rows,
+        "gate_checks": gate_checks,
+        "report_sections": report_sections,
         "resamples": resamples,
         "seed": seed,
     }

@@ -28,6 +28,8 @@ def supervised_images(
     min_slice_rows: int = 200,
     least_effect: float = 0.001,
     min_effective_rows: int = 100,
+    gate_checks: list[Any] = [],
+    report_sections: list[Any] = [],
     resamples: int = 1000,
     seed: int = 2013,
 ) -> Outputs:
@@ -45,12 +47,14 @@ def supervised_images(
         device: Where networks are trained, "cpu", "cuda" or "auto".
         threads: CPU threads to train with; one gives the same numbers on every number of cores.
         metric: What stops training and judges models; empty for the log loss, or the RMSE where the label is a number.
-        evaluate_code: The address of the code that judging needs of a project: its own metric.
+        evaluate_code: The address of the code that judging needs of a project: its metric, checks and sections.
         max_calibration_error: The greatest calibration error that passes the gate, as a share of the base rate.
         slice_tolerance: By how much the loss may exceed a rival's in a slice.
         min_slice_rows: Slices with fewer rows are not judged.
         least_effect: By how much the loss must be less than a rival's to matter.
         min_effective_rows: With fewer test rows, counted as if independent, nothing is decided.
+        gate_checks: Further checks of the gate: names, or names with settings; FILE.py:NAME is a project's own.
+        report_sections: Further sections of the report, written as the checks are.
         resamples: Bootstrap resamples behind each interval.
         seed: Decides the split, the models' random numbers and the bootstrap.
     """
@@ -75,6 +79,8 @@ def supervised_images(
         "min_slice_rows": min_slice_rows,
         "least_effect": least_effect,
         "min_effective_rows": min_effective_rows,
+        "gate_checks": gate_checks,
+        "report_sections": report_sections,
         "resamples": resamples,
         "seed": seed,
     }

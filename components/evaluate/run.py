@@ -27,6 +27,7 @@ from sluice.evaluation.gate import (
 )
 from sluice.evaluation.inputs import Inputs, read_inputs
 from sluice.evaluation.number_predictions import NumberPredictions
+from sluice.evaluation.own_checks import ask
 from sluice.evaluation.residuals import Residuals, residuals_of
 from sluice.evaluation.selection import Selection, select
 from sluice.evaluation.settings import Gate, Settings
@@ -39,6 +40,7 @@ from sluice.problems.row_groups import local_days
 from sluice.registry.earlier_looks import look_number
 from sluice.registry.present_champion import present_champion
 from sluice.reporting.evaluation_page import render
+from sluice.reporting.own_sections import own_sections
 
 _ERROR_RESAMPLES = 200  # enough for a standard error (Efron and Tibshirani 1993, section 6.4)
 _SLICE_RESAMPLES = 400  # a slice's interval needs less precision than the verdict's
@@ -46,10 +48,11 @@ _SLICE_RESAMPLES = 400  # a slice's interval needs less precision than the verdi
 
 def run(splits: str, models: str, settings: Settings, *, evaluation: Path, page: Path) -> Evaluation:
     """Judge, and write what was found for the next step and for people; see `judge`."""
-    found = judge(splits, models, settings)
+    found = ask(judge(splits, models, settings), settings.checks)
+    further = own_sections(found, [(each.short, section) for each, section in settings.sections], splits)
     write(found, evaluation)
     page.parent.mkdir(parents=True, exist_ok=True)
-    page.write_text(render(found), encoding="utf-8")
+    page.write_text(render(found, further), encoding="utf-8")
     progress(f"{found.decision}: {found.reason}")
     return found
 

@@ -54,7 +54,7 @@ def test_the_environment_is_read_and_set_in_one_place() -> None:
 @pytest.mark.parametrize("folder", STEPS, ids=lambda path: path.name)
 def test_a_step_has_a_face_a_card_and_a_readme(folder: Path) -> None:
     face = (folder / "component.py").read_text()
-    assert len(face.splitlines()) <= 60
+    assert len(face.splitlines()) <= 70
     assert "packages_to_install" not in face
     assert "from __future__" not in face, "KFP cannot read annotations that are strings"
     assert (folder / "__init__.py").read_text().strip().startswith('"""')

@@ -147,6 +147,7 @@ class Evaluation:
             "metric": _metric_row(self.metric),
             "own_metrics": [_metric_row(metric) for metric in self.settings.own],
             "datasets": self.ids,
+            "code": self.settings.code,
             "rows": self._rows,
             "population": {
                 **asdict(self.population),

@@ -8,8 +8,8 @@ to be better by more than `least_effect`, in a one-sided test whose level shrink
 (`significance.spent`). Of a metric in the label's unit, effect and tolerance are shares of the rival's.
 """
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from sluice.evaluation.bootstrap import Estimate, Resamples
@@ -21,10 +21,10 @@ from sluice.evaluation.selection import gap
 from sluice.evaluation.settings import Gate
 from sluice.evaluation.significance import ALPHA, POWER, detectable, holm, p_above, p_below, spent
 from sluice.evaluation.slices import Slice
+from sluice.extending.gate_checks import Status
 from sluice.problems.metrics import BUILT_IN, Metric
 
 LOG_LOSS = BUILT_IN["log_loss"]
-Status = Literal["passed", "failed", "undecided", "not judged"]
 Decision = Literal["promote", "refuse", "undecided", "unchanged"]
 
 
@@ -38,6 +38,8 @@ class Check:
         value: What was seen.
         threshold: What it was compared with.
         message: Both in a sentence.
+        origin: For one that is not Sluice's own: what brings it, such as `mine.py:margin`.
+        settings: What the project has set about such a one.
     """
 
     name: str
@@ -45,6 +47,8 @@ class Check:
     value: float | None
     threshold: float | None
     message: str
+    origin: str = ""
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def passed(self) -> bool:

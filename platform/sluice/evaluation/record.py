@@ -220,7 +220,7 @@ class ChampionRow(Part):
 
 
 class CheckRow(Part):
-    """A question of the gate, and its answer."""
+    """A question of the gate, and its answer; `origin` and `settings` are of one that is not Sluice's own."""
 
     name: str
     status: Literal["passed", "failed", "undecided", "not judged"]
@@ -228,6 +228,8 @@ class CheckRow(Part):
     value: float | None
     threshold: float | None
     message: str
+    origin: str = ""
+    settings: dict[str, Any] = {}
 
 
 class EvaluationRecord(Part):
@@ -241,6 +243,7 @@ class EvaluationRecord(Part):
     metric: MetricRow
     own_metrics: tuple[MetricRow, ...] = ()
     datasets: dict[str, str]
+    code: str = ""
     rows: int
     population: Population
     overlap: tuple[str, ...]

@@ -20,6 +20,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from sluice.core.durations import is_duration
+from sluice.extending.gate_checks import SLUICES_OWN
 from sluice.project.values import (
     ClassValue,
     ColumnName,
@@ -33,6 +34,7 @@ from sluice.project.values import (
     Number,
     Reference,
     Shares,
+    SourceName,
     TableName,
     Text,
     refusal,
@@ -52,7 +54,7 @@ _PREPARE = (
     "FILE.py:FUNCTION that makes the rows out of the tables (a mapping of names to Ibis tables); left out: the table "
     "as it is."
 )
-_A_CANDIDATE = "write a name, or one name with its settings, such as {trees: {learning_rate: 0.05}}"
+_A_NAME = "write a name, or one name with its settings, such as {trees: {learning_rate: 0.05}}"
 _SLICES = "Columns whose groups are looked at one by one."
 Problem = tuple[tuple[str | int, ...], str]
 """Where in the file something is wrong, as keys and positions, and what."""
@@ -110,6 +112,11 @@ class Sample(_Declared):
     allocation: Literal["proportional", "equal"] = Field(
         default="proportional", description="Rows of each group: in proportion to its size, or equally many."
     )
+    by: Extension | None = Field(
+        default=None,
+        description="What says with which probability each row is drawn: an installed sampler or FILE.py:NAME; left "
+        "out: the strata.",
+    )
 
 
 class Split(_Declared):
@@ -129,27 +136,32 @@ class Split(_Declared):
     )
 
 
-class Candidate(_Declared):
-    """A family of models to train, with settings of its own: `trees`, or `trees: {learning_rate: 0.05}`."""
+class _Named(_Declared):
+    """Something that a registry knows or the project has itself, with settings: `trees`, or `trees: {rounds: 9}`."""
 
-    name: Extension = Field(description="A family that Sluice or an installed package has, or FILE.py:CLASS.")
-    settings: dict[str, JsonValue] = Field(default={}, description="The family's own settings.")
+    name: Extension = Field(description="A name that Sluice or an installed package has, or FILE.py:NAME.")
+    settings: dict[str, JsonValue] = Field(default={}, description="Its own settings.")
 
     @model_validator(mode="before")
     @classmethod
     def _short(cls, value: Any) -> Any:  # noqa: ANN401 - YAML
         if isinstance(value, str):
             return {"name": value}
-        if isinstance(value, Candidate):
+        if isinstance(value, cls):
             return value
         if not isinstance(value, Mapping) or len(value) == 0:
-            raise refusal(_A_CANDIDATE)
+            raise refusal(_A_NAME)
         if isinstance(value.get("name"), str) and set(value) <= {"name", "settings"}:
             return value
         if len(value) != 1:
-            raise refusal(_A_CANDIDATE)
+            raise refusal(_A_NAME)
         name, settings = next(iter(value.items()))
         return {"name": name, "settings": {} if settings is None else settings}
+
+    @property
+    def short(self) -> str:
+        """What people call it: `margin` of `mine.py:margin`."""
+        return self.name.rpartition(":")[2]
 
     @model_serializer(mode="wrap")
     def _shorten(self, handler: SerializerFunctionWrapHandler) -> Any:  # noqa: ANN401 - JSON
@@ -159,7 +171,7 @@ class Candidate(_Declared):
     @classmethod
     def __get_pydantic_json_schema__(cls, *_: Any) -> dict[str, Any]:  # noqa: ANN401 - pydantic's
         return {
-            "description": "A family's name, FILE.py:CLASS, or one of them with its settings.",
+            "description": f"{cls.model_fields['name'].description} Or one of them with its settings.",
             "anyOf": [
                 {"type": "string"},
                 {
@@ -170,6 +182,39 @@ class Candidate(_Declared):
                 },
             ],
         }
+
+
+class Candidate(_Named):
+    """A family of models to train, with settings of its own: `trees`, or `trees: {learning_rate: 0.05}`."""
+
+    name: Extension = Field(description="A family that Sluice or an installed package has, or FILE.py:CLASS.")
+    settings: dict[str, JsonValue] = Field(default={}, description="The family's own settings.")
+
+
+class GateCheck(_Named):
+    """A further check of the gate: `mine.py:margin`, or `mine.py:margin: {least: 0.7}`."""
+
+    name: Extension = Field(description="A gate check that an installed package has, or FILE.py:NAME.")
+
+
+class ReportSection(_Named):
+    """A further section of the report, written as a gate check is."""
+
+    name: Extension = Field(description="A report section that an installed package has, or FILE.py:NAME.")
+
+
+class Source(_Named):
+    """What reads a table of the contract that names it: `mine.py:visits`, or `mine.py:visits: {days: 30}`."""
+
+    name: Extension = Field(description="A source that an installed package has, or FILE.py:NAME.")
+
+
+class Report(_Declared):
+    """What the report shows beside Sluice's own sections."""
+
+    sections: tuple[ReportSection, ...] = Field(
+        default=(), description="Further sections, by installed packages' names or FILE.py:NAME."
+    )
 
 
 class Train(_Declared):
@@ -216,6 +261,9 @@ class Gate(_Declared):
         le=1_000_000_000,
         description="With fewer test rows, counted as if independent, nothing is decided.",
     )
+    checks: tuple[GateCheck, ...] = Field(
+        default=(), description="Further checks, by installed packages' names or FILE.py:NAME."
+    )
 
 
 class Resources(_Declared):
@@ -254,6 +302,11 @@ class Project(_Declared):
         min_length=1,
         description="The data: a folder of the project with contract.yaml, a key of the store, or s3://bucket/prefix.",
     )
+    sources: dict[SourceName, Source] = Field(
+        default={},
+        description="What reads tables whose contract says source: {by: NAME}, by that name: FILE.py:NAME, or an "
+        "installed source.",
+    )
     rows: Rows = Field(description="The rows of which the question is asked.")
     label: Label = Field(description="What is to be predicted.")
     features: Columns = Field(default=(), description=_FEATURES)
@@ -266,6 +319,7 @@ class Project(_Declared):
     )
     train: Train = Field(default=Train(), description="What is trained, and within which budget.")
     gate: Gate = Field(default=Gate(), description="What a model must show before it may become champion.")
+    report: Report = Field(default=Report(), description="What the report shows beside Sluice's own sections.")
     slices: Columns = Field(default=(), description=_SLICES)
     steps: dict[Text, Resources] = Field(default={}, description="What steps ask for on a cluster, by their names.")
     pipeline: Extension = Field(default="supervised", description="The pipeline that runs, or FILE.py:NAME.")
@@ -327,9 +381,13 @@ class Project(_Declared):
         }
         optional = {
             "sample_rows": self.sample.rows or None,
+            "sample_by": self.sample.by,
+            "sources": {name: source.model_dump(mode="json") for name, source in self.sources.items()} or None,
             "gap": self.split_gap,
             "metric": self.metric,
-            **self.gate.model_dump(mode="json", exclude={"slices"}),
+            **self.gate.model_dump(mode="json", exclude={"slices", "checks"}),
+            "gate_checks": [check.model_dump(mode="json") for check in self.gate.checks] or None,
+            "report_sections": [section.model_dump(mode="json") for section in self.report.sections] or None,
             "gate_slices": None if self.gate.slices is None else list(self.gate.slices),
         }
         return given | {name: value for name, value in optional.items() if value is not None} | self.parameters
@@ -346,8 +404,16 @@ class Project(_Declared):
         return str(inside.resolve()) if self.data.startswith(("./", "/")) or inside.is_dir() else self.data
 
     def references(self) -> tuple[str, ...]:
-        """All `file.py:name` that the project names, each once, in the order of the file."""
-        named = (self.prepare, self.split.by, self.metric, *(c.name for c in self.train.candidates), self.pipeline)
+        """All `file.py:name` that the project names, each once."""
+        further = (*self.train.candidates, *self.gate.checks, *self.report.sections)
+        named = (
+            self.prepare,
+            self.sample.by,
+            self.split.by,
+            self.metric,
+            *(each.name for each in further),
+            self.pipeline,
+        )
         return tuple(dict.fromkeys(name for name in named if name and split_reference(name)))
 
 
@@ -367,6 +433,8 @@ def _twice(project: Project) -> Iterator[Problem]:
         ("label", "classes"): project.label.classes,
         ("files",): project.files,
         ("train", "candidates"): tuple(str(c.model_dump_json()) for c in project.train.candidates),
+        ("gate", "checks"): tuple(each.short for each in project.gate.checks),
+        ("report", "sections"): tuple(each.short for each in project.report.sections),
     }
     for place, names in lists.items():
         for position, name in enumerate(names):
@@ -386,6 +454,11 @@ def _roles(project: Project) -> Iterator[Problem]:
     for place, name in roles.items():
         if name == label.column:
             yield place, f"{name[:80]!r} is the label, the very thing to predict; name another column"
+    if project.sample.by and project.sample.strata:
+        yield ("sample", "strata"), f"strata are for Sluice's own sample, and this one is by {project.sample.by}"
+    for i, check in enumerate(project.gate.checks):
+        if check.short in SLUICES_OWN:
+            yield ("gate", "checks", i), f"{check.short!r} is Sluice's own gate check; give yours another name"
     for i, name in enumerate(project.features):
         if name == project.rows.time:
             yield ("features", i), f"{name[:80]!r} is the rows' time, which is no feature; leave it out"

@@ -166,5 +166,7 @@ Known = Annotated[str, AfterValidator(_check_known)]
 Reference = Annotated[str, AfterValidator(_check_reference)]
 Extension = Annotated[str, AfterValidator(_check_extension)]
 """What a registry knows by name, or a project's own as `file.py:name`."""
+SourceName = Annotated[str, AfterValidator(_check_word)]
+"""What a contract calls a source, and an installed package its own."""
 Cpu = Annotated[str, BeforeValidator(_as_text), AfterValidator(_check_cpu), _quantity("Cores: 2, 0.5 or 500m.")]
 Memory = Annotated[str, BeforeValidator(_as_text), AfterValidator(_check_memory), _quantity("Bytes: 4Gi, 512Mi.")]

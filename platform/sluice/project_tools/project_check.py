@@ -13,7 +13,12 @@ from typing import Any, Literal
 from sluice.contract.reading import CONTRACT, Contract, TableContract, parse_contract
 from sluice.core.durations import duration_words
 from sluice.core.errors import BadInput
+from sluice.core.extensions import Registry
 from sluice.core.strict_yaml import Lines, parse_with_lines
+from sluice.extending.gate_checks import GATE_CHECKS
+from sluice.extending.samplers import SAMPLERS
+from sluice.extending.sections import REPORT_SECTIONS
+from sluice.extending.sources import SOURCES
 from sluice.project.declaration import Project
 from sluice.project.feature_patterns import choose_columns
 from sluice.project.files import (
@@ -28,11 +33,11 @@ from sluice.project.files import (
 )
 from sluice.project.wording import Place, near
 from sluice.project_tools.code_references import reference_problems
+from sluice.sampling.splitters import SPLITTERS
 
 Level = Literal["error", "warning"]
 TABULAR = ("supervised", "supervised_distributed")
 """The pipelines that read a lake with a contract."""
-BUILT_IN_SPLITS = ("time", "group", "stratified", "random")
 
 
 @dataclass(frozen=True)
@@ -170,7 +175,7 @@ def check_project(start: Path) -> Checked:
         findings += _settings(file)
         asked = _open(file, findings)
         if asked:
-            findings += _columns(asked)
+            findings += [*_columns(asked), *_sources(asked)]
             if not any(finding.level == "error" for finding in findings):
                 _look_at_data(asked, findings, facts)
     ordered = sorted(findings, key=lambda finding: (finding.level != "error", finding.file, finding.line or 0))
@@ -238,10 +243,11 @@ def _at(file: ProjectFile, level: Level, place: Place, message: str) -> Finding:
 def _settings(file: ProjectFile) -> Iterator[Finding]:
     """What the project names of Sluice's own: splitters, steps; and its files."""
     project = file.project
-    known = [*BUILT_IN_SPLITS, *_installed("sluice.splitters")]
-    if project.split.by and ":" not in project.split.by and project.split.by not in known:
-        hint = near(project.split.by, known)
-        yield _at(file, "error", ("split", "by"), f"{project.split.by!r} is unknown{hint}; use {', '.join(known)}")
+    for place, name, registry in _extensions(project):
+        try:
+            registry.check_known(name)
+        except BadInput as error:
+            yield _at(file, "error", place, str(error))
     steps = _steps()
     for name in project.steps:
         if name not in steps:
@@ -253,6 +259,20 @@ def _settings(file: ProjectFile) -> Iterator[Finding]:
             )
 
 
+def _extensions(project: Project) -> Iterator[tuple[Place, str, Registry[Any]]]:
+    """What the project names of a registry: Sluice's own, an installed package's, or a file's, which is found there."""
+    for name, source in project.sources.items():
+        yield ("sources", name), source.name, SOURCES
+    if project.sample.by:
+        yield ("sample", "by"), project.sample.by, SAMPLERS
+    if project.split.by:
+        yield ("split", "by"), project.split.by, SPLITTERS
+    for i, check in enumerate(project.gate.checks):
+        yield ("gate", "checks", i), check.name, GATE_CHECKS
+    for i, section in enumerate(project.report.sections):
+        yield ("report", "sections", i), section.name, REPORT_SECTIONS
+
+
 def _means_a_file(folder: Path, pattern: str) -> bool:
     if Path(pattern).is_absolute() or ".." in Path(pattern).parts:
         return False
@@ -260,12 +280,6 @@ def _means_a_file(folder: Path, pattern: str) -> bool:
         return any(path.is_file() for path in folder.glob(pattern))
     except ValueError:  # no pattern at all
         return False
-
-
-def _installed(group: str) -> list[str]:
-    from importlib.metadata import entry_points
-
-    return sorted(entry.name for entry in entry_points(group=group))
 
 
 def _steps() -> list[str]:
@@ -292,6 +306,19 @@ def _columns(asked: Asked) -> Iterator[Finding]:
         words = f"{project.rows.time!r} dates the rows, so it must never be missing; take nullable: true away, or name"
         yield asked.here("error", ("rows", "time"), f"{words} another column")
     yield from _feature_findings(asked)
+
+
+def _sources(asked: Asked) -> Iterator[Finding]:
+    """Tables that the contract has read by a name that nobody brings, and sources that no table is read by."""
+    named = {table: stated.source.get("by", "") for table, stated in asked.contract.tables.items()}
+    for table, name in named.items():
+        if name and name not in asked.project.sources and name not in SOURCES.names():
+            words = f"{name!r} is no source of the project{near(name, asked.project.sources)}; write sources: "
+            line = asked.lines.of(("tables", table, "source"))
+            yield Finding("error", asked.shown, line, f"{words}{{{name}: FILE.py:NAME}} in {asked.file.path.name}")
+    for name in asked.project.sources:
+        if name not in named.values():
+            yield asked.here("error", ("sources", name), f"no table of {asked.shown} is read by {name!r}; leave it out")
 
 
 def _named_columns(project: Project) -> Iterator[tuple[Place, str]]:

@@ -18,6 +18,7 @@ from sluice.project.declaration import (
     Gate,
     Label,
     Project,
+    Report,
     Resources,
     Rows,
     Sample,
@@ -36,6 +37,7 @@ _PROJECT: tuple[tuple[str, type[BaseModel]], ...] = (
     ("`split`", Split),
     ("`train`", Train),
     ("`gate`", Gate),
+    ("`report`", Report),
     ("`steps`: each step", Resources),
 )
 

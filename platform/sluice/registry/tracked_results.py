@@ -32,7 +32,7 @@ def log_evaluation(evaluation: Path, splits: str) -> None:
 
     Args:
         evaluation: The JSON artifact of evaluate: `candidates` [{name, baseline, metrics}], `winner`, `decision`,
-            `reason`.
+            `reason`, `checks` [{name, status, message}].
         splits: The address of the dataset that it was made on.
 
     Raises:
@@ -52,6 +52,8 @@ def log_evaluation(evaluation: Path, splits: str) -> None:
             _log(client, own, flat_metrics(row["metrics"]), tags)
         (winner,) = (row for row in body["candidates"] if row["name"] == body["winner"])
         tags = {f"sluice.{key}": str(body[key])[:_MOST_TAG] for key in ("winner", "decision", "reason") if key in body}
+        asked = {row["name"]: f"{row['status']}: {row['message']}" for row in body.get("checks", [])}
+        tags |= {f"sluice.check.{name}": answer[:_MOST_TAG] for name, answer in asked.items()}
         _log(client, run, flat_metrics(winner["metrics"]), tags)
         log_dataset(open_bundle(splits, "dataset"), "evaluation", run)
 

@@ -1,5 +1,7 @@
 """The evaluation's page: gate, candidates, calibration, slices, months, Simpson's paradox."""
 
+from collections.abc import Sequence
+
 from markupsafe import Markup
 
 from sluice.evaluation.champion import NAME
@@ -31,8 +33,8 @@ from sluice.reporting.simpson_page import simpson_section
 from sluice.reporting.slices_page import months_section, slices_section
 
 
-def render(evaluation: Evaluation) -> str:
-    """The whole page."""
+def render(evaluation: Evaluation, further: Sequence[Section] = ()) -> str:
+    """The whole page, a project's own sections at its end."""
     meaning = residuals_section if evaluation.regression else calibration_section
     sections = [gate_section(evaluation), candidates_section(evaluation), meaning(evaluation)]
     if evaluation.slices:
@@ -41,7 +43,7 @@ def render(evaluation: Evaluation) -> str:
         sections.append(months_section(evaluation))
     if (len(evaluation.task.slices) > 1 or evaluation.model_reversals) and not evaluation.regression:
         sections.append(simpson_section(evaluation))
-    return render_page(f"Evaluation of {evaluation.task.name}", sections, evaluation.task.question)
+    return render_page(f"Evaluation of {evaluation.task.name}", [*sections, *further], evaluation.task.question)
 
 
 def gate_section(evaluation: Evaluation) -> Section:

@@ -13,6 +13,7 @@ from sluice.project.code_store import publish
 from sluice.project.declaration import Project
 from sluice.project.files import ProjectFile, find_project, read_project
 from sluice.project.packing import closure
+from sluice.project.step_calls import step_references
 from sluice.project.values import split_reference
 from sluice.running.arguments import parse_arguments
 from sluice.running.catalog import Handed, Pipeline, find_pipeline, handed_of, near, parameters_of
@@ -26,6 +27,7 @@ _FIELDS = {  # which entry of the project a parameter comes from, for those that
     "sample_rows": ("sample", "rows"),
     "strata": ("sample", "strata"),
     "allocation": ("sample", "allocation"),
+    "sample_by": ("sample", "by"),
     "split_strategy": ("split", "by"),
     "gap": ("split", "gap"),
     "shares": ("split", "shares"),
@@ -33,6 +35,8 @@ _FIELDS = {  # which entry of the project a parameter comes from, for those that
     "seconds_per_candidate": ("train", "seconds"),
     "max_rounds": ("train", "rounds"),
     "gate_slices": ("gate", "slices"),
+    "gate_checks": ("gate", "checks"),
+    "report_sections": ("report", "sections"),
 }
 _ALWAYS_GIVEN = "seed"  # a pipeline without randomness may lack it
 
@@ -113,7 +117,7 @@ def order(file: ProjectFile, pairs: Sequence[str], *, in_store: bool = False) ->
         if in_store and Path(declared[LAKE]).is_absolute() and not any(pair.startswith(f"{LAKE}=") for pair in pairs):
             folder = Path(declared[LAKE])
             declared[LAKE] = content_address(folder, project.name)
-    code = {name: closure(file.folder, wanted, project.files) for name, wanted in _wanted(project, known).items()}
+    code = {name: closure(file.folder, wanted, project.files) for name, wanted in _wanted(file, known).items()}
     declared |= {name: archive.key for name, archive in code.items()}
     arguments = parse_arguments(pipeline, pairs, declared)
     given = {name: arguments[name] for name in (pair.partition("=")[0] for pair in pairs)}
@@ -171,22 +175,26 @@ def _said(project: Project, name: str) -> bool:
     return not section or entry in getattr(project, section).model_fields_set
 
 
-def _wanted(project: Project, known: set[str]) -> dict[str, list[str]]:
+def _wanted(file: ProjectFile, known: set[str]) -> dict[str, list[str]]:
     """The references that each step needs, by the pipeline's parameter for the address of its code.
 
     A step gets the files of its own references alone, so that an edit of a candidate does not prepare the rows anew.
-    A pipeline of the user's with the one parameter `code` gets all.
+    A pipeline of the user's with the one parameter `code` gets all, and the functions that it calls as steps.
     """
+    project = file.project
     metric = [project.metric] if project.metric else []
     own: dict[str, list[str]] = {
+        "ingest_code": [source.name for source in project.sources.values()],
         "prepare_code": [project.prepare] if project.prepare else [],
+        "sample_code": [project.sample.by] if project.sample.by else [],
         "split_code": [project.split.by] if project.split.by else [],
         "train_code": [*(candidate.name for candidate in project.train.candidates), *metric],
-        "evaluate_code": metric,
+        "evaluate_code": [*metric, *(each.name for each in (*project.gate.checks, *project.report.sections))],
     }
     own = {name: [each for each in dict.fromkeys(found) if split_reference(each)] for name, found in own.items()}
     if "code" in known:
-        own = {"code": [each for each in project.references() if each != project.pipeline]}
+        named = [each for each in project.references() if each != project.pipeline]
+        own = {"code": [*named, *step_references(file.folder, project.pipeline)]}
     for name, found in own.items():
         if found and name not in known:
             raise BadInput(
