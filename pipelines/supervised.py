@@ -21,7 +21,7 @@ def supervised(
     split_code: str = "",
     shares: list[float] = [0.7, 0.15, 0.15],
     gap: str = "",
-    candidates: list[str] = [],
+    candidates: list[Any] = [],
     seconds_per_candidate: float = 60.0,
     max_rounds: int = 0,
     train_code: str = "",
@@ -55,7 +55,7 @@ def supervised(
         shares: Shares of the rows for training, validation and test; they add up to 1.
         gap: How long before validation and test rows are left out of a split by time, such as 30d; empty for as long
             as the label takes to be known.
-        candidates: Models to train; empty takes all that fit the task.
+        candidates: Models to train, each a name or {name: settings}; empty takes all that fit the task.
         seconds_per_candidate: Budget of each candidate in seconds; what is not done then is broken off.
         max_rounds: Budget of each candidate in rounds, without a clock: the same on every machine; 0 for seconds.
         train_code: The address of the code that training needs of a project: its own metric or candidates.

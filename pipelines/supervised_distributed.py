@@ -25,6 +25,7 @@ def supervised_distributed(
     split_code: str = "",
     shares: list[float] = [0.7, 0.15, 0.15],
     gap: str = "",
+    candidates: list[Any] = [],
     workers: int = 2,
     runtime: str = "torch-cpu",
     epochs: int = 0,
@@ -62,6 +63,7 @@ def supervised_distributed(
         shares: Shares of the rows for training, validation and test; they add up to 1.
         gap: How long before validation and test rows are left out of a split by time, such as 30d; empty for as long
             as the label takes to be known.
+        candidates: The network with its settings, [{network: {dropout: 0.1}}]; empty for its defaults.
         workers: How many workers train the network together, each on a node of its own where there are enough.
         runtime: Where they run: the TrainingRuntimes "torch-cpu" or "torch-gpu", or "local" for processes in one pod.
         epochs: Most passes over the training rows; 0 goes on until nothing gets better.
@@ -99,6 +101,7 @@ def supervised_distributed(
     )
     trained = train_distributed(
         splits=rows.splits,
+        candidates=candidates,
         workers=workers,
         runtime=runtime,
         epochs=epochs,

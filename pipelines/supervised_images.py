@@ -14,7 +14,7 @@ def supervised_images(
     lake: str = "",
     task: dict[str, Any] = {},
     shares: list[float] = [0.7, 0.15, 0.15],
-    candidates: list[str] = [],
+    candidates: list[Any] = [],
     seconds_per_candidate: float = 60.0,
     max_rounds: int = 0,
     train_code: str = "",
@@ -37,7 +37,7 @@ def supervised_images(
         lake: Where the images are: a key of the store, a path that starts with ./ or /, or s3://bucket/prefix.
         task: The question, and its label, as the file of a project declares them.
         shares: Shares of the images for training, validation and test; they add up to 1.
-        candidates: Models to train; empty takes all that fit the task.
+        candidates: Models to train, each a name or {name: settings}; empty takes all that fit the task.
         seconds_per_candidate: Budget of each candidate in seconds; what is not done then is broken off.
         max_rounds: Budget of each candidate in rounds, without a clock: the same on every machine; 0 for seconds.
         train_code: The address of the code that training needs of a project: its own metric or candidates.

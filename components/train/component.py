@@ -1,5 +1,7 @@
 """KFP component: train baselines and candidates under equal budgets."""
 
+from typing import Any
+
 from kfp import dsl
 from kfp.dsl import HTML, Metrics, Model, Output
 
@@ -12,7 +14,7 @@ def train(
     models: Output[Model],
     curves: Output[HTML],
     metrics: Output[Metrics],
-    candidates: list[str] = [],
+    candidates: list[Any] = [],
     seconds_per_candidate: float = 20.0,
     max_rounds: int = 0,
     patience: int = 3,
@@ -29,7 +31,7 @@ def train(
         models: Every trained candidate in a folder of its own, with the record of the training.
         curves: A page with the learning curves.
         metrics: What early stopping goes by on the validation rows, for each candidate.
-        candidates: Models to train; empty takes all that fit the task.
+        candidates: Models to train, each a name or {name: settings}; empty takes all that fit the task.
         seconds_per_candidate: Budget of each candidate in seconds; what is not done then is broken off.
         max_rounds: Budget of each candidate in rounds, without a clock: the same on every machine; 0 for seconds.
         patience: Rounds without a better metric on the validation rows after which a candidate stops.

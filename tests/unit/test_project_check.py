@@ -103,7 +103,7 @@ def test_a_good_project_has_nothing_wrong_and_its_numbers_are_told() -> None:
             "data/contract.yaml:15: nobody has said when 'fee' is known, and the question is asked at 'listed'",
         ),
         ("data: data", "data: ./nothing", "sluice.yaml:2: "),
-        ("by: time", "by: tim", "sluice.yaml:9: 'tim' is unknown (did you mean 'time'?); use time, group"),
+        ("by: time", "by: tim", "sluice.yaml:9: 'tim' is unknown (did you mean 'time'?); use group, random"),
         ("by: time", "by: time, gap: 2000d", "sluice.yaml:9: no row is left for training, of which the gap of 2000d"),
         (
             "features:",

@@ -100,6 +100,8 @@ class CandidateRow(Part):
     size: int
     parameters: dict[str, Any]
     cut: str = ""
+    called: str = ""
+    settings: dict[str, Any] = {}
     validation: Number
     threshold: float | None = None
     threshold_rule: str = ""

@@ -30,6 +30,30 @@ def reference_problems(file: ProjectFile) -> Iterator[Problem]:
             there = f"; it has {', '.join(names[:12])}" if names else ""
             hint = near(name, names) or there
             yield file.problem(place, f"{found[0]} defines no {name!r}{hint}")
+            continue
+        if place[:2] == ("train", "candidates"):
+            yield from _wrong_settings(file, place, tree, name)
+
+
+def _wrong_settings(file: ProjectFile, place: Place, tree: ast.Module, name: str) -> Iterator[Problem]:
+    """Settings of a candidate that its class does not take as arguments."""
+    defined = next((node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name), None)
+    taken = _arguments(defined) if defined else None
+    if taken is None:
+        return
+    for setting in file.project.train.candidates[int(place[2])].settings:
+        if setting not in taken:
+            known = near(setting, taken) or (f"; it takes {', '.join(taken)}" if taken else "; it takes none")
+            yield file.problem((*place, name), f"{name} takes no argument {setting!r}{known}")
+
+
+def _arguments(defined: ast.ClassDef) -> list[str] | None:
+    """The arguments that a class is made with; None where the text alone does not say."""
+    for node in defined.body:
+        if isinstance(node, ast.FunctionDef) and node.name == "__init__":
+            given = node.args
+            return None if given.kwarg else [each.arg for each in (*given.args[1:], *given.kwonlyargs)]
+    return None if defined.bases or defined.decorator_list or defined.keywords else []
 
 
 def _named(file: ProjectFile) -> Iterator[tuple[Place, str]]:

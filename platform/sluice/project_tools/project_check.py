@@ -14,6 +14,9 @@ from sluice.contract.reading import CONTRACT, Contract, TableContract, parse_con
 from sluice.core.durations import duration_words
 from sluice.core.errors import BadInput
 from sluice.core.strict_yaml import Lines, parse_with_lines
+from sluice.parameters.train import check_candidates, check_one_to_judge
+from sluice.pipelines import pipeline_names
+from sluice.problems.metrics import BUILT_IN, METRICS
 from sluice.project.declaration import Project
 from sluice.project.feature_patterns import choose_columns
 from sluice.project.files import (
@@ -26,13 +29,14 @@ from sluice.project.files import (
     read_project,
     read_text,
 )
+from sluice.project.values import split_reference
 from sluice.project.wording import Place, near
 from sluice.project_tools.code_references import reference_problems
+from sluice.sampling.splitters import SPLITTERS
 
 Level = Literal["error", "warning"]
 TABULAR = ("supervised", "supervised_distributed")
 """The pipelines that read a lake with a contract."""
-BUILT_IN_SPLITS = ("time", "group", "stratified", "random")
 
 
 @dataclass(frozen=True)
@@ -236,14 +240,19 @@ def _at(file: ProjectFile, level: Level, place: Place, message: str) -> Finding:
 
 
 def _settings(file: ProjectFile) -> Iterator[Finding]:
-    """What the project names of Sluice's own: splitters, steps; and its files."""
+    """What the project names of Sluice's own: splitters, metrics, candidates, steps; and its files."""
     project = file.project
-    known = [*BUILT_IN_SPLITS, *_installed("sluice.splitters")]
-    if project.split.by and ":" not in project.split.by and project.split.by not in known:
-        hint = near(project.split.by, known)
-        yield _at(file, "error", ("split", "by"), f"{project.split.by!r} is unknown{hint}; use {', '.join(known)}")
-    steps = _steps()
-    for name in project.steps:
+    named: tuple[tuple[Place, str | None, list[str]], ...] = (
+        (("split", "by"), project.split.by, SPLITTERS.names()),
+        (("metric",), project.metric, sorted({*BUILT_IN, *METRICS.names()})),
+        (("pipeline",), project.pipeline, pipeline_names()),
+    )
+    for place, name, known in named:
+        if name and not split_reference(name) and name.replace("-", "_") not in known:
+            yield _at(file, "error", place, f"{name!r} is unknown{near(name, known)}; use {', '.join(known)}")
+    yield from _candidates(file)
+    steps = ["*", *_steps()]
+    for name in project.steps if not split_reference(project.pipeline) else ():  # whose steps KFP alone can tell
         if name not in steps:
             yield _at(file, "error", ("steps", name), f"{name!r} is no step{near(name, steps)}")
     for i, name in enumerate(project.files):
@@ -253,6 +262,21 @@ def _settings(file: ProjectFile) -> Iterator[Finding]:
             )
 
 
+def _candidates(file: ProjectFile) -> Iterator[Finding]:
+    """Candidates that are unknown, or whose settings are; those of a project's own are looked at with its code."""
+    project = file.project
+    images = {"supervised_images": True}.get(project.pipeline, False if project.pipeline in TABULAR else None)
+    for i, candidate in enumerate(project.train.candidates):
+        try:
+            check_candidates("candidates", [candidate.model_dump(mode="json")], images=images)
+        except BadInput as error:
+            yield _at(file, "error", ("train", "candidates", i), str(error).removeprefix("parameter "))
+    try:
+        check_one_to_judge("candidates", [each.name for each in project.train.candidates])
+    except BadInput as error:
+        yield _at(file, "error", ("train", "candidates"), str(error).removeprefix("parameter "))
+
+
 def _means_a_file(folder: Path, pattern: str) -> bool:
     if Path(pattern).is_absolute() or ".." in Path(pattern).parts:
         return False
@@ -260,12 +284,6 @@ def _means_a_file(folder: Path, pattern: str) -> bool:
         return any(path.is_file() for path in folder.glob(pattern))
     except ValueError:  # no pattern at all
         return False
-
-
-def _installed(group: str) -> list[str]:
-    from importlib.metadata import entry_points
-
-    return sorted(entry.name for entry in entry_points(group=group))
 
 
 def _steps() -> list[str]:

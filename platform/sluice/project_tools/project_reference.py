@@ -8,15 +8,22 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
+from sluice.parameters.candidate_settings import (
+    ImageNetworkSettings,
+    LinearSettings,
+    TableNetworkSettings,
+    TreesSettings,
+)
 from sluice.project.declaration import (
     Candidate,
+    DeclaredStep,
     Gate,
     Label,
     Project,
-    Resources,
     Rows,
     Sample,
     Split,
+    Toleration,
     Train,
 )
 from sluice.project.yaml_text import flow
@@ -30,13 +37,23 @@ _PARTS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("`split`", Split),
     ("`train`", Train),
     ("`gate`", Gate),
-    ("`steps`: each step", Resources),
+    ("`steps`: each step", DeclaredStep),
+    ("`steps`: each toleration", Toleration),
+)
+
+_CANDIDATES: tuple[tuple[str, type[BaseModel]], ...] = (
+    ("`linear`:", LinearSettings),
+    ("`trees`:", TreesSettings),
+    ("`network`, for a table:", TableNetworkSettings),
+    ("`network`, for images:", ImageNetworkSettings),
 )
 
 
 def reference() -> str:
     """All keys of a project file as Markdown: a table for each mapping."""
-    return "\n\n".join(f"### {title}\n\n{_table(model)}" for title, model in _PARTS) + "\n"
+    parts = [f"### {title}\n\n{_table(model)}" for title, model in _PARTS]
+    parts += ["### Settings of candidates", *(f"{title}\n\n{_table(model)}" for title, model in _CANDIDATES)]
+    return "\n\n".join(parts) + "\n"
 
 
 def with_reference(text: str) -> str:
