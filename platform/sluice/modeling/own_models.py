@@ -23,7 +23,7 @@ from sluice.core.errors import BadInput
 from sluice.core.words import near
 from sluice.features.encoding import Floats
 from sluice.problems.task import Task
-from sluice.project.archive import Archive, unpacked
+from sluice.project.archive import LOCK, Archive, unpacked
 from sluice.project.code_modules import Blame, ProjectCode
 from sluice.project.unpacking import laid_out
 
@@ -80,6 +80,11 @@ class OwnModel:
 
     @cached_property
     def _opened(self) -> tuple[OwnCandidate, Blame]:
+        if LOCK in self.archive.files:
+            from sluice.project.packages import add_packages
+            from sluice.storage.locations import default_store
+
+            add_packages(self.archive.files[LOCK], default_store())
         code = ProjectCode(self.archive, laid_out(self.archive))
         return made(code, self.reference, self.settings), code.blamed(f"candidate {self.reference}", log=True)
 

@@ -105,6 +105,11 @@ def publish_for(store: Store, folder: Path, lock: str, kinds: Sequence[Kind]) ->
     return found
 
 
+def wheels_beside(lock: Path) -> dict[str, int]:
+    """The bytes of each wheel in the folder beside a lock, by its SHA-256."""
+    return {sha256_file(path): path.stat().st_size for path in sorted((lock.parent / FOLDER).glob("*.whl"))}
+
+
 def _matching(folder: Path, pins: list[Pin], kind: Kind) -> dict[Pin, Path]:
     """The wheels of a folder that a lock names and such a machine takes, by package."""
     found: dict[Pin, Path] = {}

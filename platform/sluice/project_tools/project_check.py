@@ -172,6 +172,7 @@ def check_project(start: Path) -> Checked:
         name = file.project.name
         findings += [Finding("error", p.file, p.line, p.message) for p in reference_problems(file)]
         findings += _settings(file)
+        findings += _packages(file)
         asked = _open(file, findings)
         if asked:
             findings += _columns(asked)
@@ -275,6 +276,32 @@ def _candidates(file: ProjectFile) -> Iterator[Finding]:
         check_one_to_judge("candidates", [each.name for each in project.train.candidates])
     except BadInput as error:
         yield _at(file, "error", ("train", "candidates"), str(error).removeprefix("parameter "))
+
+
+def _packages(file: ProjectFile) -> Iterator[Finding]:
+    """A lock that is not there or wrong, and packages that are here in another version."""
+    lock = file.project.packages
+    if not lock:
+        return
+    if not _means_a_file(file.folder, lock):
+        yield _at(file, "error", ("packages",), f"{lock!r} is no file of the project; write the lock, or correct it")
+        return
+    from sluice.project.packages import Kind, is_installed, read_lock
+
+    shown = name_from_here(file.folder / lock)
+    try:
+        pins = read_lock((file.folder / lock).read_bytes(), shown)
+    except BadInput as error:
+        yield _of_refusal(error, shown)
+        return
+    machine = Kind().markers()
+    for pin in pins:
+        try:
+            if pin.applies(machine) and is_installed(pin):
+                words = f"{pin.name} {pin.version} is installed with Sluice, and is not brought along; take it out"
+                yield Finding("warning", shown, None, words)
+        except BadInput as error:
+            yield _at(file, "error", ("packages",), str(error).partition(": ")[2])
 
 
 def _means_a_file(folder: Path, pattern: str) -> bool:

@@ -60,7 +60,7 @@ class Order:
     lake: Path | None = None
     given: dict[str, Any] = field(default_factory=dict)
 
-    def publish(self, store: Store, kinds: Sequence[Kind] = ()) -> dict[str, Any]:
+    def publish(self, store: Store, kinds: "Sequence[Kind]" = ()) -> dict[str, Any]:
         """Put the code and the packages that it needs into a store, and give the arguments with the code's addresses.
 
         Args:
