@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,7 @@ MINE = "class Net:\n    def __init__(self, width=1):\n        pass\n"
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     place = tmp_path / "houses"
     (place / "data").mkdir(parents=True)
     (place / "wheels").mkdir()
@@ -65,7 +66,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(place)
     monkeypatch.setenv("SLUICE_HOME", str(tmp_path / "home"))
     monkeypatch.setattr(sys, "path", sys.path[:])
-    return place
+    yield place
+    for name in [name for name in sys.modules if name.startswith("acme_")]:
+        del sys.modules[name]
 
 
 def test_the_lock_and_its_wheels_go_along_and_are_there_where_the_code_runs(
@@ -151,7 +154,7 @@ def test_the_compiled_steps_have_what_the_project_asks_for() -> None:
     assert {"name": "SLUICE_IMAGE", "value": container["image"]} in container["env"]
     executors = spec.platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
     assert executors["exec-train"]["nodeSelector"] == {"labels": {"pool": "gpu"}}
-    assert executors["exec-train"]["tolerations"][0]["tolerationSeconds"] == 60
+    assert executors["exec-train"]["tolerations"][0]["tolerationSeconds"] == "60"  # as JSON has 64 bits
     assert executors["exec-train"]["genericEphemeralVolume"][0]["size"] == "20Gi"
     others = spec.pipeline["deploymentSpec"]["executors"]["exec-split"]["container"]
     assert others["resources"]["resourceCpuLimit"] == "1"

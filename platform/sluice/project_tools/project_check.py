@@ -15,7 +15,7 @@ from sluice.core.durations import duration_words
 from sluice.core.errors import BadInput
 from sluice.core.strict_yaml import Lines, parse_with_lines
 from sluice.parameters.train import check_candidates, check_one_to_judge
-from sluice.pipelines import pipeline_names
+from sluice.pipelines import IMAGES, TABLES, pipeline_names
 from sluice.problems.metrics import BUILT_IN, METRICS
 from sluice.project.declaration import Project
 from sluice.project.feature_patterns import choose_columns
@@ -35,8 +35,6 @@ from sluice.project_tools.code_references import reference_problems
 from sluice.sampling.splitters import SPLITTERS
 
 Level = Literal["error", "warning"]
-TABULAR = ("supervised", "supervised_distributed")
-"""The pipelines that read a lake with a contract."""
 
 
 @dataclass(frozen=True)
@@ -212,7 +210,7 @@ def _open(file: ProjectFile, findings: list[Finding]) -> Asked | None:
         findings.append(_at(file, "warning", ("data",), f"{address} lies in a store, and is not looked at"))
         return None
     place = lake / CONTRACT
-    if not place.is_file() and file.project.pipeline not in TABULAR:
+    if not place.is_file() and file.project.pipeline.replace("-", "_") not in TABLES:
         words = f"{name_from_here(lake)} has no {CONTRACT}: what {file.project.pipeline} reads is not looked at"
         findings.append(_at(file, "warning", ("data",), words))
         return None
@@ -266,7 +264,8 @@ def _settings(file: ProjectFile) -> Iterator[Finding]:
 def _candidates(file: ProjectFile) -> Iterator[Finding]:
     """Candidates that are unknown, or whose settings are; those of a project's own are looked at with its code."""
     project = file.project
-    images = {"supervised_images": True}.get(project.pipeline, False if project.pipeline in TABULAR else None)
+    pipeline = project.pipeline.replace("-", "_")
+    images = True if pipeline in IMAGES else False if pipeline in TABLES else None
     for i, candidate in enumerate(project.train.candidates):
         try:
             check_candidates("candidates", [candidate.model_dump(mode="json")], images=images)
