@@ -146,6 +146,7 @@ class Evaluation:
             "problem": self.task.kind,
             "metric": _metric_row(self.metric),
             "own_metrics": [_metric_row(metric) for metric in self.settings.own],
+            "code": self.settings.code,
             "datasets": self.ids,
             "rows": self._rows,
             "population": {

@@ -242,6 +242,7 @@ class EvaluationRecord(Part):
     problem: Literal["binary", "multiclass", "regression"]
     metric: MetricRow
     own_metrics: tuple[MetricRow, ...] = ()
+    code: str = ""
     datasets: dict[str, str]
     rows: int
     population: Population

@@ -2,6 +2,7 @@
 
 from dataclasses import asdict, dataclass
 
+from sluice.artifacts.provenance import project_code
 from sluice.core.parameter_checks import check_with
 from sluice.parameters.evaluate import CHECKS, DEFAULTS
 from sluice.problems.metrics import Metric, find_metric, open_metric
@@ -40,6 +41,7 @@ class Settings:
         seed: Decides them.
         metric: What models are chosen and judged by; empty for the log loss, or the RMSE where the label is a number.
         own: A project's own metrics, among which `metric` may be.
+        code: SHA-256 of the archive with the project's code that these are of; empty without.
     """
 
     gate: Gate
@@ -47,6 +49,7 @@ class Settings:
     seed: int
     metric: str = ""
     own: tuple[Metric, ...] = ()
+    code: str = ""
 
     def primary(self, task: Task) -> Metric:
         """What models are chosen and judged by.
@@ -78,4 +81,5 @@ def open_settings(gate: Gate, resamples: int, seed: int, metric: str, code: str)
     Raises:
         BadInput: There is no such metric.
     """
-    return Settings(gate, resamples, seed, *open_metric(metric, code))
+    found, own = open_metric(metric, code)
+    return Settings(gate, resamples, seed, found, own, project_code({"code": code}) if own else "")
