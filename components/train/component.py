@@ -15,7 +15,7 @@ def train(
     curves: Output[HTML],
     metrics: Output[Metrics],
     candidates: list[Any] = [],
-    seconds_per_candidate: float = 20.0,
+    seconds_per_candidate: float = 60.0,
     max_rounds: int = 0,
     patience: int = 3,
     seed: int = 2013,
@@ -39,7 +39,7 @@ def train(
         device: Where networks are trained, cpu, cuda or auto.
         threads: CPU threads to train with; one gives the same numbers on every number of cores.
         metric: What early stopping goes by; empty takes the log loss, or the RMSE where the label is a number.
-        code: The address of a project's code, where the metric is a project's own (file.py:name).
+        code: The address of a project's code, where the metric or a candidate is the project's own.
     """
     from pathlib import Path
 

@@ -9,8 +9,9 @@ import pytest
 from sluice.core.errors import BadInput
 from sluice.core.parameter_checks import StepParameters
 from sluice.parameters import step_checks, step_parameters
+from sluice.pipelines import IMAGES, TABLES, pipeline_names
 from sluice.running.arguments import parse_arguments
-from sluice.running.catalog import find_pipeline, pipeline_names
+from sluice.running.catalog import find_pipeline, handed_of, steps_of
 from tests.unit.bounded import ROOT
 
 STEPS = sorted(path.parent.name for path in (ROOT / "components").glob("*/component.py"))
@@ -48,6 +49,33 @@ def test_every_default_passes_its_own_check(step: str) -> None:
     for name, check in step_checks(step).items():
         if name not in ("task", "lake"):  # a question has no default, nor has the place of somebody's data
             check(name, getattr(made, name))
+
+
+FIXED = {  # what a pipeline decides itself
+    "supervised_images": {"split.strategy", "split.gap", "split.code"},
+    "supervised_distributed": {"train_distributed.code"},
+}
+
+
+@pytest.mark.parametrize("name", pipeline_names())
+def test_every_parameter_of_a_step_reaches_its_pipelines_with_its_own_default_and_words(name: str) -> None:
+    pipeline = find_pipeline(name)
+    handed = {f"{each.step}.{each.name}": key for key, places in handed_of(pipeline).items() for each in places}
+    steps = set(steps_of(pipeline.component.pipeline_spec))
+    wanted = {f"{step}.{own}" for step in steps if step_parameters(step) for own in model_of(step).model_fields}
+    assert wanted - set(handed) <= FIXED.get(name, set())
+    stated = {each.name: each for each in pipeline.parameters}
+    for place, key in handed.items():
+        step, _, own = place.partition(".")
+        if key not in ("seed", "metric", "split_strategy"):  # of several steps; and a table need not have a time
+            field = model_of(step).model_fields[own]
+            assert (stated[key].default, stated[key].description) == (field.default, field.description), place
+
+
+@pytest.mark.parametrize("name", pipeline_names())
+def test_what_pipelines_read_is_what_their_steps_read(name: str) -> None:
+    steps = set(steps_of(find_pipeline(name).component.pipeline_spec))
+    assert (name in TABLES, name in IMAGES) == ("ingest" in steps, "ingest_images" in steps)
 
 
 @pytest.mark.parametrize("name", pipeline_names())

@@ -60,7 +60,7 @@ class Parameters(StepParameters):
         description="Models to train, each a name or {name: settings}; empty takes all that fit the task.",
     )
     seconds_per_candidate: Annotated[float, Range(0, above=True)] = Field(
-        default=20.0, description="Budget of each candidate in seconds; what is not done then is broken off."
+        default=60.0, description="Budget of each candidate in seconds; what is not done then is broken off."
     )
     max_rounds: Annotated[int, Range(0, whole=True)] = Field(
         default=0,
@@ -81,7 +81,8 @@ class Parameters(StepParameters):
         description="What early stopping goes by; empty takes the log loss, or the RMSE where the label is a number.",
     )
     code: str = Field(
-        default="", description="The address of a project's code, where the metric is a project's own (file.py:name)."
+        default="",
+        description="The address of a project's code, where the metric or a candidate is the project's own.",
     )
 
 
