@@ -1,6 +1,5 @@
 """`sluice bundle`: what of a project goes along with a run, and why the rest stays."""
 
-import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -11,6 +10,7 @@ from rich.table import Table
 
 from sluice.core.bounds import FILE_BYTES
 from sluice.core.errors import BadInput
+from sluice.core.extensions import split_reference
 from sluice.core.files import faults, inside, written
 from sluice.running.terminal import Json, Terminal, console, plain, print_json
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from sluice.project.archive import Archive
 
 PROJECT_FILE = "sluice.yaml"
-_REFERENCE = re.compile(r"(?:[\w-]+/)*\w+\.py:[^\W\d]\w*", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -172,7 +171,7 @@ def _declared(path: Path) -> object:
 
 def _references(value: object) -> Iterator[str]:
     """Every `file.py:name` among the values and keys of a YAML document, however deep."""
-    if isinstance(value, str) and _REFERENCE.fullmatch(value):
+    if isinstance(value, str) and split_reference(value):
         yield value
     elif isinstance(value, dict):
         for key, inner in value.items():

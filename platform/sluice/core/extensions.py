@@ -18,6 +18,7 @@ import functools
 import importlib
 import importlib.metadata
 import inspect
+import re
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -41,6 +42,7 @@ _PLAIN: dict[Any, tuple[type, ...]] = {
     list: (list,),
 }
 """What a protocol's attribute may be where it says one of these types; other types are not looked into."""
+_REFERENCE = re.compile(r"((?:[A-Za-z0-9_-]+/)*[A-Za-z_][A-Za-z0-9_]*\.py):([A-Za-z_][A-Za-z0-9_]*)", re.ASCII)
 _SKIPPED = frozenset({"Protocol", "Generic", "object"})
 
 
@@ -162,6 +164,12 @@ def extension_modules() -> set[str]:
     found = importlib.metadata.entry_points()
     groups = [group for group in found.groups if group.startswith(GROUP)]
     return {entry.module.partition(".")[0] for group in groups for entry in found.select(group=group)}
+
+
+def split_reference(text: str) -> tuple[str, str] | None:
+    """`('train/mine.py', 'Net')` of `train/mine.py:Net`; None for a text that refers to no file of a project."""
+    found = _REFERENCE.fullmatch(text)
+    return (found[1], found[2]) if found else None
 
 
 def is_reference(name: str) -> bool:

@@ -4,13 +4,13 @@ An entry is a name, or one name with its settings: `trees`, `{trees: {learning_r
 takes its settings as the arguments that it is made with, `{mine.py:Net: {width: 64}}`, and checks them itself.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, NamedTuple
 
 from pydantic import Field
 
 from sluice.core.errors import BadInput
+from sluice.core.extensions import split_reference
 from sluice.core.parameter_checks import Range, StepParameters, check_with
 from sluice.core.words import near
 from sluice.problems.candidate_names import (
@@ -25,7 +25,6 @@ from sluice.problems.candidate_names import (
     TREES,
 )
 
-_OWN = re.compile(r".+\.py:\w+")  # a class of a project's own, which comes along with its code
 _WIDEST, _MOST_LAYERS = 65_536, 100
 _AN_ENTRY = "give a name, or one name with its settings, such as {trees: {learning_rate: 0.05}}"
 
@@ -145,7 +144,7 @@ SETTINGS: dict[str, type[StepParameters]] = dict.fromkeys(BASELINE_BY_NAME, NoSe
 
 def is_own(name: str) -> bool:
     """Whether an entry names a class of a project's own, `mine.py:Net`."""
-    return bool(_OWN.fullmatch(name))
+    return split_reference(name) is not None
 
 
 def read_entry(parameter: str, entry: Any) -> Wanted:  # noqa: ANN401 - whatever was given

@@ -9,28 +9,22 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field, Strict, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
+from sluice.core.column_names import LONGEST as LONGEST_COLUMN
 from sluice.core.durations import parse_duration
 from sluice.core.errors import BadInput
+from sluice.core.extensions import split_reference as split_reference
 from sluice.core.quantities import check_bytes, check_cores
 from sluice.core.settings import image
 
-LONGEST_COLUMN = 1000  # as in `sluice.core.column_names`
 _MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", re.ASCII)
 _EXTENDED = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?/[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?", re.ASCII)
 _WORD = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,99}", re.ASCII)
 _TABLE = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,99}", re.ASCII)
-_REFERENCE = re.compile(r"((?:[A-Za-z0-9_-]+/)*[A-Za-z_][A-Za-z0-9_]*\.py):([A-Za-z_][A-Za-z0-9_]*)", re.ASCII)
 
 
 def refusal(message: str) -> PydanticCustomError:
     """An error of a validator; the message is ready for people, whatever it quotes from a file."""
     return PydanticCustomError("sluice", "{message}", {"message": message})
-
-
-def split_reference(text: str) -> tuple[str, str] | None:
-    """`('train/mine.py', 'Net')` of `train/mine.py:Net`; None for a text that refers to no file of a project."""
-    found = _REFERENCE.fullmatch(text)
-    return (found[1], found[2]) if found else None
 
 
 def is_model_name(text: str) -> bool:
