@@ -24,6 +24,7 @@ from sluice.modeling.distributed.processes import run_processes
 from sluice.modeling.distributed.publishing import STEP
 from sluice.modeling.distributed.results import published, read_trained
 from sluice.modeling.distributed.settings import LOCAL, Job, Learning, Running
+from sluice.modeling.distributed.settings import check_settings as check_settings
 from sluice.problems.task import Task, task_of
 from sluice.registry.tracked_training import track
 from sluice.reporting.training_page import curves_page, weight_rules
@@ -75,7 +76,7 @@ def run(splits: str, learning: Learning, running: Running) -> Result:
     bundle = published(store, job, source)
     store.delete(f"{job.key}/{NAME}")
     trained = read_trained(bundle)
-    track(STEP, trained, asdict(learning) | asdict(running), source, bundle)
+    track(STEP, trained, learning.parameters() | asdict(running), source, bundle)
     losses = {entry.candidate.name: entry.fitted.kept.validation for entry in trained}
     rules = f"{_rules(learning, task_of(source))} {pooled_words(bundle.manifest.details['pooled_values'])}".strip()
     return Result(bundle, curves_page(trained, rules, "epochs"), losses)

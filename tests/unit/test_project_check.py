@@ -356,10 +356,12 @@ def test_the_command_init_says_what_it_guessed() -> None:
 HEAVY = """
 import sys
 from pathlib import Path
+import sluice.cli.main
 from sluice.project_tools.project_check import check_project
 checked = check_project(Path())
 assert checked.errors == 0, checked.findings
-print([name for name in ("torch", "mlflow", "kfp", "pandas", "sklearn", "ibis", "kubernetes") if name in sys.modules])
+heavy = ("torch", "mlflow", "kfp", "pandas", "sklearn", "ibis", "kubernetes", "sqlalchemy")
+print([name for name in heavy if name in sys.modules])
 """
 
 

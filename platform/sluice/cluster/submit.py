@@ -49,6 +49,7 @@ class Order:
         project: The folder of the project that it is run for; empty outside of one.
         resumes: The id of the run that it takes up again; empty for none.
         resources: What the project and the command line ask for, by step.
+        step_images: The images that the project names for its steps, by step.
     """
 
     pipeline: Pipeline
@@ -61,6 +62,7 @@ class Order:
     project: str = ""
     resumes: str = ""
     resources: Mapping[str, StepResources] = field(default_factory=dict)
+    step_images: Mapping[str, str] = field(default_factory=dict)
 
 
 def start(cluster: Cluster, order: Order) -> str:
@@ -71,11 +73,18 @@ def start(cluster: Cluster, order: Order) -> str:
         EnvironmentFault: KFP does not answer.
     """
     rules = SiteRules.from_variables(cluster.variables)
-    rules.check_code(order.arguments)
+    rules.check_code(order.arguments, own_pipeline=bool(order.pipeline.source))
     api = KfpApi(cluster.kfp)
     plan = rules.plan(order.resources)
     choices = api.takes_choices()
-    spec = compile_for_cluster(order.pipeline, cluster.images, choices=choices, fused=order.fused, resources=plan)
+    spec = compile_for_cluster(
+        order.pipeline,
+        cluster.images,
+        choices=choices,
+        fused=order.fused,
+        resources=plan,
+        step_images=order.step_images,
+    )
     name = order.name or f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{spec.name}-{os.urandom(2).hex()}"
     experiment = api.experiment(order.experiment or order.pipeline.name)
     uploaded = None if order.fresh else _uploaded(api, spec)

@@ -18,6 +18,7 @@ import functools
 import importlib
 import importlib.metadata
 import inspect
+import re
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -42,6 +43,7 @@ _PLAIN: dict[Any, tuple[type, ...]] = {
 }
 """What a protocol's attribute may be where it says one of these types; other types are not looked into."""
 _LONGEST = 80  # characters of a value that a message shows
+_REFERENCE = re.compile(r"((?:[A-Za-z0-9_-]+/)*[A-Za-z_][A-Za-z0-9_]*\.py):([A-Za-z_][A-Za-z0-9_]*)", re.ASCII)
 _SKIPPED = frozenset({"Protocol", "Generic", "object"})
 
 
@@ -206,6 +208,12 @@ def extension_modules() -> set[str]:
     found = importlib.metadata.entry_points()
     groups = [group for group in found.groups if group.startswith(GROUP)]
     return {entry.module.partition(".")[0] for group in groups for entry in found.select(group=group)}
+
+
+def split_reference(text: str) -> tuple[str, str] | None:
+    """`('train/mine.py', 'Net')` of `train/mine.py:Net`; None for a text that refers to no file of a project."""
+    found = _REFERENCE.fullmatch(text)
+    return (found[1], found[2]) if found else None
 
 
 def is_reference(name: str) -> bool:

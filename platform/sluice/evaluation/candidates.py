@@ -1,7 +1,7 @@
 """The trained candidates: what `train` wrote of them, and what each says of the rows."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,8 @@ class Candidate:
         size: How many numbers it learned.
         parameters: Its settings.
         cut: Why its training ended before its time, and how to repeat it; empty where it was done.
+        called: What it is called in a list of candidates.
+        settings: What was set of it there.
     """
 
     name: str
@@ -62,6 +64,8 @@ class Candidate:
     size: int
     parameters: dict[str, Any]
     cut: str = ""
+    called: str = ""
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 def read_candidates(folder: Path, where: str) -> list[Candidate]:
@@ -78,7 +82,11 @@ def read_candidates(folder: Path, where: str) -> list[Candidate]:
     try:
         entries = read_json(path)["candidates"]
         fields = ("name", "family", "baseline", "rank", "size", "parameters")
-        candidates = [Candidate(**{f: entry[f] for f in fields}, cut=entry.get("cut", "")) for entry in entries]
+        later = ("cut", "called", "settings")  # what older records lack
+        candidates = [
+            Candidate(**{f: entry[f] for f in fields}, **{f: entry[f] for f in later if f in entry})
+            for entry in entries
+        ]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BadInput(f"{where}/{TRAINING} is no training record ({error!r}); run train again") from None
     if {c.baseline for c in candidates} != {True, False}:

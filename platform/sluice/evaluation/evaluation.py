@@ -146,8 +146,8 @@ class Evaluation:
             "problem": self.task.kind,
             "metric": _metric_row(self.metric),
             "own_metrics": [_metric_row(metric) for metric in self.settings.own],
-            "datasets": self.ids,
             "code": self.settings.code,
+            "datasets": self.ids,
             "rows": self._rows,
             "population": {
                 **asdict(self.population),

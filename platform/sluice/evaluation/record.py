@@ -100,6 +100,8 @@ class CandidateRow(Part):
     size: int
     parameters: dict[str, Any]
     cut: str = ""
+    called: str = ""
+    settings: dict[str, Any] = {}
     validation: Number
     threshold: float | None = None
     threshold_rule: str = ""
@@ -242,8 +244,8 @@ class EvaluationRecord(Part):
     problem: Literal["binary", "multiclass", "regression"]
     metric: MetricRow
     own_metrics: tuple[MetricRow, ...] = ()
-    datasets: dict[str, str]
     code: str = ""
+    datasets: dict[str, str]
     rows: int
     population: Population
     overlap: tuple[str, ...]

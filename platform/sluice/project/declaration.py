@@ -20,16 +20,20 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from sluice.core.durations import is_duration
+from sluice.core.quantities import amount
 from sluice.extending.gate_checks import SLUICES_OWN
 from sluice.project.values import (
+    Bytes,
     ClassValue,
     ColumnName,
-    Cpu,
+    Cores,
+    Count,
     Duration,
+    ExtendedResource,
     Extension,
+    Image,
     Integer,
     Known,
-    Memory,
     ModelName,
     Number,
     Reference,
@@ -266,12 +270,81 @@ class Gate(_Declared):
     )
 
 
-class Resources(_Declared):
-    """What a step's pod asks for on a cluster; what is left out keeps the pipeline's value."""
+class Toleration(_Declared):
+    """A taint of nodes that the pod may go to all the same; the fields are those of Kubernetes."""
 
-    cpu: Cpu | None = Field(default=None, description="Cores, as Kubernetes writes them.")
-    memory: Memory | None = Field(default=None, description="Memory, as Kubernetes writes it.")
-    gpu: Integer | None = Field(default=None, ge=0, le=1024, description="Number of GPUs.")
+    model_config = ConfigDict(populate_by_name=True)
+
+    key: str = Field(default="", description="The taint's key; left out, with the operator Exists: every taint.")
+    operator: Literal["Exists", "Equal"] = Field(
+        default="Equal", description="Equal compares the taint's value, Exists takes any."
+    )
+    value: str = Field(default="", description="The taint's value, with the operator Equal.")
+    effect: Literal["", "NoSchedule", "PreferNoSchedule", "NoExecute"] = Field(
+        default="", description="The taint's effect; left out: every effect."
+    )
+    toleration_seconds: int | None = Field(
+        default=None,
+        alias="tolerationSeconds",
+        description="How long the pod stays on a node that gets the taint NoExecute; left out: for good.",
+    )
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if self.operator == "Exists" and self.value:
+            raise refusal("a toleration with the operator Exists has no value")
+        if not self.key and self.operator == "Equal":
+            raise refusal("a toleration names its key, or has the operator Exists")
+        return self
+
+
+class Resources(_Declared):
+    """What a step's pod asks for on a cluster; what is left out keeps the value of who is further from the run."""
+
+    cpu: Cores | None = Field(default=None, description='The most cores that it may take, such as 500m or "2".')
+    memory: Bytes | None = Field(
+        default=None, description="The most memory that it may take, such as 4Gi; a step that takes more is ended."
+    )
+    cpu_request: Cores | None = Field(
+        default=None, description="Cores that are kept free for it; left out: as many as cpu."
+    )
+    memory_request: Bytes | None = Field(
+        default=None, description="Memory that is kept free for it; left out: as much as memory."
+    )
+    disk: Bytes | None = Field(
+        default=None,
+        description="A volume of its own for temporary files, gone with the pod; left out: a share of its node's.",
+    )
+    gpu: Count | None = Field(default=None, description="Number of GPUs; 0 takes none where others ask for some.")
+    gpu_kind: ExtendedResource | None = Field(
+        default=None, description="The name that nodes offer them under; left out: nvidia.com/gpu."
+    )
+    node_selector: dict[str, str] | None = Field(
+        default=None, description="Labels that its node must have, such as the model of its GPUs."
+    )
+    tolerations: tuple[Toleration, ...] | None = Field(
+        default=None,
+        description="Taints of nodes that it may go to, as Kubernetes writes them; left out: that of its GPUs' kind.",
+    )
+
+    @model_validator(mode="after")
+    def _requests(self) -> Self:
+        for limit, request in (("cpu", "cpu_request"), ("memory", "memory_request")):
+            most, kept = getattr(self, limit), getattr(self, request)
+            if most and kept and amount(kept) > amount(most):
+                stated = type(self).model_fields[request].alias or request
+                raise refusal(f"{stated} {kept} is more than {limit} {most}")
+        return self
+
+
+class DeclaredStep(Resources):
+    """What a step asks for on a cluster, and where its program is."""
+
+    image: Image | None = Field(
+        default=None,
+        description="An image to run it in instead of Sluice's own: one that holds Sluice in this version, and what "
+        "the project's code needs besides. The site must allow it (admission.images).",
+    )
 
 
 class TaskDeclaration(_Declared):
@@ -321,10 +394,18 @@ class Project(_Declared):
     gate: Gate = Field(default=Gate(), description="What a model must show before it may become champion.")
     report: Report = Field(default=Report(), description="What the report shows beside Sluice's own sections.")
     slices: Columns = Field(default=(), description=_SLICES)
-    steps: dict[Text, Resources] = Field(default={}, description="What steps ask for on a cluster, by their names.")
+    steps: dict[Text, DeclaredStep] = Field(
+        default={}, description="What steps ask for on a cluster, by their names; '*' for every step."
+    )
     pipeline: Extension = Field(default="supervised", description="The pipeline that runs, or FILE.py:NAME.")
     files: tuple[Text, ...] = Field(
         default=(), description="Files of the project that its code reads or imports by other ways than `import`."
+    )
+    packages: Text | None = Field(
+        default=None,
+        description="The lock of what its code needs beside Sluice's own packages: a file of name==version lines with "
+        "SHA-256 hashes (uv pip compile --universal --generate-hashes). The wheels go along, from the folder wheels "
+        "beside it, else from pip.",
     )
     seed: Integer = Field(
         default=2013, ge=0, lt=2**31, description="Decides sample, split, models' random numbers and intervals."

@@ -14,7 +14,10 @@ from sluice.project.wording import Place, near
 def reference_problems(file: ProjectFile) -> Iterator[Problem]:
     """What is wrong with each `file.py:name` of a project: no such file, no such name in it, no Python."""
     for place, text in _named(file):
-        yield from _problems(file, text, partial(file.problem, place))
+        wrong = list(_problems(file, text, partial(file.problem, place)))
+        yield from wrong
+        if place[:2] == ("train", "candidates") and not wrong:
+            yield from _wrong_settings(file, place, text)
     flow = split_reference(file.project.pipeline)
     path = file.folder / (flow[0] if flow else "")
     for each in step_calls(path) if flow else ():
@@ -45,6 +48,31 @@ def _problems(file: ProjectFile, text: str, problem: Callable[[str], Problem]) -
     if name not in names and "*" not in names:
         there = f"; it has {', '.join(names[:12])}" if names else ""
         yield problem(f"{found[0]} defines no {name!r}{near(name, names) or there}")
+
+
+def _wrong_settings(file: ProjectFile, place: Place, text: str) -> Iterator[Problem]:
+    """Settings of a candidate that its class does not take as arguments."""
+    found = split_reference(text)
+    if not found:
+        return
+    name, tree = found[1], ast.parse((file.folder / found[0]).read_bytes())
+    defined = next((node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name), None)
+    taken = _arguments(defined) if defined else None
+    if taken is None:
+        return
+    for setting in file.project.train.candidates[int(place[2])].settings:
+        if setting not in taken:
+            known = near(setting, taken) or (f"; it takes {', '.join(taken)}" if taken else "; it takes none")
+            yield file.problem((*place, name), f"{name} takes no argument {setting!r}{known}")
+
+
+def _arguments(defined: ast.ClassDef) -> list[str] | None:
+    """The arguments that a class is made with; None where the text alone does not say."""
+    for node in defined.body:
+        if isinstance(node, ast.FunctionDef) and node.name == "__init__":
+            given = node.args
+            return None if given.kwarg else [each.arg for each in (*given.args[1:], *given.kwonlyargs)]
+    return None if defined.bases or defined.decorator_list or defined.keywords else []
 
 
 def _named(file: ProjectFile) -> Iterator[tuple[Place, str]]:

@@ -19,6 +19,9 @@ from sluice.extending.gate_checks import GATE_CHECKS
 from sluice.extending.samplers import SAMPLERS
 from sluice.extending.sections import REPORT_SECTIONS
 from sluice.extending.sources import SOURCES
+from sluice.parameters.train import check_candidates, check_one_to_judge
+from sluice.pipelines import IMAGES, TABLES, pipeline_names
+from sluice.problems.metrics import BUILT_IN, METRICS
 from sluice.project.declaration import Project
 from sluice.project.feature_patterns import choose_columns
 from sluice.project.files import (
@@ -31,13 +34,12 @@ from sluice.project.files import (
     read_project,
     read_text,
 )
+from sluice.project.values import split_reference
 from sluice.project.wording import Place, near
 from sluice.project_tools.code_references import reference_problems
 from sluice.sampling.splitters import SPLITTERS
 
 Level = Literal["error", "warning"]
-TABULAR = ("supervised", "supervised_distributed")
-"""The pipelines that read a lake with a contract."""
 
 
 @dataclass(frozen=True)
@@ -173,6 +175,7 @@ def check_project(start: Path) -> Checked:
         name = file.project.name
         findings += [Finding("error", p.file, p.line, p.message) for p in reference_problems(file)]
         findings += _settings(file)
+        findings += _packages(file)
         asked = _open(file, findings)
         if asked:
             findings += [*_columns(asked), *_sources(asked)]
@@ -212,7 +215,7 @@ def _open(file: ProjectFile, findings: list[Finding]) -> Asked | None:
         findings.append(_at(file, "warning", ("data",), f"{address} lies in a store, and is not looked at"))
         return None
     place = lake / CONTRACT
-    if not place.is_file() and file.project.pipeline not in TABULAR:
+    if not place.is_file() and file.project.pipeline.replace("-", "_") not in TABLES:
         words = f"{name_from_here(lake)} has no {CONTRACT}: what {file.project.pipeline} reads is not looked at"
         findings.append(_at(file, "warning", ("data",), words))
         return None
@@ -241,15 +244,17 @@ def _at(file: ProjectFile, level: Level, place: Place, message: str) -> Finding:
 
 
 def _settings(file: ProjectFile) -> Iterator[Finding]:
-    """What the project names of Sluice's own: splitters, steps; and its files."""
+    """What the project names of Sluice's own: splitters, metrics, candidates, steps; and its files."""
     project = file.project
     for place, name, registry in _extensions(project):
         try:
             registry.check_known(name)
         except BadInput as error:
             yield _at(file, "error", place, str(error))
-    steps = _steps()
-    for name in project.steps:
+    yield from _names(file)
+    yield from _candidates(file)
+    steps = ["*", *_steps()]
+    for name in project.steps if not split_reference(project.pipeline) else ():  # whose steps KFP alone can tell
         if name not in steps:
             yield _at(file, "error", ("steps", name), f"{name!r} is no step{near(name, steps)}")
     for i, name in enumerate(project.files):
@@ -257,6 +262,15 @@ def _settings(file: ProjectFile) -> Iterator[Finding]:
             yield _at(
                 file, "error", ("files", i), f"{name!r} means no file of the project; correct it, or take it away"
             )
+
+
+def _names(file: ProjectFile) -> Iterator[Finding]:
+    """Metrics and pipelines that nobody offers."""
+    metrics = sorted({*BUILT_IN, *METRICS.names()})
+    named = (("metric", file.project.metric, metrics), ("pipeline", file.project.pipeline, pipeline_names()))
+    for key, name, known in named:
+        if name and not split_reference(name) and name.replace("-", "_") not in known:
+            yield _at(file, "error", (key,), f"{name!r} is unknown{near(name, known)}; use {', '.join(known)}")
 
 
 def _extensions(project: Project) -> Iterator[tuple[Place, str, Registry[Any]]]:
@@ -271,6 +285,48 @@ def _extensions(project: Project) -> Iterator[tuple[Place, str, Registry[Any]]]:
         yield ("gate", "checks", i), check.name, GATE_CHECKS
     for i, section in enumerate(project.report.sections):
         yield ("report", "sections", i), section.name, REPORT_SECTIONS
+
+
+def _candidates(file: ProjectFile) -> Iterator[Finding]:
+    """Candidates that are unknown, or whose settings are; those of a project's own are looked at with its code."""
+    project = file.project
+    pipeline = project.pipeline.replace("-", "_")
+    images = True if pipeline in IMAGES else False if pipeline in TABLES else None
+    for i, candidate in enumerate(project.train.candidates):
+        try:
+            check_candidates("candidates", [candidate.model_dump(mode="json")], images=images)
+        except BadInput as error:
+            yield _at(file, "error", ("train", "candidates", i), str(error).removeprefix("parameter "))
+    try:
+        check_one_to_judge("candidates", [each.name for each in project.train.candidates])
+    except BadInput as error:
+        yield _at(file, "error", ("train", "candidates"), str(error).removeprefix("parameter "))
+
+
+def _packages(file: ProjectFile) -> Iterator[Finding]:
+    """A lock that is not there or wrong, and packages that are here in another version."""
+    lock = file.project.packages
+    if not lock:
+        return
+    if not _means_a_file(file.folder, lock):
+        yield _at(file, "error", ("packages",), f"{lock!r} is no file of the project; write the lock, or correct it")
+        return
+    from sluice.project.packages import Kind, is_installed, read_lock
+
+    shown = name_from_here(file.folder / lock)
+    try:
+        pins = read_lock((file.folder / lock).read_bytes(), shown)
+    except BadInput as error:
+        yield _of_refusal(error, shown)
+        return
+    machine = Kind().markers()
+    for pin in pins:
+        try:
+            if pin.applies(machine) and is_installed(pin):
+                words = f"{pin.name} {pin.version} is installed with Sluice, and is not brought along; take it out"
+                yield Finding("warning", shown, None, words)
+        except BadInput as error:
+            yield _at(file, "error", ("packages",), str(error).partition(": ")[2])
 
 
 def _means_a_file(folder: Path, pattern: str) -> bool:

@@ -13,16 +13,23 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from sluice.contract.model import Column, Contract, Freshness, TableContract
+from sluice.parameters.candidate_settings import (
+    ImageNetworkSettings,
+    LinearSettings,
+    TableNetworkSettings,
+    TreesSettings,
+)
 from sluice.project.declaration import (
     Candidate,
+    DeclaredStep,
     Gate,
     Label,
     Project,
     Report,
-    Resources,
     Rows,
     Sample,
     Split,
+    Toleration,
     Train,
 )
 from sluice.project.yaml_text import flow
@@ -38,7 +45,15 @@ _PROJECT: tuple[tuple[str, type[BaseModel]], ...] = (
     ("`train`", Train),
     ("`gate`", Gate),
     ("`report`", Report),
-    ("`steps`: each step", Resources),
+    ("`steps`: each step", DeclaredStep),
+    ("`steps`: each toleration", Toleration),
+)
+
+_CANDIDATES: tuple[tuple[str, type[BaseModel]], ...] = (
+    ("`linear`:", LinearSettings),
+    ("`trees`:", TreesSettings),
+    ("`network`, for a table:", TableNetworkSettings),
+    ("`network`, for images:", ImageNetworkSettings),
 )
 
 
@@ -52,7 +67,9 @@ _CONTRACT: tuple[tuple[str, Any], ...] = (
 
 def reference() -> str:
     """All keys of a project file as Markdown: a table for each mapping."""
-    return _tables(tuple((title, model.model_fields) for title, model in _PROJECT))
+    said = _tables(tuple((title, model.model_fields) for title, model in _PROJECT))
+    settings = "\n\n".join(f"{title}\n\n{_table(model.model_fields)}" for title, model in _CANDIDATES)
+    return f"{said}\n### Settings of candidates\n\n{settings}\n"
 
 
 def contract_reference() -> str:

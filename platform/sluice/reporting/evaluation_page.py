@@ -31,6 +31,7 @@ from sluice.reporting.pages import (
 from sluice.reporting.residual_page import residuals_section
 from sluice.reporting.simpson_page import simpson_section
 from sluice.reporting.slices_page import months_section, slices_section
+from sluice.reporting.winner_settings import winner_settings
 
 
 def render(evaluation: Evaluation, further: Sequence[Section] = ()) -> str:
@@ -108,6 +109,7 @@ def candidates_section(evaluation: Evaluation) -> Section:
     beside, below = ([matrix], []) if evaluation.binary else ([], [matrix])
     table = table_html(headers, rows, caption=caption, emphasis=place)
     parts = [text_html(text), figures_html([*drawn, *beside]), *below, table, text_html(rules(evaluation))]
+    parts.append(winner_settings(evaluation.candidates[place]))
     return Section("candidates", "Candidates", Markup("").join(parts))
 
 

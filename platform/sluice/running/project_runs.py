@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sluice.core.environment import set_default
 from sluice.core.errors import BadInput
@@ -19,6 +19,9 @@ from sluice.running.arguments import parse_arguments
 from sluice.running.catalog import Handed, Pipeline, find_pipeline, handed_of, near, parameters_of
 from sluice.running.lakes import content_address, copy_lake
 from sluice.storage.stores import Store
+
+if TYPE_CHECKING:
+    from sluice.project.packages import Kind
 
 HOME_NAME = ".sluice"
 LAKE = "lake"
@@ -61,12 +64,23 @@ class Order:
     lake: Path | None = None
     given: dict[str, Any] = field(default_factory=dict)
 
-    def publish(self, store: Store) -> dict[str, Any]:
-        """Put the code into a store, and give the arguments with its addresses.
+    def publish(self, store: Store, kinds: "Sequence[Kind]" = ()) -> dict[str, Any]:
+        """Put the code and the packages that it needs into a store, and give the arguments with the code's addresses.
+
+        Args:
+            store: Where to.
+            kinds: The machines that the steps may run on; none for this one.
 
         Raises:
-            EnvironmentFault: The store failed.
+            BadInput: The project's lock is wrong, or its packages have no wheels for these machines.
+            EnvironmentFault: The store failed, or pip did.
         """
+        lock = self.file.project.packages
+        if lock and self.code:
+            from sluice.project.packages import Kind
+            from sluice.project.wheelhouse import publish_for
+
+            publish_for(store, self.file.folder, lock, kinds or (Kind(),))
         for archive in self.code.values():
             publish(store, archive)
         return self.arguments
@@ -117,7 +131,10 @@ def order(file: ProjectFile, pairs: Sequence[str], *, in_store: bool = False) ->
         if in_store and Path(declared[LAKE]).is_absolute() and not any(pair.startswith(f"{LAKE}=") for pair in pairs):
             folder = Path(declared[LAKE])
             declared[LAKE] = content_address(folder, project.name)
-    code = {name: closure(file.folder, wanted, project.files) for name, wanted in _wanted(file, known).items()}
+    code = {
+        name: closure(file.folder, wanted, project.files, packages=project.packages or "")
+        for name, wanted in _wanted(file, known).items()
+    }
     declared |= {name: archive.key for name, archive in code.items()}
     arguments = parse_arguments(pipeline, pairs, declared)
     given = {name: arguments[name] for name in (pair.partition("=")[0] for pair in pairs)}
