@@ -86,9 +86,22 @@ def here(start: Path) -> ProjectFile:
         BadInput: There is none, or its file is wrong.
     """
     file = read_project(find_project(start))
-    if Path.cwd().is_relative_to(file.folder):
-        os.environ.setdefault(HOME, str(file.folder / HOME_NAME))
+    _keep_in(file.folder)
     return file
+
+
+def use_project_home() -> None:
+    """Where this folder is in a project, look for what runs left in the project's own `.sluice`, as `here` does."""
+    try:
+        folder = find_project(Path()).parent
+    except BadInput:
+        return
+    _keep_in(folder.absolute())
+
+
+def _keep_in(folder: Path) -> None:
+    if Path.cwd().is_relative_to(folder):
+        os.environ.setdefault(HOME, str(folder / HOME_NAME))
 
 
 def order(file: ProjectFile, pairs: Sequence[str], *, in_store: bool = False) -> Order:
