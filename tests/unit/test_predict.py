@@ -1,8 +1,7 @@
 """New rows by command: prepared as the model's own were, forecast, written whole; what cannot be is one line."""
 
+import io
 import json
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,26 +16,7 @@ from sluice.modeling.model_files import forecast, load_model
 from sluice.registry.versions import version_by_alias, version_files
 from sluice.running.predicting import opened_model
 from tests.unit import predict_world
-from tests.unit.predict_world import Made
-
-Homes = dict[str, Made]
-
-
-@pytest.fixture(scope="module")
-def made(empty_tracking: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Homes]:
-    """Both projects, registered in one home, which no code of theirs is beside any more."""
-    scratch = tmp_path_factory.mktemp("projects")
-    with pytest.MonkeyPatch.context() as patch:
-        home = scratch / "home"
-        home.mkdir()
-        shutil.copyfile(empty_tracking, home / "mlflow.db")
-        patch.setenv("SLUICE_HOME", str(home))
-        for name in ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID", "SLUICE_STORE", "SLUICE_RUN", "SLUICE_PIPELINE"):
-            patch.delenv(name, raising=False)
-        found = {"houses": predict_world.run_houses(scratch), "visits": predict_world.run_visits(scratch)}
-        shutil.rmtree(scratch / "code")
-        shutil.rmtree(scratch / "code2")
-        yield found
+from tests.unit.predict_world import Made, Registered
 
 
 def predict(*words: str) -> tuple[int, str, str]:
@@ -61,9 +41,9 @@ def own_forecasts(made: Made) -> pd.DataFrame:
         return pd.DataFrame(said.reshape(len(rows), -1), columns=columns).assign(**{k: rows[k] for k in task["key"]})
 
 
-def test_the_models_own_rows_get_the_models_own_forecasts(made: Homes, tmp_path: Path) -> None:
-    wanted = own_forecasts(made["houses"]).set_index("id")
-    lake = pd.read_csv(made["houses"].lake / "houses.csv").sample(frac=1, random_state=1)
+def test_the_models_own_rows_get_the_models_own_forecasts(projects: Registered, tmp_path: Path) -> None:
+    wanted = own_forecasts(projects.houses).set_index("id")
+    lake = pd.read_csv(projects.houses.lake / "houses.csv").sample(frac=1, random_state=1)
     given, out = tmp_path / "new.csv", tmp_path / "out.parquet"
     lake.drop(columns="price").to_csv(given, index=False)
     code, printed, told = predict("houses", str(given), "-o", str(out))
@@ -77,14 +57,16 @@ def test_the_models_own_rows_get_the_models_own_forecasts(made: Homes, tmp_path:
     assert f"400 forecasts by houses/1 (digest {version_by_alias('houses', 'champion').digest[:12]}, checked)" in told  # type: ignore[union-attr]
 
 
-def test_classes_come_with_probabilities_from_joined_tables_and_earlier_rows(made: Homes, tmp_path: Path) -> None:
+def test_classes_come_with_probabilities_from_joined_tables_and_earlier_rows(
+    projects: Registered, tmp_path: Path
+) -> None:
     table, customers = predict_world.visits()
     new = table[360:]
     given = tmp_path / "new.csv"
     new.drop(columns="kind").to_csv(given, index=False)
     code, printed, told = predict("visits", str(given))
     assert code == 0
-    found = pd.read_csv(pd.io.common.StringIO(printed))
+    found = pd.read_csv(io.StringIO(printed))
     assert list(found.columns) == ["visit", "prediction", *(f"probability_{c}" for c in ("large", "middle", "small"))]
     assert "prepare.py:rows reads customers: 40 rows of the dataset" in told
     assert "prepare.py:rows reads visits: 360 rows of the dataset" in told
@@ -104,11 +86,11 @@ def test_classes_come_with_probabilities_from_joined_tables_and_earlier_rows(mad
     table[:360].to_csv(again, index=False)
     with opened_model("visits") as model:
         answer = model.predict(again).table.to_pandas().set_index("visit")
-    wanted = own_forecasts(made["visits"]).set_index("visit").loc[answer.index]
+    wanted = own_forecasts(projects.visits).set_index("visit").loc[answer.index]
     np.testing.assert_allclose(answer["probability_small"], wanted["small"], rtol=1e-9)
 
 
-def test_other_tables_may_be_given(made: Homes, tmp_path: Path) -> None:
+def test_other_tables_may_be_given(projects: Registered, tmp_path: Path) -> None:
     table, customers = predict_world.visits()
     given, plans, before = tmp_path / "new.json", tmp_path / "plans.parquet", tmp_path / "before.csv"
     table[360:].drop(columns="kind").to_json(given, orient="records", date_format="iso")
@@ -123,14 +105,14 @@ def test_other_tables_may_be_given(made: Homes, tmp_path: Path) -> None:
     )
 
 
-def test_values_that_training_never_saw_are_told_and_marked(made: Homes, tmp_path: Path) -> None:
+def test_values_that_training_never_saw_are_told_and_marked(projects: Registered, tmp_path: Path) -> None:
     given = tmp_path / "new.csv"
     predict_world.houses(5, seed=9).assign(region=["north", "mars", "south", "north", "mars"], rooms=40).to_csv(
         given, index=False
     )
     code, printed, told = predict("houses", str(given), "--unseen")
     assert code == 0
-    found = pd.read_csv(pd.io.common.StringIO(printed))
+    found = pd.read_csv(io.StringIO(printed))
     assert found.unseen.str.contains("rooms").all()
     assert found.unseen.str.contains("region").tolist() == [False, True, False, False, True]
     assert "unseen: region: " in told
@@ -138,7 +120,7 @@ def test_values_that_training_never_saw_are_told_and_marked(made: Homes, tmp_pat
     assert "unseen: rooms: " in told
 
 
-def test_a_column_that_rows_of_the_training_lacked_may_be_absent(made: Homes, tmp_path: Path) -> None:
+def test_a_column_that_rows_of_the_training_lacked_may_be_absent(projects: Registered, tmp_path: Path) -> None:
     given = tmp_path / "new.csv"
     predict_world.houses(5, seed=9).drop(columns=["area", "price"]).to_csv(given, index=False)
     code, printed, told = predict("houses", str(given))
@@ -157,7 +139,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_rows_that_cannot_be_judged_are_one_line(made: Homes, tmp_path: Path, case: str) -> None:
+def test_rows_that_cannot_be_judged_are_one_line(projects: Registered, tmp_path: Path, case: str) -> None:
     names, line = BAD[case]
     table = predict_world.houses(5, seed=9)
     table = table.drop(columns=[n for n, new in names.items() if new is None])
@@ -169,7 +151,7 @@ def test_rows_that_cannot_be_judged_are_one_line(made: Homes, tmp_path: Path, ca
     assert "\n" not in told
 
 
-def test_wrong_values_and_files_are_told_by_their_place(made: Homes, tmp_path: Path) -> None:
+def test_wrong_values_and_files_are_told_by_their_place(projects: Registered, tmp_path: Path) -> None:
     table = predict_world.houses(5, seed=9).astype({"rooms": object, "price": object})
     given = tmp_path / "new.csv"
     table.assign(rooms=[1, 2, "two", 4, 5]).to_csv(given, index=False)
@@ -187,7 +169,9 @@ def test_wrong_values_and_files_are_told_by_their_place(made: Homes, tmp_path: P
         assert line in predict("houses", str(tmp_path / name))[2]
 
 
-def test_nothing_is_overwritten_and_other_endings_are_refused_before_the_work(made: Homes, tmp_path: Path) -> None:
+def test_nothing_is_overwritten_and_other_endings_are_refused_before_the_work(
+    projects: Registered, tmp_path: Path
+) -> None:
     out = tmp_path / "out.csv"
     out.write_text("mine")
     assert (
@@ -202,7 +186,9 @@ def test_nothing_is_overwritten_and_other_endings_are_refused_before_the_work(ma
     assert sorted(path.name for path in tmp_path.iterdir()) == ["new.csv", "out.csv"]
 
 
-def test_a_model_is_meant_by_alias_version_digest_and_the_folder_of_its_models(made: Homes, tmp_path: Path) -> None:
+def test_a_model_is_meant_by_alias_version_digest_and_the_folder_of_its_models(
+    projects: Registered, tmp_path: Path
+) -> None:
     version = version_by_alias("houses", "champion")
     assert version
     for reference in ("houses@champion", "houses/1", version.digest[:10], f"models/{version.tags['sluice.models']}"):
@@ -216,8 +202,8 @@ def test_a_model_is_meant_by_alias_version_digest_and_the_folder_of_its_models(m
             pass
 
 
-def test_a_model_whose_files_or_code_were_changed_is_not_asked(made: Homes, tmp_path: Path) -> None:
-    home = made["houses"].lake.parent / "home"
+def test_a_model_whose_files_or_code_were_changed_is_not_asked(projects: Registered, tmp_path: Path) -> None:
+    home = projects.home
     given = tmp_path / "new.csv"
     predict_world.houses(3, seed=9).to_csv(given, index=False)
     version = version_by_alias("houses", "champion")

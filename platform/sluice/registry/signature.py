@@ -76,7 +76,7 @@ def requirements(folder: Path, task: Task, inputs: ModelInputs | None) -> list[s
     names += [] if suffixes & set(_BY_SUFFIX) else [_BASELINE]
     names += [_IMAGES] if task.image else []
     names += [_ROW_WISE] if inputs and inputs.row_wise else []
-    pins = {canonicalize_name(name): importlib.metadata.version(name) for name in names}
+    pins: dict[str, str] = {canonicalize_name(name): importlib.metadata.version(name) for name in names}
     if own.is_file():
         pins = code_requirements(unpacked(own.read_bytes(), str(own))) | pins
     return [f"{name}=={version}" for name, version in pins.items()]

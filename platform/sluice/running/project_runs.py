@@ -86,7 +86,7 @@ def here(start: Path) -> ProjectFile:
         BadInput: There is none, or its file is wrong.
     """
     file = read_project(find_project(start))
-    _keep_in(file.folder)
+    keep_results_in(file.folder)
     return file
 
 
@@ -96,10 +96,11 @@ def use_project_home() -> None:
         folder = find_project(Path()).parent
     except BadInput:
         return
-    _keep_in(folder.absolute())
+    keep_results_in(folder.absolute())
 
 
-def _keep_in(folder: Path) -> None:
+def keep_results_in(folder: Path) -> None:
+    """Keep results in a project's own `.sluice`, where this process is in the project and SLUICE_HOME is not set."""
     if Path.cwd().is_relative_to(folder):
         os.environ.setdefault(HOME, str(folder / HOME_NAME))
 
