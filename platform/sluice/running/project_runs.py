@@ -104,9 +104,23 @@ def here(start: Path) -> ProjectFile:
         BadInput: There is none, or its file is wrong.
     """
     file = read_project(find_project(start))
-    if Path.cwd().is_relative_to(file.folder):
-        set_default(HOME, str(file.folder / HOME_NAME))
+    keep_results_in(file.folder)
     return file
+
+
+def use_project_home() -> None:
+    """Where this folder is in a project, look for what runs left in the project's own `.sluice`, as `here` does."""
+    try:
+        folder = find_project(Path()).parent
+    except BadInput:
+        return
+    keep_results_in(folder.absolute())
+
+
+def keep_results_in(folder: Path) -> None:
+    """Keep results in a project's own `.sluice`, where this process is in the project and SLUICE_HOME is not set."""
+    if Path.cwd().is_relative_to(folder):
+        set_default(HOME, str(folder / HOME_NAME))
 
 
 def order(file: ProjectFile, pairs: Sequence[str], *, in_store: bool = False) -> Order:
