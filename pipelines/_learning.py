@@ -54,6 +54,7 @@ def split_rows(
     shares: Any,  # noqa: ANN401
     gap: Any,  # noqa: ANN401
     seed: Any,  # noqa: ANN401
+    folds: Any = 5,  # noqa: ANN401
 ) -> Rows:
     """Add the tasks from the tables of a lake to rows to learn from, to choose by and to judge by."""
     ingested = ingest(lake=lake).set_caching_options(False)
@@ -67,7 +68,15 @@ def split_rows(
         allocation=allocation,
         seed=seed,
     )
-    parts = split(sampled=address(sampled), strategy=split_strategy, shares=shares, seed=seed, gap=gap, code=split_code)
+    parts = split(
+        sampled=address(sampled),
+        strategy=split_strategy,
+        shares=shares,
+        seed=seed,
+        gap=gap,
+        folds=folds,
+        code=split_code,
+    )
     return Rows(address(parts), validated.outputs["quality"])
 
 

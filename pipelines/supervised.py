@@ -21,6 +21,7 @@ def supervised(
     split_code: str = "",
     shares: list[float] = [0.7, 0.15, 0.15],
     gap: str = "",
+    folds: int = 5,
     candidates: list[str] = [],
     seconds_per_candidate: float = 60.0,
     max_rounds: int = 0,
@@ -50,11 +51,13 @@ def supervised(
         strata: Columns within whose groups the sample is drawn.
         allocation: Rows by group, "proportional" or "equal"; numbers speak of all rows either way, by weights.
         split_strategy: "time" learns from the past and tests on the future, "group" keeps a group in one part,
-            "stratified" keeps label shares equal; "random", or FILE.py:NAME of a project.
+            "stratified" keeps label shares equal; "random"; "folds" judges each row of a small table by models fitted
+            without it; or FILE.py:NAME of a project.
         split_code: The address of the code that divides the rows, where the strategy is a project's own.
         shares: Shares of the rows for training, validation and test; they add up to 1.
         gap: How long before validation and test rows are left out of a split by time, such as 30d; empty for as long
             as the label takes to be known.
+        folds: How many folds there are, where rows are divided into folds.
         candidates: Models to train; empty takes all that fit the task.
         seconds_per_candidate: Budget of each candidate in seconds; what is not done then is broken off.
         max_rounds: Budget of each candidate in rounds, without a clock: the same on every machine; 0 for seconds.
@@ -85,6 +88,7 @@ def supervised(
         split_code=split_code,
         shares=shares,
         gap=gap,
+        folds=folds,
         seed=seed,
     )
     training = {

@@ -32,7 +32,7 @@ from sluice.project_tools.code_references import reference_problems
 Level = Literal["error", "warning"]
 TABULAR = ("supervised", "supervised_distributed")
 """The pipelines that read a lake with a contract."""
-BUILT_IN_SPLITS = ("time", "group", "stratified", "random")
+BUILT_IN_SPLITS = ("time", "group", "stratified", "random", "folds")
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ _FIELDS = {  # which entry of the project a parameter comes from, for those that
     "allocation": ("sample", "allocation"),
     "split_strategy": ("split", "by"),
     "gap": ("split", "gap"),
+    "folds": ("split", "folds"),
     "shares": ("split", "shares"),
     "candidates": ("train", "candidates"),
     "seconds_per_candidate": ("train", "seconds"),
