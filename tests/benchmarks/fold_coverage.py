@@ -26,7 +26,6 @@ from sluice.problems.weighted_metrics import Predictions
 from sluice.sampling.folds import Folds
 
 ROWS, GROUP, FEATURES, FOLDS, FRESH = 150, 5, 10, Folds(5, "fold"), 20_000
-_RESAMPLES = 400
 Floats = NDArray[np.float64]
 Learn = Callable[[Floats, Floats], Callable[[Floats], Floats]]
 
@@ -56,20 +55,20 @@ class Judged:
     true: float
 
 
-def tables(case: Case, repetitions: int, seed: int) -> Iterator[Judged]:
+def tables(case: Case, repetitions: int, seed: int, resamples: int = 400, fresh_rows: int = FRESH) -> Iterator[Judged]:
     """Simulate tables and judge the recipe on each, and its twin on the other features."""
     for repetition in range(repetitions):
         generator = np.random.default_rng((seed, repetition))
         rows, labels, groups = _draw(generator, ROWS, case)
         folds = _folds(groups, generator)
         said = [_out_of_fold(case, rows[:, half], labels, folds) for half in _HALVES]
-        fresh, truth, _ = _draw(generator, FRESH, case)
+        fresh, truth, _ = _draw(generator, fresh_rows, case)
         last = folds == FOLDS.number
         model = _recipe(case, rows[:, _HALVES[0]], labels, ~last, last)
         loss = float(Predictions(truth, model(fresh[:, _HALVES[0]])).log_losses.mean())
         design = Design(np.ones(ROWS), groups, widening=FOLDS.widening)
         models = dict(zip(("recipe", "twin"), (Predictions(labels, proba) for proba in said), strict=True))
-        yield Judged(bootstrap(models, _RESAMPLES, repetition, design), loss)
+        yield Judged(bootstrap(models, resamples, repetition, design), loss)
 
 
 _HALVES = (slice(0, FEATURES // 2), slice(FEATURES // 2, FEATURES))
