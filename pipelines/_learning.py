@@ -34,6 +34,8 @@ ROWS = {
     "gap": to("split.gap"),
 }
 """What decides about the rows, from the lake to the split."""
+FOLDS = {"folds": to("split.folds")}
+"""The same, where all rows may be judged by models fitted without them."""
 TRAINING = {
     "candidates": to("train.candidates"),
     "seconds_per_candidate": to("train.seconds_per_candidate"),

@@ -2,12 +2,12 @@
 
 from kfp import dsl
 
-from sluice.pipelines._learning import JUDGING, ROWS, SEED, TRAINING, Outputs, learn, split_rows
+from sluice.pipelines._learning import FOLDS, JUDGING, ROWS, SEED, TRAINING, Outputs, learn, split_rows
 from sluice.pipelines._parameters import Given, takes
 
 
 @dsl.pipeline(name="supervised", description="Trains, judges and registers a model from the tables of a data lake.")
-@takes(ROWS, TRAINING, JUDGING, SEED)
+@takes(ROWS, FOLDS, TRAINING, JUDGING, SEED)
 def supervised(given: Given) -> Outputs:
     """Trains, judges and registers a model from the tables of a data lake."""
     rows = split_rows(given)

@@ -28,6 +28,7 @@ from sluice.modeling.distributed.settings import check_settings as check_setting
 from sluice.problems.task import Task, task_of
 from sluice.registry.tracked_training import track
 from sluice.reporting.training_page import curves_page, weight_rules
+from sluice.sampling.folds import folds_of
 from sluice.storage.locations import STORE, default_store
 from sluice.storage.s3 import ENDPOINTS, REGIONS
 
@@ -62,6 +63,8 @@ def run(splits: str, learning: Learning, running: Running) -> Result:
         EnvironmentFault: The cluster, the store or MLflow failed, or the workers did.
     """
     store, source = default_store(), open_bundle(splits, "dataset")
+    if folds_of(source):
+        raise BadInput(f"{splits} is divided into folds, of which several workers cannot train one by one; use train")
     if (task := task_of(source)).regression:
         raise BadInput(f"{splits}: {task.label!r} is a number, and several workers train for classes only; use train")
     if running.runtime == LOCAL or not variable(_CLUSTER):

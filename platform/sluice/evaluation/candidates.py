@@ -151,7 +151,13 @@ def thresholds_of(folder: Path, candidates: list[Candidate]) -> dict[str, Thresh
     return {candidate.name: read_threshold(folder / candidate.name) for candidate in candidates}
 
 
-def predictions(labels: Labels, scores: Floats, threshold: Threshold | None, measures: Measures = PLAIN) -> Said:
+def predictions(
+    labels: Labels,
+    scores: Floats,
+    threshold: Threshold | None,
+    measures: Measures = PLAIN,
+    bars: Floats | None = None,
+) -> Said:
     """Predictions with the model's threshold; one without calls the more probable class. Of numbers as they are.
 
     Args:
@@ -159,7 +165,8 @@ def predictions(labels: Labels, scores: Floats, threshold: Threshold | None, mea
         scores: Probabilities, shape (rows, classes), or numbers, shape (rows,).
         threshold: Where the positive class begins.
         measures: What is measured.
+        bars: Where it begins for each row, shape (rows,), where several models judged the rows.
     """
     if scores.ndim == 1:
         return NumberPredictions(labels, scores, measures.ratios, measures.own)
-    return Predictions(labels, scores, threshold.value if threshold else 0.5, measures.own)
+    return Predictions(labels, scores, threshold.value if threshold else 0.5, measures.own, bars)

@@ -76,6 +76,24 @@ class Evidence(Part):
     rarest: int
 
 
+class Folds(Part):
+    """How a recipe was judged fold by fold: all numbers of the winner are those of the recipe, out of fold.
+
+    Attributes:
+        number: How many folds there are.
+        winners: Which candidate the recipe chose without each fold.
+        widening: By how much errors exceed those that the rows alone give; intervals are so much wider.
+        winner_alone: The registered candidate's own metrics out of fold, whatever was chosen there.
+        text: All of it in words.
+    """
+
+    number: int
+    winners: tuple[str, ...]
+    widening: float
+    winner_alone: dict[str, Number]
+    text: str
+
+
 class Bootstrap(Part):
     """How intervals were found."""
 
@@ -247,6 +265,7 @@ class EvaluationRecord(Part):
     code: str = ""
     datasets: dict[str, str]
     rows: int
+    folds: Folds | None = None
     population: Population
     overlap: tuple[str, ...]
     evidence: Evidence

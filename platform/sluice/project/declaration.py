@@ -129,11 +129,15 @@ class Split(_Declared):
     by: Extension | None = Field(
         default=None,
         description="time (learn from the past, judge on the future), group (no group on both sides), stratified "
-        "(equal label shares), random, an installed splitter or FILE.py:NAME; left out: time where rows have one, "
-        "else group where they have one, else stratified.",
+        "(equal label shares), random, folds (for few rows: each row is judged by models fitted without it, groups "
+        "stay whole), an installed splitter or FILE.py:NAME; left out: time where rows have one, else group where they "
+        "have one, else stratified.",
     )
     shares: Shares = Field(
         default=(0.7, 0.15, 0.15), description="Shares of the rows for training, validation and test."
+    )
+    folds: Integer | None = Field(
+        default=None, ge=3, le=20, description="Number of folds of a split by folds; left out: 5."
     )
     gap: Duration | None = Field(
         default=None, description="Time left out between the parts; left out: as long as the label takes to be known."
@@ -465,6 +469,7 @@ class Project(_Declared):
             "sample_by": self.sample.by,
             "sources": {name: source.model_dump(mode="json") for name, source in self.sources.items()} or None,
             "gap": self.split_gap,
+            "folds": self.split.folds,
             "metric": self.metric,
             **self.gate.model_dump(mode="json", exclude={"slices", "checks"}),
             "gate_checks": [check.model_dump(mode="json") for check in self.gate.checks] or None,
@@ -556,6 +561,15 @@ def _times(project: Project) -> Iterator[Problem]:
         yield ("split", "by"), "a split by time needs rows.time; name the column, or split by stratified"
     if split.by == "group" and not rows.group:
         yield ("split", "by"), "a split by group needs rows.group; name the column, or split by stratified"
+    if split.by == "folds" and rows.time:
+        yield (
+            ("split", "by"),
+            f"rows have a time, {rows.time[:80]!r}, and folds would learn from what comes after it; split by time",
+        )
+    if split.folds and (split.by in (None, "time", "group", "stratified", "random")):
+        yield ("split", "folds"), f"folds are for a split by folds, and this one is by {project.split_by}; leave it out"
+    if split.by == "folds" and "shares" in split.model_fields_set:
+        yield ("split", "shares"), "shares are for three parts, and this split is by folds; leave them out"
     if split.gap and project.split_by != "time":
         yield ("split", "gap"), f"a gap is for a split by time, and this one is by {project.split_by}; leave it out"
     if known and is_duration(known) and not rows.time:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
+from sluice.evaluation.bootstrap import Estimate
 from sluice.evaluation.champion import NAME
 from sluice.evaluation.curves import confusion
 from sluice.evaluation.evaluation import Evaluation
@@ -58,6 +59,7 @@ def gate_section(evaluation: Evaluation) -> Section:
     parts = [
         note_html(evaluation.reason, tone),  # type: ignore[arg-type]
         text_html(evaluation.population.words(weighted=evaluation.design.weighted)),
+        *([text_html(evaluation.recipe.words(evaluation.winner))] if evaluation.recipe else []),
         *(note_html(warning, "warn") for warning in evaluation.overlap),
         table_html(["Check", "Result", "What was seen"], rows, "lll"),
     ]
@@ -101,16 +103,28 @@ def candidates_section(evaluation: Evaluation) -> Section:
         else f"The {most} is that of {chosen.best}, and no simpler candidate comes so near."
     )
     rows_count = len(evaluation.test[evaluation.winner].labels)
-    caption = f"On {rows_count:,} test rows, with {intervals_text(evaluation)}"
+    caption = f"On {rows_count:,} {evaluation.rows_words}, with {intervals_text(evaluation)}"
     drawn = [figure_html(evaluation_figures.forest(evaluation, metric)) for metric in headline_metrics(evaluation)]
     if evaluation.binary:
-        drawn.append(figure_html(evaluation_figures.roc(evaluation), "ROC curves on the test rows."))
+        drawn.append(figure_html(evaluation_figures.roc(evaluation), f"ROC curves {evaluation.place_words}."))
     matrix = Markup("") if evaluation.regression else confusion_table(evaluation)
     beside, below = ([matrix], []) if evaluation.binary else ([], [matrix])
     table = table_html(headers, rows, caption=caption, emphasis=place)
-    parts = [text_html(text), figures_html([*drawn, *beside]), *below, table, text_html(rules(evaluation))]
-    parts.append(winner_settings(evaluation.candidates[place]))
+    parts = [text_html(text), *_folds(evaluation), figures_html([*drawn, *beside]), *below, table]
+    parts += [text_html(rules(evaluation)), winner_settings(evaluation.candidates[place])]
     return Section("candidates", "Candidates", Markup("").join(parts))
+
+
+def _folds(evaluation: Evaluation) -> list[Markup]:
+    """Which candidate the recipe chose in each fold, where rows are divided into folds."""
+    recipe, metric = evaluation.recipe, evaluation.metric
+    if recipe is None:
+        return []
+    told = f"The winner's row is that of the recipe, which chose anew in each fold: {', '.join(recipe.winners)}."
+    if set(recipe.winners) != {evaluation.winner}:
+        alone = estimate_text(recipe.alone.get(metric.name, Estimate(None, None, None)), metric)
+        told += f" By itself, {evaluation.winner} has the {metric.words} {alone} out of fold."
+    return [text_html(told)]
 
 
 def confusion_table(evaluation: Evaluation) -> Markup:
@@ -119,7 +133,8 @@ def confusion_table(evaluation: Evaluation) -> Markup:
     rows: list[list[Cell]] = [[name, *row] for name, row in zip(classes, confusion(evaluation), strict=True)]
     caption = "Confusion matrix of the winner: truth by row, decision by column"
     if model.binary:
-        caption += f" (from {model.threshold:.3f} on: {evaluation.thresholds.get(evaluation.winner, 'by default')})"
+        bar = "each fold's model from its own threshold on" if evaluation.recipe else f"from {model.threshold:.3f} on"
+        caption += f" ({bar}: {evaluation.thresholds.get(evaluation.winner, 'by default')})"
     return table_html(["Truth", *classes], rows, caption=caption)
 
 

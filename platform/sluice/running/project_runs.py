@@ -33,6 +33,7 @@ _FIELDS = {  # which entry of the project a parameter comes from, for those that
     "sample_by": ("sample", "by"),
     "split_strategy": ("split", "by"),
     "gap": ("split", "gap"),
+    "folds": ("split", "folds"),
     "shares": ("split", "shares"),
     "candidates": ("train", "candidates"),
     "seconds_per_candidate": ("train", "seconds"),
