@@ -1,5 +1,6 @@
 """A pipeline of one's own: Sluice's steps, and between them a step of this project."""
 
+import pathlib
 from typing import Any, NamedTuple
 
 from kfp import dsl
@@ -32,7 +33,7 @@ def sent_back(splits: str, page: dsl.Output[HTML]) -> float:
     with read_dataset(splits) as (_, tables):
         rows = tables["train"].select("channel", "returned").to_pandas()
     shares = rows.groupby("channel")["returned"].agg(orders="size", share="mean").sort_values("share")
-    with open(page.path, "w", encoding="utf-8") as stream:
+    with pathlib.Path(page.path).open("w", encoding="utf-8") as stream:
         stream.write(f"<h1>Orders sent back</h1>{shares.to_html(float_format='{:.1%}'.format)}")
     return float(rows["returned"].mean())
 
@@ -51,6 +52,7 @@ def judge_returns(
     train_code: str = "",
     metric: str = "",
     evaluate_code: str = "",
+    resamples: int = 1000,
     seed: int = 2013,
 ) -> Outputs:
     """From a shop's tables to a judged model, and a page for the shop."""
@@ -71,7 +73,7 @@ def judge_returns(
         seed=seed,
     )
     models = trained.outputs["Output"]
-    judged = evaluate(splits=parts, models=models, metric=metric, code=evaluate_code, seed=seed)
+    judged = evaluate(splits=parts, models=models, metric=metric, code=evaluate_code, resamples=resamples, seed=seed)
     judged.set_caching_options(False)
     registered = register(splits=parts, models=models, evaluation=judged.outputs["evaluation"])
     registered.set_caching_options(False)
