@@ -23,6 +23,7 @@ ORDER = (
     "release",
     "images",
     "runs",
+    "foreign_projects",
     "accounts",
     "network_policies",
     "sources",

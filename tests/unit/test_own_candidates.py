@@ -151,12 +151,27 @@ def test_what_is_no_candidate_is_told(train: Train, text: str, told: str) -> Non
         train(text, "Bad")
 
 
-def test_one_that_hangs_is_ended_by_the_clock(train: Train) -> None:
+HANGS = {
+    "busy": ("while True: sum(range(9))", "return rows", "fit"),
+    "waits": ("import threading; threading.Event().wait()", "return rows", "fit"),
+    "sleeps": ("import time; time.sleep(3600)", "return rows", "fit"),
+    "handles all errors": ("exec('while True:\\n try: sum([])\\n except Exception: pass')", "return rows", "fit"),
+    "waits in predict": (
+        "return {}",
+        "import threading; threading.Lock().acquire(); threading.Event().wait()",
+        "predict",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", HANGS)
+def test_one_that_hangs_is_ended_by_the_clock(train: Train, case: str) -> None:
+    fit, predict, method = HANGS[case]
     text = (
-        "import time\nclass Slow:\n    def fit(self, rows, label, weight, *, seed, seconds):\n"
-        "        while True:\n            time.sleep(0.01)\n    def predict(self, state, rows): ...\n"
+        "class Slow:\n    def fit(self, rows, label, weight, *, seed, seconds):\n"
+        f"        {fit}\n    def predict(self, state, rows):\n        {predict}\n"
     )
-    with pytest.raises(NoRound, match=r"mine.py:Slow: fit did not end within seconds_per_candidate, 0.5 s"):
+    with pytest.raises(NoRound, match=rf"mine.py:Slow: {method} did not end within seconds_per_candidate, 0.5 s"):
         train(text, "Slow", seconds=0.5)
 
 

@@ -16,9 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sluice.core.digests import sha256_file
+from sluice.core.errors import TimeIsUp
 from sluice.modeling.baselines import Baseline
 from sluice.modeling.catalogue import candidates_for
-from sluice.modeling.deadlines import TimeIsUp, ended_after
+from sluice.modeling.deadlines import ended_after
 from sluice.modeling.model_files import save_model
 from sluice.modeling.parts import Part, Parts
 from sluice.modeling.rounds import BUDGET, EARLY, LIMIT, Fitted, NoRound, fit_in_rounds

@@ -66,3 +66,7 @@ class Killed(SluiceError):
     def __init__(self, message: str, signal: int = 15) -> None:
         super().__init__(message)
         self.exit_code = 128 + signal
+
+
+class TimeIsUp(BaseException):
+    """A deadline has passed. No `Exception`, so that no library takes it for a failure of its own to handle."""

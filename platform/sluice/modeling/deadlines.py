@@ -2,19 +2,24 @@
 
 Training is Python that calls compiled code: a split of a tree, an iteration of a solver, a step of an optimiser. When
 the time is up, a thread that only waits has CPython raise `TimeIsUp` in the thread that works, which happens as soon as
-the compiled call of that moment returns: after milliseconds, rarely after a second. A process of its own could be
-killed sooner, but would have to import the libraries and take over the rows within the budget.
+the compiled call of that moment returns: after milliseconds, rarely after a second. The main thread, in which steps work,
+is sent SIGURG instead, which also ends a call that waits: a sleep, a lock, a socket. A process of its own could be killed
+sooner, but would have to import the libraries and take over the rows within the budget.
 """
 
 import ctypes
 import math
+import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import FrameType
+from typing import Any
 
+from sluice.core.errors import TimeIsUp
 
-class TimeIsUp(BaseException):
-    """The deadline has passed. No `Exception`, so that no library takes it for a failure of its own to handle."""
+_SIGNAL = signal.SIGURG  # by default it does nothing, and hardly any program uses it
+_OURS = "sluice_deadline"
 
 
 @contextmanager
@@ -30,14 +35,15 @@ def ended_after(seconds: float) -> Iterator[None]:
     if math.isinf(seconds):
         yield
         return
-    worker, lock, ended = threading.get_ident(), threading.Lock(), threading.Event()
+    lock, ended = threading.Lock(), threading.Event()
+    tell, take_back = _messenger(ended)
 
     def watch() -> None:
         if ended.wait(max(seconds, 0.0)):
             return
         with lock:
             if not ended.is_set():
-                _raise_in(worker, TimeIsUp)
+                tell()
 
     threading.Thread(target=watch, name="deadline", daemon=True).start()
     try:
@@ -45,7 +51,33 @@ def ended_after(seconds: float) -> Iterator[None]:
     finally:
         with lock:
             ended.set()
-        _raise_in(worker, None)  # takes back what was asked for and has not happened yet
+        take_back()  # what was asked for and has not happened yet
+
+
+def _messenger(ended: threading.Event) -> tuple[Callable[[], None], Callable[[], None]]:
+    """What raises `TimeIsUp` in this thread, called from another one, and what takes that back, called in this one."""
+    worker = threading.get_ident()
+    if worker != threading.main_thread().ident or not _free(signal.getsignal(_SIGNAL)):
+        return lambda: _raise_in(worker, TimeIsUp), lambda: _raise_in(worker, None)
+
+    def raise_here(number: int, frame: FrameType | None) -> None:
+        if not ended.is_set():
+            raise TimeIsUp
+
+    raise_here.__dict__[_OURS] = True
+    before = signal.signal(_SIGNAL, raise_here)
+    # The handler that is left where there was none does nothing; Python warns of a signal on its way without one.
+    after = before if getattr(before, _OURS, False) else raise_here
+    return lambda: signal.pthread_kill(worker, _SIGNAL), lambda: _put_back(after)
+
+
+def _put_back(handler: Any) -> None:  # noqa: ANN401 - as `signal` types it
+    signal.signal(_SIGNAL, handler)
+
+
+def _free(handler: Any) -> bool:  # noqa: ANN401 - as `signal` types it
+    """Whether nobody else goes by that signal."""
+    return handler in (signal.SIG_DFL, None) or getattr(handler, _OURS, False)
 
 
 def _raise_in(thread: int, exception: type[BaseException] | None) -> None:

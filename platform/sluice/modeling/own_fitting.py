@@ -2,12 +2,13 @@
 
 import contextlib
 import time
+from collections.abc import Iterator
 
 import numpy as np
 
-from sluice.core.errors import BadInput
+from sluice.core.errors import BadInput, TimeIsUp
 from sluice.core.progress import progress
-from sluice.modeling.deadlines import TimeIsUp, ended_after
+from sluice.modeling.deadlines import ended_after
 from sluice.modeling.model_files import forecast
 from sluice.modeling.own_models import OwnModel, checked_state, made
 from sluice.modeling.parts import Part, Parts
@@ -38,26 +39,34 @@ def fit_own(reference: str, parts: Parts, settings: Settings) -> Fitted:
     candidate, train = made(code, reference, settings.of_candidate), parts.train
     started, cpu_started = time.monotonic(), time.process_time()
     weights = np.ones(len(train.labels)) if train.weights is None else train.weights.copy()
-    rows, state, in_time = train.rows[list(parts.task.features)].copy(), None, False
-    with code.blamed(f"candidate {reference}", log=True), contextlib.suppress(TimeIsUp):
-        with ended_after(settings.seconds_per_candidate):
-            state = candidate.fit(
-                rows, train.labels.copy(), weights, seed=settings.seed, seconds=settings.seconds_per_candidate
-            )
-        in_time = True
-    if not in_time:
-        raise NoRound(
-            f"candidate {reference}: fit did not end within seconds_per_candidate, "
-            f"{settings.seconds_per_candidate:g} s; give more seconds, or learn from fewer rows"
+    rows = train.rows[list(parts.task.features)].copy()
+    with _in_time(reference, "fit", settings), code.blamed(f"candidate {reference}", log=True):
+        state = candidate.fit(
+            rows, train.labels.copy(), weights, seed=settings.seed, seconds=settings.seconds_per_candidate
         )
     model = OwnModel(parts.task, reference, code.archive, checked_state(reference, state), settings.of_candidate)
-    said = [forecast(model, part.rows, parts.task) for part in _judged(parts)]
+    with _in_time(reference, "predict", settings):
+        said = [forecast(model, part.rows, parts.task) for part in _judged(parts)]
     metric = settings.stopping(parts.task)
     point = Point(0, *measured(metric, parts, *said), seconds=time.monotonic() - started)
     progress(f"{reference}: validation {value_words(metric, point.validation)}, {point.seconds:.1f} s")
     cpu_seconds = time.process_time() - cpu_started
     learned = {**settings.of_candidate, "reference": reference, "code": code.digest}
     return Fitted(model, learned, (point,), point, CLOSED, point.seconds, cpu_seconds, metric)
+
+
+@contextlib.contextmanager
+def _in_time(reference: str, method: str, settings: Settings) -> Iterator[None]:
+    """Break a method off that takes longer than the budget."""
+    seconds = settings.seconds_per_candidate
+    try:
+        with ended_after(seconds):
+            yield
+    except TimeIsUp:
+        raise NoRound(
+            f"candidate {reference}: {method} did not end within seconds_per_candidate, {seconds:g} s; give more "
+            "seconds, or fewer rows"
+        ) from None
 
 
 def _judged(parts: Parts) -> tuple[Part, Part]:

@@ -9,10 +9,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from sluice.core.errors import BadInput
+from sluice.core.errors import BadInput, TimeIsUp
 from sluice.core.progress import progress
 from sluice.features.encoding import Floats
-from sluice.modeling.deadlines import TimeIsUp, ended_after
+from sluice.modeling.deadlines import ended_after
 from sluice.modeling.model_files import Model
 from sluice.modeling.parts import Parts
 from sluice.modeling.training_settings import Settings

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 
 from sluice.core.addresses import redacted
-from sluice.core.errors import BadInput, EnvironmentFault, SluiceError
+from sluice.core.errors import BadInput, EnvironmentFault, SluiceError, TimeIsUp
 from sluice.core.lifeline import Stopped
 from sluice.core.plain_text import lines
 from sluice.project.imports import syntax_error
@@ -49,7 +49,7 @@ class Place:
 def told(
     error: BaseException, what: str, place: Place, *, importing: bool = False, log: bool = False
 ) -> SluiceError | None:
-    """The one line; None for what must pass as it is: our own errors, a run that is being ended, Ctrl-C.
+    """The one line; None for what must pass as it is: our own errors, a deadline, a run that is being ended, Ctrl-C.
 
     Args:
         error: What was raised.
@@ -58,7 +58,7 @@ def told(
         importing: Whether the file was being imported.
         log: Print the traceback to standard error, from the user's first line on.
     """
-    if isinstance(error, SluiceError | Stopped | GeneratorExit):
+    if isinstance(error, SluiceError | Stopped | TimeIsUp | GeneratorExit):
         return None
     where = last_line(error.__traceback__, place)
     if isinstance(error, KeyboardInterrupt) and not _raises_it(where, place):

@@ -106,9 +106,12 @@ def _run(path: Path) -> ModuleType:
 
 @contextlib.contextmanager
 def _reading(path: Path, name: str, module: ModuleType) -> Iterator[None]:
-    """What an import finds meanwhile, and what is said of a file that breaks."""
+    """What an import finds meanwhile, and what is said of a file that breaks.
+
+    The file's folder comes last: a `pandas.py` beside it must not stand in for what Sluice and KFP import.
+    """
     sys.modules[name] = module
-    sys.path.insert(0, str(path.parent))
+    sys.path.append(str(path.parent))
     try:
         yield
     except SyntaxError as error:
@@ -120,8 +123,15 @@ def _reading(path: Path, name: str, module: ModuleType) -> Iterator[None]:
             raise
         raise BadInput(f"{path}:{_line(error, path)}: {type(error).__name__}: {error}") from None
     finally:
-        with contextlib.suppress(ValueError):
-            sys.path.remove(str(path.parent))
+        _take_last(sys.path, str(path.parent))
+
+
+def _take_last(places: list[str], place: str) -> None:
+    """Take the last of a path's equal entries away; the file itself may have changed the path."""
+    for position in reversed(range(len(places))):
+        if places[position] == place:
+            del places[position]
+            return
 
 
 def _line(error: BaseException, path: Path) -> int:
