@@ -52,8 +52,8 @@ def test_every_default_passes_its_own_check(step: str) -> None:
 
 
 FIXED = {  # what a pipeline decides itself
-    "supervised_images": {"split.strategy", "split.gap", "split.code"},
-    "supervised_distributed": {"train_distributed.code"},
+    "supervised_images": {"split.strategy", "split.gap", "split.folds", "split.code"},
+    "supervised_distributed": {"train_distributed.code", "split.folds"},
 }
 
 
