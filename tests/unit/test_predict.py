@@ -129,7 +129,7 @@ def test_a_column_that_rows_of_the_training_lacked_may_be_absent(projects: Regis
 
 
 BAD = {
-    "a column is missing": ({"rooms": None}, "has no column 'rooms', on which the features 'per_room', 'rooms' rest"),
+    "a column is missing": ({"rooms": None}, "has no column 'rooms', on which the features 'rooms', 'per_room' rest"),
     "a column is misspelt": (
         {"region": "regoin"},
         "has no column 'region', on which the feature 'region' rests; did you mean regoin?",

@@ -135,17 +135,18 @@ class _Making:
         """The columns that the new rows lack, none of them needed.
 
         Raises:
-            BadInput: One is: it identifies a row, or a feature rests on it that every row of the training had.
+            BadInput: One is: it identifies a row, or a feature rests on it, and the contract or every row of the
+                training had a value.
         """
         file, made = self._given.rows, self._made
         absent = [name for name in made.columns if name not in file.columns]
         others = [name for name in file.columns if name not in made.columns]
         for name in absent:
             resting = [feature for feature, columns in made.sources.items() if name in columns]
-            needed = [feature for feature in resting if feature not in optional]
+            may = made.columns[name].nullable and set(resting) <= optional
             what = "which identifies a row" if name in made.key and self._function else ""
-            if needed:
-                several, shown = len(needed) > 1, ", ".join(map(repr, needed[:_SHOWN]))
+            if resting and not may:
+                several, shown = len(resting) > 1, ", ".join(map(repr, resting[:_SHOWN]))
                 what = f"on which the feature{'s' * several} {shown} rest{'s' * (not several)}"
             if what:
                 raise BadInput(f"{file.name} has no column {name!r}, {what}{_way_out(file, name, others)}")
