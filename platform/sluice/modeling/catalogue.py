@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from sluice.core.errors import BadInput
-from sluice.core.extensions import is_reference
 from sluice.modeling.baseline_fitting import fit_baseline
 from sluice.modeling.parts import Parts
 from sluice.modeling.rounds import Fitted, Fitting, fit_in_rounds
 from sluice.modeling.threads import fixed_threads
 from sluice.modeling.training_settings import Settings
+from sluice.parameters.train import is_own
 from sluice.problems.candidate_names import (
     CONVOLUTIONS,
     EMBEDDINGS,
@@ -115,8 +115,8 @@ def choose(names: Sequence[str], task: Task) -> list[Candidate]:
     """
     fitting = candidates_for(task)
     known = {candidate.name for candidate in fitting}
-    own = [_own_candidate(name) for name in names if is_reference(name)]
-    names = [_full_name(name, task) if name not in known else name for name in names if not is_reference(name)]
+    own = [_own_candidate(name) for name in names if is_own(name)]
+    names = [_full_name(name, task) if name not in known else name for name in names if not is_own(name)]
     for name in names:
         if name not in known:
             raise BadInput(
@@ -133,9 +133,9 @@ def choose(names: Sequence[str], task: Task) -> list[Candidate]:
 
 
 def _own_candidate(reference: str) -> Candidate:
-    """A class of a project's own; it ranks behind the built-in ones, as nobody knows how simple it is."""
+    """A class of a project's own or an installed package's; it ranks last, as nobody knows how simple it is."""
     file, _, name = reference.rpartition(":")
-    short = f"{file.removesuffix('.py').replace('/', '.')}.{name}"
+    short = f"{file.removesuffix('.py').replace('/', '.')}.{name}".removeprefix(".")
     return Candidate(short, short, 6, own=reference)
 
 

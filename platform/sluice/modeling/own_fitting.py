@@ -6,10 +6,12 @@ import time
 import numpy as np
 
 from sluice.core.errors import BadInput
+from sluice.core.extensions import is_reference
 from sluice.core.progress import progress
+from sluice.extending.families import FAMILIES
 from sluice.modeling.deadlines import TimeIsUp, ended_after
 from sluice.modeling.model_files import forecast
-from sluice.modeling.own_models import OwnModel, checked_state, made
+from sluice.modeling.own_models import OwnModel, blamed, checked_state, made
 from sluice.modeling.parts import Part, Parts
 from sluice.modeling.rounds import CLOSED, Fitted, NoRound, Point, measured, value_words
 from sluice.modeling.training_settings import Settings
@@ -22,7 +24,7 @@ def fit_own(reference: str, parts: Parts, settings: Settings) -> Fitted:
     class of somebody's own has none.
 
     Args:
-        reference: The class, `mine.py:Net`.
+        reference: The class, `mine.py:Net`, or the name of an installed package's family.
         parts: What it sees: the training rows.
         settings: Budget, seed, and the address of the code.
 
@@ -32,14 +34,14 @@ def fit_own(reference: str, parts: Parts, settings: Settings) -> Fitted:
     """
     from sluice.project.code import open_code
 
-    if not settings.code:
+    if is_reference(reference) and not settings.code:
         raise BadInput(f"candidates names {reference!r}, and no code came along; run it from the project's folder")
-    code = open_code(settings.code)
+    code = open_code(settings.code) if is_reference(reference) else None
     candidate, train = made(code, reference), parts.train
     started, cpu_started = time.monotonic(), time.process_time()
     weights = np.ones(len(train.labels)) if train.weights is None else train.weights.copy()
     rows, state, in_time = train.rows[list(parts.task.features)].copy(), None, False
-    with code.blamed(f"candidate {reference}", log=True), contextlib.suppress(TimeIsUp):
+    with blamed(code, reference), contextlib.suppress(TimeIsUp):
         with ended_after(settings.seconds_per_candidate):
             state = candidate.fit(
                 rows, train.labels.copy(), weights, seed=settings.seed, seconds=settings.seconds_per_candidate
@@ -50,13 +52,13 @@ def fit_own(reference: str, parts: Parts, settings: Settings) -> Fitted:
             f"candidate {reference}: fit did not end within seconds_per_candidate, "
             f"{settings.seconds_per_candidate:g} s; give more seconds, or learn from fewer rows"
         )
-    model = OwnModel(parts.task, reference, code.archive, checked_state(reference, state))
+    model = OwnModel(parts.task, reference, code.archive if code else None, checked_state(reference, state))
     said = [forecast(model, part.rows, parts.task) for part in _judged(parts)]
     metric = settings.stopping(parts.task)
     point = Point(0, *measured(metric, parts, *said), seconds=time.monotonic() - started)
     progress(f"{reference}: validation {value_words(metric, point.validation)}, {point.seconds:.1f} s")
     cpu_seconds = time.process_time() - cpu_started
-    learned = {"reference": reference, "code": code.digest}
+    learned = {"reference": reference} | ({"code": code.digest} if code else {"package": FAMILIES.origin(reference)})
     return Fitted(model, learned, (point,), point, CLOSED, point.seconds, cpu_seconds, metric)
 
 

@@ -7,9 +7,10 @@ cannot run code (safetensors, skops) beside the archive of the project's code, w
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,10 +19,11 @@ import pandas as pd
 
 from sluice.core.digests import sha256_bytes
 from sluice.core.errors import BadInput
+from sluice.extending.families import FAMILIES
 from sluice.features.encoding import Floats
 from sluice.problems.task import Task
 from sluice.project.archive import Archive, unpacked
-from sluice.project.code_modules import Blame, ProjectCode
+from sluice.project.code_modules import ProjectCode
 from sluice.project.unpacking import laid_out
 
 FAMILY = "own"
@@ -52,14 +54,14 @@ class OwnModel:
 
     Attributes:
         task: What it predicts.
-        reference: The class, `mine.py:Net`.
-        archive: The code that it is in.
+        reference: The class, `mine.py:Net`, or the name of an installed package's family.
+        archive: The code that it is in; None for an installed package's.
         state: What `fit` gave.
     """
 
     task: Task
     reference: str
-    archive: Archive
+    archive: Archive | None
     state: Any
     family = FAMILY
 
@@ -74,9 +76,9 @@ class OwnModel:
         return sum(int(np.size(value)) for value in self._parts().values())
 
     @cached_property
-    def _opened(self) -> tuple[OwnCandidate, Blame]:
-        code = ProjectCode(self.archive, laid_out(self.archive))
-        return made(code, self.reference), code.blamed(f"candidate {self.reference}", log=True)
+    def _opened(self) -> tuple[OwnCandidate, Callable[[], AbstractContextManager[None]]]:
+        code = ProjectCode(self.archive, laid_out(self.archive)) if self.archive else None
+        return made(code, self.reference), partial(blamed, code, self.reference)
 
     def predict_proba(self, rows: pd.DataFrame) -> Floats:
         """See `model_files.Predictor`."""
@@ -93,7 +95,7 @@ class OwnModel:
 
     def _said(self, rows: pd.DataFrame, shape: tuple[int, ...], words: str) -> Floats:
         candidate, blame = self._opened
-        with blame:
+        with blame():
             said = candidate.predict(self.state, rows[list(self.task.features)].copy())
         try:
             numbers = np.asarray(said, np.float64)
@@ -109,11 +111,13 @@ class OwnModel:
     def options(self) -> dict[str, Any]:
         """What model.json keeps: the class, its code's digest, and what is no array."""
         plain = {name: value for name, value in self._parts().items() if not isinstance(value, np.ndarray)}
-        return {"reference": self.reference, "code": self.archive.digest, "state": plain, "mapping": self._is_mapping}
+        come = {"code": self.archive.digest} if self.archive else {"package": FAMILIES.origin(self.reference)}
+        return {"reference": self.reference, **come, "state": plain, "mapping": self._is_mapping}
 
     def write_weights(self, folder: Path) -> None:
         """Write the code, and the arrays or the estimator."""
-        (folder / CODE).write_bytes(self.archive.data)
+        if self.archive:
+            (folder / CODE).write_bytes(self.archive.data)
         if not self._is_mapping:
             from sluice.modeling.skops_files import write_skops
 
@@ -132,12 +136,19 @@ class OwnModel:
         return self.state if self._is_mapping else {}
 
 
-def made(code: ProjectCode, reference: str) -> OwnCandidate:
-    """An object of a project's class, its two methods there.
+def blamed(code: ProjectCode | None, reference: str) -> AbstractContextManager[None]:
+    """A context that turns what a candidate raises into one line, with the file and line of a project's code."""
+    return code.blamed(f"candidate {reference}", log=True) if code else FAMILIES.opened(reference).blamed()
+
+
+def made(code: ProjectCode | None, reference: str) -> OwnCandidate:
+    """An object of a project's class, or of an installed package's family where there is no code; with two methods.
 
     Raises:
         BadInput: It is no class, cannot be made without arguments, or lacks a method.
     """
+    if code is None:
+        return FAMILIES.get(reference)
     found = code.load(reference)
     if not isinstance(found, type):
         raise BadInput(f"candidate {reference}: it is no class; give a class with the methods fit and predict")
@@ -208,11 +219,22 @@ def read_own_model(folder: Path, task: Task, options: Mapping[str, Any]) -> OwnM
     Raises:
         BadInput: A file is missing, or was changed.
     """
+    return OwnModel(task, str(options["reference"]), _archive(folder, options), _read_state(folder, options))
+
+
+def _archive(folder: Path, options: Mapping[str, Any]) -> Archive | None:
+    if "package" in options:
+        name, wanted = str(options["reference"]), str(options["package"])
+        if (here := FAMILIES.origin(name)) != wanted:
+            raise BadInput(
+                f"{folder}: the model is of the family {name!r} of {wanted}, and here is {here or 'no such family'}; "
+                "install that version, or train the model anew"
+            )
+        return None
     data = (folder / CODE).read_bytes()
     if sha256_bytes(data) != options["code"]:
         raise BadInput(f"{folder / CODE}: its SHA-256 is not the one in model.json; restore it from a copy")
-    archive = unpacked(data, str(folder / CODE))
-    return OwnModel(task, str(options["reference"]), archive, _read_state(folder, options))
+    return unpacked(data, str(folder / CODE))
 
 
 def _read_state(folder: Path, options: Mapping[str, Any]) -> Any:  # noqa: ANN401 - a mapping, or an estimator

@@ -9,9 +9,15 @@ from pydantic import Field
 
 from sluice.core.errors import BadInput
 from sluice.core.parameter_checks import SEED, Check, Range, StepParameters
+from sluice.extending.families import FAMILIES
 from sluice.problems.candidate_names import BASELINE_BY_NAME
 
 _OWN = re.compile(r".+\.py:\w+")  # a class of a project's own, which comes along with its code
+
+
+def is_own(candidate: str) -> bool:
+    """Whether a candidate is a class of a project's own, `mine.py:Net`, or a family of an installed package."""
+    return bool(_OWN.fullmatch(candidate)) or (candidate not in BASELINE_BY_NAME and candidate in FAMILIES.names())
 
 
 def check_candidates(name: str, candidates: Sequence[str]) -> None:
@@ -27,10 +33,11 @@ def check_candidates(name: str, candidates: Sequence[str]) -> None:
     if not candidates or not isinstance(candidates, list | tuple):
         return  # its type is looked at by whoever asked
     for number, candidate in enumerate(candidates):
-        if candidate not in BASELINE_BY_NAME and not _OWN.fullmatch(str(candidate)):
-            close = difflib.get_close_matches(str(candidate), BASELINE_BY_NAME, n=1, cutoff=0.4)
+        if candidate not in BASELINE_BY_NAME and not is_own(str(candidate)):
+            known = [*BASELINE_BY_NAME, *FAMILIES.names()]
+            close = difflib.get_close_matches(str(candidate), known, n=1, cutoff=0.4)
             hint = f" (did you mean {close[0]!r}?)" if close else ""
-            offered = ", ".join(BASELINE_BY_NAME)
+            offered = ", ".join(known)
             raise BadInput(f"parameter {name!r} names {candidate!r}{hint}; choose from {offered}")
         if candidate in candidates[:number]:
             raise BadInput(f"parameter {name!r} names {candidate!r} twice; name it once")
