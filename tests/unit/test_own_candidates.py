@@ -2,18 +2,20 @@
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from sluice.core.errors import BadInput
+from sluice.extending.families import FAMILIES
 from sluice.modeling.catalogue import choose
 from sluice.modeling.model_files import forecast, load_model, save_model
 from sluice.modeling.own_models import OwnModel
 from sluice.modeling.rounds import Fitted, NoRound
 from sluice.modeling.training_settings import Settings
+from sluice.parameters.train import check_candidates
 from sluice.project.code_store import publish
 from sluice.project.packing import closure
 from sluice.storage.locations import default_store
@@ -179,3 +181,45 @@ def test_without_code_it_is_refused() -> None:
     settings = Settings(("mine.py:Net",))
     with pytest.raises(BadInput, match="no code came along; run it from the project's folder"):
         choose(settings.candidates, PARTS.task)[-1].fit(PARTS, settings)
+
+
+@pytest.fixture
+def families() -> Iterator[Callable[[], object]]:
+    """Makes the registry look anew at what is installed, and does so after the test."""
+
+    def forget() -> object:
+        return vars(FAMILIES).pop("_offers", None)
+
+    yield forget
+    forget()
+
+
+def test_a_family_of_an_installed_package_is_trained_kept_and_loaded_by_that_version(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, families: Callable[[], object]
+) -> None:
+    site = tmp_path / "site"
+    for version in ("1.5", "1.6"):
+        info = site / version / f"acme-{version}.dist-info"
+        info.mkdir(parents=True)
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: acme\nVersion: {version}\n")
+        (info / "entry_points.txt").write_text("[sluice.families]\nshares = acme_shares:Shares\n")
+    (site / "1.5/acme_shares.py").write_text(GOOD.replace("from shares import smoothed", HELPER))
+    monkeypatch.syspath_prepend(str(site / "1.5"))
+    families()
+    check_candidates("candidates", ["zero-rule", "shares"])
+    candidate = choose(["zero-rule", "shares"], PARTS.task)[-1]
+    assert (candidate.name, candidate.baseline) == ("shares", False)
+    fitted = candidate.fit(PARTS, Settings(("zero-rule", "shares")))
+    save_model(tmp_path / "model", fitted.model, PARTS.task)
+    assert not (tmp_path / "model/code.zip").exists()
+    assert json.loads((tmp_path / "model/model.json").read_text())["options"]["package"] == "the package acme 1.5"
+    rows = PARTS.validation.rows
+    before = forecast(fitted.model, rows, PARTS.task)
+    np.testing.assert_array_equal(forecast(load_model(tmp_path / "model"), rows, PARTS.task), before)
+    with pytest.raises(BadInput, match="did you mean 'shares'"):
+        check_candidates("candidates", ["zero-rule", "sharse"])
+    (site / "1.5/acme-1.5.dist-info").rename(site / "1.5/acme-1.6.dist-info")
+    shutil.copy(site / "1.6/acme-1.6.dist-info/METADATA", site / "1.5/acme-1.6.dist-info/METADATA")
+    families()
+    with pytest.raises(BadInput, match=r"of the package acme 1\.5, and here is the package acme 1\.6; install"):
+        load_model(tmp_path / "model")

@@ -169,6 +169,10 @@ class Registry(Generic[T]):
         if not is_reference(name):
             self._offer(name)
 
+    def origin(self, name: str) -> str:
+        """Who brings a thing, such as `the package acme 1.5`; an empty text where nobody does."""
+        return " and ".join(offer.origin for offer in self._offers.get(name, []))
+
     @functools.cached_property
     def _offers(self) -> dict[str, list[Offer]]:
         found = {name: [Offer(name, target, "Sluice")] for name, target in self._builtins.items()}

@@ -170,9 +170,9 @@ def _numbered(chosen: Iterable[Candidate]) -> Iterator[Candidate]:
 
 
 def _own_candidate(reference: str) -> Candidate:
-    """A class of a project's own; it ranks behind the built-in ones, as nobody knows how simple it is."""
+    """A class of a project's own or an installed package's; it ranks last, as nobody knows how simple it is."""
     file, _, name = reference.rpartition(":")
-    short = f"{file.removesuffix('.py').replace('/', '.')}.{name}"
+    short = f"{file.removesuffix('.py').replace('/', '.')}.{name}".removeprefix(".")
     return Candidate(short, short, 6, own=reference)
 
 

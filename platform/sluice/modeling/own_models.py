@@ -8,9 +8,10 @@ cannot run code (safetensors, skops) beside the archive of the project's code, w
 import inspect
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Protocol
@@ -21,10 +22,11 @@ import pandas as pd
 from sluice.core.digests import sha256_bytes
 from sluice.core.errors import BadInput
 from sluice.core.words import near
+from sluice.extending.families import FAMILIES
 from sluice.features.encoding import Floats
 from sluice.problems.task import Task
 from sluice.project.archive import LOCK, Archive, unpacked
-from sluice.project.code_modules import Blame, ProjectCode
+from sluice.project.code_modules import ProjectCode
 from sluice.project.unpacking import laid_out
 
 FAMILY = "own"
@@ -55,15 +57,15 @@ class OwnModel:
 
     Attributes:
         task: What it predicts.
-        reference: The class, `mine.py:Net`.
-        archive: The code that it is in.
+        reference: The class, `mine.py:Net`, or the name of an installed package's family.
+        archive: The code that it is in; None for an installed package's.
         state: What `fit` gave.
         settings: The arguments that the class is made with.
     """
 
     task: Task
     reference: str
-    archive: Archive
+    archive: Archive | None
     state: Any
     settings: Mapping[str, Any] = field(default_factory=dict)
     family = FAMILY
@@ -79,14 +81,14 @@ class OwnModel:
         return sum(int(np.size(value)) for value in self._parts().values())
 
     @cached_property
-    def _opened(self) -> tuple[OwnCandidate, Blame]:
-        if LOCK in self.archive.files:
+    def _opened(self) -> tuple[OwnCandidate, Callable[[], AbstractContextManager[None]]]:
+        if self.archive and LOCK in self.archive.files:
             from sluice.project.packages import add_packages
             from sluice.storage.locations import default_store
 
             add_packages(self.archive.files[LOCK], default_store())
-        code = ProjectCode(self.archive, laid_out(self.archive))
-        return made(code, self.reference, self.settings), code.blamed(f"candidate {self.reference}", log=True)
+        code = ProjectCode(self.archive, laid_out(self.archive)) if self.archive else None
+        return made(code, self.reference, self.settings), partial(blamed, code, self.reference)
 
     def predict_proba(self, rows: pd.DataFrame) -> Floats:
         """See `model_files.Predictor`."""
@@ -103,7 +105,7 @@ class OwnModel:
 
     def _said(self, rows: pd.DataFrame, shape: tuple[int, ...], words: str) -> Floats:
         candidate, blame = self._opened
-        with blame:
+        with blame():
             said = candidate.predict(self.state, rows[list(self.task.features)].copy())
         try:
             numbers = np.asarray(said, np.float64)
@@ -119,12 +121,14 @@ class OwnModel:
     def options(self) -> dict[str, Any]:
         """What model.json keeps: the class, its code's digest, and what is no array."""
         plain = {name: value for name, value in self._parts().items() if not isinstance(value, np.ndarray)}
-        told = {"reference": self.reference, "code": self.archive.digest, "state": plain, "mapping": self._is_mapping}
+        come = {"code": self.archive.digest} if self.archive else {"package": FAMILIES.origin(self.reference)}
+        told = {"reference": self.reference, **come, "state": plain, "mapping": self._is_mapping}
         return told | ({"settings": dict(self.settings)} if self.settings else {})
 
     def write_weights(self, folder: Path) -> None:
         """Write the code, and the arrays or the estimator."""
-        (folder / CODE).write_bytes(self.archive.data)
+        if self.archive:
+            (folder / CODE).write_bytes(self.archive.data)
         if not self._is_mapping:
             from sluice.modeling.skops_files import write_skops
 
@@ -143,8 +147,13 @@ class OwnModel:
         return self.state if self._is_mapping else {}
 
 
-def made(code: ProjectCode, reference: str, settings: Mapping[str, Any] = MappingProxyType({})) -> OwnCandidate:
-    """An object of a project's class, its two methods there.
+def blamed(code: ProjectCode | None, reference: str) -> AbstractContextManager[None]:
+    """A context that turns what a candidate raises into one line, with the file and line of a project's code."""
+    return code.blamed(f"candidate {reference}", log=True) if code else FAMILIES.opened(reference).blamed()
+
+
+def made(code: ProjectCode | None, reference: str, settings: Mapping[str, Any] = MappingProxyType({})) -> OwnCandidate:
+    """An object of a project's class, or of an installed package's family where there is no code; with two methods.
 
     Args:
         code: The project's.
@@ -154,6 +163,8 @@ def made(code: ProjectCode, reference: str, settings: Mapping[str, Any] = Mappin
     Raises:
         BadInput: It is no class, does not take the settings, or lacks a method.
     """
+    if code is None:
+        return FAMILIES.get(reference, settings=settings)
     found = code.load(reference)
     if not isinstance(found, type):
         raise BadInput(f"candidate {reference}: it is no class; give a class with the methods fit and predict")
@@ -241,12 +252,23 @@ def read_own_model(folder: Path, task: Task, options: Mapping[str, Any]) -> OwnM
     Raises:
         BadInput: A file is missing, or was changed.
     """
+    archive, settings = _archive(folder, options), dict(options.get("settings", {}))
+    return OwnModel(task, str(options["reference"]), archive, _read_state(folder, options), settings)
+
+
+def _archive(folder: Path, options: Mapping[str, Any]) -> Archive | None:
+    if "package" in options:
+        name, wanted = str(options["reference"]), str(options["package"])
+        if (here := FAMILIES.origin(name)) != wanted:
+            raise BadInput(
+                f"{folder}: the model is of the family {name!r} of {wanted}, and here is {here or 'no such family'}; "
+                "install that version, or train the model anew"
+            )
+        return None
     data = (folder / CODE).read_bytes()
     if sha256_bytes(data) != options["code"]:
         raise BadInput(f"{folder / CODE}: its SHA-256 is not the one in model.json; restore it from a copy")
-    archive = unpacked(data, str(folder / CODE))
-    settings = dict(options.get("settings", {}))
-    return OwnModel(task, str(options["reference"]), archive, _read_state(folder, options), settings)
+    return unpacked(data, str(folder / CODE))
 
 
 def _read_state(folder: Path, options: Mapping[str, Any]) -> Any:  # noqa: ANN401 - a mapping, or an estimator

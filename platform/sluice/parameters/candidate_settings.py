@@ -13,6 +13,7 @@ from sluice.core.errors import BadInput
 from sluice.core.extensions import split_reference
 from sluice.core.parameter_checks import Range, StepParameters, check_with
 from sluice.core.words import near
+from sluice.extending.families import FAMILIES
 from sluice.problems.candidate_names import (
     BASELINE_BY_NAME,
     CONVOLUTIONS,
@@ -143,12 +144,12 @@ SETTINGS: dict[str, type[StepParameters]] = dict.fromkeys(BASELINE_BY_NAME, NoSe
 
 
 def is_own(name: str) -> bool:
-    """Whether an entry names a class of a project's own, `mine.py:Net`."""
-    return split_reference(name) is not None
+    """Whether an entry names a class of a project's own, `mine.py:Net`, or a family of an installed package."""
+    return split_reference(name) is not None or (name not in BASELINE_BY_NAME and name in FAMILIES.names())
 
 
 def read_entry(parameter: str, entry: Any) -> Wanted:  # noqa: ANN401 - whatever was given
-    """One entry of a list of candidates; its name is one of ours or a class of a project's own.
+    """One entry of a list of candidates; its name is one of ours, a package's, or a class of a project's own.
 
     Args:
         parameter: The list's name, for messages.
@@ -165,8 +166,8 @@ def read_entry(parameter: str, entry: Any) -> Wanted:  # noqa: ANN401 - whatever
     if not isinstance(name, str) or not isinstance(settings, Mapping | None):
         raise BadInput(f"parameter {parameter!r} holds {entry!r}; {_AN_ENTRY}")
     if name not in BASELINE_BY_NAME and not is_own(name):
-        offered = ", ".join(BASELINE_BY_NAME)
-        raise BadInput(f"parameter {parameter!r} names {name!r}{near(name, BASELINE_BY_NAME)}; choose from {offered}")
+        known = [*BASELINE_BY_NAME, *FAMILIES.names()]
+        raise BadInput(f"parameter {parameter!r} names {name!r}{near(name, known)}; choose from {', '.join(known)}")
     return Wanted(name, {str(key): _whole(value) for key, value in (settings or {}).items()})
 
 

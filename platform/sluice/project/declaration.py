@@ -491,15 +491,9 @@ class Project(_Declared):
 
     def references(self) -> tuple[str, ...]:
         """All `file.py:name` that the project names, each once."""
-        further = (*self.train.candidates, *self.gate.checks, *self.report.sections)
-        named = (
-            self.prepare,
-            self.sample.by,
-            self.split.by,
-            self.metric,
-            *(each.name for each in further),
-            self.pipeline,
-        )
+        single = (self.prepare, self.sample.by, self.split.by, self.metric, self.pipeline)
+        lists = (self.sources.values(), self.train.candidates, self.gate.checks, self.report.sections)
+        named = [*single, *(each.name for entries in lists for each in entries)]
         return tuple(dict.fromkeys(name for name in named if name and split_reference(name)))
 
 
