@@ -250,7 +250,7 @@ class Toleration(_Declared):
         return self
 
 
-class Resources(_Declared):
+class NodeShare(_Declared):
     """What a step's pod asks for on a cluster; what is left out keeps the value of who is further from the run."""
 
     cpu: Cores | None = Field(default=None, description='The most cores that it may take, such as 500m or "2".')
@@ -289,7 +289,7 @@ class Resources(_Declared):
         return self
 
 
-class DeclaredStep(Resources):
+class Resources(NodeShare):
     """What a step asks for on a cluster, and where its program is."""
 
     image: Image | None = Field(
@@ -340,7 +340,7 @@ class Project(_Declared):
     train: Train = Field(default=Train(), description="What is trained, and within which budget.")
     gate: Gate = Field(default=Gate(), description="What a model must show before it may become champion.")
     slices: Columns = Field(default=(), description=_SLICES)
-    steps: dict[Text, DeclaredStep] = Field(
+    steps: dict[Text, Resources] = Field(
         default={}, description="What steps ask for on a cluster, by their names; '*' for every step."
     )
     pipeline: Extension = Field(default="supervised", description="The pipeline that runs, or FILE.py:NAME.")

@@ -16,10 +16,10 @@ from sluice.parameters.candidate_settings import (
 )
 from sluice.project.declaration import (
     Candidate,
-    DeclaredStep,
     Gate,
     Label,
     Project,
+    Resources,
     Rows,
     Sample,
     Split,
@@ -37,7 +37,7 @@ _PARTS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("`split`", Split),
     ("`train`", Train),
     ("`gate`", Gate),
-    ("`steps`: each step", DeclaredStep),
+    ("`steps`: each step", Resources),
     ("`steps`: each toleration", Toleration),
 )
 
