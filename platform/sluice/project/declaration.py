@@ -189,7 +189,7 @@ class Train(_Declared):
         description="Budget of each candidate in rounds, without a clock: equal on every machine; 0 for seconds.",
     )
     candidates: tuple[Candidate, ...] = Field(
-        default=(), description="Families to train; empty takes all that fit the problem."
+        default=(), description="What to train, each a name or {name: settings}; empty takes all that fit the problem."
     )
     baseline: ColumnName | None = Field(
         default=None, description="The feature that a person would judge by alone; it makes a baseline."
