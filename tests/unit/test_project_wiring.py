@@ -16,7 +16,7 @@ from sluice.cluster.spec import compile_for_cluster
 from sluice.core.errors import BadInput
 from sluice.project.archive import LOCK
 from sluice.project.code import open_code
-from sluice.project.declaration import Project
+from sluice.project.declaration import Project, Resources
 from sluice.project.packages import Kind, index_key
 from sluice.project.wheelhouse import CLUSTER
 from sluice.project_tools.project_check import check_project
@@ -137,6 +137,11 @@ def declared(text: str = PROJECT) -> Project:
     import yaml
 
     return Project.model_validate(yaml.safe_load(text))
+
+
+def test_python_declares_the_same() -> None:
+    made = Project.model_validate({**declared().model_dump(by_alias=True), "steps": {"train": Resources(memory="2Gi")}})
+    assert of_project(made)["train"].memory == "2Gi"
 
 
 def test_the_compiled_steps_have_what_the_project_asks_for() -> None:

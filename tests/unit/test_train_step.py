@@ -125,7 +125,7 @@ def test_a_candidate_without_a_round_is_left_out_and_the_others_go_on(
     assert [entry["name"] for entry in record["candidates"]] == list(names[:2])
     assert record["left_out"] == ["gradient-boosted-trees"]
     assert "Left out, for not a single round ended in time: gradient-boosted-trees." in result.page
-    with pytest.raises(BadInput, match="seconds_per_candidate is 20, too little for a single round of gradient"):
+    with pytest.raises(BadInput, match="seconds_per_candidate is 60, too little for a single round of gradient"):
         run(dataset().uri, Settings(candidates=(names[0], names[2])))
 
 

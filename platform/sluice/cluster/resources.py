@@ -18,7 +18,7 @@ from pydantic.alias_generators import to_camel
 
 from sluice.core.errors import BadInput
 from sluice.core.quantities import amount
-from sluice.project.declaration import Project, Resources, Toleration
+from sluice.project.declaration import NodeShare, Project, Toleration
 from sluice.project.values import Bytes, Cores, Count
 
 EVERY = "*"  # instead of a step's name: all steps
@@ -34,7 +34,7 @@ class _Model(BaseModel):
 _Kind = TypeVar("_Kind", bound=BaseModel)
 
 
-class StepResources(Resources):
+class StepResources(NodeShare):
     """What one step asks for, as a project declares it, also with Kubernetes' own names: `memoryRequest`, `gpuKind`."""
 
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, validate_default=False)

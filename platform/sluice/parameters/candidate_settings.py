@@ -26,7 +26,7 @@ from sluice.problems.candidate_names import (
     TREES,
 )
 
-_WIDEST, _MOST_LAYERS = 65_536, 100
+_WIDEST, _MOST_LAYERS = 4_096, 20  # together a gigabyte of weights
 _AN_ENTRY = "give a name, or one name with its settings, such as {trees: {learning_rate: 0.05}}"
 
 
@@ -119,7 +119,7 @@ class TableNetworkSettings(_NetworkSettings):
 class ImageNetworkSettings(_NetworkSettings):
     """The network for images."""
 
-    channels: Annotated[int, Range(1, 4_096, whole=True)] = Field(
+    channels: Annotated[int, Range(1, 1_024, whole=True)] = Field(
         default=32, description="Width of the first convolution; each halving of the image doubles it, up to 256."
     )
     hidden: Annotated[int, Range(1, _WIDEST, whole=True)] = Field(

@@ -238,7 +238,7 @@ class Train(_Declared):
         description="Budget of each candidate in rounds, without a clock: equal on every machine; 0 for seconds.",
     )
     candidates: tuple[Candidate, ...] = Field(
-        default=(), description="Families to train; empty takes all that fit the problem."
+        default=(), description="What to train, each a name or {name: settings}; empty takes all that fit the problem."
     )
     baseline: ColumnName | None = Field(
         default=None, description="The feature that a person would judge by alone; it makes a baseline."
@@ -302,7 +302,7 @@ class Toleration(_Declared):
         return self
 
 
-class Resources(_Declared):
+class NodeShare(_Declared):
     """What a step's pod asks for on a cluster; what is left out keeps the value of who is further from the run."""
 
     cpu: Cores | None = Field(default=None, description='The most cores that it may take, such as 500m or "2".')
@@ -341,7 +341,7 @@ class Resources(_Declared):
         return self
 
 
-class DeclaredStep(Resources):
+class Resources(NodeShare):
     """What a step asks for on a cluster, and where its program is."""
 
     image: Image | None = Field(
@@ -398,7 +398,7 @@ class Project(_Declared):
     gate: Gate = Field(default=Gate(), description="What a model must show before it may become champion.")
     report: Report = Field(default=Report(), description="What the report shows beside Sluice's own sections.")
     slices: Columns = Field(default=(), description=_SLICES)
-    steps: dict[Text, DeclaredStep] = Field(
+    steps: dict[Text, Resources] = Field(
         default={}, description="What steps ask for on a cluster, by their names; '*' for every step."
     )
     pipeline: Extension = Field(default="supervised", description="The pipeline that runs, or FILE.py:NAME.")

@@ -21,11 +21,11 @@ from sluice.parameters.candidate_settings import (
 )
 from sluice.project.declaration import (
     Candidate,
-    DeclaredStep,
     Gate,
     Label,
     Project,
     Report,
+    Resources,
     Rows,
     Sample,
     Split,
@@ -45,7 +45,7 @@ _PROJECT: tuple[tuple[str, type[BaseModel]], ...] = (
     ("`train`", Train),
     ("`gate`", Gate),
     ("`report`", Report),
-    ("`steps`: each step", DeclaredStep),
+    ("`steps`: each step", Resources),
     ("`steps`: each toleration", Toleration),
 )
 
