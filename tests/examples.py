@@ -11,6 +11,7 @@ from sluice.project.files import read_project
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 FLIGHTS = str(EXAMPLES / "flights")
 DIGITS = str(EXAMPLES / "digits")
+IRIS = str(EXAMPLES / "iris")
 
 
 def project(folder: str) -> Project:

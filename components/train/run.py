@@ -13,7 +13,14 @@ from sluice.features.learned_inputs import learn_inputs, row_wise_features
 from sluice.features.model_inputs import write_inputs
 from sluice.modeling.catalogue import Candidate, choose
 from sluice.modeling.categories import pooled_values, pooled_words
-from sluice.modeling.fold_training import budget_words, folds_record, save_folds, shared_budget, train_folds
+from sluice.modeling.fold_training import (
+    budget_words,
+    folds_record,
+    save_folds,
+    shared_budget,
+    shared_seconds,
+    train_folds,
+)
 from sluice.modeling.model_files import save_model
 from sluice.modeling.parts import Parts, read_parts
 from sluice.modeling.rounds import NoRound
@@ -62,8 +69,9 @@ def run(splits: str, settings: Settings) -> Result:
         _tell(parts)
         folds = folds_of(source)
         each = shared_budget(settings, folds)
-        trained, left_out = _train(candidates, parts, each)
-        in_folds, late = train_folds(splits, folds, [entry.candidate for entry in trained], each, _train)
+        with shared_seconds(folds):
+            trained, left_out = _train(candidates, parts, each)
+            in_folds, late = train_folds(splits, folds, [entry.candidate for entry in trained], each, _train)
         trained = [entry for entry in trained if entry.candidate.name not in late]
         left_out += late
         bundle = _publish(trained, in_folds, left_out, parts, settings, source)

@@ -238,6 +238,9 @@ def test_the_seconds_are_shared_and_who_is_too_slow_in_a_fold_is_left_out(monkey
         "zero-rule",
     }
     assert "each candidate was also trained 5 times" in result.page.lower()
+    words = r"seconds_per_candidate is 5, too little .* \(the seconds given are shared by 6 trainings"
+    with pytest.raises(BadInput, match=words):
+        step.run(data.uri, Settings(candidates=("zero-rule", "trees"), seconds_per_candidate=30))
 
 
 def test_training_on_several_workers_refuses_folds() -> None:

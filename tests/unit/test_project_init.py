@@ -76,17 +76,22 @@ def test_a_regression_with_time_is_recognised() -> None:
 def test_five_classes_without_key_or_time_are_recognised() -> None:
     frame = tables.iris()
     frame["species"] = frame["species"] + np.where(frame["petal_width"] > frame["petal_width"].median(), " b", " a")
-    _, project, guesses = made(frame, "species")
-    assert (project.label.kind, project.split_by, project.metric) == ("multiclass", "stratified", "log_loss")
+    written, project, guesses = made(frame, "species")
+    assert (project.label.kind, project.split_by, project.metric) == ("multiclass", "folds", "log_loss")
     assert guesses["key"] == "none"
-    assert project.split.shares == (0.6, 0.2, 0.2)  # a small table: more to validate and test
+    assert project.split.folds == 5
+    assert "only 150 rows: each row is judged by models fitted without it" in guesses_of(written, "split")
     assert project.features == ("sepal_length", "sepal_width", "petal_length", "petal_width")
+
+
+def guesses_of(written: Written, topic: str) -> str:
+    return " ".join(guess.reason for guess in written.guesses if guess.topic == topic)
 
 
 def test_rows_of_one_patient_are_kept_together() -> None:
     _, project, guesses = made(tables.visits(), "came_back")
     assert (project.label.kind, project.label.positive) == ("binary", "yes")
-    assert (guesses["key"], project.rows.group, project.split_by) == ("patient_id, visit", "patient_id", "group")
+    assert (guesses["key"], project.rows.group, project.split_by) == ("patient_id, visit", "patient_id", "folds")
 
 
 def test_a_whole_number_with_many_values_is_a_quantity_and_with_few_a_class() -> None:

@@ -4,11 +4,13 @@ The models of the folds stand in the bundle beside the registered ones, under `f
 them reads models, never forecasts that somebody wrote down.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from sluice.core.errors import BadInput
 from sluice.core.progress import progress
 from sluice.modeling.catalogue import Candidate
 from sluice.modeling.model_files import save_model
@@ -38,6 +40,18 @@ def shared_budget(settings: Settings, folds: Folds | None) -> Settings:
     if folds is None:
         return settings
     return replace(settings, seconds_per_candidate=settings.seconds_per_candidate / (folds.number + 1))
+
+
+@contextmanager
+def shared_seconds(folds: Folds | None) -> Iterator[None]:
+    """Say of a refusal that speaks of the seconds that they are shared: nobody gave the number that it names."""
+    try:
+        yield
+    except BadInput as error:
+        if folds is None or "seconds_per_candidate" not in str(error):
+            raise
+        shared = f"the seconds given are shared by {folds.number + 1} trainings, one for each fold and one for all rows"
+        raise BadInput(f"{error} ({shared})") from None
 
 
 def budget_words(folds: Folds | None) -> str:
