@@ -13,6 +13,66 @@ from sluice.components.sample.component import sample
 from sluice.components.split.component import split
 from sluice.components.train.component import train
 from sluice.components.validate.component import validate
+from sluice.pipelines._parameters import Given, to
+
+ROWS = {
+    "lake": to("ingest.lake"),
+    "sources": to("ingest.sources"),
+    "ingest_code": to("ingest.code"),
+    "task": to("prepare.task"),
+    "prepare_code": to("prepare.code"),
+    "as_of": to("validate.as_of"),
+    "sample_fraction": to("sample.fraction"),
+    "sample_rows": to("sample.rows"),
+    "strata": to("sample.strata"),
+    "allocation": to("sample.allocation"),
+    "sample_by": to("sample.by"),
+    "sample_code": to("sample.code"),
+    "split_strategy": to("split.strategy", default="stratified"),
+    "split_code": to("split.code"),
+    "shares": to("split.shares"),
+    "gap": to("split.gap"),
+}
+"""What decides about the rows, from the lake to the split."""
+FOLDS = {"folds": to("split.folds")}
+"""The same, where all rows may be judged by models fitted without them."""
+TRAINING = {
+    "candidates": to("train.candidates"),
+    "seconds_per_candidate": to("train.seconds_per_candidate"),
+    "max_rounds": to("train.max_rounds"),
+    "train_code": to("train.code"),
+    "patience": to("train.patience"),
+    "device": to("train.device"),
+    "threads": to("train.threads"),
+}
+"""What decides about the step train."""
+JUDGING = {
+    "metric": to(
+        "evaluate.metric",
+        "train.metric",
+        says="What stops training and judges models; empty for the log loss, or the RMSE where the label is a number.",
+    ),
+    "evaluate_code": to("evaluate.code"),
+    "max_calibration_error": to("evaluate.max_calibration_error"),
+    "slice_tolerance": to("evaluate.slice_tolerance"),
+    "min_slice_rows": to("evaluate.min_slice_rows"),
+    "least_effect": to("evaluate.least_effect"),
+    "min_effective_rows": to("evaluate.min_effective_rows"),
+    "gate_checks": to("evaluate.gate_checks"),
+    "report_sections": to("evaluate.report_sections"),
+    "resamples": to("evaluate.resamples"),
+}
+"""What models are held to."""
+SEED = {
+    "seed": to(
+        "train.seed",
+        "train_distributed.seed",
+        "evaluate.seed",
+        "sample.seed",
+        "split.seed",
+        says="Decides all that is random: the sample, the split, the models' random numbers and the bootstrap.",
+    )
+}
 
 
 class Outputs(NamedTuple):
@@ -39,51 +99,28 @@ def address(task: Any) -> Any:  # noqa: ANN401 - KFP's task and channel
     return task.outputs["Output"]
 
 
-def split_rows(
-    *,
-    lake: Any,  # noqa: ANN401 - KFP's pipeline channels, here and below
-    task: Any,  # noqa: ANN401
-    prepare_code: Any,  # noqa: ANN401
-    as_of: Any,  # noqa: ANN401
-    sample_fraction: Any,  # noqa: ANN401
-    sample_rows: Any,  # noqa: ANN401
-    strata: Any,  # noqa: ANN401
-    allocation: Any,  # noqa: ANN401
-    split_strategy: Any,  # noqa: ANN401
-    split_code: Any,  # noqa: ANN401
-    shares: Any,  # noqa: ANN401
-    gap: Any,  # noqa: ANN401
-    seed: Any,  # noqa: ANN401
-) -> Rows:
+def split_rows(given: Given) -> Rows:
     """Add the tasks from the tables of a lake to rows to learn from, to choose by and to judge by."""
-    ingested = ingest(lake=lake).set_caching_options(False)
-    validated = validate(tables=address(ingested), as_of=as_of)
-    prepared = prepare(validated=address(validated), task=task, code=prepare_code)
-    sampled = sample(
-        prepared=address(prepared),
-        fraction=sample_fraction,
-        rows=sample_rows,
-        strata=strata,
-        allocation=allocation,
-        seed=seed,
-    )
-    parts = split(sampled=address(sampled), strategy=split_strategy, shares=shares, seed=seed, gap=gap, code=split_code)
+    ingested = ingest(**given.of("ingest")).set_caching_options(False)
+    validated = validate(tables=address(ingested), **given.of("validate"))
+    prepared = prepare(validated=address(validated), **given.of("prepare"))
+    sampled = sample(prepared=address(prepared), **given.of("sample"))
+    parts = split(sampled=address(sampled), **given.of("split"))
     return Rows(address(parts), validated.outputs["quality"])
 
 
-def learn(splits: Any, data_page: Any, *, training: dict[str, Any], judging: dict[str, Any]) -> Outputs:  # noqa: ANN401
+def learn(splits: Any, data_page: Any, given: Given) -> Outputs:  # noqa: ANN401 - KFP's channels
     """Add the tasks from training to the report.
 
     Args:
         splits: The split dataset's address.
         data_page: The HTML page about the data that opens the report.
-        training: Parameters of the step train.
-        judging: Parameters of the step evaluate.
+        given: The pipeline's arguments.
     """
-    return judge(splits, data_page, train(splits=splits, **training), judging=judging)
+    return judge(splits, data_page, train(splits=splits, **given.of("train")), given)
 
 
-def judge(splits: Any, data_page: Any, trained: Any, *, judging: dict[str, Any]) -> Outputs:  # noqa: ANN401 - as above
+def judge(splits: Any, data_page: Any, trained: Any, given: Given) -> Outputs:  # noqa: ANN401 - as above
     """Add the tasks after training, up to the report.
 
     Evaluation, registration and the report depend on the registry's present champion, which no cache key can see:
@@ -93,10 +130,10 @@ def judge(splits: Any, data_page: Any, trained: Any, *, judging: dict[str, Any])
         splits: The split dataset's address.
         data_page: The HTML page about the data that opens the report.
         trained: The task that trained the models.
-        judging: Parameters of the step evaluate.
+        given: The pipeline's arguments.
     """
     models = address(trained)
-    evaluated = evaluate(splits=splits, models=models, **judging).set_caching_options(False)
+    evaluated = evaluate(splits=splits, models=models, **given.of("evaluate")).set_caching_options(False)
     registered = register(splits=splits, models=models, evaluation=evaluated.outputs["evaluation"])
     registered.set_caching_options(False)
     told = report(

@@ -33,7 +33,8 @@ ROOT = Path(__file__).parents[1]
 START_SECONDS = 30.0
 # What takes long to make, once for a module or for all: `make test` gives the tests on it to one process.
 MADE_ONCE = {"api", "digits_run", "first_run", "ingested", "made", "one_home", "served", "serving", "spark", "story"}
-MADE_ONCE |= {"two_champions", "undisturbed"}
+MADE_ONCE |= {"registered_projects", "two_champions", "undisturbed"}
+SHARED_BY_ALL = {"first_run", "registered_projects"}  # once for tests of several modules
 
 
 class MinioServer:
@@ -181,7 +182,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if shared := MADE_ONCE & set(getattr(item, "fixturenames", ())):
             module = item.nodeid.partition("::")[0]
-            name = "first_run" if "first_run" in shared else f"{module}:{min(shared)}"
+            everywhere = SHARED_BY_ALL & shared
+            name = min(everywhere) if everywhere else f"{module}:{min(shared)}"
             item.add_marker(pytest.mark.xdist_group(name))
 
 

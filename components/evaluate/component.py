@@ -1,5 +1,7 @@
 """KFP component: choose the winner, judge it, and ask the gate."""
 
+from typing import Any
+
 from kfp import dsl
 from kfp.dsl import HTML, Artifact, ClassificationMetrics, Metrics, Output
 
@@ -22,6 +24,8 @@ def evaluate(
     resamples: int = 1000,
     seed: int = 2013,
     metric: str = "",
+    gate_checks: list[Any] = [],
+    report_sections: list[Any] = [],
     code: str = "",
 ) -> None:
     """Chooses the winner on the validation rows, judges it on the test rows, and asks the gate.
@@ -41,7 +45,9 @@ def evaluate(
         resamples: Bootstrap resamples behind each interval.
         seed: Decides the resamples.
         metric: What models are chosen and judged by; empty takes the log loss, or the RMSE where the label is a number.
-        code: The address of a project's code, where the metric is a project's own (file.py:name).
+        gate_checks: Further checks of the gate: names, or names with settings; file.py:name is a project's own.
+        report_sections: Further sections of the report, written as the checks are.
+        code: The address of a project's code, where metric, checks or sections are a project's own (file.py:name).
     """
     from pathlib import Path
 
@@ -53,7 +59,7 @@ def evaluate(
 
     with step("evaluate", locals()):
         gate = Gate(max_calibration_error, slice_tolerance, min_slice_rows, least_effect, min_effective_rows)
-        settings = open_settings(gate, resamples, seed, metric, code)
+        settings = open_settings(gate, resamples, seed, metric, code, gate_checks, report_sections)
         found = run(splits, models, settings, evaluation=Path(evaluation.path), page=Path(page.path))
         log_evaluation(Path(evaluation.path), splits)
         log_metrics(metrics, found.winner_metrics())

@@ -1,6 +1,6 @@
 """The step itself: choose on the validation rows, judge on the test rows, and ask the gate."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ from sluice.evaluation.champion import NAME, Champion
 from sluice.evaluation.designs import Design
 from sluice.evaluation.evaluation import Evaluation, write
 from sluice.evaluation.evidence import Evidence, evidence_of
+from sluice.evaluation.folds import Recipe, out_of_fold
 from sluice.evaluation.gate import (
     Check,
     Duel,
@@ -27,6 +28,7 @@ from sluice.evaluation.gate import (
 )
 from sluice.evaluation.inputs import Inputs, read_inputs
 from sluice.evaluation.number_predictions import NumberPredictions
+from sluice.evaluation.own_checks import ask
 from sluice.evaluation.residuals import Residuals, residuals_of
 from sluice.evaluation.selection import Selection, select
 from sluice.evaluation.settings import Gate, Settings
@@ -39,6 +41,7 @@ from sluice.problems.row_groups import local_days
 from sluice.registry.earlier_looks import look_number
 from sluice.registry.present_champion import present_champion
 from sluice.reporting.evaluation_page import render
+from sluice.reporting.own_sections import own_sections
 
 _ERROR_RESAMPLES = 200  # enough for a standard error (Efron and Tibshirani 1993, section 6.4)
 _SLICE_RESAMPLES = 400  # a slice's interval needs less precision than the verdict's
@@ -46,10 +49,11 @@ _SLICE_RESAMPLES = 400  # a slice's interval needs less precision than the verdi
 
 def run(splits: str, models: str, settings: Settings, *, evaluation: Path, page: Path) -> Evaluation:
     """Judge, and write what was found for the next step and for people; see `judge`."""
-    found = judge(splits, models, settings)
+    found = ask(judge(splits, models, settings), settings.checks)
+    further = own_sections(found, [(each.short, section) for each, section in settings.sections], splits)
     write(found, evaluation)
     page.parent.mkdir(parents=True, exist_ok=True)
-    page.write_text(render(found), encoding="utf-8")
+    page.write_text(render(found, further), encoding="utf-8")
     progress(f"{found.decision}: {found.reason}")
     return found
 
@@ -93,14 +97,17 @@ def judge(splits: str, models: str, settings: Settings) -> Evaluation:
     on_validation = bootstrap(validation, min(settings.resamples, _ERROR_RESAMPLES), settings.seed, held)
     _check_measured(metric, validation, on_validation)
     chosen = select(inputs.candidates, on_validation, metric)
-    champion = present_champion(inputs.task, inputs.frames, inputs.scores_by_digest())
+    recipe = _recipe(inputs, chosen.winner, metric, settings)
+    known = {} if inputs.folds else inputs.scores_by_digest()  # out of fold no model of all rows has judged any
+    champion = present_champion(inputs.task, inputs.frames, known)
     digest = inputs.digests[chosen.winner]
-    test = _test(inputs, chosen.winner, None if champion and champion.digest == digest else champion, settings)
+    test = _test(inputs, chosen.winner, None if champion and champion.digest == digest else champion, settings, recipe)
     look = look_number(inputs.task, inputs.ids["splits"], inputs.frames[TEST], digest)
     found = _slices(inputs, test, chosen, champion, settings)
     meaning = _meaning(test, chosen.winner, settings)
     checks = _checks(inputs, test, found, meaning, chosen, champion, settings, look)
-    decision, reason = decide(chosen.winner, checks, champion, digest)
+    place = "out of fold" if recipe else "on the test rows"
+    decision, reason = decide(chosen.winner, checks, champion, digest, place)
     return Evaluation(
         task=inputs.task,
         ids=inputs.ids,
@@ -130,7 +137,25 @@ def judge(splits: str, models: str, settings: Settings) -> Evaluation:
         checks=checks,
         decision=decision,
         reason=reason,
+        recipe=recipe,
     )
+
+
+def _recipe(inputs: Inputs, winner: str, metric: Metric, settings: Settings) -> Recipe | None:
+    """What the recipe chooses inside each fold, by the rule and on the kind of rows that it chooses by for all rows."""
+    if inputs.folds is None:
+        return None
+    winners = []
+    for fold in inputs.in_folds:
+        said = inputs.stopping(fold)
+        design = replace(inputs.designs[TEST].subset(fold.stopping), widening=1.0)
+        measured = bootstrap(said, min(settings.resamples, _ERROR_RESAMPLES), settings.seed, design)
+        _check_measured(metric, said, measured)
+        winners.append(select(inputs.candidates, measured, metric).winner)
+    alone = bootstrap(
+        {winner: inputs.predictions(TEST)[winner]}, settings.resamples, settings.seed, inputs.designs[TEST]
+    )
+    return Recipe(inputs.folds, tuple(winners), alone.estimates(winner))
 
 
 def _check_measured(metric: Metric, models: dict[str, Said], measured: Resamples) -> None:
@@ -156,11 +181,17 @@ def _blocked(design: Design, models: dict[str, Said]) -> Design:
     return design.with_block(model.losses for model in models.values())
 
 
-def _test(inputs: Inputs, winner: str, champion: Champion | None, settings: Settings) -> _Test:
-    """Measure every candidate, and a champion that is another model, on the test rows."""
+def _test(inputs: Inputs, winner: str, champion: Champion | None, settings: Settings, recipe: Recipe | None) -> _Test:
+    """Measure every candidate, and a champion that is another model, on the test rows.
+
+    With folds, under the winner's name stands what the recipe forecasts, which may have chosen others in some folds.
+    """
     models = inputs.predictions(TEST)
+    if recipe:
+        models[winner] = inputs.said(TEST, winner, out_of_fold(inputs.in_folds, recipe.winners))
     if champion and champion.scores:
-        models[NAME] = predictions(inputs.labels[TEST], champion.scores[TEST], champion.threshold, inputs.measures)
+        scores, threshold = champion.scores[TEST], champion.threshold
+        models[NAME] = predictions(inputs.labels[TEST], scores, threshold, inputs.measures, champion.bars)
     design = _blocked(inputs.designs[TEST], models)
     measured = bootstrap(models, settings.resamples, settings.seed, design)
     loss = problem_of(inputs.task).row_loss
@@ -239,7 +270,7 @@ def _checks(
     baselines = [c.name for c in inputs.candidates if c.baseline]
     rivals = [chosen.best_baseline, *([NAME] if test.duel else [])]
     return [
-        check_evidence(test.evidence, gate),
+        check_evidence(test.evidence, gate, test.design.widening),
         check_baselines(test.measured, winner, baselines, gate, look, metric),
         check_champion(test.duel, winner, champion, inputs.digests[winner], gate, look, metric),
         check_bias(meaning, gate) if isinstance(meaning, Residuals) else check_calibration(meaning, gate),

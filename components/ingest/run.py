@@ -1,23 +1,29 @@
 """The step: every table of a lake, read as its contract says, into one dataset."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 from sluice.artifacts.bundles import Bundle, workspace
 from sluice.artifacts.producer import producer
 from sluice.contract.reading import TableContract, contract_body
 from sluice.core.digests import sha256_json
 from sluice.core.errors import BadInput
+from sluice.core.extensions import Opened
 from sluice.core.progress import progress
 from sluice.engine.datasets import PART, publish_tables
 from sluice.engine.parquet import Written
+from sluice.extending.sources import TableSource
+from sluice.project.code import open_code
 from sluice.sources.csv_counts import CsvCount, CsvCounter
 from sluice.sources.csv_tables import read_csv
 from sluice.sources.databases import Database, locate
 from sluice.sources.json_tables import read_json
 from sluice.sources.lakes import Lake, opened
+from sluice.sources.own_tables import BY, FILES, open_sources, read_own
 from sluice.sources.source_files import Digest, SourceFile, check_readable, find, hashed, line_at
 from sluice.sources.sql_tables import read_sql
 from sluice.sources.sqlite_files import check_settled
@@ -44,12 +50,14 @@ class Source:
     rows: int
 
 
-def run(lake: str, *, summary: Path) -> Bundle:
+def run(lake: str, *, summary: Path, sources: Mapping[str, Any] = MappingProxyType({}), code: str = "") -> Bundle:
     """Read a lake.
 
     Args:
         lake: Its address, as `sluice.storage.locations.open_lake` reads it.
         summary: Where to write the account in Markdown.
+        sources: The project's own sources, by the names that the contract has for them.
+        code: The address of the project's code, where one of them is in it.
 
     Returns:
         A dataset with the contract's tables. The same data and contract give the same id, wherever the lake lies.
@@ -59,27 +67,35 @@ def run(lake: str, *, summary: Path) -> Bundle:
         EnvironmentFault: The store, a database or the disk failed.
     """
     store = default_store()
+    project = open_code(code) if code else None
     with opened(lake) as source, workspace(store) as folder:
+        own = open_sources(source.contract.tables, sources, project)
         parts: dict[str, list[Written]] = {}
-        sources: list[Source] = []
+        origins: list[Source] = []
         for name, table in source.contract.tables.items():
             start = time.monotonic()
-            read = list(_read(source, name, table, folder / name))
+            read = list(_read(source, name, table, folder / name, own.get(name)))
             parts[name] = [written for written, _ in read]
-            sources += [origin for _, origin in read]
+            origins += [origin for _, origin in read]
             rows = sum(written.rows for written in parts[name])
             progress(f"{name}: {rows:,} rows from {_places(read)} in {time.monotonic() - start:.1f} s")
         body = contract_body(source.contract)
-        details = {"contract": body, "sources": [asdict(origin) for origin in sources]}
-        made = producer("ingest", {"contract": sha256_json(body)})
+        details = {"contract": body, "sources": [asdict(origin) for origin in origins]}
+        told = {"code": project.digest} if project and own else {}
+        made = producer("ingest", {"contract": sha256_json(body)} | told)
         notes = {"lake": source.address, "databases": _servers(source)}
         bundle = publish_tables(store, folder, parts, made, details=details, notes=notes)
     summary.write_text(summarize(bundle), encoding="utf-8")
     return bundle
 
 
-def _read(lake: Lake, name: str, table: TableContract, target: Path) -> Iterator[tuple[Written, Source]]:
+def _read(
+    lake: Lake, name: str, table: TableContract, target: Path, own: Opened[TableSource] | None
+) -> Iterator[tuple[Written, Source]]:
     """Read one table, a Parquet file for each source file."""
+    if own:
+        yield from _read_own(lake, name, table, target, own)
+        return
     if "sql" in table.source:
         yield _read_database(lake, name, table, target / PART.format(0))
         return
@@ -90,6 +106,21 @@ def _read(lake: Lake, name: str, table: TableContract, target: Path) -> Iterator
             line = line_at(file.path, digest.zero_at)
             raise BadInput(f"{file.name}, line {line}: a NUL byte, so this is no text file; save it anew in UTF-8")
         yield written, Source(name, file.name, digest.sha256, digest.size, written.rows)
+
+
+def _read_own(
+    lake: Lake, name: str, table: TableContract, target: Path, own: Opened[TableSource]
+) -> Iterator[tuple[Written, Source]]:
+    if FILES not in table.source:
+        written = read_own(own, name, table, None, target / PART.format(0))
+        yield written, Source(name, f"{table.source[BY]}, {name}", None, None, written.rows)
+        return
+    for number, file in enumerate(find(lake.folder, table.source[FILES])):
+        check_readable(file)
+        with hashed(file) as digest:
+            written = read_own(own, name, table, file.path, target / PART.format(number))
+        found = digest.result()
+        yield written, Source(name, file.name, found.sha256, found.size, written.rows)
 
 
 def _read_file(file: SourceFile, table: TableContract, target: Path) -> tuple[Written, Digest]:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import ibis
 
 from sluice.artifacts.bundles import Bundle
@@ -19,7 +18,7 @@ from sluice.core.progress import progress
 from sluice.engine.datasets import read_dataset, write_dataset
 from sluice.engine.duckdb_engine import duckdb_engine
 from sluice.engine.row_counts import reconcile
-from sluice.features.building import Prepare, build_table
+from sluice.features.building import Prepare, build_table, computed
 from sluice.features.choice import LABEL, LEFT_OUT_ROLE, Choice, choose_features, near
 from sluice.features.labels import LabelKind, is_missing, label_kind
 from sluice.features.masks import mask
@@ -103,7 +102,8 @@ def prepare_rows(
             gate = gate.for_label(declared.label.column, declared.label.known)
             passed = _pass(gate, declared, key, wide)
             task = _task(declared, key, wide, passed.names, gate.timezone())
-            built = _computed(_with_reasons(wide, declared.label.column), declared)
+            where = declared.prepare or f"table {declared.rows.table!r}"
+            built = computed(_with_reasons(wide, declared.label.column), where)
             check_keys(built, task)
             kept = built.filter(built[LEFT_OUT].isnull())
             kind = label_kind(kept, declared.label)
@@ -250,21 +250,6 @@ def _with_reasons(wide: ibis.Table, label: str) -> ibis.Table:
     unlabelled = ibis.ifelse(is_missing(wide[label]), ibis.literal(NO_LABEL), ibis.null("string"))
     reason = ibis.coalesce(wide[LEFT_OUT], unlabelled) if LEFT_OUT in wide.columns else unlabelled
     return wide.mutate(named({LEFT_OUT: reason}))
-
-
-def _computed(table: ibis.Table, declared: TaskDeclaration) -> ibis.Table:
-    """The table's rows, kept in the engine.
-
-    Raises:
-        BadInput: The engine cannot compute what a project's code asks for.
-    """
-    try:
-        return table.cache()
-    except duckdb.OutOfMemoryException:
-        raise
-    except duckdb.Error as error:
-        where = declared.prepare or f"table {declared.rows.table!r}"
-        raise BadInput(f"{where}: the engine cannot compute its rows: {error}") from None
 
 
 def _rows(kept: ibis.Table, task: Task, kind: LabelKind) -> ibis.Table:

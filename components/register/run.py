@@ -147,6 +147,7 @@ def _result(
         "winner": verdict.winner,
         "threshold": asdict(threshold) if threshold else None,
         "population": verdict.body.get("population"),
+        "folds": verdict.body.get("folds"),
         "decision": record.decision,
         "reason": record.reason,
         "checks": verdict.body["checks"],

@@ -19,16 +19,28 @@ from sluice.core.progress import progress
 from sluice.engine.datasets import labelled_rows, read_dataset, write_dataset
 from sluice.engine.duckdb_engine import duckdb_engine
 from sluice.engine.row_counts import reconcile
-from sluice.parameters.sample import CHECKS
+from sluice.extending.samplers import SAMPLERS, Draw
+from sluice.parameters.sample import CHECKS, check_by
 from sluice.problems.task import Task, task_of
+from sluice.project.code import open_code
 from sluice.sampling.allocation import allocate, check_allocation
 from sluice.sampling.drawing import PURPOSE, Stratum, Weighting, count_strata, draw
+from sluice.sampling.own_draws import draw_by, spread
 from sluice.sampling.sample_summary import summarize
 from sluice.storage.locations import default_store
 
 
 def run(
-    uri: str, *, fraction: float, rows: int, strata: Sequence[str], allocation: str, seed: int, summary: Path
+    uri: str,
+    *,
+    fraction: float,
+    rows: int,
+    strata: Sequence[str],
+    allocation: str,
+    seed: int,
+    summary: Path,
+    by: str = "",
+    code: str = "",
 ) -> Bundle:
     """Draw a sample of a prepared dataset.
 
@@ -40,6 +52,8 @@ def run(
         allocation: `proportional` or `equal`.
         seed: Any integer.
         summary: Where to write the account in Markdown.
+        by: A sampler that says how probable each row is, instead of strata; empty for Sluice's own sample.
+        code: The address of the project's code, for a sampler of its own.
 
     Returns:
         A dataset with the table `rows`, ordered by key. Its design has every stratum's inclusion probability; unless
@@ -50,6 +64,9 @@ def run(
     """
     check_with(CHECKS, {"fraction": fraction, "rows": rows})
     check_allocation(allocation)
+    check_by("by", by)
+    if by:
+        return _run_by(uri, by, code, fraction=fraction, rows=rows, strata=strata, seed=seed, summary=summary)
     with tempfile.TemporaryDirectory(prefix="sluice-") as scratch:
         engine = duckdb_engine(Path(scratch))
         with read_dataset(uri, engine) as (parent, tables):
@@ -76,6 +93,53 @@ def run(
     summary.write_text(summarize(bundle), encoding="utf-8")
     progress(f"{bundle.rows:,} of {parent.rows:,} rows in {len(plan)} strata")
     return bundle
+
+
+def _run_by(
+    uri: str, by: str, code: str, *, fraction: float, rows: int, strata: Sequence[str], seed: int, summary: Path
+) -> Bundle:
+    """Draw by a sampler of a project's or an installed package's; see `run`."""
+    if strata:
+        raise BadInput(
+            f"parameter strata={list(strata)} is for Sluice's own sample, and this one is by {by}; leave it out"
+        )
+    opened = open_code(code) if code else None
+    sampler = SAMPLERS.opened(by, opened)
+    with tempfile.TemporaryDirectory(prefix="sluice-") as scratch:
+        engine = duckdb_engine(Path(scratch))
+        with read_dataset(uri, engine) as (parent, tables):
+            task, before, table = task_of(parent), population_of(parent), labelled_rows(uri, tables)
+            total = parent.manifest.tables["rows"].rows
+            if rows > total:
+                raise BadInput(f"parameter rows={rows} is more than the {total} rows there are; ask for fewer")
+            wanted = rows or max(1, round(fraction * total))
+            asked = Draw(free_name("probability", table.columns), total, wanted, seed, task.key, task.label)
+            if task.weight is not None and task.weight not in table.columns:
+                raise BadInput(
+                    f"the rows have no weight column {task.weight!r}, which their task names; run sample again"
+                )
+            scale = Fraction(before.rows, before.drawn)
+            drawn = draw_by(sampler, table, asked, purpose(before.draws + 1), task.weight, scale)
+            after = replace(before, drawn=drawn.sampled, draws=before.draws + 1)
+            weighted = replace(task, weight=drawn.weight)
+            parameters = {"by": by, "fraction": fraction, "rows": rows, "seed": seed}
+            design = spread(drawn, by, total, task.key, seed)
+            bundle = write_dataset(
+                default_store(),
+                {"rows": drawn.rows},
+                producer("sample", parameters | ({"code": opened.digest} if opened else {})),
+                parents=(parent.id,),
+                design=design | _population(after),
+                details={**parent.manifest.details, **weighted.details(), **after.details()},
+                expected={"rows": drawn.sampled},
+            )
+    summary.write_text(summarize(bundle), encoding="utf-8")
+    progress(f"{bundle.rows:,} of {parent.rows:,} rows by {by}")
+    return bundle
+
+
+def _population(after: Population) -> dict[str, Any]:
+    return {"draw": after.draws, "population": {"dataset": after.dataset, "rows": after.rows}}
 
 
 def plan_sample(table: ibis.Table, strata: Sequence[str], fraction: float, rows: int, allocation: str) -> list[Stratum]:
@@ -116,13 +180,17 @@ def weigh(table: ibis.Table, task: Task, before: Population, plan: Sequence[Stra
     Raises:
         BadInput: The rows miss the weights of the earlier draw.
     """
+    _check_weight(table, task)
     if task.weight is not None:
-        if task.weight not in table.columns:
-            raise BadInput(f"the rows have no weight column {task.weight!r}, which their task names; run sample again")
         return Weighting(task.weight, task.weight)
     if len({stratum.share for stratum in plan}) == 1:
         return None
     return Weighting(free_name("weight", table.columns), Fraction(before.rows, before.drawn))
+
+
+def _check_weight(table: ibis.Table, task: Task) -> None:
+    if task.weight is not None and task.weight not in table.columns:
+        raise BadInput(f"the rows have no weight column {task.weight!r}, which their task names; run sample again")
 
 
 def _design(
@@ -136,8 +204,7 @@ def _design(
         "allocation": allocation,
         "rows": sum(stratum.rows for stratum in plan),
         "sampled": after.drawn,
-        "draw": after.draws,
-        "population": {"dataset": after.dataset, "rows": after.rows},
+        **_population(after),
         "weight": task.weight,
         "groups": [
             {"values": list(s.values), "rows": s.rows, "sampled": s.sampled, "probability": s.probability} for s in plan

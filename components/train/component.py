@@ -1,5 +1,7 @@
 """KFP component: train baselines and candidates under equal budgets."""
 
+from typing import Any
+
 from kfp import dsl
 from kfp.dsl import HTML, Metrics, Model, Output
 
@@ -12,8 +14,8 @@ def train(
     models: Output[Model],
     curves: Output[HTML],
     metrics: Output[Metrics],
-    candidates: list[str] = [],
-    seconds_per_candidate: float = 20.0,
+    candidates: list[Any] = [],
+    seconds_per_candidate: float = 60.0,
     max_rounds: int = 0,
     patience: int = 3,
     seed: int = 2013,
@@ -29,7 +31,7 @@ def train(
         models: Every trained candidate in a folder of its own, with the record of the training.
         curves: A page with the learning curves.
         metrics: What early stopping goes by on the validation rows, for each candidate.
-        candidates: Models to train; empty takes all that fit the task.
+        candidates: Models to train, each a name or {name: settings}; empty takes all that fit the task.
         seconds_per_candidate: Budget of each candidate in seconds; what is not done then is broken off.
         max_rounds: Budget of each candidate in rounds, without a clock: the same on every machine; 0 for seconds.
         patience: Rounds without a better metric on the validation rows after which a candidate stops.
@@ -37,7 +39,7 @@ def train(
         device: Where networks are trained, cpu, cuda or auto.
         threads: CPU threads to train with; one gives the same numbers on every number of cores.
         metric: What early stopping goes by; empty takes the log loss, or the RMSE where the label is a number.
-        code: The address of a project's code, where the metric is a project's own (file.py:name).
+        code: The address of a project's code, where the metric or a candidate is the project's own.
     """
     from pathlib import Path
 

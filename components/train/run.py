@@ -13,6 +13,7 @@ from sluice.features.learned_inputs import learn_inputs, row_wise_features
 from sluice.features.model_inputs import write_inputs
 from sluice.modeling.catalogue import Candidate, choose
 from sluice.modeling.categories import pooled_values, pooled_words
+from sluice.modeling.fold_training import budget_words, folds_record, save_folds, shared_budget, train_folds
 from sluice.modeling.model_files import save_model
 from sluice.modeling.parts import Parts, read_parts
 from sluice.modeling.rounds import NoRound
@@ -20,6 +21,7 @@ from sluice.modeling.training_records import TRAINING, Trained, environment, tim
 from sluice.modeling.training_settings import Settings
 from sluice.registry.tracked_training import track
 from sluice.reporting.training_page import budget_rules, count_words, curves_page
+from sluice.sampling.folds import folds_of
 from sluice.storage.locations import default_store
 
 _STEP = "train"
@@ -58,11 +60,16 @@ def run(splits: str, settings: Settings) -> Result:
         candidates = choose(settings.candidates, parts.task)
         settings.stopping(parts.task)  # a wrong name must not wait for the first candidate
         _tell(parts)
-        trained, left_out = _train(candidates, parts, settings)
-        bundle = _publish(trained, left_out, parts, settings, source)
+        folds = folds_of(source)
+        each = shared_budget(settings, folds)
+        trained, left_out = _train(candidates, parts, each)
+        in_folds, late = train_folds(splits, folds, [entry.candidate for entry in trained], each, _train)
+        trained = [entry for entry in trained if entry.candidate.name not in late]
+        left_out += late
+        bundle = _publish(trained, in_folds, left_out, parts, settings, source)
     track(_STEP, trained, settings.parameters(), source, bundle)
     losses = {entry.candidate.name: entry.fitted.kept.validation for entry in trained}
-    rules = budget_rules(settings, parts, left_out)
+    rules = f"{budget_rules(settings, parts, left_out)} {budget_words(folds)}".strip()
     pooled = pooled_words(bundle.manifest.details["pooled_values"])
     return Result(bundle, curves_page(trained, f"{rules} {pooled}".strip()), losses, trained[0].fitted.metric.words)
 
@@ -85,7 +92,14 @@ def _train(candidates: list[Candidate], parts: Parts, settings: Settings) -> tup
     return trained, left_out
 
 
-def _publish(trained: list[Trained], left_out: list[str], parts: Parts, settings: Settings, source: Bundle) -> Bundle:
+def _publish(
+    trained: list[Trained],
+    in_folds: list[list[Trained]],
+    left_out: list[str],
+    parts: Parts,
+    settings: Settings,
+    source: Bundle,
+) -> Bundle:
     with tempfile.TemporaryDirectory(prefix="sluice-") as name:
         folder = Path(name)
         row_wise = row_wise_features(default_store(), source, parts.task)
@@ -93,7 +107,8 @@ def _publish(trained: list[Trained], left_out: list[str], parts: Parts, settings
         for entry in trained:
             save_model(folder / entry.candidate.name, entry.fitted.model, parts.task, entry.threshold)
             write_inputs(folder / entry.candidate.name, inputs)
-        record = training_record(trained, left_out, settings)
+        save_folds(folder, in_folds, parts.task)
+        record = training_record(trained, left_out, settings) | folds_record(in_folds)
         (folder / TRAINING).write_text(json.dumps(record, indent=1, sort_keys=True, allow_nan=False), encoding="utf-8")
         details = {
             **parts.task.details(),

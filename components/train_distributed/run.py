@@ -15,6 +15,7 @@ from sluice.artifacts.producer import (
     code_commit,
     environment_digest,
 )
+from sluice.core.environment import variable
 from sluice.core.errors import BadInput
 from sluice.modeling.categories import pooled_words
 from sluice.modeling.distributed.checkpoints import NAME
@@ -23,9 +24,11 @@ from sluice.modeling.distributed.processes import run_processes
 from sluice.modeling.distributed.publishing import STEP
 from sluice.modeling.distributed.results import published, read_trained
 from sluice.modeling.distributed.settings import LOCAL, Job, Learning, Running
+from sluice.modeling.distributed.settings import check_settings as check_settings
 from sluice.problems.task import Task, task_of
 from sluice.registry.tracked_training import track
 from sluice.reporting.training_page import curves_page, weight_rules
+from sluice.sampling.folds import folds_of
 from sluice.storage.locations import STORE, default_store
 from sluice.storage.s3 import ENDPOINTS, REGIONS
 
@@ -60,10 +63,12 @@ def run(splits: str, learning: Learning, running: Running) -> Result:
         EnvironmentFault: The cluster, the store or MLflow failed, or the workers did.
     """
     store, source = default_store(), open_bundle(splits, "dataset")
+    if folds_of(source):
+        raise BadInput(f"{splits} is divided into folds, of which several workers cannot train one by one; use train")
     if (task := task_of(source)).regression:
         raise BadInput(f"{splits}: {task.label!r} is a number, and several workers train for classes only; use train")
-    if running.runtime == LOCAL or not os.environ.get(_CLUSTER):
-        run_id = os.environ.get(RUN, "")
+    if running.runtime == LOCAL or not variable(_CLUSTER):
+        run_id = variable(RUN)
         name = job_name(run_id or os.urandom(8).hex(), source.id, learning)
         job = Job(splits, job_key(run_id, name), learning, running.checkpoint_seconds)
         run_processes(job, running, provenance())
@@ -74,7 +79,7 @@ def run(splits: str, learning: Learning, running: Running) -> Result:
     bundle = published(store, job, source)
     store.delete(f"{job.key}/{NAME}")
     trained = read_trained(bundle)
-    track(STEP, trained, asdict(learning) | asdict(running), source, bundle)
+    track(STEP, trained, learning.parameters() | asdict(running), source, bundle)
     losses = {entry.candidate.name: entry.fitted.kept.validation for entry in trained}
     rules = f"{_rules(learning, task_of(source))} {pooled_words(bundle.manifest.details['pooled_values'])}".strip()
     return Result(bundle, curves_page(trained, rules, "epochs"), losses)
@@ -82,9 +87,9 @@ def run(splits: str, learning: Learning, running: Running) -> Result:
 
 def provenance() -> dict[str, str]:
     """The variables by which the workers record the same pipeline, run and code as the step, and use its store."""
-    kept = {name: os.environ[name] for name in (PIPELINE, RUN, IMAGE, *ENDPOINTS, *REGIONS) if os.environ.get(name)}
+    kept = {name: variable(name) for name in (PIPELINE, RUN, IMAGE, *ENDPOINTS, *REGIONS) if variable(name)}
     own = {COMMIT: code_commit(), **({CHANGES: code_changes()} if code_changes() else {})}
-    own |= {ENVIRONMENT: os.environ.get(ENVIRONMENT) or environment_digest()}
+    own |= {ENVIRONMENT: variable(ENVIRONMENT) or environment_digest()}
     return {**kept, **own, STORE: default_store().uri}
 
 

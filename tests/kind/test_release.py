@@ -1,6 +1,7 @@
 """The release itself: everything Ready and restricted, Secrets kept, pipelines uploaded once, upgrade and rollback."""
 
 import http.client
+import secrets
 import ssl
 import subprocess
 import urllib.error
@@ -151,7 +152,7 @@ def test_a_recurring_run_starts_on_its_own(cluster: Cluster) -> None:
     pipeline = next(
         p for p in cluster.kfp.list_pipelines(page_size=100).pipelines or [] if p.display_name == "supervised"
     )
-    experiment = cluster.kfp.create_experiment("recurring")
+    experiment = cluster.kfp.create_experiment(f"recurring-{secrets.token_hex(4)}")  # no run of another test is in it
     version = cluster.kfp.list_pipeline_versions(pipeline.pipeline_id).pipeline_versions[0]
     job = cluster.kfp.create_recurring_run(
         experiment.experiment_id,

@@ -44,7 +44,7 @@ WRONG = {
     "{train: {cpu: true}}": "steps.train.cpu: Input should be a valid string",
     "{train: {gpu: '1'}}": "steps.train.gpu: Input should be a valid integer",
     "{train: {gpu: -1}}": "steps.train.gpu: Input should be greater than or equal to 0",
-    "{train: {gpuKind: nvidia}}": "steps.train.gpuKind: String should match pattern",
+    "{train: {gpuKind: nvidia}}": "steps.train.gpuKind: 'nvidia' is no kind of device that a node offers",
     "{train: {memoy: 4Gi}}": "steps.train.memoy: there is no such setting (did you mean 'memory'?); there are cpu,",
     "{train: {cpu: 1, cpuRequest: 2}}": "steps.train: cpuRequest 2 is more than cpu 1",
     "{train: 4Gi}": "steps.train: '4Gi' where a mapping is wanted, such as {cpu: '2', memory: 4Gi}",

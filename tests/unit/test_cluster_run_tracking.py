@@ -54,6 +54,17 @@ def test_a_run_has_its_name_in_kfp_and_its_parameters(cluster: Cluster, monkeypa
     assert runs()["the first try"].info.status == "RUNNING", "it goes on"
 
 
+def test_a_run_whose_first_step_was_quicker_gets_its_name_too(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as pod:
+        pod.setenv("SLUICE_RUN", RUN)
+        with tracked_run("ingest") as run:
+            pass
+    announce(cluster, PIPELINE, RUN, "the first try", {})
+    assert runs()["the first try"].info.run_id == run
+
+
 @pytest.mark.parametrize(
     ("state", "status"), [("FAILED", "FAILED"), ("CANCELED", "KILLED"), ("CANCELING", "KILLED"), ("RUNNING", "RUNNING")]
 )

@@ -135,8 +135,8 @@ def test_our_steps_checks_and_choices_reach_a_pipeline_that_mixes_them_in(folder
     found = find_pipeline(f"{folder}/mixed.py:mixed")
     offered = {each.name: each.choices for each in found.parameters}
     assert offered == {"chosen": (), "where": ("auto", "cpu", "cuda"), "seed": ()}
-    with pytest.raises(BadInput, match=r"parameter 'chosen' is .* no baseline"):
-        parse_arguments(found, ["chosen=logistic-regression"])
+    with pytest.raises(BadInput, match=r"parameter 'chosen' is .* no candidate beside the baselines"):
+        parse_arguments(found, ["chosen=zero-rule"])
     with pytest.raises(BadInput, match="parameter 'where': 'gpu' is not offered"):
         parse_arguments(found, ["where=gpu"])
     assert parse_arguments(found, ["seed=-7"]) == {"seed": -7}  # of the user's own step, not of ours

@@ -103,7 +103,7 @@ def test_a_good_project_has_nothing_wrong_and_its_numbers_are_told() -> None:
             "data/contract.yaml:15: nobody has said when 'fee' is known, and the question is asked at 'listed'",
         ),
         ("data: data", "data: ./nothing", "sluice.yaml:2: "),
-        ("by: time", "by: tim", "sluice.yaml:9: 'tim' is unknown (did you mean 'time'?); use time, group"),
+        ("by: time", "by: tim", "sluice.yaml:9: split strategy 'tim' is unknown; did you mean 'time'?"),
         ("by: time", "by: time, gap: 2000d", "sluice.yaml:9: no row is left for training, of which the gap of 2000d"),
         (
             "features:",
@@ -126,6 +126,14 @@ def test_a_good_project_has_nothing_wrong_and_its_numbers_are_told() -> None:
             "sluice.yaml:4: 'region' is string, and a regression predicts",
         ),
         ("column: price", "column: sold", "sluice.yaml:4: 'sold' holds times"),
+        (
+            "features:",
+            "gate: {checks: [a.py:slices]}\nfeatures:",
+            "sluice.yaml:5: gate.checks[0]: 'slices' is",
+        ),
+        ("features:", "gate: {checks: [margin]}\nfeatures:", "sluice.yaml:5: gate check 'margin' is unknown; there is"),
+        ("features:", "gate: {checks: [a.py:f]}\nfeatures:", "sluice.yaml:5: a.py is not there"),
+        ("features:", "report: {sections: [{a.py:f: {}, b.py:g: {}}]}\nfeatures:", "sluice.yaml:5: "),
     ],
 )
 def test_a_wrong_declaration_is_told_with_its_line(old: str, new: str, told: str) -> None:
@@ -348,10 +356,12 @@ def test_the_command_init_says_what_it_guessed() -> None:
 HEAVY = """
 import sys
 from pathlib import Path
+import sluice.cli.main
 from sluice.project_tools.project_check import check_project
 checked = check_project(Path())
 assert checked.errors == 0, checked.findings
-print([name for name in ("torch", "mlflow", "kfp", "pandas", "sklearn", "ibis", "kubernetes") if name in sys.modules])
+heavy = ("torch", "mlflow", "kfp", "pandas", "sklearn", "ibis", "kubernetes", "sqlalchemy")
+print([name for name in heavy if name in sys.modules])
 """
 
 

@@ -3,6 +3,7 @@
 import json
 import math
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,9 @@ from sluice.project.declaration import Project, TaskDeclaration
 from sluice.project.feature_patterns import choose_columns
 from sluice.project.files import find_project, json_schema, parse_project, problems_of, project_text, read_project
 from sluice.project.yaml_text import block, flow, scalar
-from sluice.project_tools.project_reference import with_reference
+from sluice.project_tools.project_reference import contract_reference, reference, with_reference
 
+DOCS = Path(__file__).parents[2] / "docs"
 FULL = """\
 schema: 1
 name: houses
@@ -139,8 +141,8 @@ def test_a_label_that_is_known_later_makes_a_gap_in_time_alone(rows: str, split:
         ("train: {candidates: [mine.py]}", "'mine.py' names no function of the project; write FILE.py:NAME"),
         ("prepare: ../x.py:rows", "'../x.py:rows' names no function of the project"),
         ("prepare: rows", "'rows' names no function of the project"),
-        ("steps: {train: {memory: lots}}", "steps.train.memory: 'lots' is no amount of memory"),
-        ("steps: {train: {cpu: 0}}", "steps.train.cpu: '0' is no amount of CPU"),
+        ("steps: {train: {memory: lots}}", "steps.train.memory: 'lots' is no quantity of Kubernetes"),
+        ("steps: {train: {cpu: 0}}", "steps.train.cpu: 0 is less than a thousandth of a core"),
         ("seed: true", "seed: true is true or false where a whole number is wanted"),
         ("seed: 1.5", "seed: 1.5 is a number where a whole number is wanted"),
         ("parameters: {patience: .inf}", "parameters.patience: inf is a number where a finite number is wanted"),
@@ -356,9 +358,14 @@ def test_a_file_that_cannot_be_read_is_told(tmp_path: Path, monkeypatch: pytest.
     assert read_project(Path("new.yaml")).project == parse_project(TEN_LINES)
 
 
-def test_the_documents_reference_is_made_from_the_models() -> None:
-    document = (Path(__file__).parents[2] / "docs/project.md").read_text(encoding="utf-8")
-    assert with_reference(document) == document
+@pytest.mark.parametrize(("name", "made"), [("project.md", reference), ("contracts.md", contract_reference)])
+def test_the_documents_reference_is_made_from_the_models(name: str, made: Callable[[], str]) -> None:
+    document = (DOCS / name).read_text(encoding="utf-8")
+    assert with_reference(document, made()) == document
+
+
+def test_what_the_document_shows_is_a_project_file() -> None:
+    document = (DOCS / "project.md").read_text(encoding="utf-8")
     for text in re.findall(r"```yaml\n(.*?)```", document, re.DOTALL):
         assert problems_of(text) == []
 

@@ -14,11 +14,12 @@ from rich.console import Console
 from sluice.artifacts import run_results
 from sluice.cluster import check, setup, store_accounts
 from sluice.cluster.access import Target
-from sluice.cluster.connection import connected, environment
+from sluice.cluster.connection import connected
 from sluice.cluster.site_rules import SiteRules
 from sluice.cluster.spec import compile_for_cluster
 from sluice.core.authorities import tls_context
 from sluice.core.bounds import EVERY
+from sluice.core.environment import changed_variables
 from sluice.core.errors import BadInput, EnvironmentFault, SluiceError, TrackingFault
 from sluice.core.mlflow_settings import SWITCHES
 from sluice.engine.duckdb_engine import duckdb_engine
@@ -72,7 +73,7 @@ def _bucket_by(**given: str) -> Callable[[], None]:
 
     def opened() -> None:
         nobody = {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "", "AWS_EC2_METADATA_DISABLED": "true"}
-        with environment(nobody | {name: value for name, value in given.items() if name not in os.environ}):
+        with changed_variables(nobody | {name: value for name, value in given.items() if name not in os.environ}):
             open_store("s3://bucket")
 
     return opened
@@ -83,12 +84,12 @@ def _google() -> None:
 
 
 def _azure() -> None:
-    with environment({"AZURE_STORAGE_ACCOUNT_NAME": os.environ.get("AZURE_STORAGE_ACCOUNT_NAME", "account")}):
+    with changed_variables({"AZURE_STORAGE_ACCOUNT_NAME": os.environ.get("AZURE_STORAGE_ACCOUNT_NAME", "account")}):
         open_store("az://container")
 
 
 def _azure_application() -> None:
-    with environment({"AZURE_CLIENT_SECRET": os.environ.get("AZURE_CLIENT_SECRET", "secret")}):
+    with changed_variables({"AZURE_CLIENT_SECRET": os.environ.get("AZURE_CLIENT_SECRET", "secret")}):
         _azure()
 
 
@@ -147,14 +148,14 @@ def _folder() -> None:
 
 def _accounts() -> None:
     names = (store_accounts.ACCOUNTS, store_accounts.POLICIES)
-    with environment({name: os.environ.get(name, str(ROOT)) for name in names}):
+    with changed_variables({name: os.environ.get(name, str(ROOT)) for name in names}):
         store_accounts.make(1)
 
 
 def _gateway() -> None:
     given = {"BUCKETS": "a b c", "NAMESPACE": "sluice", "SOCKET": "/run/x"}
     names = {f"SLUICE_GATEWAY_{name}": value for name, value in given.items()}
-    with environment({name: os.environ.get(name, value) for name, value in names.items()}):
+    with changed_variables({name: os.environ.get(name, value) for name, value in names.items()}):
         gateway_settings.Settings.from_environment()
 
 
@@ -163,7 +164,7 @@ def _site_rules() -> None:
 
 
 def _versioned() -> None:
-    with environment({store_accounts.VERSIONED: os.environ.get(store_accounts.VERSIONED, "sluice")}):
+    with changed_variables({store_accounts.VERSIONED: os.environ.get(store_accounts.VERSIONED, "sluice")}):
         store_accounts.versioned()
 
 

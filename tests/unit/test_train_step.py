@@ -223,4 +223,4 @@ def test_the_component_ends_with_one_line_and_code_2(
     with pytest.raises(SystemExit) as caught:
         train.python_func(splits=dataset().uri, candidates=["forest"], **places)
     assert caught.value.code == 2
-    assert "error: candidates names 'forest'" in capsys.readouterr().out
+    assert "error: parameter 'candidates' names 'forest'" in capsys.readouterr().out

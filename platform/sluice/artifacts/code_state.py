@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sluice.core.digests import sha256_bytes
+from sluice.core.environment import variables
 from sluice.storage.stores import Store
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -116,7 +117,7 @@ def _git(root: Path, *arguments: str) -> bytes:
 
 def _environment() -> dict[str, str]:
     """Ours without git's own variables: GIT_DIR, which git sets for its hooks, is another project's repository."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    return {name: value for name, value in variables().items() if not name.startswith("GIT_")}
 
 
 def _command(root: Path, *arguments: str) -> list[str]:

@@ -2,7 +2,6 @@
 
 import functools
 import hashlib
-import os
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -10,6 +9,7 @@ from typing import Any
 
 from sluice.artifacts.code_state import code_state
 from sluice.artifacts.manifests import Producer
+from sluice.core.environment import variable
 
 PIPELINE = "SLUICE_PIPELINE"
 RUN = "SLUICE_RUN"
@@ -24,12 +24,12 @@ def producer(step_name: str, parameters: Mapping[str, Any]) -> Producer:
     return Producer(
         step=step_name,
         parameters=dict(parameters),
-        pipeline=os.environ.get(PIPELINE, ""),
-        run=os.environ.get(RUN, ""),
+        pipeline=variable(PIPELINE),
+        run=variable(RUN),
         commit=code_commit(),
         changes=code_changes(),
-        environment=os.environ.get(ENVIRONMENT) or environment_digest(),
-        image=os.environ.get(IMAGE, ""),
+        environment=variable(ENVIRONMENT) or environment_digest(),
+        image=variable(IMAGE),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
 
@@ -39,7 +39,7 @@ def code_commit() -> str:
 
     `unknown` outside a checkout.
     """
-    return os.environ.get(COMMIT) or code_state().commit
+    return variable(COMMIT) or code_state().commit
 
 
 def code_changes() -> str:
@@ -47,7 +47,7 @@ def code_changes() -> str:
 
     The store keeps it under `sluice.artifacts.code_state.changes_key`.
     """
-    return os.environ.get(CHANGES, "") if os.environ.get(COMMIT) else code_state().digest
+    return variable(CHANGES) if variable(COMMIT) else code_state().digest
 
 
 @functools.cache

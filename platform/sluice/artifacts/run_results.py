@@ -4,11 +4,11 @@ The same place on a laptop and on a cluster, so whoever follows a run finds them
 """
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 from sluice.artifacts.producer import RUN
+from sluice.core.environment import variable
 from sluice.core.errors import BadInput
 from sluice.storage.keys import check_key
 from sluice.storage.stores import Store
@@ -31,7 +31,7 @@ def publish_results(store: Store, report: Path, result: Path) -> str | None:
         BadInput: SLUICE_RUN is no name of a folder.
         EnvironmentFault: The store failed.
     """
-    run = os.environ.get(RUN)
+    run = variable(RUN)
     if not run:
         return None
     try:

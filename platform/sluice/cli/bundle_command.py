@@ -1,8 +1,7 @@
 """`sluice bundle`: what of a project goes along with a run, and why the rest stays."""
 
-import re
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,14 +10,14 @@ from rich.table import Table
 
 from sluice.core.bounds import FILE_BYTES
 from sluice.core.errors import BadInput
-from sluice.core.files import faults, written
+from sluice.core.extensions import split_reference
+from sluice.core.files import faults, inside, written
 from sluice.running.terminal import Json, Terminal, console, plain, print_json
 
 if TYPE_CHECKING:
     from sluice.project.archive import Archive
 
 PROJECT_FILE = "sluice.yaml"
-_REFERENCE = re.compile(r"(?:[\w-]+/)*\w+\.py:[^\W\d]\w*", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -31,6 +30,8 @@ class _Bundle:
         sizes: Bytes of each file that goes along.
         left_out: What stays, with the reason.
         users: For a file that steps need, what of the project file refers to it.
+        packages: What the project's lock brings along, `name==version`, and the bytes of the wheels that lie beside it;
+            pip fetches the others.
     """
 
     digest: str
@@ -38,6 +39,7 @@ class _Bundle:
     sizes: dict[str, int]
     left_out: dict[str, str]
     users: dict[str, list[str]]
+    packages: dict[str, int | None] = field(default_factory=dict)
 
     @property
     def size(self) -> int:
@@ -105,7 +107,30 @@ def _of_project(folder: Path) -> "tuple[Archive, _Bundle]":
     packed = whole(folder, most=FILE_BYTES.most)
     left = {each.path: each.reason for each in packed.left_out}
     archive = packed.archive
-    return archive, _Bundle(archive.digest, archive.key, _sizes(archive), left, _users(folder))
+    return archive, _Bundle(archive.digest, archive.key, _sizes(archive), left, _users(folder), _packages(folder))
+
+
+def _packages(folder: Path) -> dict[str, int | None]:
+    """The packages of the project's lock.
+
+    Raises:
+        BadInput: The lock is not there, or is wrong; the message names its line.
+    """
+    declared = _declared(folder / PROJECT_FILE)
+    lock = declared.get("packages") if isinstance(declared, dict) else None
+    if not isinstance(lock, str):
+        return {}
+    from sluice.project.packages import read_lock
+    from sluice.project.wheelhouse import wheels_beside
+
+    path = inside(folder.absolute(), lock)
+    with faults(str(folder / lock)):
+        data = path.read_bytes()
+    there = wheels_beside(path)
+    return {
+        f"{pin.name}=={pin.version}": next((size for digest, size in there.items() if digest in pin.hashes), None)
+        for pin in read_lock(data, str(folder / lock))
+    }
 
 
 def _users(folder: Path) -> dict[str, list[str]]:
@@ -146,7 +171,7 @@ def _declared(path: Path) -> object:
 
 def _references(value: object) -> Iterator[str]:
     """Every `file.py:name` among the values and keys of a YAML document, however deep."""
-    if isinstance(value, str) and _REFERENCE.fullmatch(value):
+    if isinstance(value, str) and split_reference(value):
         yield value
     elif isinstance(value, dict):
         for key, inner in value.items():
@@ -164,6 +189,13 @@ def _show(found: _Bundle, terminal: Terminal) -> None:
         table.add_row(plain(name), f"{size:,}", plain(", ".join(found.users.get(name, []))))
     terminal.print(table)
     terminal.print()
+    if found.packages:
+        wheels = Table("package", "bytes of its wheel", box=None, pad_edge=False, header_style="dim")
+        wheels.columns[1].justify = "right"
+        for name, bytes_ in found.packages.items():
+            wheels.add_row(plain(name), "fetched by pip" if bytes_ is None else f"{bytes_:,}")
+        terminal.print(wheels)
+        terminal.print()
     if found.left_out:
         stays = Table("stays here", "because of", box=None, pad_edge=False, header_style="dim")
         for name, reason in found.left_out.items():
@@ -178,7 +210,8 @@ def _show(found: _Bundle, terminal: Terminal) -> None:
 
 def _summary(found: _Bundle) -> str:
     count = f"{len(found.sizes)} file{'' if len(found.sizes) == 1 else 's'} of {found.size:,} bytes"
-    return f"{count}{f', {len(found.left_out)} left out' if found.left_out else ''}: {found.key}"
+    packages = f", {len(found.packages)} packages" if found.packages else ""
+    return f"{count}{packages}{f', {len(found.left_out)} left out' if found.left_out else ''}: {found.key}"
 
 
 def _sizes(archive: "Archive") -> dict[str, int]:

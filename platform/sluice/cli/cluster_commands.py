@@ -1,6 +1,5 @@
 """The commands that work on a cluster: submit, follow, cancel, connect."""
 
-import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sluice.cluster.access import NAMESPACE, Target
+from sluice.core.environment import changed_variables, variable, variables
 from sluice.core.errors import BadInput
 from sluice.core.parameter_checks import check_numbers
 from sluice.running import catalog
@@ -63,18 +63,20 @@ def submit(
     """Run the project that this folder is of, or a pipeline by its name, on a cluster, as a KFP run."""
     from sluice.cluster import submit as submission
     from sluice.cluster.connection import connected
-    from sluice.cluster.resources import parse_settings
+    from sluice.cluster.resources import images_of, layered, of_project, parse_settings
     from sluice.running import project_runs
 
     project: project_runs.Order | None = None
-    asked = parse_settings(resources or [])
+    asked, images = parse_settings(resources or []), {}
     if pipeline and not Path(pipeline).is_dir():
         chosen = catalog.find_pipeline(pipeline)
         arguments = parse_arguments(chosen, parameter or [])
     else:
         project = project_runs.order(project_runs.here(Path(pipeline or ".")), parameter or [], in_store=True)
         chosen, arguments = project.pipeline, project.arguments
-    order = submission.Order(chosen, arguments, fused, fresh, name, experiment, resources=asked)
+        declared = project.file.project
+        asked, images = layered(asked, of_project(declared)), images_of(declared)
+    order = submission.Order(chosen, arguments, fused, fresh, name, experiment, resources=asked, step_images=images)
     if project:
         order = replace(order, given=project.given, project=str(project.file.folder))
     with connected(Target(namespace, context)) as cluster:
@@ -117,11 +119,11 @@ def hand_over(cluster: "Cluster", project: "project_runs.Order", *, quiet: bool)
         project: Whose run is about to begin.
         quiet: Say nothing of it.
     """
-    from sluice.cluster.connection import environment
+    from sluice.project.wheelhouse import CLUSTER
     from sluice.storage.locations import default_store
 
-    with environment(cluster.variables):
-        project.publish(default_store())
+    with changed_variables(cluster.variables):
+        project.publish(default_store(), CLUSTER)
         told = project.copy_lake()
     if told and not quiet:
         console().print(f"[dim]{plain(told)}[/]", highlight=False, soft_wrap=True)
@@ -171,12 +173,12 @@ def connect(
     """Run a command, or a shell, with a cluster's KFP, MLflow and object store within its reach."""
     from sluice.cluster.connection import connected
 
-    words = command or [os.environ.get("SHELL") or "/bin/sh"]
+    words = command or [variable("SHELL") or "/bin/sh"]
     with connected(Target(namespace, context)) as cluster:
         if not command:
             console().print(f"{plain(cluster.place)} is within reach of this shell until you leave it", highlight=False)
         try:
-            code = subprocess.run(words, env=os.environ | dict(cluster.variables), check=False).returncode  # noqa: S603
+            code = subprocess.run(words, env=variables() | dict(cluster.variables), check=False).returncode  # noqa: S603
         except OSError as error:
             raise typer.BadParameter(f"{words[0]}: {error.strerror}") from None
     raise typer.Exit(code)

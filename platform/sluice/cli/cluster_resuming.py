@@ -11,6 +11,7 @@ from sluice.cluster.access import Target
 from sluice.cluster.connection import connected
 from sluice.cluster.fusing import SUFFIX
 from sluice.cluster.kfp_api import KfpApi
+from sluice.cluster.resources import images_of, of_project
 from sluice.cluster.submit import Order
 from sluice.running.resuming import take_up
 from sluice.running.run_records import Asked, SubmittedRecord, find_submitted
@@ -39,11 +40,14 @@ def resume_on_cluster(
         again = take_up(before, pairs, in_store=True)
         if again.project:
             hand_over(cluster, again.project, quiet=as_json)
+        declared = again.project.file.project if again.project else None
         order = Order(
             again.pipeline,
             again.arguments,
             fused,
             fresh,
+            resources=of_project(declared) if declared else {},
+            step_images=images_of(declared) if declared else {},
             given=again.given,
             project=before.project,
             resumes=before.id,

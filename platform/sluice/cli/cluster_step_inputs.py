@@ -10,9 +10,10 @@ from typing import Any
 
 from sluice.cli.cluster_resuming import asked_of
 from sluice.cluster.access import Target
-from sluice.cluster.connection import connected, environment
+from sluice.cluster.connection import connected
 from sluice.cluster.kfp_api import KfpApi
 from sluice.cluster.workflow_steps import task_order
+from sluice.core.environment import changed_variables
 from sluice.core.errors import BadInput
 from sluice.core.words import near
 from sluice.running.catalog import Pipeline, find_pipeline
@@ -46,7 +47,7 @@ def step_of_cluster(run: str, name: str, target: Target, *, debug: bool, really:
             )
         chosen = find_pipeline(before.reference)
         step = step_record(api.run(before.id).manifest, chosen, before.id, name)
-        with environment(cluster.variables):
+        with changed_variables(cluster.variables):
             return run_step(RunRecord(id=before.id, pipeline=chosen.name), step, chosen, debug=debug, really=really)
 
 

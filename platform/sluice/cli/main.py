@@ -1,6 +1,5 @@
 """The `sluice` command."""
 
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,9 +12,11 @@ import typer
 from sluice.cli import run_commands
 from sluice.cli.bundle_command import add_bundle_command
 from sluice.cli.cluster_commands import Context, Namespace, add_commands
+from sluice.cli.predict_command import add_predict_command
 from sluice.cli.project_commands import add_commands as add_project_commands
 from sluice.cluster.access import NAMESPACE, Target
 from sluice.core.addresses import show_defect
+from sluice.core.environment import changed_variables, variables
 from sluice.core.errors import BadInput, SluiceError
 from sluice.core.files import denied
 from sluice.core.user_names import user_name
@@ -236,16 +237,17 @@ def _place(cluster: bool, namespace: str, context: str | None, *, promotes: bool
     if not cluster:
         yield
         return
-    from sluice.cluster.connection import connected, environment
+    from sluice.cluster.connection import connected
     from sluice.cluster.step_environment import PEOPLE, REGISTER
 
     reached = connected(Target(namespace, context), accounts=REGISTER if promotes else PEOPLE)
-    with reached as found, environment(found.variables):
+    with reached as found, changed_variables(found.variables):
         yield
 
 
 add_commands(app)
 run_commands.add_commands(app, _place)
+add_predict_command(app, _place)
 add_bundle_command(app)
 add_project_commands(app)
 _WRONG_USE = typer.BadParameter.__mro__[1]  # Click's UsageError; Typer has it in a module that is not for others
@@ -257,7 +259,7 @@ def main() -> None:
     from sluice.running.abandoned_runs import close_abandoned
 
     try:
-        check_words(sys.argv[1:], os.environ)
+        check_words(sys.argv[1:], variables())
         user_name()
         close_abandoned()
         sys.exit(app(standalone_mode=False))

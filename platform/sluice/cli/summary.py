@@ -60,6 +60,8 @@ def show(done: RunResult, console: Console) -> None:
 def _show_decision(result: Mapping[str, Any], console: Console) -> None:
     console.print(f"\n[bold]{plain(result['question'])}[/]", highlight=False)
     console.print(_candidates(result))
+    if folds := result.get("folds"):
+        console.print(f"  judged out of fold: each row by models fitted without its fold, of {folds['number']}")
     for row in result["candidates"]:
         if row.get("cut"):
             console.print(f"  [yellow]•[/] {plain(row['name'])}: {plain(row['cut'])}", highlight=False)

@@ -1,11 +1,11 @@
 """Makes the buckets that a release needs, where they are not there yet."""
 
-import os
 from collections.abc import Iterable
 
 from minio.error import S3Error
 from minio.helpers import check_bucket_name
 
+from sluice.core.environment import variable
 from sluice.core.errors import BadInput, EnvironmentFault
 from sluice.storage.s3_connection import Connection
 from sluice.storage.s3_refusals import Place, refusals
@@ -21,7 +21,7 @@ def required_buckets() -> list[str]:
     Raises:
         BadInput: One is no name of a bucket.
     """
-    names = os.environ.get(BUCKETS, "").replace(",", " ").split()
+    names = variable(BUCKETS).replace(",", " ").split()
     for name in names:
         try:
             check_bucket_name(name, strict=True)

@@ -4,7 +4,6 @@
 MLflow, so the chain from KFP over Argo, the driver and the launcher to the stores is seen whole.
 """
 
-import os
 import sys
 import time
 
@@ -14,6 +13,7 @@ from sluice.cluster.site_rules import SiteRules
 from sluice.cluster.spec import compile_for_cluster
 from sluice.cluster.workflow_steps import steps_of
 from sluice.core import settings
+from sluice.core.environment import variables
 from sluice.core.errors import BadInput, EnvironmentFault, SluiceError
 from sluice.core.progress import progress
 from sluice.core.step_images import TABULAR_IMAGE, step_images
@@ -42,8 +42,8 @@ def run() -> str:
     if not url:
         raise BadInput(f"{KFP} is not set; give it the URL of KFP's API")
     api = KfpApi(url)
-    plan = SiteRules.from_variables(os.environ).plan()
-    spec = compile_for_cluster(own_pipeline(), step_images(os.environ), resources=plan)
+    plan = SiteRules.from_variables(variables()).plan()
+    spec = compile_for_cluster(own_pipeline(), step_images(variables()), resources=plan)
     begin = time.monotonic()
     made = api.create_run("sluice-check", api.experiment(EXPERIMENT), spec.documents(), {})
     progress(f"run {made} started in experiment {EXPERIMENT}")

@@ -6,7 +6,6 @@ Secret sluice-people who may use them, and Services inside the cluster are reach
 speak TLS, a ConfigMap of the release holds whom to trust.
 """
 
-import os
 import tempfile
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -20,6 +19,7 @@ from sluice.cluster.forwarding import MEND_SECONDS, Forward, forwarded
 from sluice.cluster.step_environment import DIRECT, DIRECT_TRACKING, NAME, PEOPLE, RUNS_NAMESPACE
 from sluice.core.addresses import shown
 from sluice.core.authorities import CA_FILE
+from sluice.core.environment import variable, variables
 from sluice.core.errors import BadInput
 from sluice.core.settings import web_address
 from sluice.core.step_images import TABULAR, TORCH, step_images
@@ -103,7 +103,7 @@ def connected(
     """
     given = web_address(KFP)
     if given and not target.context:
-        yield Cluster(given, {}, step_images(os.environ), None)
+        yield Cluster(given, {}, step_images(variables()), None)
         return
     kubernetes = Kubernetes(target)
     config, secret = kubernetes.settings(NAME, accounts) if needs else ({}, {})
@@ -125,10 +125,10 @@ def connected(
             if TRACKING in forwards:
                 config[TRACKING_AUTHORITY] = config[CA_FILE]
         url = f"http://127.0.0.1:{forwards[KFP].local}" if kfp else ""
-        own = {name: os.environ[name] for name in IMAGE_SETTINGS if os.environ.get(name)}
+        own = {name: variable(name) for name in IMAGE_SETTINGS if variable(name)}
         images = step_images(config | own)
-        variables = {**config, **secret, **images, **dict.fromkeys(PODS_ONLY, "false"), KFP: url}
-        yield Cluster(url, variables, images, kubernetes, forwards)
+        found = {**config, **secret, **images, **dict.fromkeys(PODS_ONLY, "false"), KFP: url}
+        yield Cluster(url, found, images, kubernetes, forwards)
 
 
 def _trust(folder: str, kubernetes: Kubernetes, name: str) -> dict[str, str]:
@@ -145,18 +145,6 @@ def _trust(folder: str, kubernetes: Kubernetes, name: str) -> dict[str, str]:
     file = Path(folder, AUTHORITY_KEY)
     file.write_text(found, encoding="utf-8")
     return {CA_FILE: str(file)}
-
-
-@contextmanager
-def environment(variables: Mapping[str, str]) -> Iterator[None]:
-    """These variables for the time of the `with` block."""
-    before = dict(os.environ)
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
 
 
 class Service(NamedTuple):

@@ -1,6 +1,5 @@
 """`sluice doctor --cluster`: whether a cluster has what Sluice needs, each finding with the way out."""
 
-import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -14,6 +13,7 @@ from sluice.cluster.services import services
 from sluice.cluster.step_environment import ACCOUNTS, CONFIG_KEYS, NAME, SECRET_KEYS
 from sluice.cluster.workflow_steps import NO_IMAGE
 from sluice.cluster.workloads import workloads
+from sluice.core.environment import variable
 from sluice.core.errors import SluiceError
 from sluice.running.doctor import Finding
 
@@ -68,7 +68,7 @@ def _docker() -> Finding:
 
 def _kind() -> Finding:
     """On the PATH, or where `make kind` looks for what it built itself."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    cache = Path(variable("XDG_CACHE_HOME") or Path.home() / ".cache")
     found = shutil.which("kind") or shutil.which(str(cache / "sluice/hermetic/tools/kind"))
     if found:
         return Finding("kind", "ok", found)

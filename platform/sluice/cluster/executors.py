@@ -45,6 +45,12 @@ def complete_executor(
     return {**container, "image": image, "env": environment, "resources": whole}
 
 
+def with_image(container: Mapping[str, Any], image: str) -> dict[str, Any]:
+    """A complete container with another image, which its environment repeats."""
+    environment = [{**each, "value": image} if each["name"] == IMAGE else each for each in container["env"]]
+    return {**container, "image": image, "env": environment}
+
+
 def with_resources(present: Mapping[str, Any], resources: StepResources, asked: StepResources) -> dict[str, Any]:
     """KFP's `ResourceSpec` with what a step gets.
 

@@ -7,7 +7,6 @@ and the third is for who reads the command line: the chart gives the pod its acc
 
 import io
 import json
-import os
 import shutil
 import sys
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from sluice.artifacts.producer import RUN
+from sluice.core.environment import variable
 from sluice.core.errors import SluiceError
 from sluice.core.parameter_checks import check_numbers
 from sluice.core.progress import PROGRESS
@@ -46,7 +46,7 @@ def main(pipeline_name: str, executor_input: str) -> None:
     console = Console(file=Marked(), width=WIDTH, no_color=True)
     try:
         arguments = checked(pipeline, asked.get("inputs", {}).get("parameterValues", {}))
-        done = local_run.run_pipeline(pipeline, arguments, console, run=os.environ.get(RUN, ""))
+        done = local_run.run_pipeline(pipeline, arguments, console, run=variable(RUN))
     except SluiceError as error:
         print(f"{PROGRESS}error: {error}", flush=True)  # noqa: T201 - a step's standard output is its log
         leave(error)

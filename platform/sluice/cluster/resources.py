@@ -11,128 +11,33 @@ import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Any, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.alias_generators import to_camel
 
 from sluice.core.errors import BadInput
+from sluice.core.quantities import amount
+from sluice.project.declaration import Project, Resources, Toleration
+from sluice.project.values import Bytes, Cores, Count
 
 EVERY = "*"  # instead of a step's name: all steps
 SCRATCH, SCRATCH_FOLDER = "sluice-scratch", "/scratch"  # the volume of `disk`, and where it is: TMPDIR of the step
 GPU = "nvidia.com/gpu"
-MIB = 2**20
-MOST_CORES = 10_000
 _NAMES = {"cpu": ("cpu", "cpu_request"), "memory": ("memory", "memory_request")}
-
-
-def amount(quantity: str) -> Decimal:
-    """A quantity as Kubernetes counts: cores, or bytes.
-
-    Raises:
-        ValueError: It is no quantity.
-    """
-    from kubernetes.utils.quantity import parse_quantity
-
-    text = quantity.strip()
-    try:
-        if text and text == quantity and (text[0].isdigit() or text[0] == "."):
-            return Decimal(parse_quantity(text))
-    except ValueError:
-        pass
-    gigabytes = text[:-1] if text.endswith("B") else ""
-    hint = f"did you mean {gigabytes}i?" if gigabytes[-1:] in tuple("KMGT") else "write 500m, 2, 512Mi or 4Gi"
-    raise ValueError(f"{quantity!r} is no quantity of Kubernetes: {hint}")
-
-
-def _text(value: object) -> object:
-    """A number as people write it in YAML, as text."""
-    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
-
-
-def _cores(quantity: str) -> str:
-    found = amount(quantity)
-    if found > MOST_CORES:
-        raise ValueError(f"{quantity} are {found:,} cores: write 500m or 2; did you mean memory?")
-    if found < Decimal("0.001"):
-        raise ValueError(f"{quantity} is less than a thousandth of a core")
-    return quantity
-
-
-def _bytes(quantity: str) -> str:
-    found = amount(quantity)
-    if found < MIB:
-        digits = "".join(letter for letter in quantity if letter.isdigit() or letter == ".")
-        raise ValueError(f"{quantity} is less than 1Mi: did you mean {digits}Gi?")
-    return quantity
-
-
-Cores = Annotated[str, BeforeValidator(_text), AfterValidator(_cores)]
-Bytes = Annotated[str, BeforeValidator(_text), AfterValidator(_bytes)]
-Count = Annotated[int, Field(ge=0, le=64, strict=True)]
-ExtendedResource = Annotated[
-    str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?/[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$", max_length=253)
-]
 
 
 class _Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True)
 
 
-_Kind = TypeVar("_Kind", bound=_Model)
+_Kind = TypeVar("_Kind", bound=BaseModel)
 
 
-class Toleration(_Model):
-    """A taint of nodes that the pod may go to all the same; the fields are those of Kubernetes."""
+class StepResources(Resources):
+    """What one step asks for, as a project declares it, also with Kubernetes' own names: `memoryRequest`, `gpuKind`."""
 
-    key: str = ""
-    operator: Literal["Exists", "Equal"] = "Equal"
-    value: str = ""
-    effect: Literal["", "NoSchedule", "PreferNoSchedule", "NoExecute"] = ""
-    toleration_seconds: int | None = None
-
-    @model_validator(mode="after")
-    def _whole(self) -> Self:
-        if self.operator == "Exists" and self.value:
-            raise ValueError("a toleration with the operator Exists has no value")
-        if not self.key and self.operator == "Equal":
-            raise ValueError("a toleration names its key, or has the operator Exists")
-        return self
-
-
-class StepResources(_Model):
-    """What one step asks for; what is not given is left to who is further from the run.
-
-    Attributes:
-        cpu: Cores that the step may take at most, such as "2" or 500m.
-        memory: Bytes of memory that it may take at most, such as 4Gi; one that takes more is ended.
-        cpu_request: Cores that are kept free for it; by default as many as `cpu`.
-        memory_request: Bytes of memory that are kept free for it; by default as much as `memory`.
-        disk: Bytes of a volume of its own for temporary files, which goes with the pod; else it has a share
-            of its node's.
-        gpu: How many GPUs; 0 takes none where others ask for some.
-        gpu_kind: The name that a node offers them under, such as nvidia.com/gpu or amd.com/gpu.
-        node_selector: Labels that a node must have, such as the model of its GPUs.
-        tolerations: Taints of nodes that it may go to; by default, of one that asks for GPUs, the taint of their kind.
-    """
-
-    cpu: Cores | None = None
-    memory: Bytes | None = None
-    cpu_request: Cores | None = None
-    memory_request: Bytes | None = None
-    disk: Bytes | None = None
-    gpu: Count | None = None
-    gpu_kind: ExtendedResource | None = None
-    node_selector: dict[str, str] | None = None
-    tolerations: tuple[Toleration, ...] | None = None
-
-    @model_validator(mode="after")
-    def _requests(self) -> Self:
-        for limit, request in _NAMES.values():
-            most, kept = getattr(self, limit), getattr(self, request)
-            if most and kept and amount(kept) > amount(most):
-                raise ValueError(f"{to_camel(request)} {kept} is more than {limit} {most}")
-        return self
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, validate_default=False)
 
     def over(self, weaker: "StepResources") -> "StepResources":
         """These, and what `weaker` says where these say nothing.
@@ -285,6 +190,19 @@ def read_resources(given: Mapping[str, Any], where: str = "steps") -> dict[str, 
     return {step: _read(StepResources, each, f"{where}.{step}") for step, each in given.items()}
 
 
+def of_project(project: Project) -> dict[str, StepResources]:
+    """What a project asks for, by step."""
+    return {
+        step: StepResources(**asked.model_dump(exclude={"image"}, exclude_none=True))
+        for step, asked in project.steps.items()
+    }
+
+
+def images_of(project: Project) -> dict[str, str]:
+    """The images that a project names, by step."""
+    return {step: asked.image for step, asked in project.steps.items() if asked.image}
+
+
 def read_maximum(given: Mapping[str, Any], where: str = "steps.maxResources") -> MaxResources:
     """The site's bounds as the chart's values have them.
 
@@ -303,7 +221,7 @@ def _read(kind: type[_Kind], given: Any, where: str) -> _Kind:  # noqa: ANN401 -
         raise BadInput(_line(error.errors()[0], kind, where)) from None
 
 
-def _line(error: Any, kind: type[_Model], where: str) -> str:  # noqa: ANN401 - pydantic's ErrorDetails
+def _line(error: Any, kind: type[BaseModel], where: str) -> str:  # noqa: ANN401 - pydantic's ErrorDetails
     place = ".".join([where, *map(str, error["loc"])])
     if error["type"] == "extra_forbidden":
         known = [each.alias or name for name, each in kind.model_fields.items()]

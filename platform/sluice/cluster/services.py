@@ -1,13 +1,13 @@
 """Whether a release's KFP, object store and MLflow answer, and its champions are the recorded ones, each for itself."""
 
-import os
 from collections.abc import Callable, Iterator
 
 from sluice.cluster.access import Target
-from sluice.cluster.connection import OBJECT_STORE, TRACKING, Cluster, connected, environment
+from sluice.cluster.connection import OBJECT_STORE, TRACKING, Cluster, connected
 from sluice.cluster.forwarding import LOOK
 from sluice.cluster.kfp_api import KfpApi
 from sluice.cluster.step_environment import NAME
+from sluice.core.environment import changed_variables, variable
 from sluice.core.errors import SluiceError
 from sluice.running.doctor import Finding, champions
 from sluice.storage.stores import plain_address
@@ -29,7 +29,7 @@ def services(target: Target) -> Iterator[Finding]:
 
 def _asked(target: Target, name: str, needs: tuple[str, ...], look: Callable[[Cluster], Finding]) -> Finding:
     try:
-        with connected(target, needs, kfp=not needs) as cluster, environment({**cluster.variables, **IMPATIENT}):
+        with connected(target, needs, kfp=not needs) as cluster, changed_variables({**cluster.variables, **IMPATIENT}):
             return look(cluster)
     except SluiceError as error:
         return Finding(name, "error", str(error).removesuffix(f"; {LOOK}"))  # that is what looks here
@@ -50,7 +50,7 @@ def _object_store(_: Cluster) -> Finding:
 def _mlflow(_: Cluster) -> Finding:
     from sluice.registry.mlflow_access import URI, mlflow_module, tracking_faults
 
-    if not os.environ.get(URI):
+    if not variable(URI):
         return Finding("mlflow", "warning", f"{NAME} names no tracking server: nothing is registered for good there")
     with tracking_faults():
         count = len(mlflow_module().MlflowClient().search_registered_models())

@@ -21,7 +21,7 @@ from sluice.core.errors import BadInput
 
 STEP_RESOURCES, MAX_RESOURCES = "SLUICE_STEP_RESOURCES", "SLUICE_MAX_RESOURCES"
 PROJECT_CODE = "SLUICE_PROJECT_CODE"
-CODE = "code"  # the parameter with the address of a project's archive
+CODE = "code"  # a parameter with the address of a project's archive: `code`, or `prepare_code` and the like
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,12 @@ class SiteRules:
         """These rules with what a project and a command line ask for."""
         return ResourcePlan(self.resources, asked or {}, self.most)
 
-    def check_code(self, arguments: Mapping[str, Any], *, own_pipeline: bool = False) -> None:
+    def check_code(
+        self,
+        arguments: Mapping[str, Any],
+        *,
+        own_pipeline: bool = False,
+    ) -> None:
         """Hold a run against `project_code`.
 
         Args:
@@ -72,8 +77,9 @@ class SiteRules:
         if self.project_code:
             return
         what = "a pipeline of your own" if own_pipeline else ""
-        if code := arguments.get(CODE):
-            what = f"the project's code ({code})"
+        named = (name for name, value in arguments.items() if value and (name == CODE or name.endswith(f"_{CODE}")))
+        if name := next(named, ""):
+            what = f"the project's code ({name}={arguments[name]})"
         if what:
             raise BadInput(
                 f"this site runs Sluice's own steps alone, not {what}: its administrator has set "

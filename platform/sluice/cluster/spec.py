@@ -10,21 +10,23 @@ kubernetes_platform/proto/kubernetes_executor_config.proto, read at 2.14.3 and 2
 
 import importlib.metadata
 import json
-import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import yaml
 
-from sluice.cluster.executors import built_in_resources, complete_executor
+from sluice.cluster.executors import built_in_resources, complete_executor, with_image
 from sluice.cluster.fusing import TASK, fuse
-from sluice.cluster.resources import ResourcePlan, StepResources, from_container, largest
+from sluice.cluster.resources import EVERY, ResourcePlan, StepResources, from_container, largest
 from sluice.cluster.step_environment import NAME, platform_config, secret_for, step_of
-from sluice.core import step_images
+from sluice.core import step_images as known_images
 from sluice.core.digests import sha256_json
+from sluice.core.environment import variables
 from sluice.core.errors import BadInput
 from sluice.core.settings import image
+from sluice.core.words import near
 from sluice.running.catalog import Pipeline, own_step
 
 DIGEST_CHARACTERS = 10
@@ -69,6 +71,7 @@ def compile_for_cluster(
     choices: bool = True,
     fused: bool = False,
     resources: ResourcePlan = ResourcePlan(),  # noqa: B008 - frozen, and empty
+    step_images: Mapping[str, str] = MappingProxyType({}),
 ) -> ClusterSpec:
     """Compile a pipeline for a KFP server.
 
@@ -78,10 +81,12 @@ def compile_for_cluster(
         choices: Write the parameters' choices down; a server before 2.16 refuses a spec that has them.
         fused: All steps in one pod, instead of a pod or two for each. It gets the largest of what its steps get.
         resources: What others than the pipeline say of its steps' share of a node.
+        step_images: Images that a project names for its steps, by step or `*` for all; each holds Sluice.
 
     Raises:
         BadInput: A step image's name is none; a pipeline of the user's own, which no image holds, is to be fused;
-            resources are asked for that the site does not give, or for a step that the pipeline does not have.
+            resources are asked for that the site does not give; they, or an image, are for a step that the pipeline
+            does not have.
     """
     from google.protobuf import json_format
 
@@ -98,6 +103,7 @@ def compile_for_cluster(
     if choices:
         _write_choices(spec, pipeline)
     own = {}
+    named = _named_images(step_images, [step_of(label) for label, _ in _executors(spec)])
     for label, executor in spec["deploymentSpec"]["executors"].items():
         if "container" in executor:
             asked = resources.asked_of(step_of(label))
@@ -105,6 +111,8 @@ def compile_for_cluster(
             executor["container"] = complete_executor(
                 executor["container"], pipeline.name, _renamed(found), given[label], asked
             )
+            if step_of(label) in named:
+                executor["container"] = with_image(executor["container"], named[step_of(label)])
             own[label] = platform_config(_present(platform, label), secret, given[label])
     spec = json.loads(json.dumps(spec, sort_keys=True))
     kubernetes = {"platforms": {"kubernetes": {"deploymentSpec": {"executors": own}}}}
@@ -154,9 +162,21 @@ def _write_choices(spec: dict[str, Any], pipeline: Pipeline) -> None:
 
 def _renamed(found: Mapping[str, str] | None) -> dict[str, str]:
     """The images to write, by those that are written now."""
-    here = {step_images.TABULAR: step_images.TABULAR_IMAGE, step_images.TORCH: step_images.TORCH_IMAGE}
-    wanted = found or step_images.step_images(os.environ)
+    here = {known_images.TABULAR: known_images.TABULAR_IMAGE, known_images.TORCH: known_images.TORCH_IMAGE}
+    wanted = found or known_images.step_images(variables())
     return {here[name]: image(f"{name}, or {_PLACES}", wanted.get(name, reference)) for name, reference in here.items()}
+
+
+def _named_images(images: Mapping[str, str], steps: Sequence[str]) -> dict[str, str]:
+    """The image of each step that a project names one for.
+
+    Raises:
+        BadInput: It names one for a step that the pipeline does not have.
+    """
+    for name in images:
+        if name not in (EVERY, *steps):
+            raise BadInput(f"steps.{name}: the pipeline has no such step{near(name, steps)}; it has {', '.join(steps)}")
+    return {step: images.get(step, images.get(EVERY, "")) for step in steps if step in images or EVERY in images}
 
 
 def _present(platform: Mapping[str, Any], label: str) -> dict[str, Any]:

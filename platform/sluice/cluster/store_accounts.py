@@ -9,7 +9,6 @@ Source: MinIO's admin API, as minio-py 7.2 calls it; the policies are those of A
 
 import argparse
 import json
-import os
 import re
 import sys
 from collections.abc import Iterator
@@ -29,6 +28,7 @@ from urllib3.exceptions import HTTPError
 from sluice.cluster.buckets import make_buckets, require_answer, required_buckets
 from sluice.cluster.waiting import wait_for
 from sluice.core import settings
+from sluice.core.environment import variable
 from sluice.core.errors import BadInput, EnvironmentFault, SluiceError
 from sluice.core.files import faults
 from sluice.core.progress import progress
@@ -165,10 +165,10 @@ def versioned() -> tuple[str, list[str]] | None:
     Raises:
         BadInput: SLUICE_STORE_VERSIONED is no name of a bucket, or SLUICE_STORE_PASSING holds what is no prefix.
     """
-    bucket = os.environ.get(VERSIONED)
+    bucket = variable(VERSIONED)
     if not bucket:
         return None
-    prefixes, name = os.environ.get(PASSING, "").split(), VERSIONED
+    prefixes, name = variable(PASSING).split(), VERSIONED
     try:
         check_bucket_name(bucket, strict=True)
         name = PASSING
@@ -247,7 +247,7 @@ def _refuse_shared(found: list[Account], root: str) -> None:
 
 
 def _folder(name: str) -> Path:
-    value = os.environ.get(name)
+    value = variable(name)
     if not value:
         raise BadInput(f"{name} is not set; the chart's Job sets it")
     return Path(value)

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from sluice.artifacts.run_results import REPORT, RESULT, read_result, results_key
 from sluice.cluster import run_tracking
-from sluice.cluster.connection import OBJECT_STORE, Cluster, environment
+from sluice.cluster.connection import OBJECT_STORE, Cluster
 from sluice.cluster.following import Follower
 from sluice.cluster.kfp_api import KfpApi
 from sluice.cluster.resources import StepResources
@@ -22,6 +22,7 @@ from sluice.cluster.site_rules import SiteRules
 from sluice.cluster.spec import ClusterSpec, compile_for_cluster
 from sluice.cluster.waiting import wait_for
 from sluice.cluster.workflow_steps import task_order
+from sluice.core.environment import changed_variables
 from sluice.core.errors import EnvironmentFault, SluiceError
 from sluice.core.home import home
 from sluice.running.catalog import Pipeline
@@ -48,6 +49,7 @@ class Order:
         project: The folder of the project that it is run for; empty outside of one.
         resumes: The id of the run that it takes up again; empty for none.
         resources: What the project and the command line ask for, by step.
+        step_images: The images that the project names for its steps, by step.
     """
 
     pipeline: Pipeline
@@ -60,6 +62,7 @@ class Order:
     project: str = ""
     resumes: str = ""
     resources: Mapping[str, StepResources] = field(default_factory=dict)
+    step_images: Mapping[str, str] = field(default_factory=dict)
 
 
 def start(cluster: Cluster, order: Order) -> str:
@@ -70,11 +73,18 @@ def start(cluster: Cluster, order: Order) -> str:
         EnvironmentFault: KFP does not answer.
     """
     rules = SiteRules.from_variables(cluster.variables)
-    rules.check_code(order.arguments)
+    rules.check_code(order.arguments, own_pipeline=bool(order.pipeline.source))
     api = KfpApi(cluster.kfp)
     plan = rules.plan(order.resources)
     choices = api.takes_choices()
-    spec = compile_for_cluster(order.pipeline, cluster.images, choices=choices, fused=order.fused, resources=plan)
+    spec = compile_for_cluster(
+        order.pipeline,
+        cluster.images,
+        choices=choices,
+        fused=order.fused,
+        resources=plan,
+        step_images=order.step_images,
+    )
     name = order.name or f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{spec.name}-{os.urandom(2).hex()}"
     experiment = api.experiment(order.experiment or order.pipeline.name)
     uploaded = None if order.fresh else _uploaded(api, spec)
@@ -169,7 +179,7 @@ def _fetch(cluster: Cluster, run: str, *, must: bool) -> tuple[dict[str, Any], P
         must: Whether there must be both; a user's own pipeline may leave neither.
     """
     cluster.mend(OBJECT_STORE)
-    with environment(cluster.variables):
+    with changed_variables(cluster.variables):
         store = default_store()
         place = plain_address(f"{store.uri}/{results_key(run, REPORT)}")
         result = read_result(store, run) if must or store.exists(results_key(run, RESULT)) else {}

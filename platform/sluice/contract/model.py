@@ -7,6 +7,7 @@ The classes below have the form of the file: pydantic checks them, and makes the
 """
 
 import difflib
+import re
 import zoneinfo
 from dataclasses import replace
 from typing import Annotated, Any, Literal, Self
@@ -31,6 +32,7 @@ CONTRACT = "contract.yaml"
 SCHEMA: Literal[2] = 2
 """The version of a contract's form. Version 1, without this number, stands in manifests from before 2026-12."""
 TYPES = ("string", "int64", "float64", "bool", "timestamp", "date")
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,99}", re.ASCII)
 _SOURCES = ({"csv"}, {"json"}, {"sql", "table"})
 _STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
 _RANGE = WithJsonSchema({"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2})
@@ -38,7 +40,12 @@ _SOURCE = WithJsonSchema(
     {
         "type": "object",
         "additionalProperties": {"type": "string", "minLength": 1},
-        "oneOf": [{"required": ["csv"]}, {"required": ["json"]}, {"required": ["sql", "table"]}],
+        "oneOf": [
+            {"required": ["csv"]},
+            {"required": ["json"]},
+            {"required": ["sql", "table"]},
+            {"required": ["by"]},
+        ],
     }
 )
 _KNOWN = (
@@ -71,7 +78,7 @@ class Column:
             moment's own lag. In a file it may name the moment instead.
     """
 
-    type: Annotated[str, _said("What its values are."), WithJsonSchema({"enum": list(TYPES)})]
+    type: Annotated[str, _said(f"What its values are: {', '.join(TYPES)}."), WithJsonSchema({"enum": list(TYPES)})]
     nullable: Annotated[bool, before(truth, "nullable"), _said("Whether a value may be missing.")] = False
     range: Annotated[tuple[float, float] | None, _said("Least and greatest value."), _RANGE] = None
     values: Annotated[tuple[str, ...] | None, _said("The texts allowed.")] = None
@@ -163,8 +170,9 @@ class TableContract:
     """What the contract says of a table.
 
     Attributes:
-        source: How to read it: `{sql: URL, table: NAME}`, `{csv: GLOB}` or `{json: PATH}`;
-            paths are relative to the lake.
+        source: How to read it: `{sql: URL, table: NAME}`, `{csv: GLOB}` or `{json: PATH}`; or `{by: NAME}`, a source
+            of the project's or an installed package's, with `files: GLOB` where it reads some and settings of its own.
+            Paths are relative to the lake.
         columns: By name, in order. A column of the source that is not named here is not read.
         key: Columns that identify a row.
         freshness: How old it may be, or None.
@@ -174,7 +182,11 @@ class TableContract:
         known: When those columns are known that do not say it themselves, as a column's `known`.
     """
 
-    source: Annotated[dict[str, str], _said("{csv: GLOB}, {json: PATH} or {sql: URL, table: NAME}."), _SOURCE]
+    source: Annotated[
+        dict[str, str],
+        _said("{csv: GLOB}, {json: PATH}, {sql: URL, table: NAME}, or {by: NAME} of a project's own source."),
+        _SOURCE,
+    ]
     columns: Annotated[dict[str, Column], before(entries, "columns"), _said("The columns by name.")]
     key: Annotated[tuple[str, ...], _said("Columns that identify a row.")] = ()
     freshness: Annotated[Freshness | None, _said("How old the table may be.")] = None
@@ -192,8 +204,9 @@ class TableContract:
     @classmethod
     def _check_source(cls, body: Any) -> Any:  # noqa: ANN401 - YAML
         texts = isinstance(body, dict) and all(value and isinstance(value, str) for value in body.values())
-        if not texts or body.keys() not in _SOURCES:
-            raise refusal("source must be {csv: GLOB}, {json: PATH} or {sql: URL, table: NAME}")
+        named = texts and _NAME.fullmatch(body.get("by", "")) and not {"csv", "json", "sql"} & body.keys()
+        if not texts or not (named or body.keys() in _SOURCES):
+            raise refusal("source must be {csv: GLOB}, {json: PATH}, {sql: URL, table: NAME} or {by: NAME}")
         return dict(body)
 
     @field_validator("key", mode="before")

@@ -5,7 +5,6 @@ knows what a login in an address looks like, and the values of this process's ow
 """
 
 import functools
-import os
 import re
 import sys
 import traceback
@@ -14,6 +13,7 @@ from types import TracebackType
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
+from sluice.core.environment import variables
 from sluice.core.plain_text import lines
 
 SOURCE_PREFIX = "SLUICE_SOURCE_"  # of the variables that a lake's contract may name: whole addresses of databases
@@ -94,7 +94,7 @@ def redacted(text: str, environment: Mapping[str, str] | None = None) -> str:
         text: Of any kind, e.g. a library's error or traceback.
         environment: By default the process's own.
     """
-    if known := set(_secrets(os.environ if environment is None else environment)):
+    if known := set(_secrets(variables() if environment is None else environment)):
         text = _any_of(tuple(sorted(known, key=lambda secret: (-len(secret), secret)))).sub(HIDDEN, text)
     text = _OPTION.sub(rf"\1{HIDDEN}", _LOGIN.sub("://", text))
     return _HEADER.sub(rf"\1{HIDDEN}", text)

@@ -5,12 +5,12 @@ REQUESTS_CA_BUNDLE name what is trusted *instead*, so a step that calls the worl
 """
 
 import atexit
-import os
 import ssl
 import tempfile
 from functools import cache
 from pathlib import Path
 
+from sluice.core.environment import set_variables, variable
 from sluice.core.errors import BadInput
 
 CA_FILE = "SLUICE_CA_FILE"
@@ -24,7 +24,7 @@ def tls_context() -> ssl.SSLContext:
         BadInput: SLUICE_CA_FILE names no file of certificates.
     """
     context = ssl.create_default_context()
-    if path := os.environ.get(CA_FILE):
+    if path := variable(CA_FILE):
         try:
             context.load_verify_locations(cafile=path)
         except OSError as error:  # an ssl.SSLError is one, too
@@ -39,7 +39,7 @@ def authority() -> bytes:
     Raises:
         BadInput: It names no file of certificates.
     """
-    path = os.environ.get(CA_FILE)
+    path = variable(CA_FILE)
     if not path:
         return b""
     tls_context()
@@ -54,10 +54,10 @@ def trust_in_requests() -> None:
     Raises:
         BadInput: SLUICE_CA_FILE names no file of certificates.
     """
-    path = os.environ.get(CA_FILE)
-    if path and not any(os.environ.get(name) for name in BUNDLES):
+    path = variable(CA_FILE)
+    if path and not any(variable(name) for name in BUNDLES):
         tls_context()
-        os.environ[BUNDLES[0]] = _bundle(path)
+        set_variables({BUNDLES[0]: _bundle(path)})
 
 
 @cache

@@ -9,7 +9,7 @@ from sluice.core.plain_text import is_unicode
 if TYPE_CHECKING:  # a registered model carries this module, and no engine
     import ibis
 
-_LONGEST = 1000  # characters; no engine's limit, but that of what a person or a page can show
+LONGEST = 1000  # characters; no engine's limit, but that of what a person or a page can show
 
 
 def check_name(name: str, where: str) -> None:
@@ -24,8 +24,8 @@ def check_name(name: str, where: str) -> None:
     """
     if not name.strip():
         raise BadInput(f"{where} has the blank name {name!r}; give it letters")
-    if len(name) > _LONGEST:
-        raise BadInput(f"{where} has a name of {len(name):,} characters, {name[:40]!r}…; use at most {_LONGEST:,}")
+    if len(name) > LONGEST:
+        raise BadInput(f"{where} has a name of {len(name):,} characters, {name[:40]!r}…; use at most {LONGEST:,}")
     if "\0" in name or not is_unicode(name):
         raise BadInput(f"{where} has the name {name!r}, which holds NUL or half a character; no table can keep it")
 

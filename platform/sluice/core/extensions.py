@@ -10,7 +10,7 @@
 
 Whatever it is, it is held to the registry's protocol before it is used, and what does not fit is refused in one line
 that says where it is defined and what is missing. A class is called to make the object, with the settings that the user
-gave it; a function or an object is taken as it is.
+gave it; a function gets them as its further arguments, by name; any other object is taken as it is.
 """
 
 import difflib
@@ -18,8 +18,9 @@ import functools
 import importlib
 import importlib.metadata
 import inspect
+import re
 import typing
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar, cast
@@ -41,6 +42,8 @@ _PLAIN: dict[Any, tuple[type, ...]] = {
     list: (list,),
 }
 """What a protocol's attribute may be where it says one of these types; other types are not looked into."""
+_LONGEST = 80  # characters of a value that a message shows
+_REFERENCE = re.compile(r"((?:[A-Za-z0-9_-]+/)*[A-Za-z_][A-Za-z0-9_]*\.py):([A-Za-z_][A-Za-z0-9_]*)", re.ASCII)
 _SKIPPED = frozenset({"Protocol", "Generic", "object"})
 
 
@@ -73,6 +76,33 @@ class Offer:
     name: str
     target: str
     origin: str
+
+
+@dataclass(frozen=True)
+class Opened(Generic[T]):
+    """Something of another's that fits its protocol, and how its faults are told.
+
+    Attributes:
+        thing: The object, or the function.
+        what: What it is and where it is defined, for messages: `gate check mine.py:margin (mine.py:12)`.
+        blamed: Gives a context that turns what the other's code raises into one line.
+    """
+
+    thing: T
+    what: str
+    blamed: Callable[[], AbstractContextManager[None]]
+
+    def gave(self, value: object, way_out: str) -> BadInput:
+        """The refusal of what it returned.
+
+        Args:
+            value: What that was.
+            way_out: What it should return, as a request.
+        """
+        shown = repr(value)
+        kind = type(value).__name__
+        said = kind if len(shown) > _LONGEST or "\n" in shown else f"{shown} ({kind})"
+        return BadInput(f"{self.what}: it gave {said}; {way_out}")
 
 
 class Registry(Generic[T]):
@@ -110,6 +140,10 @@ class Registry(Generic[T]):
             BadInput: There is none of that name, two packages bring it, it cannot be loaded, does not fit the protocol
                 or takes other settings. The message names file and line, or the package.
         """
+        return self.opened(name, code, settings).thing
+
+    def opened(self, name: str, code: Code | None = None, settings: Mapping[str, Any] | None = None) -> Opened[T]:
+        """The same with how its faults are told; see `get`."""
         if is_reference(name):
             if code is None:
                 raise BadInput(
@@ -117,12 +151,23 @@ class Registry(Generic[T]):
                 )
             found = code.load(name)
             where = code.place_of(found)
-            return self._fitting(found, f"{self.title} {name}" + (f" ({where})" if where else ""), code, settings)
+            what = f"{self.title} {name}" + (f" ({where})" if where else "")
+            thing = self._fitting(found, what, code, settings)
+            return Opened(thing, what, functools.partial(code.blamed, f"{self.title} {name}"))
         offer = self._offer(name)
         what = f"{self.title} {name!r} of {offer.origin} ({offer.target})"
         with _named(f"{what} cannot be loaded"):
             found = _load(offer.target)
-        return self._fitting(found, what, None, settings)
+        return Opened(self._fitting(found, what, None, settings), what, functools.partial(_named, what))
+
+    def check_known(self, name: str) -> None:
+        """Refuse a name that nobody brings; a project's own file is not looked into.
+
+        Raises:
+            BadInput: With the nearest name.
+        """
+        if not is_reference(name):
+            self._offer(name)
 
     @functools.cached_property
     def _offers(self) -> dict[str, list[Offer]]:
@@ -149,7 +194,8 @@ class Registry(Generic[T]):
 
     def _fitting(self, found: Any, what: str, code: Code | None, settings: Mapping[str, Any] | None) -> T:  # noqa: ANN401
         with code.blamed(what) if code else _named(what):
-            made = _made(found, what, settings or {}) if inspect.isclass(found) else _plain(found, what, settings or {})
+            given = dict(settings or {})
+            made = _made(found, what, given) if inspect.isclass(found) else _plain(found, what, given, self._protocol)
             check_fits(made, self._protocol, what)
         return cast("T", made)
 
@@ -162,6 +208,12 @@ def extension_modules() -> set[str]:
     found = importlib.metadata.entry_points()
     groups = [group for group in found.groups if group.startswith(GROUP)]
     return {entry.module.partition(".")[0] for group in groups for entry in found.select(group=group)}
+
+
+def split_reference(text: str) -> tuple[str, str] | None:
+    """`('train/mine.py', 'Net')` of `train/mine.py:Net`; None for a text that refers to no file of a project."""
+    found = _REFERENCE.fullmatch(text)
+    return (found[1], found[2]) if found else None
 
 
 def is_reference(name: str) -> bool:
@@ -193,7 +245,7 @@ def check_fits(thing: object, protocol: type[Any], what: str) -> None:
             called = {each: _call(value) if inspect.isfunction(value) else "" for each, value in members.items()}
             needs = ", ".join(f"{each}{call}" for each, call in called.items())
             raise BadInput(f"{what} has no {name!r}; it needs {needs}")
-        value = getattr(thing, name)
+        value = thing if name == "__call__" else getattr(thing, name)  # a function's own `__call__` takes anything
         if inspect.isfunction(wanted):
             _check_call(name, value, wanted, what)
         elif isinstance(wanted, type) and wanted in _PLAIN and not isinstance(value, _PLAIN[wanted]):
@@ -256,12 +308,7 @@ def _made(kind: type[Any], what: str, settings: Mapping[str, Any]) -> object:
         signature = inspect.signature(kind)
     except (TypeError, ValueError):  # it has no signature that Python can tell
         return kind(**settings)
-    parameters = signature.parameters.values()
-    known = [each.name for each in parameters if each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY)]
-    if not any(each.kind is each.VAR_KEYWORD for each in parameters):
-        for name in settings:
-            if name not in known:
-                raise BadInput(f"{what}: setting {name!r} is unknown{near(name, known)}")
+    _check_settings(signature.parameters.values(), what, settings)
     try:
         signature.bind(**settings)
     except TypeError as error:
@@ -269,10 +316,28 @@ def _made(kind: type[Any], what: str, settings: Mapping[str, Any]) -> object:
     return kind(**settings)
 
 
-def _plain(found: object, what: str, settings: Mapping[str, Any]) -> object:
-    if settings:
-        raise BadInput(f"{what} takes no settings, being no class; it was given {', '.join(settings)}")
-    return found
+def _plain(found: object, what: str, settings: Mapping[str, Any], protocol: type[Any]) -> object:
+    """A function with the user's settings as its further arguments; anything else as it is."""
+    if not settings:
+        return found
+    if not inspect.isfunction(found):
+        raise BadInput(f"{what} takes no settings, being neither class nor function; given {', '.join(settings)}")
+    parameters = list(inspect.signature(found).parameters.values())
+    first = len(inspect.signature(protocol.__call__).parameters) - 1  # those that every one is called with
+    further = [each for number, each in enumerate(parameters) if number >= first or each.kind is each.KEYWORD_ONLY]
+    _check_settings(further, what, settings)
+    return functools.partial(found, **settings)
+
+
+def _check_settings(parameters: Iterable[inspect.Parameter], what: str, settings: Mapping[str, Any]) -> None:
+    parameters = list(parameters)
+    known = [each.name for each in parameters if each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY)]
+    if settings and not parameters:
+        raise BadInput(f"{what} takes no settings; it was given {', '.join(settings)}")
+    if not any(each.kind is each.VAR_KEYWORD for each in parameters):
+        for name in settings:
+            if name not in known:
+                raise BadInput(f"{what}: setting {name!r} is unknown{near(name, known)}")
 
 
 def _load(target: str) -> Any:  # noqa: ANN401 - whatever stands there

@@ -1,8 +1,8 @@
 """The folder of everything that Sluice keeps on this machine."""
 
-import os
 from pathlib import Path
 
+from sluice.core.environment import variable
 from sluice.core.files import check_folder, faults
 
 HOME = "SLUICE_HOME"
@@ -14,7 +14,7 @@ def home() -> Path:
     Raises:
         BadInput: A file stands in its place.
     """
-    return check_folder(HOME, Path(os.environ.get(HOME) or ".sluice").absolute())
+    return check_folder(HOME, Path(variable(HOME) or ".sluice").absolute())
 
 
 def make_home() -> Path:

@@ -21,6 +21,8 @@ from pathlib import Path
 from types import FrameType
 from typing import IO
 
+from sluice.core.environment import variable
+
 LIFELINE = "SLUICE_LIFELINE"
 GRACE_SECONDS = 20.0  # what a step has to stop its work
 TELLING_SECONDS = 60.0  # what it has then to tell MLflow, whose import alone takes seconds on a busy machine
@@ -109,7 +111,7 @@ class Lifeline:
 
 def run_was_killed() -> bool:
     """Whether this step's run was killed, so that nobody but the step is left to tell of it."""
-    return _ended.is_set() and _ENDING not in _notes(Path(os.environ[LIFELINE]))
+    return _ended.is_set() and _ENDING not in _notes(Path(variable(LIFELINE)))
 
 
 def work_has_stopped() -> None:
@@ -123,7 +125,7 @@ def watch(delay: float = 0.0) -> None:
     Args:
         delay: Seconds after the run's end, for a process that its step ends, unless that was killed.
     """
-    given = os.environ.get(LIFELINE)
+    given = variable(LIFELINE)
     if not given or _kept:
         return
     path = Path(given)

@@ -1,9 +1,9 @@
 """MLflow's own environment variables, checked before MLflow meets them: it raises on some, takes others for no."""
 
-import os
 import re
 
 from sluice.core.addresses import is_web_address, shown, without_login
+from sluice.core.environment import set_variables, variable
 from sluice.core.errors import BadInput
 from sluice.core.settings import check_login, choice, whole_number
 
@@ -37,19 +37,19 @@ def check_mlflow_settings() -> None:
     Raises:
         BadInput: One is wrong; the message names it.
     """
-    _check_address(os.environ.get(URI) or "")
+    _check_address(variable(URI))
     for name in SWITCHES:
-        given = os.environ.get(name)
+        given = variable(name)
         if given:
             choice(name, ("true", "false", "1", "0"), "true", {name: given.lower()})
     for number in NUMBERS:
         whole_number(*number)
-    given = os.environ.get(EXPERIMENT_ID) or "0"
+    given = variable(EXPERIMENT_ID) or "0"
     if not (given.isascii() and given.isdecimal()):
         raise BadInput(
             f"{EXPERIMENT_ID}={given!r}: MLflow has no such experiment, its ids are numbers; correct or unset it"
         )
-    if len(os.environ.get(EXPERIMENT_NAME) or "") > _NAME_CHARACTERS:
+    if len(variable(EXPERIMENT_NAME)) > _NAME_CHARACTERS:
         raise BadInput(f"{EXPERIMENT_NAME} has more than {_NAME_CHARACTERS} characters; shorten it")
 
 
@@ -58,11 +58,11 @@ def set_login_apart() -> None:
 
     A login that stands in those variables already wins, as it does in MLflow.
     """
-    address, login = without_login(os.environ.get(URI) or "")
+    address, login = without_login(variable(URI))
     if login and is_web_address(address):
-        os.environ[URI] = address
-        if not any(os.environ.get(name) for name in (*LOGIN, "MLFLOW_TRACKING_TOKEN")):
-            os.environ.update(zip(LOGIN, login, strict=True))
+        set_variables({URI: address})
+        if not any(variable(name) for name in (*LOGIN, "MLFLOW_TRACKING_TOKEN")):
+            set_variables(dict(zip(LOGIN, login, strict=True)))
 
 
 def unknown_run(error: Exception) -> BadInput | None:

@@ -7,6 +7,7 @@ import os
 import tempfile
 from pathlib import Path
 
+from sluice.core.environment import variable
 from sluice.core.errors import BadInput, EnvironmentFault
 from sluice.core.mlflow_settings import check_mlflow_settings
 from sluice.core.settings import memory_size
@@ -28,10 +29,10 @@ def check_settings() -> None:
 
 def check_scratch() -> None:
     """See that there is a folder for temporary files; Python passes over a TMPDIR that is none without a word."""
-    name = next((name for name in _SCRATCH if os.environ.get(name)), "")
-    if name and not (Path(os.environ[name]).is_dir() and os.access(os.environ[name], os.W_OK | os.X_OK)):
+    name = next((name for name in _SCRATCH if variable(name)), "")
+    if name and not (Path(variable(name)).is_dir() and os.access(variable(name), os.W_OK | os.X_OK)):
         raise BadInput(
-            f"{name}={os.environ[name]!r} is no folder that can be written to; make it, name another, or unset {name}"
+            f"{name}={variable(name)!r} is no folder that can be written to; make it, name another, or unset {name}"
         )
     try:
         tempfile.gettempdir()

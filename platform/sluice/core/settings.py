@@ -5,11 +5,11 @@ empty variable counts as one that is not set.
 """
 
 import math
-import os
 import re
 from collections.abc import Mapping
 
 from sluice.core.addresses import is_ambiguous, is_web_address, shown
+from sluice.core.environment import variable
 from sluice.core.errors import BadInput
 
 _SIZE = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,3})? ?(?:[KMGT]i?B|%)", re.ASCII | re.IGNORECASE)
@@ -128,4 +128,4 @@ def image(name: str, reference: str) -> str:
 
 
 def _given(name: str, environment: Mapping[str, str] | None = None) -> str:
-    return (os.environ if environment is None else environment).get(name) or ""
+    return variable(name) if environment is None else environment.get(name) or ""

@@ -4,8 +4,9 @@ SLUICE_TABULAR_IMAGE and SLUICE_TORCH_IMAGE name each one whole, with tag or dig
 SLUICE_IMAGES says where both are, and SLUICE_IMAGE_TAG which.
 """
 
-import os
 from collections.abc import Mapping
+
+from sluice.core.environment import variables
 
 TABULAR, TORCH = "SLUICE_TABULAR_IMAGE", "SLUICE_TORCH_IMAGE"
 
@@ -23,6 +24,6 @@ def step_images(settings: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-_HERE = step_images(os.environ)
+_HERE = step_images(variables())
 TABULAR_IMAGE = _HERE[TABULAR]
 TORCH_IMAGE = _HERE[TORCH]

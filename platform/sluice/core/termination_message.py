@@ -1,9 +1,9 @@
 """A step's last words: the one line of its failure, where Kubernetes, KFP and `sluice run` find it."""
 
-import os
 import re
 from pathlib import Path
 
+from sluice.core.environment import variable
 from sluice.core.errors import BadInput, EnvironmentFault, Killed, SluiceError
 from sluice.core.progress import progress
 
@@ -18,8 +18,8 @@ def leave_message(step_name: str, error: SluiceError) -> None:
     Kubernetes and KFP show it to people; `read_message` reads it back. In a pod the launcher stands between the step
     and Kubernetes and ends with 1 whatever the step ended with: so the line names the step's own exit code.
     """
-    target = Path(os.environ.get(TERMINATION_LOG) or "/dev/termination-log")
-    if not (os.environ.get(TERMINATION_LOG) or target.exists()):
+    target = Path(variable(TERMINATION_LOG) or "/dev/termination-log")
+    if not (variable(TERMINATION_LOG) or target.exists()):
         return
     try:
         target.write_text(f"step {step_name} failed with exit code {error.exit_code}: {error}", encoding="utf-8")

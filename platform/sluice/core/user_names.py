@@ -3,6 +3,8 @@
 import getpass
 import os
 
+from sluice.core.environment import set_variables
+
 _VARIABLE = "LOGNAME"  # what Python's getpass asks first
 
 
@@ -15,5 +17,6 @@ def user_name() -> str:
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # OSError since Python 3.13
-        os.environ[_VARIABLE] = name = f"uid-{os.getuid()}"
+        name = f"uid-{os.getuid()}"
+        set_variables({_VARIABLE: name})
         return name

@@ -51,10 +51,12 @@ class Resamples:
     Attributes:
         values: The metrics.
         units: How many independent draws stand behind a resample; see `Design.units`.
+        widening: By how much errors exceed the resamples'; see `Design.widening`.
     """
 
     values: dict[str, dict[str, Floats]]
     units: float = float("inf")
+    widening: float = 1.0
 
     def metrics(self, model: str) -> list[str]:
         """The names of a model's metrics."""
@@ -62,7 +64,7 @@ class Resamples:
 
     def estimate(self, model: str, metric: str) -> Estimate:
         """One model's metric."""
-        return summary(self._values(model, metric), self.units)
+        return self._summary(self._values(model, metric))
 
     def estimates(self, model: str) -> dict[str, Estimate]:
         """All metrics of one model."""
@@ -70,15 +72,18 @@ class Resamples:
 
     def difference(self, model: str, other: str, metric: str) -> Estimate:
         """`model` less `other`, resample by resample: the paired interval."""
-        return summary(self._values(model, metric) - self._values(other, metric), self.units)
+        return self._summary(self._values(model, metric) - self._values(other, metric))
 
     def contrast(self, model: str, other: str, metric: str, share: float) -> Estimate:
         """`model` less a share of `other`, resample by resample; a share of 1 gives the difference."""
-        return summary(self._values(model, metric) - share * self._values(other, metric), self.units)
+        return self._summary(self._values(model, metric) - share * self._values(other, metric))
 
     def standard_error(self, model: str, metric: str) -> float:
-        """The standard deviation over the resamples."""
+        """The standard deviation over the resamples: what the rows alone give."""
         return float(np.std(self._values(model, metric)[1:], ddof=1))
+
+    def _summary(self, values: Floats) -> Estimate:
+        return summary(values, self.units, self.widening)
 
     def _values(self, model: str, metric: str) -> Floats:
         return debiased_root(self.values[model][SQUARED]) if metric == CALIBRATION else self.values[model][metric]
@@ -101,7 +106,7 @@ def bootstrap(models: Mapping[str, Judged], resamples: int, seed: int, design: D
                 for metric, values in predictions.metrics(weights).items():
                     blocks[name].setdefault(metric, []).append(values)
     found = {n: {m: np.concatenate(v) for m, v in found.items()} for n, found in blocks.items()}
-    return Resamples(found, design.units)
+    return Resamples(found, design.units, design.widening)
 
 
 def resample_weights(design: Design, resamples: int, seed: int) -> Iterator[Weights]:
@@ -138,29 +143,33 @@ def _cluster_counts(design: Design, draws: int, generator: np.random.Generator) 
     return np.asarray(np.bincount(places, minlength=count * draws).reshape(count, draws), np.int64)
 
 
-def summary(values: Floats, units: float = float("inf")) -> Estimate:
+def summary(values: Floats, units: float = float("inf"), widening: float = 1.0) -> Estimate:
     """The first value with the expanded percentile interval of the others; undefined ones are left out.
+
+    A widened interval goes farther into the resamples' tails, as far as a normal one of that error would: so it never
+    leaves the values that a metric can take.
 
     Args:
         values: Shape (1 + resamples,).
         units: How many independent draws are behind each.
+        widening: By how much the error exceeds that of the resamples.
     """
     usable = values[1:][np.isfinite(values[1:])]
     if not np.isfinite(values[0]) or not len(usable):
         return Estimate(None, None, None)
-    tail = _tail(units)
+    tail = _tail(units, widening)
     low, high = np.quantile(usable, [tail, 1 - tail])
-    error = float(np.std(usable, ddof=1)) if len(usable) > 1 else None
+    error = widening * float(np.std(usable, ddof=1)) if len(usable) > 1 else None
     return Estimate(float(values[0]), float(low), float(high), error)
 
 
-def _tail(units: float) -> float:
+def _tail(units: float, widening: float) -> float:
     """The share of resamples beyond either end: less than 2.5 % where few clusters make the resamples too alike."""
     if not np.isfinite(units):
-        return (1 - LEVEL) / 2
+        return float(stats.norm.sf(widening * stats.norm.isf((1 - LEVEL) / 2)))
     freedom = max(units - 1, 1.0)
     wanted = stats.t.ppf((1 + LEVEL) / 2, freedom) * np.sqrt((freedom + 1) / freedom)
-    return float(stats.norm.sf(wanted))
+    return float(stats.norm.sf(widening * wanted))
 
 
 def debiased_root(squares: Floats) -> Floats:

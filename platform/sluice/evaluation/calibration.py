@@ -78,22 +78,22 @@ def calibration(
         resamples: For the test and the bins' intervals.
     """
     sums = _sums(predictions, design, resamples)
-    bins = _bins(predictions, sums)
+    bins, wider = _bins(predictions, sums, design.widening), design.widening**2
     gaps = sums.hits - sums.promised
     total = sums.rows.sum(axis=0)
     came_true = float(sums.hits[:, 0].sum() / total[0])
     base = min(came_true, 1 - came_true)
     error, bias = measured.estimate(model, CALIBRATION), measured.estimate(model, "bias")
-    gap = _mean_gap(gaps / total)
+    gap = _mean_gap(gaps / total, wider)
     relative = gap / max(base, 0.5 / total[0])  # where nothing came true, as if half a row had
-    p_value = _p_value(gaps / total, sums.rows[:, 0] / total[0])
+    p_value = _p_value(gaps / total, sums.rows[:, 0] / total[0], wider)
     return Calibration(error, bias, base, gap, relative, p_value, _words(bins, bias, p_value, came_true), bins)
 
 
 def reliability(predictions: Predictions, design: Design | None = None, resamples: int = 200) -> list[Bin]:
     """The reliability curve alone, least confident bin first; the bins hold about as many rows each."""
     design = design or independent(len(predictions.labels))
-    return _bins(predictions, _sums(predictions, design, resamples))
+    return _bins(predictions, _sums(predictions, design, resamples), design.widening)
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ def _sums(predictions: Predictions, design: Design, resamples: int) -> _Sums:
     return _Sums(*np.split(drawn, 3))
 
 
-def _bins(predictions: Predictions, sums: _Sums) -> list[Bin]:
+def _bins(predictions: Predictions, sums: _Sums, widening: float) -> list[Bin]:
     counts = predictions.inside.sum(axis=0)
     shares = np.divide(sums.hits, sums.rows, out=np.full_like(sums.hits, np.nan), where=sums.rows > 0)
     variances = np.var(np.nan_to_num(shares[:, 1:]), axis=1, ddof=1)
@@ -124,28 +124,29 @@ def _bins(predictions: Predictions, sums: _Sums) -> list[Bin]:
     for place in np.flatnonzero(counts[:CALIBRATION_BINS]):
         rows, observed = int(counts[place]), float(shares[place, 0])
         ratio = ratios[place] if np.isfinite(ratios[place]) and ratios[place] > 0 else usual
-        enough = rows / max(float(ratio), 1.0)
+        enough = rows / max(float(ratio), 1.0) / widening**2
         low, high = wilson(observed * enough, enough)
         found.append(Bin(rows, float(sums.promised[place, 0] / sums.rows[place, 0]), observed, low, high))
     return found
 
 
-def _mean_gap(gaps: Floats) -> float:
+def _mean_gap(gaps: Floats, wider: float) -> float:
     """The sum over bins of the gaps' sizes, less what the noise in each adds to its square."""
-    variances = gaps[:, 1:].var(axis=1, ddof=1)
+    variances = wider * gaps[:, 1:].var(axis=1, ddof=1)
     return float(np.sqrt(np.maximum(gaps[:, 0] ** 2 - variances, 0.0)).sum())
 
 
-def _p_value(gaps: Floats, shares: Floats) -> float:
+def _p_value(gaps: Floats, shares: Floats, wider: float) -> float:
     """How often centred resamples, those of a model without gaps, have gaps as wide.
 
     Args:
         gaps: Each bin's gap as a share of all rows, shape (bins, 1 + resamples).
         shares: Each bin's share of the rows, shape (bins,).
+        wider: By how much the gaps' variances exceed those of the resamples.
     """
     filled = shares > 0
     squares = np.column_stack([gaps[:, 0], gaps[:, 1:] - gaps[:, :1]])[filled] ** 2 / shares[filled, None]
-    seen, null = squares[:, 0].sum(), squares[:, 1:].sum(axis=0)
+    seen, null = squares[:, 0].sum(), wider * squares[:, 1:].sum(axis=0)
     return float((1 + (null >= seen).sum()) / (1 + len(null)))
 
 

@@ -1,7 +1,7 @@
 """The trained candidates: what `train` wrote of them, and what each says of the rows."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,8 @@ class Candidate:
         size: How many numbers it learned.
         parameters: Its settings.
         cut: Why its training ended before its time, and how to repeat it; empty where it was done.
+        called: What it is called in a list of candidates.
+        settings: What was set of it there.
     """
 
     name: str
@@ -62,6 +64,8 @@ class Candidate:
     size: int
     parameters: dict[str, Any]
     cut: str = ""
+    called: str = ""
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 def read_candidates(folder: Path, where: str) -> list[Candidate]:
@@ -78,7 +82,11 @@ def read_candidates(folder: Path, where: str) -> list[Candidate]:
     try:
         entries = read_json(path)["candidates"]
         fields = ("name", "family", "baseline", "rank", "size", "parameters")
-        candidates = [Candidate(**{f: entry[f] for f in fields}, cut=entry.get("cut", "")) for entry in entries]
+        later = ("cut", "called", "settings")  # what older records lack
+        candidates = [
+            Candidate(**{f: entry[f] for f in fields}, **{f: entry[f] for f in later if f in entry})
+            for entry in entries
+        ]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BadInput(f"{where}/{TRAINING} is no training record ({error!r}); run train again") from None
     if {c.baseline for c in candidates} != {True, False}:
@@ -143,7 +151,13 @@ def thresholds_of(folder: Path, candidates: list[Candidate]) -> dict[str, Thresh
     return {candidate.name: read_threshold(folder / candidate.name) for candidate in candidates}
 
 
-def predictions(labels: Labels, scores: Floats, threshold: Threshold | None, measures: Measures = PLAIN) -> Said:
+def predictions(
+    labels: Labels,
+    scores: Floats,
+    threshold: Threshold | None,
+    measures: Measures = PLAIN,
+    bars: Floats | None = None,
+) -> Said:
     """Predictions with the model's threshold; one without calls the more probable class. Of numbers as they are.
 
     Args:
@@ -151,7 +165,8 @@ def predictions(labels: Labels, scores: Floats, threshold: Threshold | None, mea
         scores: Probabilities, shape (rows, classes), or numbers, shape (rows,).
         threshold: Where the positive class begins.
         measures: What is measured.
+        bars: Where it begins for each row, shape (rows,), where several models judged the rows.
     """
     if scores.ndim == 1:
         return NumberPredictions(labels, scores, measures.ratios, measures.own)
-    return Predictions(labels, scores, threshold.value if threshold else 0.5, measures.own)
+    return Predictions(labels, scores, threshold.value if threshold else 0.5, measures.own, bars)

@@ -26,6 +26,9 @@ class Champion:
         unseen: Which test rows it did not learn from, shape (rows,); None where the rows that it learned from are not
             in the store, so that nobody can tell.
         threshold: Where its positive class begins.
+        own_folds: The share of the test rows that it learned from and that models judge which were fitted by its
+            recipe without them; these count as unseen.
+        bars: With two classes, where the positive one begins for each test row, shape (rows,), where such models judge.
     """
 
     version: str
@@ -34,6 +37,8 @@ class Champion:
     problem: str
     unseen: NDArray[np.bool_] | None = None
     threshold: Threshold | None = None
+    own_folds: float = 0.0
+    bars: Floats | None = None
 
     @property
     def seen(self) -> float | None:

@@ -29,6 +29,7 @@ class Design:
         ordered: Whether neighbouring clusters may depend on each other.
         name: What a cluster is: `day`, `row`, or a column's name.
         block: How many neighbouring clusters are drawn together.
+        widening: By how much standard errors exceed those that the rows alone give, see `sluice.sampling.folds`.
     """
 
     weights: Floats
@@ -36,6 +37,7 @@ class Design:
     ordered: bool = False
     name: str = "row"
     block: int = 1
+    widening: float = 1.0
 
     @property
     def count(self) -> int:

@@ -13,6 +13,7 @@ from sluice.evaluation.candidates import Candidate, Said
 from sluice.evaluation.champion import NAME, Champion
 from sluice.evaluation.designs import Design
 from sluice.evaluation.evidence import Evidence
+from sluice.evaluation.folds import Recipe
 from sluice.evaluation.gate import Check, Decision
 from sluice.evaluation.number_predictions import NumberPredictions
 from sluice.evaluation.record import SCHEMA, EvaluationRecord
@@ -62,6 +63,8 @@ class Evaluation:
         checks: What the gate saw.
         decision: What follows.
         reason: Why.
+        recipe: What was chosen in each fold, where rows are divided into folds: the test rows are then all rows, and
+            what `test` holds under the winner's name are the forecasts of the whole recipe, out of fold.
     """
 
     task: Task
@@ -92,6 +95,17 @@ class Evaluation:
     checks: list[Check]
     decision: Decision
     reason: str
+    recipe: Recipe | None = None
+
+    @property
+    def rows_words(self) -> str:
+        """Which rows the numbers are of: `test rows`, or what stands for them where rows are divided into folds."""
+        return "rows, out of fold" if self.recipe else "test rows"
+
+    @property
+    def place_words(self) -> str:
+        """The same within a sentence."""
+        return "out of fold" if self.recipe else "on the test rows"
 
     @property
     def winner(self) -> str:
@@ -146,8 +160,10 @@ class Evaluation:
             "problem": self.task.kind,
             "metric": _metric_row(self.metric),
             "own_metrics": [_metric_row(metric) for metric in self.settings.own],
+            "code": self.settings.code,
             "datasets": self.ids,
             "rows": self._rows,
+            "folds": self._folds(),
             "population": {
                 **asdict(self.population),
                 "weighted": self.design.weighted,
@@ -187,6 +203,17 @@ class Evaluation:
             "checks": [check.to_json() for check in self.checks],
             "decision": self.decision,
             "reason": self.reason,
+        }
+
+    def _folds(self) -> dict[str, Any] | None:
+        if self.recipe is None:
+            return None
+        return {
+            "number": self.recipe.folds.number,
+            "winners": list(self.recipe.winners),
+            "widening": self.recipe.folds.widening,
+            "winner_alone": _numbers(self.recipe.alone, self._rows),
+            "text": self.recipe.words(self.winner),
         }
 
     @property

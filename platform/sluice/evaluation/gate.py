@@ -8,8 +8,8 @@ to be better by more than `least_effect`, in a one-sided test whose level shrink
 (`significance.spent`). Of a metric in the label's unit, effect and tolerance are shares of the rival's.
 """
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from sluice.evaluation.bootstrap import Estimate, Resamples
@@ -21,10 +21,10 @@ from sluice.evaluation.selection import gap
 from sluice.evaluation.settings import Gate
 from sluice.evaluation.significance import ALPHA, POWER, detectable, holm, p_above, p_below, spent
 from sluice.evaluation.slices import Slice
+from sluice.extending.gate_checks import Status
 from sluice.problems.metrics import BUILT_IN, Metric
 
 LOG_LOSS = BUILT_IN["log_loss"]
-Status = Literal["passed", "failed", "undecided", "not judged"]
 Decision = Literal["promote", "refuse", "undecided", "unchanged"]
 
 
@@ -38,6 +38,8 @@ class Check:
         value: What was seen.
         threshold: What it was compared with.
         message: Both in a sentence.
+        origin: For one that is not Sluice's own: what brings it, such as `mine.py:margin`.
+        settings: What the project has set about such a one.
     """
 
     name: str
@@ -45,6 +47,8 @@ class Check:
     value: float | None
     threshold: float | None
     message: str
+    origin: str = ""
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def passed(self) -> bool:
@@ -56,11 +60,12 @@ class Check:
         return {**asdict(self), "passed": self.passed}
 
 
-def check_evidence(found: Evidence, gate: Gate) -> Check:
-    """There are rows enough to decide by."""
+def check_evidence(found: Evidence, gate: Gate, widening: float = 1.0) -> Check:
+    """There are rows enough to decide by; widening: by how much errors exceed those that the rows alone give."""
     problem = found.problem(gate.min_effective_rows)
     status: Status = "undecided" if problem else "passed"
-    message = f"{found.words()}{f': {problem}' if problem else ''}"
+    wider = f"; as they are judged in folds, errors count {widening:.2f} times" if widening > 1 else ""
+    message = f"{found.words()}{wider}{f': {problem}' if problem else ''}"
     return Check("evidence", status, found.effective_rows, float(gate.min_effective_rows), message)
 
 
@@ -167,10 +172,12 @@ def check_champion(
         why = f"the rows that {named} learned from are not in this store, so which of these it has seen is not known"
         return Check("champion", "undecided", None, None, why)
     favour = f"; compared on the {1 - (champion.seen or 0):.0%} of the test rows that it did not learn from"
+    own = f"; {champion.own_folds:.0%} of the rows by its own models that were fitted without them"
     problem = duel.evidence.problem(gate.min_effective_rows) if duel else "it learned from all of them"
     if duel is None or problem:
         return Check("champion", "undecided", None, None, f"not compared with {named}: {problem}{favour}")
-    return _against_champion(duel.measured, winner, named, gate, look, favour if champion.seen else "", metric)
+    told = (favour if champion.seen else "") + (own if champion.own_folds else "")
+    return _against_champion(duel.measured, winner, named, gate, look, told, metric)
 
 
 def _against_champion(
@@ -189,8 +196,10 @@ def _against_champion(
     return Check("champion", "passed" if passed else "failed", p_value, level, message)
 
 
-def decide(winner: str, checks: Sequence[Check], champion: Champion | None, digest: str) -> tuple[Decision, str]:
-    """What follows from the checks, and why, in one sentence."""
+def decide(
+    winner: str, checks: Sequence[Check], champion: Champion | None, digest: str, rows: str = "on the test rows"
+) -> tuple[Decision, str]:
+    """What follows from the checks, and why, in one sentence; rows: which rows they are of, in words."""
     if champion is not None and champion.digest == digest:
         return "unchanged", f"{winner} is the same model as the champion, version {champion.version}."
     for status, decision, verb in (
@@ -202,7 +211,7 @@ def decide(winner: str, checks: Sequence[Check], champion: Champion | None, dige
             others = f" (also: {', '.join(check.name for check in found[1:])})" if found[1:] else ""
             return decision, f"{winner} {verb}: {found[0].message}{others}."  # type: ignore[return-value]
     rival = f"the champion, version {champion.version}," if champion else "every baseline"
-    return "promote", f"{winner} passed the gate: it beats {rival} on the test rows, and no check failed."
+    return "promote", f"{winner} passed the gate: it beats {rival} {rows}, and no check failed."
 
 
 def _number(value: float | None) -> float:

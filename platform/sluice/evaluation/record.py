@@ -76,6 +76,24 @@ class Evidence(Part):
     rarest: int
 
 
+class Folds(Part):
+    """How a recipe was judged fold by fold: all numbers of the winner are those of the recipe, out of fold.
+
+    Attributes:
+        number: How many folds there are.
+        winners: Which candidate the recipe chose without each fold.
+        widening: By how much errors exceed those that the rows alone give; intervals are so much wider.
+        winner_alone: The registered candidate's own metrics out of fold, whatever was chosen there.
+        text: All of it in words.
+    """
+
+    number: int
+    winners: tuple[str, ...]
+    widening: float
+    winner_alone: dict[str, Number]
+    text: str
+
+
 class Bootstrap(Part):
     """How intervals were found."""
 
@@ -100,6 +118,8 @@ class CandidateRow(Part):
     size: int
     parameters: dict[str, Any]
     cut: str = ""
+    called: str = ""
+    settings: dict[str, Any] = {}
     validation: Number
     threshold: float | None = None
     threshold_rule: str = ""
@@ -220,7 +240,7 @@ class ChampionRow(Part):
 
 
 class CheckRow(Part):
-    """A question of the gate, and its answer."""
+    """A question of the gate, and its answer; `origin` and `settings` are of one that is not Sluice's own."""
 
     name: str
     status: Literal["passed", "failed", "undecided", "not judged"]
@@ -228,6 +248,8 @@ class CheckRow(Part):
     value: float | None
     threshold: float | None
     message: str
+    origin: str = ""
+    settings: dict[str, Any] = {}
 
 
 class EvaluationRecord(Part):
@@ -240,8 +262,10 @@ class EvaluationRecord(Part):
     problem: Literal["binary", "multiclass", "regression"]
     metric: MetricRow
     own_metrics: tuple[MetricRow, ...] = ()
+    code: str = ""
     datasets: dict[str, str]
     rows: int
+    folds: Folds | None = None
     population: Population
     overlap: tuple[str, ...]
     evidence: Evidence

@@ -80,7 +80,7 @@ def residuals_of(
     relative = abs(bias.value or 0.0) / error.value if error.value else 0.0
     codes = forecast_bins(predictions.forecasts)
     drawn = np.hstack(list(_sums(predictions, codes, design, resamples)))
-    means, slope = _bin_means(drawn, codes, design.units), summary(_slopes(drawn[-5:]), design.units)
+    means, slope = _bin_means(drawn, codes, design), summary(_slopes(drawn[-5:]), design.units, design.widening)
     levels = np.quantile(predictions.residuals, QUANTILES, weights=design.weights, method="inverted_cdf")
     quantiles = {f"{level:g}": float(value) for level, value in zip(QUANTILES, levels, strict=True)}
     return Residuals(bias, error, relative, slope, quantiles, _words(bias), means)
@@ -108,13 +108,14 @@ def _sums(predictions: NumberPredictions, codes: Integers, design: Design, resam
         yield stacked @ weights
 
 
-def _bin_means(drawn: Floats, codes: Integers, units: float) -> list[ResidualBin]:
+def _bin_means(drawn: Floats, codes: Integers, design: Design) -> list[ResidualBin]:
     bins = int(codes.max()) + 1
     weights, labels, forecasts = (drawn[place * bins : (place + 1) * bins] for place in range(3))
     with np.errstate(invalid="ignore", divide="ignore"):
         observed, said = labels / weights, forecasts[:, 0] / weights[:, 0]
     rows = np.bincount(codes)
-    return [ResidualBin(int(rows[b]), float(said[b]), summary(observed[b], units)) for b in range(bins)]
+    means = [summary(observed[b], design.units, design.widening) for b in range(bins)]
+    return [ResidualBin(int(rows[b]), float(said[b]), means[b]) for b in range(bins)]
 
 
 def _slopes(sums: Floats) -> Floats:

@@ -1,12 +1,19 @@
 """What the caller of evaluate decides."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
+from sluice.core.chosen import Chosen
+from sluice.core.extensions import Opened
 from sluice.core.parameter_checks import check_with
-from sluice.parameters.evaluate import CHECKS, DEFAULTS
+from sluice.extending.gate_checks import GATE_CHECKS, GateCheck
+from sluice.extending.sections import REPORT_SECTIONS, ReportSection
+from sluice.parameters.evaluate import CHECKS, DEFAULTS, chosen_checks, chosen_sections
 from sluice.problems.metrics import Metric, find_metric, open_metric
 from sluice.problems.registry import problem_of
 from sluice.problems.task import Task
+from sluice.project.code import open_code
 
 
 @dataclass(frozen=True)
@@ -40,6 +47,9 @@ class Settings:
         seed: Decides them.
         metric: What models are chosen and judged by; empty for the log loss, or the RMSE where the label is a number.
         own: A project's own metrics, among which `metric` may be.
+        checks: The gate's further checks, and what asks them.
+        sections: The report's further sections, and what makes them.
+        code: SHA-256 of the project's code that they come from, or empty.
     """
 
     gate: Gate
@@ -47,6 +57,9 @@ class Settings:
     seed: int
     metric: str = ""
     own: tuple[Metric, ...] = ()
+    checks: tuple[tuple[Chosen, Opened[GateCheck]], ...] = ()
+    sections: tuple[tuple[Chosen, Opened[ReportSection]], ...] = ()
+    code: str = ""
 
     def primary(self, task: Task) -> Metric:
         """What models are chosen and judged by.
@@ -65,8 +78,16 @@ class Settings:
         check_with(CHECKS, {"resamples": self.resamples, "seed": self.seed, **asdict(self.gate)})
 
 
-def open_settings(gate: Gate, resamples: int, seed: int, metric: str, code: str) -> Settings:
-    """Settings with a metric that may be a project's own.
+def open_settings(
+    gate: Gate,
+    resamples: int,
+    seed: int,
+    metric: str,
+    code: str,
+    checks: Sequence[Any] = (),
+    sections: Sequence[Any] = (),
+) -> Settings:
+    """Settings with what a project or an installed package brings, loaded before any work begins.
 
     Args:
         gate: What the gate asks.
@@ -74,8 +95,20 @@ def open_settings(gate: Gate, resamples: int, seed: int, metric: str, code: str)
         seed: Decides them.
         metric: A name, `file.py:name` of the project, or empty.
         code: The address of the project's code.
+        checks: Further checks of the gate: names, or a name with its settings.
+        sections: Further sections of the report, likewise.
 
     Raises:
-        BadInput: There is no such metric.
+        BadInput: There is no such metric, check or section, or it does not fit what it is to be.
     """
-    return Settings(gate, resamples, seed, *open_metric(metric, code))
+    wanted, told = chosen_checks("gate_checks", checks), chosen_sections("report_sections", sections)
+    opened = open_code(code) if code else None
+    return Settings(
+        gate,
+        resamples,
+        seed,
+        *open_metric(metric, code),
+        checks=tuple((each, GATE_CHECKS.opened(each.name, opened, each.settings)) for each in wanted),
+        sections=tuple((each, REPORT_SECTIONS.opened(each.name, opened, each.settings)) for each in told),
+        code=opened.digest if opened else "",
+    )

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
+import duckdb
 import ibis
 
 from sluice.core.column_names import check_name
@@ -46,6 +47,24 @@ def build_table(
         )
     check_columns(built, f"the table of {reference}")
     return built
+
+
+def computed(table: ibis.Table, where: str) -> ibis.Table:
+    """The table's rows, kept in the engine.
+
+    Args:
+        table: An expression.
+        where: What gave it, for the message.
+
+    Raises:
+        BadInput: The engine cannot compute what a project's code asks for.
+    """
+    try:
+        return table.cache()
+    except duckdb.OutOfMemoryException:
+        raise
+    except duckdb.Error as error:
+        raise BadInput(f"{where}: the engine cannot compute its rows: {error}") from None
 
 
 def check_columns(table: ibis.Table, where: str) -> None:

@@ -74,7 +74,27 @@ def _row_wise(body: Mapping[str, Any], task: Task) -> RowWise | None:
         return None
     used = _columns_used(sql)
     made = {name: tuple(used.get(name, columns)) for name in results if name in task.features}
-    return RowWise(table, columns, sql, made) if made else None
+    changed = tuple(sorted(name for name in _remade(sql) if name in made and name in columns))
+    return RowWise(table, columns, sql, made, changed) if made else None
+
+
+def _remade(sql: str) -> list[str]:
+    """The results of a query over one table that have the name of a raw column of theirs and are not that column.
+
+    What only leaves out values that break the contract is counted as well: to do so again changes nothing.
+    """
+    import sqlglot
+    from sqlglot import expressions
+
+    query = sqlglot.parse_one(sql, dialect="duckdb")
+    if not isinstance(query, expressions.Select):
+        return []
+    return [
+        each.alias_or_name
+        for each in query.selects
+        if not isinstance(each.unalias(), expressions.Column)
+        and any(column.name == each.alias_or_name for column in each.find_all(expressions.Column))
+    ]
 
 
 def _columns_used(sql: str) -> dict[str, list[str]]:

@@ -70,12 +70,15 @@ class RowWise:
         columns: The raw columns' types by name, in DuckDB's words.
         sql: A DuckDB query that projects that table's rows, one to one.
         features: The raw columns that each feature rests on.
+        remade: Features that are changed from a raw column of their own name, such as `area` in other units: a column
+            of that name is taken for the raw one.
     """
 
     table: str
     columns: dict[str, str]
     sql: str
     features: dict[str, tuple[str, ...]]
+    remade: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -155,6 +158,7 @@ def row_wise_from_body(body: Mapping[str, Any]) -> RowWise:
         columns={str(name): str(kind) for name, kind in dict(body["columns"]).items()},
         sql=str(body["sql"]),
         features={str(name): tuple(map(str, raw)) for name, raw in dict(body["features"]).items()},
+        remade=tuple(map(str, body.get("remade", ()))),
     )
 
 

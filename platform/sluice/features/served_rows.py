@@ -19,6 +19,7 @@ class ServedRows:
     def __init__(self, task: Task, inputs: ModelInputs | None) -> None:
         self._task, self._inputs = task, inputs
         self._seen = SeenValues(inputs) if inputs else None
+        self._remade = frozenset(inputs.row_wise.remade if inputs and inputs.row_wise else ())
         self._row_features = RowFeatures(inputs.row_wise) if inputs and inputs.row_wise else None
 
     def features(self, rows: pd.DataFrame) -> tuple[pd.DataFrame, list[Finding]]:
@@ -33,19 +34,35 @@ class ServedRows:
         """
         if not len(rows.columns):
             raise BadInput(f"the table has no column that the model knows; give {', '.join(self._task.features)}")
-        lacking = [name for name in self._task.features if name not in rows.columns]
-        made = self._computed(rows, lacking)
-        absent = [name for name in lacking if name not in made]
+        return self._read(rows, self._computed(rows))
+
+    def made(self, rows: pd.DataFrame) -> tuple[pd.DataFrame, list[Finding]]:
+        """As `features`, where every column of that name is the feature itself, made by the code of the training."""
+        return self._read(rows, pd.DataFrame())
+
+    @property
+    def optional(self) -> frozenset[str]:
+        """The features that may be absent, for rows of the training lacked them too."""
+        return self._inputs.optional if self._inputs else frozenset()
+
+    def _read(self, rows: pd.DataFrame, made: pd.DataFrame) -> tuple[pd.DataFrame, list[Finding]]:
+        absent = [name for name in self._task.features if name not in rows.columns and name not in made]
         self._check_absent(absent, rows)
         columns = {name: self._column(rows, made, name) for name in self._task.features}
         table = pd.DataFrame(columns, index=rows.index)
         findings = self._seen.findings(columns) if self._seen else []
         return table, [*findings, *(_absence(name, len(rows)) for name in absent)]
 
-    def _computed(self, rows: pd.DataFrame, lacking: list[str]) -> pd.DataFrame:
-        """Those of the lacking features whose raw columns are all there."""
-        known = self._inputs.row_wise.features if self._inputs and self._inputs.row_wise else {}
-        names = [name for name in lacking if name in known and all(raw in rows.columns for raw in known[name])]
+    def _computed(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """The features that are computed from raw columns, where these are all there.
+
+        They are those that are not there, and those that are changed from a raw column of their own name: a table that
+        has the column may hold either, and raw rows are what a caller has.
+        """
+        row_wise = self._inputs.row_wise if self._inputs else None
+        known = row_wise.features if row_wise else {}
+        wanted = [name for name in self._task.features if name not in rows.columns or name in self._remade]
+        names = [name for name in wanted if name in known and all(raw in rows.columns for raw in known[name])]
         return self._row_features.compute(rows, names) if self._row_features and names else pd.DataFrame()
 
     def _check_absent(self, absent: list[str], rows: pd.DataFrame) -> None:
@@ -63,7 +80,7 @@ class ServedRows:
 
     def _column(self, rows: pd.DataFrame, made: pd.DataFrame, name: str) -> Any:  # noqa: ANN401 - arrays of several kinds
         """A feature as given, else as computed, else missing throughout."""
-        source = rows if name in rows.columns else made
+        source = made if name in made.columns else rows
         if name in self._task.numeric:
             return exact_numbers(source, name) if name in source.columns else np.full(len(rows), np.nan)
         if name == self._task.image:

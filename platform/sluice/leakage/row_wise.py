@@ -38,6 +38,48 @@ def row_wise(table: ibis.Table, names: Sequence[str], given: Mapping[str, ibis.T
     return {"table": tables[events], "features": sorted(own), "columns": columns, "sql": str(sql)}
 
 
+def reads(table: ibis.Table, physical: ibis.Table) -> bool:
+    """Whether an expression takes anything from a physical table."""
+    return _holds(table.op(), physical.op())
+
+
+def reads_other_rows(table: ibis.Table, rows: ibis.Table) -> bool:
+    """Whether a row that is learned from may depend on further rows of the events' table, beside its own.
+
+    Args:
+        table: What is learned from.
+        rows: The physical table of the events.
+
+    Returns:
+        False only where that is sure: the table is the events' own, row by row, perhaps with others joined to it.
+    """
+    return not _keeps_rows(table.op(), rows.op())
+
+
+def _keeps_rows(relation: ops.Relation, events: ops.Relation) -> bool:
+    if relation == events:
+        return True
+    if isinstance(relation, ops.JoinChain):
+        others = [link.table for link in relation.rest]
+        return _keeps_rows(relation.first, events) and not any(_holds(each, events) for each in others)
+    if isinstance(relation, ops.DropColumns | ops.JoinReference | ops.SelfReference):
+        return _keeps_rows(relation.parent, events)
+    if isinstance(relation, ops.Project | ops.Filter | ops.Sort):
+        values = relation.__args__[1]
+        values = values.values() if isinstance(relation, ops.Project) else values
+        return not any(_over_rows(value) for value in values) and _keeps_rows(relation.parent, events)
+    return False
+
+
+def _holds(relation: ops.Node, events: ops.Relation) -> bool:
+    return bool(relation.find(lambda node: node == events))
+
+
+def _over_rows(value: ops.Node) -> bool:
+    """Whether a value looks at several rows: a window, an aggregate or a query of its own."""
+    return bool(value.find((ops.WindowFunction, ops.Reduction, ops.Analytic, ops.Subquery), filter=ops.Value))
+
+
 def _resolved(value: ops.Value, tables: Mapping[ops.Relation, str]) -> Any:  # noqa: ANN401 - Ibis's operations
     """The same value in terms of a physical table's columns, or None where more than one row decides it."""
     if isinstance(value, ops.Field):

@@ -1,8 +1,8 @@
 """MLflow's own accounts, kept at what the Secrets say: the administrator's, the steps' and the register step's."""
 
-import os
 from typing import Any
 
+from sluice.core.environment import set_variables
 from sluice.core.progress import progress
 from sluice.mlflow_server.serving import CONFIG_PATH, write_configuration
 from sluice.mlflow_server.settings import Account, Settings
@@ -14,7 +14,7 @@ REGISTER = {"experiment": "EDIT", "registered_model": "MANAGE"}  # MLflow asks f
 
 def load_mlflow(settings: Settings) -> None:
     """Import what a migration needs of MLflow, which reads its file on accounts at that moment."""
-    os.environ[CONFIG_PATH] = str(write_configuration(settings))
+    set_variables({CONFIG_PATH: str(write_configuration(settings))})
     import mlflow.server.auth.sqlalchemy_store  # noqa: F401 - kept by Python for those who import it next
 
 

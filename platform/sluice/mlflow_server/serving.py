@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NoReturn
 
+from sluice.core.environment import variable, variables
 from sluice.core.errors import BadInput
 from sluice.core.files import faults
 from sluice.mlflow_server.settings import SECRET_KEY, Settings
@@ -26,9 +27,9 @@ def serve(settings: Settings) -> NoReturn:
     Raises:
         BadInput: The key that signs sessions is missing.
     """
-    if not os.environ.get(SECRET_KEY):
+    if not variable(SECRET_KEY):
         raise BadInput(f"{SECRET_KEY} is not set; it signs sessions and must be the same in all pods")
-    environment = os.environ | server_environment(settings) | {CONFIG_PATH: str(write_configuration(settings))}
+    environment = {**variables(), **server_environment(settings), CONFIG_PATH: str(write_configuration(settings))}
     command = [sys.executable, "-m", "uvicorn", "--factory", "sluice.mlflow_server.app:create_app", "--no-access-log"]
     command += ["--host", "0.0.0.0", "--port", str(settings.port), "--workers", str(settings.workers)]  # noqa: S104 - in a pod
     command += ["--timeout-graceful-shutdown", str(GRACE_SECONDS)]

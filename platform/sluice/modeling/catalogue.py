@@ -2,16 +2,17 @@
 
 import importlib.util
 import pkgutil
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from sluice.core.errors import BadInput
-from sluice.core.extensions import is_reference
 from sluice.modeling.baseline_fitting import fit_baseline
 from sluice.modeling.parts import Parts
 from sluice.modeling.rounds import Fitted, Fitting, fit_in_rounds
 from sluice.modeling.threads import fixed_threads
 from sluice.modeling.training_settings import Settings
+from sluice.parameters.candidate_settings import Wanted, checked_settings, is_own, read_entries
 from sluice.problems.candidate_names import (
     CONVOLUTIONS,
     EMBEDDINGS,
@@ -21,7 +22,10 @@ from sluice.problems.candidate_names import (
     LOGISTIC,
     MEAN,
     MEDIAN,
+    NETWORK,
     RANDOM,
+    SHORT_LINEAR,
+    SHORT_TREES,
     TREES,
     ZERO_RULE,
 )
@@ -40,6 +44,8 @@ class Candidate:
             imported, and before its clock starts.
         package: What must be installed beyond the tabular packages.
         own: For a class of a project's own, `mine.py:Net`.
+        settings: What was set of it, checked; the rest is by default.
+        kind: Its name without a number, where there are several that differ in their settings alone.
     """
 
     name: str
@@ -48,11 +54,18 @@ class Candidate:
     start: str = ""
     package: str = ""
     own: str = ""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    kind: str = ""
 
     @property
     def baseline(self) -> bool:
         """Whether it only sets the bar."""
         return not (self.start or self.own)
+
+    @property
+    def called(self) -> str:
+        """What it is called in a list of candidates."""
+        return self.own or self.kind or self.name
 
     def fit(self, parts: Parts, settings: Settings) -> Fitted:
         """Train it.
@@ -60,6 +73,7 @@ class Candidate:
         Raises:
             NoRound: Not even its first round ended within the budget; a baseline has none.
         """
+        settings = replace(settings, of_candidate=self.settings)
         if self.baseline:
             return fit_baseline(self.name, parts, settings)
         if self.own:
@@ -107,29 +121,52 @@ def network_for(task: Task) -> Candidate:
     return _CONVOLUTIONS if task.image else _EMBEDDINGS
 
 
-def choose(names: Sequence[str], task: Task) -> list[Candidate]:
-    """The candidates named, simplest first; all that fit for no name.
+def choose(entries: Sequence[str | Mapping[str, Any]], task: Task) -> list[Candidate]:
+    """The candidates wanted with their settings, simplest first; all that fit for none.
+
+    Where no baseline is among them, all that fit are added: without one nothing can be judged.
+
+    Args:
+        entries: Each a name, or one name with its settings.
+        task: What is learned.
 
     Raises:
-        BadInput: A name is unknown or does not fit the task, or a package is not installed.
+        BadInput: A name or setting is unknown or does not fit the task, or a package is not installed.
     """
-    fitting = candidates_for(task)
-    known = {candidate.name for candidate in fitting}
-    own = [_own_candidate(name) for name in names if is_reference(name)]
-    names = [_full_name(name, task) if name not in known else name for name in names if not is_reference(name)]
-    for name in names:
-        if name not in known:
-            raise BadInput(
-                f"candidates names {name!r}, which task {task.name!r} cannot use; use {', '.join(sorted(known))}"
-            )
-    chosen = [candidate for candidate in fitting if not (names or own) or candidate.name in names]
+    fitting = {candidate.name: candidate for candidate in candidates_for(task)}
+    wanted = [_wanted(each, fitting, task) for each in read_entries(entries)]
+    chosen = list(_numbered(wanted)) if wanted else list(fitting.values())
+    if not any(candidate.baseline for candidate in chosen):
+        chosen = [candidate for candidate in fitting.values() if candidate.baseline] + chosen
     for candidate in chosen:
         if candidate.package and importlib.util.find_spec(candidate.package) is None:
             raise BadInput(
                 f"candidate {candidate.name!r} needs the package {candidate.package}, which is not installed; "
                 f"install sluice[{candidate.package}], or name other candidates"
             )
-    return chosen + own
+    return sorted(chosen, key=lambda candidate: candidate.rank)
+
+
+def _wanted(wanted: Wanted, fitting: Mapping[str, Candidate], task: Task) -> Candidate:
+    if is_own(wanted.name):
+        return replace(_own_candidate(wanted.name), settings=wanted.settings)
+    name = wanted.name if wanted.name in fitting else _full_name(wanted.name, task)
+    if name not in fitting:
+        known = ", ".join(sorted(fitting))
+        raise BadInput(f"candidates names {name!r}, which task {task.name!r} cannot use; use {known}")
+    return replace(fitting[name], settings=checked_settings(wanted, images=bool(task.image)))
+
+
+def _numbered(chosen: Iterable[Candidate]) -> Iterator[Candidate]:
+    """Each but once; of several that differ in their settings alone, the second is called `NAME-2`."""
+    seen: dict[str, list[Candidate]] = {}
+    for candidate in chosen:
+        others = seen.setdefault(candidate.name, [])
+        if candidate not in others:
+            others.append(candidate)
+            number = len(others)
+            name, title = f"{candidate.name}-{number}", f"{candidate.title} {number}"
+            yield candidate if number == 1 else replace(candidate, name=name, title=title, kind=candidate.name)
 
 
 def _own_candidate(reference: str) -> Candidate:
@@ -142,4 +179,4 @@ def _own_candidate(reference: str) -> Candidate:
 def _full_name(name: str, task: Task) -> str:
     """What a short name stands for in a task: `linear`, `trees`, `network`; any other name itself."""
     linear = LINEAR if task.regression else LOGISTIC
-    return {"linear": linear, "trees": TREES, "network": network_for(task).name}.get(name, name)
+    return {SHORT_LINEAR: linear, SHORT_TREES: TREES, NETWORK: network_for(task).name}.get(name, name)

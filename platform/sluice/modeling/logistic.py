@@ -24,10 +24,11 @@ from sluice.modeling.parts import Parts
 from sluice.modeling.rounds import MOST_ROUNDS
 from sluice.modeling.sklearn_models import SklearnModel, class_probabilities, design_matrix, numbers
 from sluice.modeling.training_settings import Settings
+from sluice.parameters.candidate_settings import LinearSettings
 
 _ITERATIONS = 10
-_STRONGEST, _STEP = 1.0, 10**-0.5
-"""The first round's penalty for each training row, and by what each round multiplies it."""
+_STEP = 10**-0.5
+"""By what each round of a linear regression multiplies the penalty."""
 
 
 class _LinearRounds:
@@ -67,13 +68,14 @@ class LogisticFitting(_LinearRounds):
     round_limit = MOST_ROUNDS
     name = "logistic"
 
-    def __init__(self, parts: Parts, settings: Settings) -> None:  # noqa: ARG002 - nothing here is random
-        super().__init__(parts, LogisticRegression(C=1.0, max_iter=_ITERATIONS, warm_start=True))
+    def __init__(self, parts: Parts, settings: Settings) -> None:
+        self._set = LinearSettings(**settings.of_candidate)
+        super().__init__(parts, LogisticRegression(C=1 / self._set.penalty, max_iter=_ITERATIONS, warm_start=True))
 
     @property
     def parameters(self) -> dict[str, Any]:
         """See `rounds.Fitting`."""
-        return {"penalty": "l2", "inverse_penalty": self._estimator.C, "iterations_per_round": _ITERATIONS}
+        return {"kind_of_penalty": "l2", "penalty": self._set.penalty, "iterations_per_round": _ITERATIONS}
 
     def advance(self) -> None:
         """See `rounds.Fitting`."""
@@ -96,13 +98,15 @@ class LinearFitting(_LinearRounds):
     name = "linear"
 
     def __init__(self, parts: Parts, settings: Settings) -> None:
-        self._strength = _STRONGEST / _STEP
+        self._set = LinearSettings(**settings.of_candidate)
+        self._strength = self._set.penalty / _STEP
         super().__init__(parts, Ridge(random_state=settings.seed))
 
     @property
     def parameters(self) -> dict[str, Any]:
         """See `rounds.Fitting`."""
-        return {"penalty": "l2", "penalty_per_row": self._best.alpha / len(self._parts.train.labels)}
+        learned = {"penalty_per_row": self._best.alpha / len(self._parts.train.labels)}
+        return {"kind_of_penalty": "l2", "penalty": self._set.penalty, **learned}
 
     def advance(self) -> None:
         """See `rounds.Fitting`."""

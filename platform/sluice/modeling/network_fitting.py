@@ -6,7 +6,6 @@ stopping would pick the epoch that leans the right way by chance.
 """
 
 import math
-import os
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from sluice.core.environment import set_default
 from sluice.core.errors import BadInput
 from sluice.features.encoding import Encoder, Floats, learn_encoder
 from sluice.features.pixels import ImageShape
@@ -31,12 +31,13 @@ from sluice.modeling.networks import (
 from sluice.modeling.parts import Parts, quantiles
 from sluice.modeling.rounds import MOST_ROUNDS
 from sluice.modeling.training_settings import Settings
+from sluice.parameters.candidate_settings import ImageNetworkSettings, TableNetworkSettings
 
-LEARNING_RATE, WEIGHT_DECAY, AVERAGING = 1e-3, 1e-2, 0.98
 _STEPS_AN_EPOCH = 64
 _LEAST_BATCH, _MOST_BATCH = 32, 4096
-_BINS, _HIDDEN, _DROPOUT, _LONGEST_EMBEDDING = 16, (128, 64), 0.2, 16
-_FIRST_CHANNELS, _MOST_CHANNELS, _IMAGE_HIDDEN, _IMAGE_DROPOUT, _SMALLEST_SIDE = 32, 256, 128, 0.3, 8
+_BINS, _LONGEST_EMBEDDING = 16, 16
+_MOST_CHANNELS, _SMALLEST_SIDE = 256, 8
+_TABLE, _IMAGE = TableNetworkSettings(), ImageNetworkSettings()
 
 
 class NetworkFitting:
@@ -44,7 +45,10 @@ class NetworkFitting:
 
     round_limit = MOST_ROUNDS
 
-    def __init__(self, model: NetworkModel, parts: Parts, settings: Settings) -> None:
+    def __init__(
+        self, model: NetworkModel, parts: Parts, settings: Settings, chosen: TableNetworkSettings | ImageNetworkSettings
+    ) -> None:
+        self._set = chosen
         self._device = choose_device(settings.device)
         self._model = model
         self._network = model.network.to(self._device)
@@ -54,19 +58,18 @@ class NetworkFitting:
         )
         self._labels = label_tensor(parts.train.labels, model.scale).to(self._device)
         self._weights = weight_tensor(parts.train.weights, self._device)
-        self._batch = batch_rows(len(parts.train.labels))
+        self._batch = chosen.batch_rows or batch_rows(len(parts.train.labels))
         self._optimizer = torch.optim.AdamW(
-            self._network.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY, fused=True
+            self._network.parameters(), lr=chosen.learning_rate, weight_decay=chosen.weight_decay, fused=True
         )
-        self._average = AveragedModel(self._network, multi_avg_fn=get_ema_multi_avg_fn(AVERAGING))
+        self._average = AveragedModel(self._network, multi_avg_fn=get_ema_multi_avg_fn(chosen.weight_averaging))
         self._best: dict[str, Tensor] = {}
 
     @property
     def parameters(self) -> dict[str, Any]:
         """See `rounds.Fitting`."""
-        rates = {"learning_rate": LEARNING_RATE, "weight_decay": WEIGHT_DECAY, "dropout": self._model.sizes.dropout}
-        rates |= {"weight_averaging": AVERAGING}
-        return {"optimizer": "AdamW", **rates, "batch_rows": self._batch, "device": self._device.type}
+        learned = {"batch_rows": self._batch, "device": self._device.type}
+        return {"optimizer": "AdamW", **self._set.model_dump(), **learned}
 
     def advance(self) -> None:
         """See `rounds.Fitting`. The order of rows and the dropout follow from the seed set before the first weight."""
@@ -100,15 +103,17 @@ class NetworkFitting:
 
 def table_network(parts: Parts, settings: Settings) -> NetworkFitting:
     """The network for a table, on its way."""
-    return NetworkFitting(table_model(parts, settings.seed), parts, settings)
+    chosen = TableNetworkSettings(**settings.of_candidate)
+    return NetworkFitting(table_model(parts, settings.seed, chosen), parts, settings, chosen)
 
 
 def image_network(parts: Parts, settings: Settings) -> NetworkFitting:
     """The network for images, on its way."""
-    return NetworkFitting(image_model(parts, settings.seed), parts, settings)
+    chosen = ImageNetworkSettings(**settings.of_candidate)
+    return NetworkFitting(image_model(parts, settings.seed, chosen), parts, settings, chosen)
 
 
-def table_model(parts: Parts, seed: int) -> NetworkModel:
+def table_model(parts: Parts, seed: int, chosen: TableNetworkSettings = _TABLE) -> NetworkModel:
     """A multilayer perceptron over embedded codes and piecewise-linear numbers, before its first step."""
     encoder = learn_encoder(parts.train.rows, parts.task)
     sizes = TableSizes(
@@ -116,9 +121,9 @@ def table_model(parts: Parts, seed: int) -> NetworkModel:
         bins=_BINS,
         cardinalities=encoder.cardinalities,
         embeddings=tuple(min(_LONGEST_EMBEDDING, math.isqrt(count - 1) + 1) for count in encoder.cardinalities),
-        hidden=_HIDDEN,
+        hidden=tuple(chosen.hidden),
         classes=outputs_for(parts.task),
-        dropout=_DROPOUT,
+        dropout=chosen.dropout,
     )
     torch.manual_seed(seed)
     network = build_network(sizes)
@@ -126,17 +131,19 @@ def table_model(parts: Parts, seed: int) -> NetworkModel:
     return NetworkModel(parts.task, network, sizes, encoder, label_scale(parts))
 
 
-def image_model(parts: Parts, seed: int) -> NetworkModel:
+def image_model(parts: Parts, seed: int, chosen: ImageNetworkSettings = _IMAGE) -> NetworkModel:
     """A convolutional network, before its first step; larger images get more halvings, to a side of about 8 pixels."""
     shape = learn_inputs(parts)
     assert isinstance(shape, ImageShape), "the task has images"  # noqa: S101 - the catalogue asks for them
     halvings = max(1, math.ceil(math.log2(max(shape.width, shape.height) / _SMALLEST_SIDE)))
     sizes = ImageSizes(
         image=shape,
-        channels=tuple(min(_FIRST_CHANNELS * 2**place, _MOST_CHANNELS) for place in range(halvings + 1)),
-        hidden=_IMAGE_HIDDEN,
+        channels=tuple(
+            min(chosen.channels * 2**place, max(_MOST_CHANNELS, chosen.channels)) for place in range(halvings + 1)
+        ),
+        hidden=chosen.hidden,
         classes=outputs_for(parts.task),
-        dropout=_IMAGE_DROPOUT,
+        dropout=chosen.dropout,
     )
     torch.manual_seed(seed)
     return NetworkModel(parts.task, build_network(sizes), sizes, scale=label_scale(parts))
@@ -153,7 +160,7 @@ def choose_device(wanted: str) -> torch.device:
         raise BadInput("device is 'cuda', but torch finds no CUDA device here; use 'auto' or 'cpu'")
     if wanted == "cpu" or not found:
         return torch.device("cpu")
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS is not reproducible
+    set_default("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS is not reproducible
     return torch.device("cuda")
 
 

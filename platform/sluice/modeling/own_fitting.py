@@ -36,7 +36,7 @@ def fit_own(reference: str, parts: Parts, settings: Settings) -> Fitted:
     if not settings.code:
         raise BadInput(f"candidates names {reference!r}, and no code came along; run it from the project's folder")
     code = open_code(settings.code)
-    candidate, train = made(code, reference), parts.train
+    candidate, train = made(code, reference, settings.of_candidate), parts.train
     started, cpu_started = time.monotonic(), time.process_time()
     weights = np.ones(len(train.labels)) if train.weights is None else train.weights.copy()
     rows = train.rows[list(parts.task.features)].copy()
@@ -44,14 +44,14 @@ def fit_own(reference: str, parts: Parts, settings: Settings) -> Fitted:
         state = candidate.fit(
             rows, train.labels.copy(), weights, seed=settings.seed, seconds=settings.seconds_per_candidate
         )
-    model = OwnModel(parts.task, reference, code.archive, checked_state(reference, state))
+    model = OwnModel(parts.task, reference, code.archive, checked_state(reference, state), settings.of_candidate)
     with _in_time(reference, "predict", settings):
         said = [forecast(model, part.rows, parts.task) for part in _judged(parts)]
     metric = settings.stopping(parts.task)
     point = Point(0, *measured(metric, parts, *said), seconds=time.monotonic() - started)
     progress(f"{reference}: validation {value_words(metric, point.validation)}, {point.seconds:.1f} s")
     cpu_seconds = time.process_time() - cpu_started
-    learned = {"reference": reference, "code": code.digest}
+    learned = {**settings.of_candidate, "reference": reference, "code": code.digest}
     return Fitted(model, learned, (point,), point, CLOSED, point.seconds, cpu_seconds, metric)
 
 

@@ -5,12 +5,14 @@ cannot run code (safetensors, skops) beside the archive of the project's code, w
 `predict` gets it back. So the model loads wherever its folder is, without a store.
 """
 
+import inspect
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import numpy as np
@@ -18,9 +20,10 @@ import pandas as pd
 
 from sluice.core.digests import sha256_bytes
 from sluice.core.errors import BadInput
+from sluice.core.words import near
 from sluice.features.encoding import Floats
 from sluice.problems.task import Task
-from sluice.project.archive import Archive, unpacked
+from sluice.project.archive import LOCK, Archive, unpacked
 from sluice.project.code_modules import Blame, ProjectCode
 from sluice.project.unpacking import laid_out
 
@@ -31,7 +34,7 @@ _SUM = 1e-6
 
 
 class OwnCandidate(Protocol):
-    """What a project's class has; it is made without arguments.
+    """What a project's class has; it is made with the settings of its entry in `candidates` as arguments.
 
     `rows` are a table with the task's feature columns, missing values in it. `label` holds class codes (integers from
     0) or numbers, `weight` a positive number for each row, both of shape (rows,).
@@ -55,12 +58,14 @@ class OwnModel:
         reference: The class, `mine.py:Net`.
         archive: The code that it is in.
         state: What `fit` gave.
+        settings: The arguments that the class is made with.
     """
 
     task: Task
     reference: str
     archive: Archive
     state: Any
+    settings: Mapping[str, Any] = field(default_factory=dict)
     family = FAMILY
 
     @property
@@ -75,8 +80,13 @@ class OwnModel:
 
     @cached_property
     def _opened(self) -> tuple[OwnCandidate, Blame]:
+        if LOCK in self.archive.files:
+            from sluice.project.packages import add_packages
+            from sluice.storage.locations import default_store
+
+            add_packages(self.archive.files[LOCK], default_store())
         code = ProjectCode(self.archive, laid_out(self.archive))
-        return made(code, self.reference), code.blamed(f"candidate {self.reference}", log=True)
+        return made(code, self.reference, self.settings), code.blamed(f"candidate {self.reference}", log=True)
 
     def predict_proba(self, rows: pd.DataFrame) -> Floats:
         """See `model_files.Predictor`."""
@@ -109,7 +119,8 @@ class OwnModel:
     def options(self) -> dict[str, Any]:
         """What model.json keeps: the class, its code's digest, and what is no array."""
         plain = {name: value for name, value in self._parts().items() if not isinstance(value, np.ndarray)}
-        return {"reference": self.reference, "code": self.archive.digest, "state": plain, "mapping": self._is_mapping}
+        told = {"reference": self.reference, "code": self.archive.digest, "state": plain, "mapping": self._is_mapping}
+        return told | ({"settings": dict(self.settings)} if self.settings else {})
 
     def write_weights(self, folder: Path) -> None:
         """Write the code, and the arrays or the estimator."""
@@ -132,11 +143,16 @@ class OwnModel:
         return self.state if self._is_mapping else {}
 
 
-def made(code: ProjectCode, reference: str) -> OwnCandidate:
+def made(code: ProjectCode, reference: str, settings: Mapping[str, Any] = MappingProxyType({})) -> OwnCandidate:
     """An object of a project's class, its two methods there.
 
+    Args:
+        code: The project's.
+        reference: The class, `mine.py:Net`.
+        settings: The arguments that it is made with.
+
     Raises:
-        BadInput: It is no class, cannot be made without arguments, or lacks a method.
+        BadInput: It is no class, does not take the settings, or lacks a method.
     """
     found = code.load(reference)
     if not isinstance(found, type):
@@ -145,9 +161,26 @@ def made(code: ProjectCode, reference: str) -> OwnCandidate:
         if not callable(getattr(found, name, None)):
             place = code.place_of(found) or reference
             raise BadInput(f"candidate {reference} ({place}) has no method {name}; a candidate has fit and predict")
+    _check_arguments(code, reference, found, settings)
     with code.blamed(f"candidate {reference}"):
-        candidate: OwnCandidate = found()
+        candidate: OwnCandidate = found(**settings)
     return candidate
+
+
+def _check_arguments(code: ProjectCode, reference: str, found: type, settings: Mapping[str, Any]) -> None:
+    """Refuse settings that the class does not take; what it makes of their values is its own affair."""
+    try:
+        signature = inspect.signature(found)
+    except (TypeError, ValueError):
+        return  # a class of compiled code says nothing of its arguments
+    kinds = inspect.Parameter
+    taken = [name for name, each in signature.parameters.items() if each.kind not in (kinds.VAR_POSITIONAL,)]
+    any_name = any(each.kind == kinds.VAR_KEYWORD for each in signature.parameters.values())
+    for name in settings:
+        if name not in taken and not any_name:
+            place = code.place_of(found) or reference
+            known = near(name, taken) or (f"; it takes {', '.join(taken)}" if taken else "; it takes none")
+            raise BadInput(f"candidate {reference} ({place}) takes no setting {name!r}{known}")
 
 
 def checked_state(reference: str, state: object) -> Any:  # noqa: ANN401 - a mapping, or an estimator
@@ -212,7 +245,8 @@ def read_own_model(folder: Path, task: Task, options: Mapping[str, Any]) -> OwnM
     if sha256_bytes(data) != options["code"]:
         raise BadInput(f"{folder / CODE}: its SHA-256 is not the one in model.json; restore it from a copy")
     archive = unpacked(data, str(folder / CODE))
-    return OwnModel(task, str(options["reference"]), archive, _read_state(folder, options))
+    settings = dict(options.get("settings", {}))
+    return OwnModel(task, str(options["reference"]), archive, _read_state(folder, options), settings)
 
 
 def _read_state(folder: Path, options: Mapping[str, Any]) -> Any:  # noqa: ANN401 - a mapping, or an estimator

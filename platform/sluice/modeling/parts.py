@@ -22,6 +22,7 @@ from sluice.features.encoding import Floats, Integers
 from sluice.problems.registry import problem_of
 from sluice.problems.row_groups import effective_rows, row_weights
 from sluice.problems.task import Task, task_of
+from sluice.sampling.folds import folds_of
 
 _SAMPLE_ROWS = 10_000
 
@@ -75,9 +76,34 @@ def read_parts(uri: str) -> Iterator[tuple[Bundle, Parts]]:
     with read_dataset(uri) as (bundle, tables):
         task = task_of(bundle)
         _check_features(task, uri)
-        train, validation = (_read_part(tables, name, task, uri) for name in ("train", "validation"))
-        for name, part in (("train", train), ("validation", validation)):
+        parts = _parts(tables, task, uri)
+        for name, part in (("train", parts.train), ("validation", parts.validation)):
             reconcile(f"part {name!r} of {uri}", bundle.manifest.tables[name].rows, {name: len(part.labels)})
+    yield bundle, parts
+
+
+def read_fold_parts(uri: str) -> Iterator[Parts]:
+    """What a candidate gets to see while each fold of a dataset is held back, fold by fold; nothing without folds.
+
+    Raises:
+        BadInput: As for `read_parts`.
+    """
+    with read_dataset(uri) as (bundle, tables):
+        task, folds = task_of(bundle), folds_of(bundle)
+        if folds is None:
+            return
+        for fold in range(1, folds.number + 1):
+            rows, stopping = tables["test"], folds.stopping(fold)
+            numbers = rows[folds.column]
+            held = {
+                "train": rows.filter(~numbers.isin([fold, stopping])),
+                "validation": rows.filter(numbers == stopping),
+            }
+            yield _parts(held, task, f"{uri}, fold {fold} held back")
+
+
+def _parts(tables: dict[str, Any], task: Task, uri: str) -> Parts:
+    train, validation = (_read_part(tables, name, task, uri) for name in ("train", "validation"))
     if len(np.unique(train.labels)) < 2:
         first = train.labels[0]
         only = f"the number {first:g}" if task.regression else f"class {task.classes[int(first)]!r}"
@@ -88,7 +114,7 @@ def read_parts(uri: str) -> Iterator[tuple[Bundle, Parts]]:
     places = np.linspace(0, len(train.labels) - 1, min(len(train.labels), _SAMPLE_ROWS)).astype(np.int64)
     weights = None if train.weights is None else _scaled(train.weights[places])
     sample = Part(train.rows.iloc[places].reset_index(drop=True), train.labels[places], weights)
-    yield bundle, Parts(task, train, validation, sample)
+    return Parts(task, train, validation, sample)
 
 
 def _check_features(task: Task, uri: str) -> None:

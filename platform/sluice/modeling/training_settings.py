@@ -1,10 +1,11 @@
 """What a user may set about training."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from sluice.core.parameter_checks import check_with
+from sluice.parameters.candidate_settings import read_entries
 from sluice.parameters.train import CHECKS, DEFAULTS
 from sluice.problems.metrics import Metric, find_metric, open_metric
 from sluice.problems.registry import problem_of
@@ -16,7 +17,7 @@ class Settings:
     """The step's parameters, checked.
 
     Attributes:
-        candidates: Names of what to train; empty for all that fit the task.
+        candidates: What to train, each a name or a name with its settings; empty for all that fit the task.
         seconds_per_candidate: The clock that each candidate has, where no number of rounds is given.
         max_rounds: The rounds that each candidate has instead, with no clock; 0 for the clock.
         patience: A candidate stops after so many rounds without a better metric on the validation rows.
@@ -26,9 +27,10 @@ class Settings:
         metric: What early stopping goes by; empty for the problem's loss: log loss, or RMSE for numbers.
         code: The address of the project's code, where the metric is the project's own.
         own: That metric.
+        of_candidate: What is set of the one candidate that is being trained; see `parameters.candidate_settings`.
     """
 
-    candidates: tuple[str, ...] = ()
+    candidates: tuple[str | dict[str, Any], ...] = ()
     seconds_per_candidate: float = DEFAULTS.seconds_per_candidate
     max_rounds: int = DEFAULTS.max_rounds
     patience: int = DEFAULTS.patience
@@ -38,11 +40,12 @@ class Settings:
     metric: str = ""
     code: str = ""
     own: tuple[Metric, ...] = ()
+    of_candidate: Mapping[str, Any] = field(default_factory=dict)
 
     def parameters(self) -> dict[str, Any]:
         """As the manifest records them; `metric` and `code` only where they were named."""
         kept = {name: value for name, value in vars(self).items() if value or name not in ("metric", "code")}
-        kept.pop("own")
+        del kept["own"], kept["of_candidate"]
         return kept | {"candidates": list(self.candidates)}
 
     def stopping(self, task: Task) -> Metric:
@@ -56,7 +59,7 @@ class Settings:
 
 
 def check_settings(
-    candidates: Sequence[str] = (),
+    candidates: Sequence[str | Mapping[str, Any]] = (),
     seconds_per_candidate: float = Settings.seconds_per_candidate,
     max_rounds: int = Settings.max_rounds,
     patience: int = Settings.patience,
@@ -66,12 +69,14 @@ def check_settings(
     metric: str = Settings.metric,
     code: str = Settings.code,
 ) -> Settings:
-    """Check what a user gave; the candidates' names are checked once the task is known.
+    """Check what a user gave; whether the candidates fit is checked once the task is known.
 
     Raises:
         BadInput: A parameter is out of its range.
     """
-    check_with({name: check for name, check in CHECKS.items() if name != "candidates"}, locals())
+    check_with(CHECKS, {**locals(), "candidates": list(candidates)})
     _, own = open_metric(metric, code)
-    names = tuple(str(name) for name in candidates)
-    return Settings(names, float(seconds_per_candidate), max_rounds, patience, seed, device, threads, metric, code, own)
+    wanted = tuple(each.entry() for each in read_entries(candidates))
+    return Settings(
+        wanted, float(seconds_per_candidate), max_rounds, patience, seed, device, threads, metric, code, own
+    )

@@ -15,9 +15,9 @@ from sluice.modeling.categories import tree_inputs
 from sluice.modeling.parts import Parts
 from sluice.modeling.sklearn_models import SklearnModel, class_probabilities, numbers
 from sluice.modeling.training_settings import Settings
+from sluice.parameters.candidate_settings import TreesSettings
 
 _TREES, _GROWTH = 20, 4
-_PARAMETERS = {"learning_rate": 0.1, "max_leaf_nodes": 31, "l2_regularization": 10.0, "max_features": 0.3}
 _LEAST_LEAF, _MOST_LEAF = 20, 200
 
 
@@ -32,11 +32,16 @@ class TreesFitting:
         self._encoder, self._train = tree_inputs(parts, settings.seed)
         self._sample, self._validation = (self._encoder.matrix(part.rows) for part in (parts.sample, parts.validation))
         self._train[:, np.isnan(self._train).all(axis=0)] = 0.0  # scikit-learn cannot bin a column without a value
+        self._set = TreesSettings(**settings.of_candidate)
         leaf = min(max(len(parts.train.labels) // 500, _LEAST_LEAF), _MOST_LEAF)
         family = HistGradientBoostingRegressor if parts.task.regression else HistGradientBoostingClassifier
         self._estimator = family(
-            **_PARAMETERS,
-            min_samples_leaf=leaf,
+            learning_rate=self._set.learning_rate,
+            max_leaf_nodes=self._set.max_leaf_nodes,
+            max_depth=self._set.max_depth or None,
+            min_samples_leaf=self._set.min_samples_leaf or leaf,
+            l2_regularization=self._set.l2_regularization,
+            max_features=self._set.max_features,
             categorical_features=list(range(len(self._encoder.vocabularies))) or None,
             early_stopping=False,  # it would cut validation rows from the training rows; `rounds` has its own
             warm_start=True,
@@ -48,7 +53,8 @@ class TreesFitting:
     @property
     def parameters(self) -> dict[str, Any]:
         """See `rounds.Fitting`."""
-        return {**_PARAMETERS, "min_samples_leaf": self._best.min_samples_leaf, "trees": self._best.max_iter}
+        learned = {"min_samples_leaf": self._best.min_samples_leaf, "trees": self._best.max_iter}
+        return self._set.model_dump() | learned
 
     def advance(self) -> None:
         """See `rounds.Fitting`."""

@@ -1,10 +1,23 @@
 """What a person may set about the step."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field
 
+from sluice.core.chosen import Chosen, all_chosen
 from sluice.core.parameter_checks import SEED, Check, Range, StepParameters
+from sluice.extending.gate_checks import GATE_CHECKS, SLUICES_OWN
+from sluice.extending.sections import REPORT_SECTIONS
+
+
+def chosen_checks(name: str, value: Any) -> list[Chosen]:  # noqa: ANN401 - JSON
+    """Further checks of the gate; see `all_chosen`."""
+    return all_chosen(name, value, GATE_CHECKS, own=SLUICES_OWN)
+
+
+def chosen_sections(name: str, value: Any) -> list[Chosen]:  # noqa: ANN401 - JSON
+    """Further sections of the report; see `all_chosen`."""
+    return all_chosen(name, value, REPORT_SECTIONS)
 
 
 class Parameters(StepParameters):
@@ -37,8 +50,17 @@ class Parameters(StepParameters):
         description="What models are chosen and judged by; empty takes the log loss, or the RMSE where the label is a "
         "number.",
     )
+    gate_checks: Annotated[list[Any], chosen_checks] = Field(
+        default=[],
+        description="Further checks of the gate: names, or names with settings; file.py:name is a project's own.",
+    )
+    report_sections: Annotated[list[Any], chosen_sections] = Field(
+        default=[], description="Further sections of the report, written as the checks are."
+    )
     code: str = Field(
-        default="", description="The address of a project's code, where the metric is a project's own (file.py:name)."
+        default="",
+        description="The address of a project's code, where metric, checks or sections are a project's own "
+        "(file.py:name).",
     )
 
 

@@ -10,8 +10,8 @@ from pydantic import Field
 from sluice.core.durations import parse_duration
 from sluice.core.errors import BadInput
 from sluice.core.extensions import is_reference
-from sluice.core.parameter_checks import Check, StepParameters
-from sluice.sampling.splitters import PARTS, SPLITTERS
+from sluice.core.parameter_checks import Check, Range, StepParameters
+from sluice.sampling.splitters import FOLDS, PARTS, SPLITTERS
 
 __all__ = ["CHECKS", "PARTS", "Parameters", "check_gap", "check_shares", "check_strategy"]
 
@@ -79,7 +79,8 @@ class Parameters(StepParameters):
     strategy: Annotated[str, check_strategy] = Field(
         default="time",
         description="time, to learn from the past and test on the future; group, to keep all rows of a group in one "
-        "part; stratified, to keep label shares equal; random; or FILE.py:NAME of a project.",
+        "part; stratified, to keep label shares equal; random; folds, to judge each row of a small table by models "
+        "fitted without it; or FILE.py:NAME of a project.",
     )
     shares: Annotated[list[float], check_shares] = Field(
         default=[0.7, 0.15, 0.15], description="Shares of the rows for training, validation and test; they add up to 1."
@@ -90,11 +91,33 @@ class Parameters(StepParameters):
         description="How long before validation and before test begin rows are left out of a split by time, such as "
         "30d; empty for as long as the label takes to be known, 0s for none.",
     )
+    folds: Annotated[int, Range(3, 20, whole=True)] = Field(
+        default=5, description="How many folds there are, where rows are divided into folds."
+    )
     code: str = Field(
         default="",
         description="The address of the project's code, code/<sha256>.zip, where a splitter of it divides the rows.",
     )
 
 
+def check_no_folds(name: str, strategy: str) -> None:
+    """Refuse folds where a step after this one can train once only.
+
+    Args:
+        name: The parameter's, for messages.
+        strategy: A known one.
+
+    Raises:
+        BadInput: It is `folds`.
+    """
+    if strategy == FOLDS:
+        raise BadInput(
+            f"parameter {name}={strategy!r}: training on several workers trains once, and folds take a training each; "
+            "use 'stratified', or the pipeline supervised"
+        )
+
+
 CHECKS: dict[str, Check] = Parameters.checks()
 """By parameter."""
+CHECKS_WITH: dict[str, dict[str, Check]] = {"train_distributed": {"strategy": check_no_folds}}
+"""What another step of the pipeline asks of a parameter of this one, by that step's name."""

@@ -5,7 +5,8 @@ MEAN, MEDIAN, LAST_VALUE = "mean", "median", "last-value"
 LOGISTIC, LINEAR, TREES = "logistic-regression", "linear-regression", "gradient-boosted-trees"
 EMBEDDINGS, CONVOLUTIONS = "embedding-network", "convolutional-network"
 BASELINES = (RANDOM, ZERO_RULE, MEAN, MEDIAN, HEURISTIC, LAST_VALUE)
-SHORT_NAMES = ("linear", "trees", "network")
+SHORT_LINEAR, SHORT_TREES, NETWORK = "linear", "trees", "network"
+SHORT_NAMES = (SHORT_LINEAR, SHORT_TREES, NETWORK)
 """For people: each means the candidate of that kind that fits the task."""
 BASELINE_BY_NAME = dict.fromkeys(BASELINES, True) | dict.fromkeys(
     (LOGISTIC, LINEAR, TREES, EMBEDDINGS, CONVOLUTIONS, *SHORT_NAMES), False

@@ -59,12 +59,15 @@ class Predictions:
         probabilities: Shape (rows, classes); each row sums to 1.
         threshold: With two classes, the score from which a row is called positive.
         own: A project's own metrics.
+        bars: With two classes, each row's own threshold where several models judged the rows, shape (rows,); None
+            where `threshold` holds for all.
     """
 
     labels: Integers
     probabilities: Floats
     threshold: float = 0.5
     own: tuple["Metric", ...] = ()
+    bars: Floats | None = None
 
     @property
     def classes(self) -> int:
@@ -80,7 +83,7 @@ class Predictions:
     def predicted(self) -> Integers:
         """The class called, shape (rows,): by the threshold, or the most probable of several."""
         if self.binary:
-            return np.asarray(self.confidence >= self.threshold, np.int64)
+            return np.asarray(self.confidence >= (self.threshold if self.bars is None else self.bars), np.int64)
         return self.most_probable
 
     @cached_property
@@ -101,7 +104,8 @@ class Predictions:
 
     def subset(self, inside: NDArray[np.bool_]) -> "Predictions":
         """The same of some of the rows; inside: shape (rows,)."""
-        return replace(self, labels=self.labels[inside], probabilities=self.probabilities[inside])
+        bars = None if self.bars is None else self.bars[inside]
+        return replace(self, labels=self.labels[inside], probabilities=self.probabilities[inside], bars=bars)
 
     @cached_property
     def targets(self) -> range:

@@ -22,7 +22,7 @@ from typing import Any
 
 from sluice.core.errors import BadInput
 from sluice.project.archive import Archive
-from sluice.project.imports import Import, Modules, split_reference
+from sluice.project.imports import Import, Modules, file_and_name
 from sluice.project.user_errors import Place, told
 
 PREFIX = "sluice_project_"
@@ -59,7 +59,7 @@ class ProjectCode:
         Raises:
             BadInput: The file or the name is not there, or the file cannot be imported: one line with file and line.
         """
-        file, name = split_reference(reference)
+        file, name = file_and_name(reference)
         if file not in self.files:
             raise BadInput(f"{reference}: {file} is not in the project's code{_near(file, self.files)}")
         module = self.module(file)

@@ -20,19 +20,25 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from sluice.core.durations import is_duration
+from sluice.core.quantities import amount
+from sluice.extending.gate_checks import SLUICES_OWN
 from sluice.project.values import (
+    Bytes,
     ClassValue,
     ColumnName,
-    Cpu,
+    Cores,
+    Count,
     Duration,
+    ExtendedResource,
     Extension,
+    Image,
     Integer,
     Known,
-    Memory,
     ModelName,
     Number,
     Reference,
     Shares,
+    SourceName,
     TableName,
     Text,
     refusal,
@@ -52,7 +58,7 @@ _PREPARE = (
     "FILE.py:FUNCTION that makes the rows out of the tables (a mapping of names to Ibis tables); left out: the table "
     "as it is."
 )
-_A_CANDIDATE = "write a name, or one name with its settings, such as {trees: {learning_rate: 0.05}}"
+_A_NAME = "write a name, or one name with its settings, such as {trees: {learning_rate: 0.05}}"
 _SLICES = "Columns whose groups are looked at one by one."
 Problem = tuple[tuple[str | int, ...], str]
 """Where in the file something is wrong, as keys and positions, and what."""
@@ -110,6 +116,11 @@ class Sample(_Declared):
     allocation: Literal["proportional", "equal"] = Field(
         default="proportional", description="Rows of each group: in proportion to its size, or equally many."
     )
+    by: Extension | None = Field(
+        default=None,
+        description="What says with which probability each row is drawn: an installed sampler or FILE.py:NAME; left "
+        "out: the strata.",
+    )
 
 
 class Split(_Declared):
@@ -118,38 +129,47 @@ class Split(_Declared):
     by: Extension | None = Field(
         default=None,
         description="time (learn from the past, judge on the future), group (no group on both sides), stratified "
-        "(equal label shares), random, an installed splitter or FILE.py:NAME; left out: time where rows have one, "
-        "else group where they have one, else stratified.",
+        "(equal label shares), random, folds (for few rows: each row is judged by models fitted without it, groups "
+        "stay whole), an installed splitter or FILE.py:NAME; left out: time where rows have one, else group where they "
+        "have one, else stratified.",
     )
     shares: Shares = Field(
         default=(0.7, 0.15, 0.15), description="Shares of the rows for training, validation and test."
+    )
+    folds: Integer | None = Field(
+        default=None, ge=3, le=20, description="Number of folds of a split by folds; left out: 5."
     )
     gap: Duration | None = Field(
         default=None, description="Time left out between the parts; left out: as long as the label takes to be known."
     )
 
 
-class Candidate(_Declared):
-    """A family of models to train, with settings of its own: `trees`, or `trees: {learning_rate: 0.05}`."""
+class _Named(_Declared):
+    """Something that a registry knows or the project has itself, with settings: `trees`, or `trees: {rounds: 9}`."""
 
-    name: Extension = Field(description="A family that Sluice or an installed package has, or FILE.py:CLASS.")
-    settings: dict[str, JsonValue] = Field(default={}, description="The family's own settings.")
+    name: Extension = Field(description="A name that Sluice or an installed package has, or FILE.py:NAME.")
+    settings: dict[str, JsonValue] = Field(default={}, description="Its own settings.")
 
     @model_validator(mode="before")
     @classmethod
     def _short(cls, value: Any) -> Any:  # noqa: ANN401 - YAML
         if isinstance(value, str):
             return {"name": value}
-        if isinstance(value, Candidate):
+        if isinstance(value, cls):
             return value
         if not isinstance(value, Mapping) or len(value) == 0:
-            raise refusal(_A_CANDIDATE)
+            raise refusal(_A_NAME)
         if isinstance(value.get("name"), str) and set(value) <= {"name", "settings"}:
             return value
         if len(value) != 1:
-            raise refusal(_A_CANDIDATE)
+            raise refusal(_A_NAME)
         name, settings = next(iter(value.items()))
         return {"name": name, "settings": {} if settings is None else settings}
+
+    @property
+    def short(self) -> str:
+        """What people call it: `margin` of `mine.py:margin`."""
+        return self.name.rpartition(":")[2]
 
     @model_serializer(mode="wrap")
     def _shorten(self, handler: SerializerFunctionWrapHandler) -> Any:  # noqa: ANN401 - JSON
@@ -159,7 +179,7 @@ class Candidate(_Declared):
     @classmethod
     def __get_pydantic_json_schema__(cls, *_: Any) -> dict[str, Any]:  # noqa: ANN401 - pydantic's
         return {
-            "description": "A family's name, FILE.py:CLASS, or one of them with its settings.",
+            "description": f"{cls.model_fields['name'].description} Or one of them with its settings.",
             "anyOf": [
                 {"type": "string"},
                 {
@@ -170,6 +190,39 @@ class Candidate(_Declared):
                 },
             ],
         }
+
+
+class Candidate(_Named):
+    """A family of models to train, with settings of its own: `trees`, or `trees: {learning_rate: 0.05}`."""
+
+    name: Extension = Field(description="A family that Sluice or an installed package has, or FILE.py:CLASS.")
+    settings: dict[str, JsonValue] = Field(default={}, description="The family's own settings.")
+
+
+class GateCheck(_Named):
+    """A further check of the gate: `mine.py:margin`, or `mine.py:margin: {least: 0.7}`."""
+
+    name: Extension = Field(description="A gate check that an installed package has, or FILE.py:NAME.")
+
+
+class ReportSection(_Named):
+    """A further section of the report, written as a gate check is."""
+
+    name: Extension = Field(description="A report section that an installed package has, or FILE.py:NAME.")
+
+
+class Source(_Named):
+    """What reads a table of the contract that names it: `mine.py:visits`, or `mine.py:visits: {days: 30}`."""
+
+    name: Extension = Field(description="A source that an installed package has, or FILE.py:NAME.")
+
+
+class Report(_Declared):
+    """What the report shows beside Sluice's own sections."""
+
+    sections: tuple[ReportSection, ...] = Field(
+        default=(), description="Further sections, by installed packages' names or FILE.py:NAME."
+    )
 
 
 class Train(_Declared):
@@ -216,14 +269,86 @@ class Gate(_Declared):
         le=1_000_000_000,
         description="With fewer test rows, counted as if independent, nothing is decided.",
     )
+    checks: tuple[GateCheck, ...] = Field(
+        default=(), description="Further checks, by installed packages' names or FILE.py:NAME."
+    )
+
+
+class Toleration(_Declared):
+    """A taint of nodes that the pod may go to all the same; the fields are those of Kubernetes."""
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    key: str = Field(default="", description="The taint's key; left out, with the operator Exists: every taint.")
+    operator: Literal["Exists", "Equal"] = Field(
+        default="Equal", description="Equal compares the taint's value, Exists takes any."
+    )
+    value: str = Field(default="", description="The taint's value, with the operator Equal.")
+    effect: Literal["", "NoSchedule", "PreferNoSchedule", "NoExecute"] = Field(
+        default="", description="The taint's effect; left out: every effect."
+    )
+    toleration_seconds: int | None = Field(
+        default=None,
+        alias="tolerationSeconds",
+        description="How long the pod stays on a node that gets the taint NoExecute; left out: for good.",
+    )
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if self.operator == "Exists" and self.value:
+            raise refusal("a toleration with the operator Exists has no value")
+        if not self.key and self.operator == "Equal":
+            raise refusal("a toleration names its key, or has the operator Exists")
+        return self
 
 
 class Resources(_Declared):
-    """What a step's pod asks for on a cluster; what is left out keeps the pipeline's value."""
+    """What a step's pod asks for on a cluster; what is left out keeps the value of who is further from the run."""
 
-    cpu: Cpu | None = Field(default=None, description="Cores, as Kubernetes writes them.")
-    memory: Memory | None = Field(default=None, description="Memory, as Kubernetes writes it.")
-    gpu: Integer | None = Field(default=None, ge=0, le=1024, description="Number of GPUs.")
+    cpu: Cores | None = Field(default=None, description='The most cores that it may take, such as 500m or "2".')
+    memory: Bytes | None = Field(
+        default=None, description="The most memory that it may take, such as 4Gi; a step that takes more is ended."
+    )
+    cpu_request: Cores | None = Field(
+        default=None, description="Cores that are kept free for it; left out: as many as cpu."
+    )
+    memory_request: Bytes | None = Field(
+        default=None, description="Memory that is kept free for it; left out: as much as memory."
+    )
+    disk: Bytes | None = Field(
+        default=None,
+        description="A volume of its own for temporary files, gone with the pod; left out: a share of its node's.",
+    )
+    gpu: Count | None = Field(default=None, description="Number of GPUs; 0 takes none where others ask for some.")
+    gpu_kind: ExtendedResource | None = Field(
+        default=None, description="The name that nodes offer them under; left out: nvidia.com/gpu."
+    )
+    node_selector: dict[str, str] | None = Field(
+        default=None, description="Labels that its node must have, such as the model of its GPUs."
+    )
+    tolerations: tuple[Toleration, ...] | None = Field(
+        default=None,
+        description="Taints of nodes that it may go to, as Kubernetes writes them; left out: that of its GPUs' kind.",
+    )
+
+    @model_validator(mode="after")
+    def _requests(self) -> Self:
+        for limit, request in (("cpu", "cpu_request"), ("memory", "memory_request")):
+            most, kept = getattr(self, limit), getattr(self, request)
+            if most and kept and amount(kept) > amount(most):
+                stated = type(self).model_fields[request].alias or request
+                raise refusal(f"{stated} {kept} is more than {limit} {most}")
+        return self
+
+
+class DeclaredStep(Resources):
+    """What a step asks for on a cluster, and where its program is."""
+
+    image: Image | None = Field(
+        default=None,
+        description="An image to run it in instead of Sluice's own: one that holds Sluice in this version, and what "
+        "the project's code needs besides. The site must allow it (admission.images).",
+    )
 
 
 class TaskDeclaration(_Declared):
@@ -254,6 +379,11 @@ class Project(_Declared):
         min_length=1,
         description="The data: a folder of the project with contract.yaml, a key of the store, or s3://bucket/prefix.",
     )
+    sources: dict[SourceName, Source] = Field(
+        default={},
+        description="What reads tables whose contract says source: {by: NAME}, by that name: FILE.py:NAME, or an "
+        "installed source.",
+    )
     rows: Rows = Field(description="The rows of which the question is asked.")
     label: Label = Field(description="What is to be predicted.")
     features: Columns = Field(default=(), description=_FEATURES)
@@ -266,11 +396,20 @@ class Project(_Declared):
     )
     train: Train = Field(default=Train(), description="What is trained, and within which budget.")
     gate: Gate = Field(default=Gate(), description="What a model must show before it may become champion.")
+    report: Report = Field(default=Report(), description="What the report shows beside Sluice's own sections.")
     slices: Columns = Field(default=(), description=_SLICES)
-    steps: dict[Text, Resources] = Field(default={}, description="What steps ask for on a cluster, by their names.")
+    steps: dict[Text, DeclaredStep] = Field(
+        default={}, description="What steps ask for on a cluster, by their names; '*' for every step."
+    )
     pipeline: Extension = Field(default="supervised", description="The pipeline that runs, or FILE.py:NAME.")
     files: tuple[Text, ...] = Field(
         default=(), description="Files of the project that its code reads or imports by other ways than `import`."
+    )
+    packages: Text | None = Field(
+        default=None,
+        description="The lock of what its code needs beside Sluice's own packages: a file of name==version lines with "
+        "SHA-256 hashes (uv pip compile --universal --generate-hashes). The wheels go along, from the folder wheels "
+        "beside it, else from pip.",
     )
     seed: Integer = Field(
         default=2013, ge=0, lt=2**31, description="Decides sample, split, models' random numbers and intervals."
@@ -327,9 +466,14 @@ class Project(_Declared):
         }
         optional = {
             "sample_rows": self.sample.rows or None,
+            "sample_by": self.sample.by,
+            "sources": {name: source.model_dump(mode="json") for name, source in self.sources.items()} or None,
             "gap": self.split_gap,
+            "folds": self.split.folds,
             "metric": self.metric,
-            **self.gate.model_dump(mode="json", exclude={"slices"}),
+            **self.gate.model_dump(mode="json", exclude={"slices", "checks"}),
+            "gate_checks": [check.model_dump(mode="json") for check in self.gate.checks] or None,
+            "report_sections": [section.model_dump(mode="json") for section in self.report.sections] or None,
             "gate_slices": None if self.gate.slices is None else list(self.gate.slices),
         }
         return given | {name: value for name, value in optional.items() if value is not None} | self.parameters
@@ -346,8 +490,16 @@ class Project(_Declared):
         return str(inside.resolve()) if self.data.startswith(("./", "/")) or inside.is_dir() else self.data
 
     def references(self) -> tuple[str, ...]:
-        """All `file.py:name` that the project names, each once, in the order of the file."""
-        named = (self.prepare, self.split.by, self.metric, *(c.name for c in self.train.candidates), self.pipeline)
+        """All `file.py:name` that the project names, each once."""
+        further = (*self.train.candidates, *self.gate.checks, *self.report.sections)
+        named = (
+            self.prepare,
+            self.sample.by,
+            self.split.by,
+            self.metric,
+            *(each.name for each in further),
+            self.pipeline,
+        )
         return tuple(dict.fromkeys(name for name in named if name and split_reference(name)))
 
 
@@ -367,6 +519,8 @@ def _twice(project: Project) -> Iterator[Problem]:
         ("label", "classes"): project.label.classes,
         ("files",): project.files,
         ("train", "candidates"): tuple(str(c.model_dump_json()) for c in project.train.candidates),
+        ("gate", "checks"): tuple(each.short for each in project.gate.checks),
+        ("report", "sections"): tuple(each.short for each in project.report.sections),
     }
     for place, names in lists.items():
         for position, name in enumerate(names):
@@ -386,6 +540,11 @@ def _roles(project: Project) -> Iterator[Problem]:
     for place, name in roles.items():
         if name == label.column:
             yield place, f"{name[:80]!r} is the label, the very thing to predict; name another column"
+    if project.sample.by and project.sample.strata:
+        yield ("sample", "strata"), f"strata are for Sluice's own sample, and this one is by {project.sample.by}"
+    for i, check in enumerate(project.gate.checks):
+        if check.short in SLUICES_OWN:
+            yield ("gate", "checks", i), f"{check.short!r} is Sluice's own gate check; give yours another name"
     for i, name in enumerate(project.features):
         if name == project.rows.time:
             yield ("features", i), f"{name[:80]!r} is the rows' time, which is no feature; leave it out"
@@ -402,6 +561,15 @@ def _times(project: Project) -> Iterator[Problem]:
         yield ("split", "by"), "a split by time needs rows.time; name the column, or split by stratified"
     if split.by == "group" and not rows.group:
         yield ("split", "by"), "a split by group needs rows.group; name the column, or split by stratified"
+    if split.by == "folds" and rows.time:
+        yield (
+            ("split", "by"),
+            f"rows have a time, {rows.time[:80]!r}, and folds would learn from what comes after it; split by time",
+        )
+    if split.folds and (split.by in (None, "time", "group", "stratified", "random")):
+        yield ("split", "folds"), f"folds are for a split by folds, and this one is by {project.split_by}; leave it out"
+    if split.by == "folds" and "shares" in split.model_fields_set:
+        yield ("split", "shares"), "shares are for three parts, and this split is by folds; leave them out"
     if split.gap and project.split_by != "time":
         yield ("split", "gap"), f"a gap is for a split by time, and this one is by {project.split_by}; leave it out"
     if known and is_duration(known) and not rows.time:

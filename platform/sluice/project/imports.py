@@ -8,7 +8,6 @@ as Python does: inside a package, siblings are imported by `from . import siblin
 """
 
 import ast
-import re
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,11 +15,11 @@ from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 
 from sluice.core.errors import BadInput
+from sluice.core.extensions import split_reference
 
 OURS, STAR = "sluice", "*"
 STANDARD = frozenset(sys.stdlib_module_names) | frozenset(sys.builtin_module_names)
 _INIT = "__init__.py"
-_REFERENCE = re.compile(r"((?:[A-Za-z0-9_-]+/)*[A-Za-z_][A-Za-z0-9_]*\.py):([A-Za-z_][A-Za-z0-9_]*)", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -123,19 +122,19 @@ class Modules:
                 yield folder
 
 
-def split_reference(reference: str) -> tuple[str, str]:
+def file_and_name(reference: str) -> tuple[str, str]:
     """File and name of `train/mine.py:Net`.
 
     Raises:
         BadInput: It is no reference.
     """
-    found = _REFERENCE.fullmatch(reference)
+    found = split_reference(reference)
     if not found:
         raise BadInput(
             f"{reference!r} names nothing in a project's file; write FILE.py:NAME, such as prepare.py:rows, with the "
             "file's path from the project's folder"
         )
-    return found[1], found[2]
+    return found
 
 
 def imports(source: bytes, file: str) -> list[Import]:

@@ -188,7 +188,7 @@ def add_packages(lock: bytes, store: Store, cache: Path | None = None) -> Path |
         EnvironmentFault: The store or the disk failed.
     """
     kind = Kind()
-    missing = [pin for pin in read_lock(lock, LOCK) if pin.applies(kind.markers()) and not _is_installed(pin)]
+    missing = [pin for pin in read_lock(lock, LOCK) if pin.applies(kind.markers()) and not is_installed(pin)]
     if not missing:
         return None
     listed = _listed(store, index_key(lock, kind), kind)
@@ -270,7 +270,12 @@ def _lines(data: bytes, where: str) -> Iterator[tuple[int, str]]:
         yield begin, whole.strip()
 
 
-def _is_installed(pin: Pin) -> bool:
+def is_installed(pin: Pin) -> bool:
+    """Whether a package is here without being brought along.
+
+    Raises:
+        BadInput: It is here in another version.
+    """
     try:
         found = Version(importlib.metadata.version(pin.name))
     except importlib.metadata.PackageNotFoundError:

@@ -15,7 +15,7 @@ from sluice.core.errors import BadInput
 from sluice.core.files import faults, inside
 from sluice.core.home import HOME, home
 from sluice.project.archive import LOCK, Archive, check_name, check_size, pack
-from sluice.project.imports import Modules, check_reference, check_shadow, imports, split_reference, star_names
+from sluice.project.imports import Modules, check_reference, check_shadow, file_and_name, imports, star_names
 from sluice.project.packing_rules import LeftOut, Rules, is_binary, never, refuse_content, without_outputs
 
 _NOTEBOOK = ".ipynb"
@@ -62,7 +62,7 @@ def closure(
     waiting: list[tuple[str, str]] = []
     read: set[str] = set()
     for reference in references:
-        file, _ = split_reference(reference)
+        file, _ = file_and_name(reference)
         if not reader.is_file(file):
             raise BadInput(f"{reference}: {folder / file} is not there{_near(file, folder)}")
         check_reference(file, reader.folder)

@@ -9,26 +9,22 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field, Strict, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
+from sluice.core.column_names import LONGEST as LONGEST_COLUMN
 from sluice.core.durations import parse_duration
+from sluice.core.errors import BadInput
+from sluice.core.extensions import split_reference as split_reference
+from sluice.core.quantities import check_bytes, check_cores
+from sluice.core.settings import image
 
-LONGEST_COLUMN = 1000  # as in `sluice.core.column_names`
 _MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", re.ASCII)
+_EXTENDED = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?/[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?", re.ASCII)
 _WORD = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,99}", re.ASCII)
 _TABLE = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,99}", re.ASCII)
-_REFERENCE = re.compile(r"((?:[A-Za-z0-9_-]+/)*[A-Za-z_][A-Za-z0-9_]*\.py):([A-Za-z_][A-Za-z0-9_]*)", re.ASCII)
-_CPU = re.compile(r"(?=.*[1-9])(?:[0-9]{1,6}m|[0-9]{1,4}(?:\.[0-9]{1,3})?)", re.ASCII)
-_MEMORY = re.compile(r"(?=.*[1-9])[0-9]{1,15}(?:\.[0-9]{1,6})?(?:[kMGTP]|[KMGTP]i)?", re.ASCII)
 
 
 def refusal(message: str) -> PydanticCustomError:
     """An error of a validator; the message is ready for people, whatever it quotes from a file."""
     return PydanticCustomError("sluice", "{message}", {"message": message})
-
-
-def split_reference(text: str) -> tuple[str, str] | None:
-    """`('train/mine.py', 'Net')` of `train/mine.py:Net`; None for a text that refers to no file of a project."""
-    found = _REFERENCE.fullmatch(text)
-    return (found[1], found[2]) if found else None
 
 
 def is_model_name(text: str) -> bool:
@@ -114,18 +110,31 @@ def _as_text(value: Any) -> Any:  # noqa: ANN401 - YAML
     return value
 
 
-def _check_cpu(text: str) -> str:
-    if not _CPU.fullmatch(text):
-        raise refusal(f'{text[:40]!r} is no amount of CPU; write a number of cores, such as "2", 0.5 or 500m')
+def _check_cores(text: str) -> str:
+    try:
+        return check_cores(text)
+    except ValueError as error:
+        raise refusal(str(error)) from None
+
+
+def _check_bytes(text: str) -> str:
+    try:
+        return check_bytes(text)
+    except ValueError as error:
+        raise refusal(str(error)) from None
+
+
+def _check_extended(text: str) -> str:
+    if not _EXTENDED.fullmatch(text):
+        raise refusal(f"{text[:60]!r} is no kind of device that a node offers; write one such as nvidia.com/gpu")
     return text
 
 
-def _check_memory(text: str) -> str:
-    if not _MEMORY.fullmatch(text):
-        raise refusal(
-            f"{text[:40]!r} is no amount of memory; write a number of bytes with a unit, such as 4Gi or 512Mi"
-        )
-    return text
+def _check_image(text: str) -> str:
+    try:
+        return image("image", text)
+    except BadInput as error:
+        raise refusal(str(error).removeprefix("image: ")) from None
 
 
 def _check_class(value: Any) -> Any:  # noqa: ANN401 - YAML
@@ -166,5 +175,11 @@ Known = Annotated[str, AfterValidator(_check_known)]
 Reference = Annotated[str, AfterValidator(_check_reference)]
 Extension = Annotated[str, AfterValidator(_check_extension)]
 """What a registry knows by name, or a project's own as `file.py:name`."""
-Cpu = Annotated[str, BeforeValidator(_as_text), AfterValidator(_check_cpu), _quantity("Cores: 2, 0.5 or 500m.")]
-Memory = Annotated[str, BeforeValidator(_as_text), AfterValidator(_check_memory), _quantity("Bytes: 4Gi, 512Mi.")]
+SourceName = Annotated[str, AfterValidator(_check_word)]
+"""What a contract calls a source, and an installed package its own."""
+Cores = Annotated[str, BeforeValidator(_as_text), AfterValidator(_check_cores), _quantity("Cores: 2, 0.5 or 500m.")]
+Bytes = Annotated[str, BeforeValidator(_as_text), AfterValidator(_check_bytes), _quantity("Bytes: 4Gi, 512Mi.")]
+Count = Annotated[int, Field(ge=0, le=64, strict=True)]
+ExtendedResource = Annotated[str, AfterValidator(_check_extended), Field(max_length=253)]
+"""A kind of device as nodes offer it, such as nvidia.com/gpu."""
+Image = Annotated[str, AfterValidator(_check_image)]

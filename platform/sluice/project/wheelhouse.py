@@ -8,6 +8,7 @@ such as the lock names by SHA-256.
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
@@ -20,6 +21,8 @@ from sluice.project.packages import Kind, Pin, index_body, index_key, read_lock,
 from sluice.storage.stores import Store
 
 FOLDER = "wheels"
+CLUSTER = tuple(Kind(python, "linux_x86_64") for python in ("3.13", "3.12", "3.11"))
+"""The machines that step images may be: Python as Sluice runs on it, on x86-64."""
 _LINUX = ("manylinux_2_28", "manylinux_2_17", "manylinux2014", "linux")
 _USERS = ("hash", "Hash", "HASH", "No matching distribution", "Could not find a version", "Invalid requirement")
 _SECONDS = 1800
@@ -64,6 +67,47 @@ def publish_packages(store: Store, folder: Path, lock: str, kind: Kind | None = 
         new = [pin for pin in pins if store.put_if_absent(wheel_key(digests[pin]), found[pin].read_bytes())]
         store.put_if_absent(index_key(data, kind), index_body({found[pin].name: digests[pin] for pin in pins}))
         return sorted(found[pin].name for pin in new)
+
+
+def publish_for(store: Store, folder: Path, lock: str, kinds: Sequence[Kind]) -> list[str]:
+    """Put a lock's wheels into a store for each kind of machine that all of its packages have wheels for.
+
+    Which kinds these are is found once for a lock: what is in the store is not looked for again.
+
+    Args:
+        store: Where to.
+        folder: The project's.
+        lock: The lock's path in the project.
+        kinds: The machines that steps may run on.
+
+    Returns:
+        The names of the kinds that it was published for, now or before.
+
+    Raises:
+        BadInput: It is wrong, or no kind has all wheels; the message is about the first kind.
+        EnvironmentFault: pip or the store failed.
+    """
+    place = inside(folder.absolute(), lock)
+    with faults(str(place)):
+        data = place.read_bytes()
+    if there := [kind.name for kind in kinds if store.exists(index_key(data, kind))]:
+        return there
+    refused: list[BadInput] = []
+    found = []
+    for kind in kinds:
+        try:
+            publish_packages(store, folder, lock, kind)
+            found.append(kind.name)
+        except BadInput as error:
+            refused.append(error)
+    if not found:
+        raise refused[0]
+    return found
+
+
+def wheels_beside(lock: Path) -> dict[str, int]:
+    """The bytes of each wheel in the folder beside a lock, by its SHA-256."""
+    return {sha256_file(path): path.stat().st_size for path in sorted((lock.parent / FOLDER).glob("*.whl"))}
 
 
 def _matching(folder: Path, pins: list[Pin], kind: Kind) -> dict[Pin, Path]:

@@ -23,6 +23,7 @@ from sluice.project_tools.project_check import Asked, Finding, features_of
 from sluice.project_tools.proposal import MOST_CLASSES, TELLS_ALL
 
 PARTS = ("training", "validation", "test")
+FOLDS, DEFAULT_FOLDS = "folds", 5
 FEW_ROWS = 30
 FEW_OF_A_CLASS = 10
 RARE = 0.01
@@ -225,6 +226,9 @@ def split_sizes(asked: Asked, connection: duckdb.DuckDBPyConnection, table: Tabl
     (rows,) = connection.execute(f"SELECT count(*) FROM {table.name} WHERE {filled}").fetchone() or (0,)
     if project.sample.rows:
         fraction = min(1.0, project.sample.rows / max(rows, 1))
+    if project.split_by == FOLDS:
+        number, kept = project.split.folds or DEFAULT_FOLDS, round(rows * fraction)
+        return [kept - kept // number, kept // number, kept]
     if project.split_by != "time" or not project.rows.time:
         return [round(rows * fraction * share) for share in project.split.shares]
     clock = f"CAST({table.sql(project.rows.time)} AS TIMESTAMP)"
@@ -251,13 +255,17 @@ def _sizes(
             gap = f", of which the gap of {project.split_gap} takes all" if project.split_gap else ""
             words = f"no row is left for {part}{gap}; change the shares or the gap, or give more data"
             yield asked.here("error", place, words)
-        elif rows < FEW_ROWS:
-            yield asked.here("warning", place, f"only about {rows} rows for {part}; intervals will be wide")
-    if project.split_by == "group" and project.rows.group:
+        elif rows < FEW_ROWS and (project.split_by != FOLDS or part == "test"):
+            few = f"only about {rows} rows for {part}; intervals will be wide"
+            can = not project.split.by and not project.rows.time
+            yield asked.here("warning", place, f"{few}; split: {{by: folds}} judges on all rows" if can else few)
+    parts = project.split.folds or DEFAULT_FOLDS if project.split_by == FOLDS else len(PARTS)
+    named = f"{parts} folds" if project.split_by == FOLDS else "three parts"
+    if project.split_by in ("group", FOLDS) and project.rows.group:
         counts = value_counts(connection, table, project.rows.group, 1)
         groups = combinations(connection, table, [project.rows.group])
-        if groups < len(PARTS):
-            words = f"{project.rows.group!r} has {groups} values, and three parts need one each; split otherwise"
+        if groups < parts:
+            words = f"{project.rows.group!r} has {groups} values, and {named} need one each; split otherwise"
             yield asked.here("error", ("rows", "group"), words)
         elif counts and counts[0][1] > 0.5 * table.rows:
             words = (
@@ -267,6 +275,6 @@ def _sizes(
     if kind != "regression":
         label = project.label.column
         value, least = value_counts(connection, table, label, MOST_CLASSES + 1)[-1]
-        if project.split_by == "stratified" and least < len(PARTS):
-            words = f"the class {str(value)[:30]!r} of {label!r} has {least} rows, and three parts need one each"
+        if project.split_by in ("stratified", FOLDS) and least < parts:
+            words = f"the class {str(value)[:30]!r} of {label!r} has {least} rows, and {named} need one each"
             yield asked.here("error", ("label", "column"), f"{words}; join it with another, or leave its rows out")

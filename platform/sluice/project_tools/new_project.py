@@ -23,7 +23,7 @@ from sluice.project.values import is_model_name
 from sluice.project.yaml_text import flow, scalar
 from sluice.project_tools.column_facts import ColumnFacts
 from sluice.project_tools.data_files import Table, looking, open_files, quoted_path
-from sluice.project_tools.proposal import Guess, Proposal, propose
+from sluice.project_tools.proposal import FOLDS, Guess, Proposal, propose
 
 LINK_BYTES = 1 << 30
 """A larger file is not copied but linked (a hard link): both names then mean the same bytes."""
@@ -175,7 +175,7 @@ def project_text(name: str, table: str, found: Proposal) -> str:
         f"label: {flow(label)}",
         *_known_lines(found),
         *_feature_lines(found),
-        f"split: {flow({'by': found.split, 'shares': list(found.shares)})}",
+        f"split: {flow({'by': found.split, **({'shares': list(found.shares)} if found.shares else {'folds': FOLDS})})}",
         f"metric: {found.metric}",
         "train:",
         "  seconds: 60  # for each candidate",

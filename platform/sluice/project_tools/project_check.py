@@ -13,7 +13,15 @@ from typing import Any, Literal
 from sluice.contract.reading import CONTRACT, Contract, TableContract, parse_contract
 from sluice.core.durations import duration_words
 from sluice.core.errors import BadInput
+from sluice.core.extensions import Registry
 from sluice.core.strict_yaml import Lines, parse_with_lines
+from sluice.extending.gate_checks import GATE_CHECKS
+from sluice.extending.samplers import SAMPLERS
+from sluice.extending.sections import REPORT_SECTIONS
+from sluice.extending.sources import SOURCES
+from sluice.parameters.train import check_candidates, check_one_to_judge
+from sluice.pipelines import IMAGES, TABLES, pipeline_names
+from sluice.problems.metrics import BUILT_IN, METRICS
 from sluice.project.declaration import Project
 from sluice.project.feature_patterns import choose_columns
 from sluice.project.files import (
@@ -26,13 +34,12 @@ from sluice.project.files import (
     read_project,
     read_text,
 )
+from sluice.project.values import split_reference
 from sluice.project.wording import Place, near
 from sluice.project_tools.code_references import reference_problems
+from sluice.sampling.splitters import SPLITTERS
 
 Level = Literal["error", "warning"]
-TABULAR = ("supervised", "supervised_distributed")
-"""The pipelines that read a lake with a contract."""
-BUILT_IN_SPLITS = ("time", "group", "stratified", "random")
 
 
 @dataclass(frozen=True)
@@ -168,9 +175,10 @@ def check_project(start: Path) -> Checked:
         name = file.project.name
         findings += [Finding("error", p.file, p.line, p.message) for p in reference_problems(file)]
         findings += _settings(file)
+        findings += _packages(file)
         asked = _open(file, findings)
         if asked:
-            findings += _columns(asked)
+            findings += [*_columns(asked), *_sources(asked)]
             if not any(finding.level == "error" for finding in findings):
                 _look_at_data(asked, findings, facts)
     ordered = sorted(findings, key=lambda finding: (finding.level != "error", finding.file, finding.line or 0))
@@ -207,7 +215,7 @@ def _open(file: ProjectFile, findings: list[Finding]) -> Asked | None:
         findings.append(_at(file, "warning", ("data",), f"{address} lies in a store, and is not looked at"))
         return None
     place = lake / CONTRACT
-    if not place.is_file() and file.project.pipeline not in TABULAR:
+    if not place.is_file() and file.project.pipeline.replace("-", "_") not in TABLES:
         words = f"{name_from_here(lake)} has no {CONTRACT}: what {file.project.pipeline} reads is not looked at"
         findings.append(_at(file, "warning", ("data",), words))
         return None
@@ -236,14 +244,17 @@ def _at(file: ProjectFile, level: Level, place: Place, message: str) -> Finding:
 
 
 def _settings(file: ProjectFile) -> Iterator[Finding]:
-    """What the project names of Sluice's own: splitters, steps; and its files."""
+    """What the project names of Sluice's own: splitters, metrics, candidates, steps; and its files."""
     project = file.project
-    known = [*BUILT_IN_SPLITS, *_installed("sluice.splitters")]
-    if project.split.by and ":" not in project.split.by and project.split.by not in known:
-        hint = near(project.split.by, known)
-        yield _at(file, "error", ("split", "by"), f"{project.split.by!r} is unknown{hint}; use {', '.join(known)}")
-    steps = _steps()
-    for name in project.steps:
+    for place, name, registry in _extensions(project):
+        try:
+            registry.check_known(name)
+        except BadInput as error:
+            yield _at(file, "error", place, str(error))
+    yield from _names(file)
+    yield from _candidates(file)
+    steps = ["*", *_steps()]
+    for name in project.steps if not split_reference(project.pipeline) else ():  # whose steps KFP alone can tell
         if name not in steps:
             yield _at(file, "error", ("steps", name), f"{name!r} is no step{near(name, steps)}")
     for i, name in enumerate(project.files):
@@ -253,6 +264,71 @@ def _settings(file: ProjectFile) -> Iterator[Finding]:
             )
 
 
+def _names(file: ProjectFile) -> Iterator[Finding]:
+    """Metrics and pipelines that nobody offers."""
+    metrics = sorted({*BUILT_IN, *METRICS.names()})
+    named = (("metric", file.project.metric, metrics), ("pipeline", file.project.pipeline, pipeline_names()))
+    for key, name, known in named:
+        if name and not split_reference(name) and name.replace("-", "_") not in known:
+            yield _at(file, "error", (key,), f"{name!r} is unknown{near(name, known)}; use {', '.join(known)}")
+
+
+def _extensions(project: Project) -> Iterator[tuple[Place, str, Registry[Any]]]:
+    """What the project names of a registry: Sluice's own, an installed package's, or a file's, which is found there."""
+    for name, source in project.sources.items():
+        yield ("sources", name), source.name, SOURCES
+    if project.sample.by:
+        yield ("sample", "by"), project.sample.by, SAMPLERS
+    if project.split.by:
+        yield ("split", "by"), project.split.by, SPLITTERS
+    for i, check in enumerate(project.gate.checks):
+        yield ("gate", "checks", i), check.name, GATE_CHECKS
+    for i, section in enumerate(project.report.sections):
+        yield ("report", "sections", i), section.name, REPORT_SECTIONS
+
+
+def _candidates(file: ProjectFile) -> Iterator[Finding]:
+    """Candidates that are unknown, or whose settings are; those of a project's own are looked at with its code."""
+    project = file.project
+    pipeline = project.pipeline.replace("-", "_")
+    images = True if pipeline in IMAGES else False if pipeline in TABLES else None
+    for i, candidate in enumerate(project.train.candidates):
+        try:
+            check_candidates("candidates", [candidate.model_dump(mode="json")], images=images)
+        except BadInput as error:
+            yield _at(file, "error", ("train", "candidates", i), str(error).removeprefix("parameter "))
+    try:
+        check_one_to_judge("candidates", [each.name for each in project.train.candidates])
+    except BadInput as error:
+        yield _at(file, "error", ("train", "candidates"), str(error).removeprefix("parameter "))
+
+
+def _packages(file: ProjectFile) -> Iterator[Finding]:
+    """A lock that is not there or wrong, and packages that are here in another version."""
+    lock = file.project.packages
+    if not lock:
+        return
+    if not _means_a_file(file.folder, lock):
+        yield _at(file, "error", ("packages",), f"{lock!r} is no file of the project; write the lock, or correct it")
+        return
+    from sluice.project.packages import Kind, is_installed, read_lock
+
+    shown = name_from_here(file.folder / lock)
+    try:
+        pins = read_lock((file.folder / lock).read_bytes(), shown)
+    except BadInput as error:
+        yield _of_refusal(error, shown)
+        return
+    machine = Kind().markers()
+    for pin in pins:
+        try:
+            if pin.applies(machine) and is_installed(pin):
+                words = f"{pin.name} {pin.version} is installed with Sluice, and is not brought along; take it out"
+                yield Finding("warning", shown, None, words)
+        except BadInput as error:
+            yield _at(file, "error", ("packages",), str(error).partition(": ")[2])
+
+
 def _means_a_file(folder: Path, pattern: str) -> bool:
     if Path(pattern).is_absolute() or ".." in Path(pattern).parts:
         return False
@@ -260,12 +336,6 @@ def _means_a_file(folder: Path, pattern: str) -> bool:
         return any(path.is_file() for path in folder.glob(pattern))
     except ValueError:  # no pattern at all
         return False
-
-
-def _installed(group: str) -> list[str]:
-    from importlib.metadata import entry_points
-
-    return sorted(entry.name for entry in entry_points(group=group))
 
 
 def _steps() -> list[str]:
@@ -292,6 +362,19 @@ def _columns(asked: Asked) -> Iterator[Finding]:
         words = f"{project.rows.time!r} dates the rows, so it must never be missing; take nullable: true away, or name"
         yield asked.here("error", ("rows", "time"), f"{words} another column")
     yield from _feature_findings(asked)
+
+
+def _sources(asked: Asked) -> Iterator[Finding]:
+    """Tables that the contract has read by a name that nobody brings, and sources that no table is read by."""
+    named = {table: stated.source.get("by", "") for table, stated in asked.contract.tables.items()}
+    for table, name in named.items():
+        if name and name not in asked.project.sources and name not in SOURCES.names():
+            words = f"{name!r} is no source of the project{near(name, asked.project.sources)}; write sources: "
+            line = asked.lines.of(("tables", table, "source"))
+            yield Finding("error", asked.shown, line, f"{words}{{{name}: FILE.py:NAME}} in {asked.file.path.name}")
+    for name in asked.project.sources:
+        if name not in named.values():
+            yield asked.here("error", ("sources", name), f"no table of {asked.shown} is read by {name!r}; leave it out")
 
 
 def _named_columns(project: Project) -> Iterator[tuple[Place, str]]:

@@ -30,6 +30,9 @@ from sluice.project_tools.data_files import Table
 TELLS_ALL = 0.98
 """From here on a single feature explains the label so well that it may be another form of it."""
 SMALL_ROWS = 1_000
+SMALL_GROUPS = 100
+MOST_FOLD_ROWS = 10_000  # with more, several trainings cost more than a test part of few groups
+FOLDS = 5
 MOST_CODES = 10  # a whole number with more different values is a quantity
 MOST_CLASSES = 1_000
 MOST_SLICES = 3
@@ -84,7 +87,7 @@ class Proposal:
         features: Columns to learn from.
         doubtful: Columns that may be known too late, or say nothing, each with the reason.
         split: By what the rows are divided.
-        shares: Of training, validation and test.
+        shares: Of training, validation and test; of folds, none.
         metric: What candidates are chosen by.
         baseline: The feature that a person would judge by alone.
         slices: Columns whose groups reports look at.
@@ -102,7 +105,7 @@ class Proposal:
     features: tuple[str, ...]
     doubtful: dict[str, str]
     split: str
-    shares: tuple[float, float, float]
+    shares: tuple[float, ...]
     metric: str
     baseline: str | None
     slices: tuple[str, ...]
@@ -142,7 +145,8 @@ def propose(connection: duckdb.DuckDBPyConnection, table: Table, label: str) -> 
         doubtful[name] = reason
         usable.remove(name)
     _say_features(usable, doubtful, guesses)
-    split, shares = _split(facts[label], time, group, kind, guesses)
+    rarest = value_counts(connection, table, label, MOST_CLASSES + 1)[-1][1] if kind != "regression" else None
+    split, shares = _split(facts[label], time, facts[group] if group else None, kind, rarest, guesses)
     metric = "rmse" if kind == "regression" else "log_loss"
     baseline = max(usable, key=lambda name: told[name]) if usable and max(map(told.__getitem__, usable)) > 0 else None
     guesses.append(Guess("metric", metric, f"the usual one for {kind}"))
@@ -326,12 +330,22 @@ def _say_features(usable: Sequence[str], doubtful: dict[str, str], guesses: list
 
 
 def _split(
-    label: ColumnFacts, time: str | None, group: str | None, kind: str, guesses: list[Guess]
-) -> tuple[str, tuple[float, float, float]]:
+    label: ColumnFacts,
+    time: str | None,
+    group: ColumnFacts | None,
+    kind: str,
+    rarest: int | None,
+    guesses: list[Guess],
+) -> tuple[str, tuple[float, ...]]:
+    if not time and (few := _few(label, group)) and (rarest is None or rarest >= FOLDS):
+        whole = f", each {group.name} in one fold" if group else ""
+        why = f"{few}: each row is judged by models fitted without it{whole}, instead of a few rows kept for a test"
+        guesses.append(Guess("split", f"{FOLDS} folds", why))
+        return "folds", ()
     if time:
         by, why = "time", f"learns from the past of {time}, judges on its future"
     elif group:
-        by, why = "group", f"no {group} on both sides"
+        by, why = "group", f"no {group.name} on both sides"
     elif kind == "regression":
         by, why = "random", "there is neither time nor group"
     else:
@@ -341,6 +355,15 @@ def _split(
     more = f"; more to validate and test, for there are only {label.filled:,} rows" if small else ""
     guesses.append(Guess("split", f"{by} {list(shares)}", why + more))
     return by, shares
+
+
+def _few(label: ColumnFacts, group: ColumnFacts | None) -> str:
+    """Why a test part would tell little, or nothing."""
+    if label.filled < SMALL_ROWS:
+        return f"only {label.filled:,} rows"
+    if group and group.distinct < SMALL_GROUPS and label.filled < MOST_FOLD_ROWS:
+        return f"only {group.distinct:,} values of {group.name}"
+    return ""
 
 
 def _slices(

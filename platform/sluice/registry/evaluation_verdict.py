@@ -64,20 +64,29 @@ def read_verdict(path: Path, splits: Bundle, models: Bundle) -> Verdict:
     Raises:
         BadInput: It is no evaluation, of another version, or of other inputs.
     """
+    record = read_record(path)
+    for name, bundle in (("splits", splits), ("models", models)):
+        judged = record.datasets.get(name, "")
+        if judged != bundle.id:
+            raise BadInput(f"{path} judged {name} {judged[:12]}, not {bundle.id[:12]}; run evaluate on these {name}")
+    return Verdict(record)
+
+
+def read_record(path: Path) -> EvaluationRecord:
+    """Read an evaluation.
+
+    Raises:
+        BadInput: It is none, or of another version.
+    """
     try:
         body = read_json(path)
         schema = body["schema"]
         if schema != SCHEMA:
             raise BadInput(f"{path} is an evaluation of schema {schema}, not {SCHEMA}; run evaluate again")
-        record = EvaluationRecord.model_validate(body)
+        return EvaluationRecord.model_validate(body)
     except ValidationError as error:
         raise BadInput(f"{path} is no evaluation ({first_fault(error)}); run evaluate again") from None
     except (OSError, ValueError, KeyError, TypeError) as error:
         if isinstance(error, BadInput):
             raise
         raise BadInput(f"{path} is no evaluation ({error!r}); run evaluate again") from None
-    for name, bundle in (("splits", splits), ("models", models)):
-        judged = record.datasets.get(name, "")
-        if judged != bundle.id:
-            raise BadInput(f"{path} judged {name} {judged[:12]}, not {bundle.id[:12]}; run evaluate on these {name}")
-    return Verdict(record)

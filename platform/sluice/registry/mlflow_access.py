@@ -4,7 +4,6 @@ Importing MLflow takes seconds, so it happens inside the functions.
 """
 
 import logging
-import os
 import re
 import time
 import warnings
@@ -14,6 +13,7 @@ from typing import Any
 
 from sluice.core.addresses import redacted, shown
 from sluice.core.authorities import trust_in_requests
+from sluice.core.environment import set_default, unset_variables, variable
 from sluice.core.errors import BadInput, TrackingFault
 from sluice.core.home import HOME, home, make_home
 from sluice.core.mlflow_settings import RUN_ID, check_mlflow_settings, set_login_apart, unknown_run
@@ -47,7 +47,7 @@ def tracking_uri() -> str:
     Raises:
         BadInput: The home's path is one that MLflow takes for another.
     """
-    if given := os.environ.get(URI):
+    if given := variable(URI):
         return given
     place = home()
     if misread := _MISREAD.search(str(place)):
@@ -59,7 +59,7 @@ def tracking_uri() -> str:
 
 def tracking_exists() -> bool:
     """Whether anything can have been tracked yet: false only where the local database is still to be made."""
-    return bool(os.environ.get(URI)) or (home() / DATABASE).exists()
+    return bool(variable(URI)) or (home() / DATABASE).exists()
 
 
 def mlflow_module() -> Any:  # noqa: ANN401 - MLflow, imported late
@@ -73,7 +73,7 @@ def mlflow_module() -> Any:  # noqa: ANN401 - MLflow, imported late
     set_login_apart()
     trust_in_requests()
     for name, value in _DEFAULTS.items():
-        os.environ.setdefault(name, value)
+        set_default(name, value)
     for name in ("alembic", "mlflow"):
         logging.getLogger(name).setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", category=FutureWarning, module="mlflow")
@@ -81,11 +81,11 @@ def mlflow_module() -> Any:  # noqa: ANN401 - MLflow, imported late
 
     _stop_guessing()
     logging.getLogger("mlflow").setLevel(logging.WARNING)  # its import has set it to INFO
-    given, uri = os.environ.get(URI), tracking_uri()
+    given, uri = variable(URI), tracking_uri()
     if mlflow.get_tracking_uri() != uri:
         mlflow.set_tracking_uri(uri)
         if not given:  # MLflow sets the variable too; left there, it would pass for the user's wish
-            os.environ.pop(URI, None)
+            unset_variables(URI)
     with tracking_faults():
         make_home()
         ensure_database(uri)
@@ -136,7 +136,7 @@ def tracking_faults() -> Iterator[None]:
 
 
 def _way_out() -> str:
-    if os.environ.get(URI):
+    if variable(URI):
         return f"check that it runs, or unset {URI}"
     return f"check the owner and mode of that file and the room on its disk, or name another folder in {HOME}"
 

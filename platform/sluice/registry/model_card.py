@@ -57,6 +57,7 @@ def model_card(task: Task, verdict: Verdict, lineage: list[Bundle], files: Path)
             reason=verdict.body["reason"],
             datasets=[_dataset(bundle) for bundle in lineage],
             rows=verdict.body["rows"],
+            folds=verdict.body.get("folds"),
             metrics=[name for name in shown if name in known],
             candidates=verdict.body["candidates"],
             interval=partial(_interval, verdict.record),

@@ -11,10 +11,9 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-import sluice
 from sluice.registry import pyfunc_loader
 
-_ROOT = Path(str(sluice.__file__)).parent
+_ROOT = Path(str(pyfunc_loader.__file__)).parents[1]
 _LOADER = pyfunc_loader.__name__.partition(".")[2]
 _IMPORT = re.compile(r"^(\s*)(from|import) sluice\b", re.MULTILINE)
 _INIT = '"""Sluice\'s code for one registered model."""\n'

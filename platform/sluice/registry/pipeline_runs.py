@@ -8,7 +8,6 @@ One pipeline run is one MLflow run, under which the candidates' runs stand. Who 
 - Else `sluice submit` or whichever step tracks first does, and the others find it by its tag `sluice.run`.
 """
 
-import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -16,6 +15,7 @@ from typing import Any
 from sluice.artifacts.code_state import DIRTY, UNKNOWN
 from sluice.artifacts.producer import ENVIRONMENT, PIPELINE, RUN, code_changes, code_commit, environment_digest
 from sluice.core.addresses import redacted
+from sluice.core.environment import variable
 from sluice.core.errors import BadInput
 from sluice.core.home import home
 from sluice.core.mlflow_settings import EXPERIMENT_ID, EXPERIMENT_NAME, RUN_ID
@@ -32,11 +32,11 @@ _MOST_PARAMETERS = 100  # in one request
 
 def pipeline_run_id(mlflow: Any) -> str | None:  # noqa: ANN401 - MLflow, imported late
     """The MLflow run of the present pipeline run, opened where it is not there yet; None outside of a pipeline."""
-    if given := os.environ.get(PIPELINE_RUN):
+    if given := variable(PIPELINE_RUN):
         return given
-    if task := os.environ.get(RUN_ID):
+    if task := variable(RUN_ID):
         return str(mlflow.MlflowClient().get_run(task).data.tags.get(PARENT_TAG) or task)
-    return find_or_open(mlflow) if os.environ.get(RUN) else None
+    return find_or_open(mlflow) if variable(RUN) else None
 
 
 def find_or_open(mlflow: Any, name: str = "") -> str:  # noqa: ANN401 - MLflow, imported late
@@ -46,11 +46,11 @@ def find_or_open(mlflow: Any, name: str = "") -> str:  # noqa: ANN401 - MLflow, 
         mlflow: The module.
         name: For a new run; by default SLUICE_RUN_NAME, else one of time and pipeline.
     """
-    client, run = mlflow.MlflowClient(), os.environ[RUN]
+    client, run = mlflow.MlflowClient(), variable(RUN)
     found = find(client, run)
     if found:
         return found
-    name = name or os.environ.get(RUN_NAME) or run_name(os.environ.get(PIPELINE, ""), run)
+    name = name or variable(RUN_NAME) or run_name(variable(PIPELINE), run)
     made = str(client.create_run(experiment_id(mlflow), tags=_all_tags({}), run_name=name).info.run_id)
     first = find(client, run) or made
     if first != made:
@@ -75,7 +75,7 @@ def _all_tags(tags: Mapping[str, str]) -> dict[str, str]:
     """Ours, and user and source as MLflow itself tags its runs; the source is the pipeline, not KFP's executor."""
     from mlflow.tracking.context.registry import resolve_tags
 
-    source = {"mlflow.source.name": os.environ[PIPELINE]} if os.environ.get(PIPELINE) else {}
+    source = {"mlflow.source.name": variable(PIPELINE)} if variable(PIPELINE) else {}
     if (commit := code_commit()) != UNKNOWN:
         source["mlflow.source.git.commit"] = commit.removesuffix(DIRTY)
     return dict(resolve_tags(run_tags() | source | dict(tags)))
@@ -111,18 +111,18 @@ def run_tags() -> dict[str, str]:
     """Where a run comes from: code, packages, pipeline, pipeline run."""
     tags = {
         "sluice.commit": code_commit(),
-        "sluice.environment": os.environ.get(ENVIRONMENT) or environment_digest(),
+        "sluice.environment": variable(ENVIRONMENT) or environment_digest(),
     }
     if changes := code_changes():
         tags["sluice.changes"] = changes
     place = {"sluice.pipeline": PIPELINE, RUN_TAG: RUN}
-    return tags | {key: os.environ[name] for key, name in place.items() if os.environ.get(name)}
+    return tags | {key: variable(name) for key, name in place.items() if variable(name)}
 
 
 def experiment_id(mlflow: Any) -> str:  # noqa: ANN401 - MLflow, imported late
     """The experiment that new runs belong to, made where it is not there yet."""
     client = mlflow.MlflowClient()
-    given = os.environ.get(EXPERIMENT_ID)
+    given = variable(EXPERIMENT_ID)
     if given:
         try:
             return _active(client.get_experiment(given))
@@ -130,7 +130,7 @@ def experiment_id(mlflow: Any) -> str:  # noqa: ANN401 - MLflow, imported late
             if error.error_code != "RESOURCE_DOES_NOT_EXIST":
                 raise
             raise BadInput(f"{EXPERIMENT_ID}={given!r}: MLflow has no such experiment; correct or unset it") from None
-    name = os.environ.get(EXPERIMENT_NAME) or os.environ.get(PIPELINE) or "sluice"
+    name = variable(EXPERIMENT_NAME) or variable(PIPELINE) or "sluice"
     found = client.get_experiment_by_name(name)
     if found is None:
         artifacts = None if tracking_uri().startswith("http") else (home() / ARTIFACTS).as_uri()

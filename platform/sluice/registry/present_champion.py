@@ -13,6 +13,7 @@ from sluice.evaluation.candidates import TEST, TRAIN, VALIDATION, score
 from sluice.evaluation.champion import NAME, Champion, Scores
 from sluice.modeling.model_files import load_model, read_threshold
 from sluice.problems.task import Task
+from sluice.registry.champion_folds import with_own_folds
 from sluice.registry.champions import champion_version
 from sluice.registry.versions import version_files
 from sluice.storage.locations import default_store
@@ -40,13 +41,15 @@ def present_champion(task: Task, frames: Mapping[str, pd.DataFrame], known: Mapp
     with version_files(version) as folder:
         threshold = read_threshold(folder)
         if version.digest in known:
-            return Champion(version.version, version.digest, known[version.digest], "", unseen, threshold)
+            same = Champion(version.version, version.digest, known[version.digest], "", unseen, threshold)
+            return with_own_folds(same, version, task, frames[TEST])
         model = load_model(folder)
         try:
             scores = {table: score(model, frame, task, NAME) for table, frame in frames.items()}
         except (BadInput, KeyError) as error:  # it was trained on other features or classes
             return Champion(version.version, version.digest, {}, str(error), unseen, threshold)
-    return Champion(version.version, version.digest, scores, "", unseen, threshold)
+    found = Champion(version.version, version.digest, scores, "", unseen, threshold)
+    return with_own_folds(found, version, task, frames[TEST])
 
 
 def _unseen(splits: str, task: Task, test: pd.DataFrame) -> NDArray[np.bool_] | None:

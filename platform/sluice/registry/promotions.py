@@ -8,7 +8,6 @@ The record is the one place where it is decided who is champion. Of two that dec
 the other has to judge again, by the chain as it is then. So each record is made by a function of the chain so far.
 """
 
-import os
 import socket
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -17,6 +16,7 @@ from typing import Any, Literal, get_args
 
 from sluice.artifacts.producer import PIPELINE, RUN
 from sluice.core.digests import canonical_json, sha256_bytes
+from sluice.core.environment import variable
 from sluice.core.errors import BadInput, EnvironmentFault
 from sluice.core.json_documents import parse_json
 from sluice.core.user_names import user_name
@@ -160,7 +160,7 @@ def _next(chain: Chain, ruling: Ruling) -> Promotion:
         replaced=before.version if before and turned else None,
         reason=ruling.reason,
         who=f"{user_name()}@{socket.gethostname()}",
-        run="/".join(filter(None, (os.environ.get(PIPELINE), os.environ.get(RUN)))),
+        run="/".join(filter(None, (variable(PIPELINE), variable(RUN)))),
         when=datetime.now(UTC).isoformat(timespec="seconds"),
         evidence=ruling.evidence,
         previous=chain.digests[-1] if chain.digests else "",

@@ -7,6 +7,7 @@ copies them), so nothing here may import a store, a tracking server or a step.
 
 import logging
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import yaml
 from sluice.core.errors import BadInput
 from sluice.features.model_inputs import read_inputs
 from sluice.features.served_rows import ServedRows
-from sluice.features.unseen_values import unseen_features
+from sluice.features.unseen_values import Finding, unseen_features
 from sluice.modeling.model_digests import CODE_DIGEST, DIGEST, check_code, check_digest
 from sluice.modeling.model_files import Predictor, Threshold, forecast, load_model, read_task, read_threshold
 from sluice.problems.task import Task
@@ -58,19 +59,42 @@ class ServedModel:
 
             raise MlflowException.invalid_parameter_value(str(error)) from error
 
-    def _answer(self, rows: pd.DataFrame, params: dict[str, Any]) -> pd.DataFrame:
-        features, findings = self._rows.features(rows)
+    @property
+    def task(self) -> Task:
+        """What it forecasts."""
+        return self._task
+
+    @property
+    def optional(self) -> frozenset[str]:
+        """The features that may be absent: rows of the training lacked them too."""
+        return self._rows.optional
+
+    def judge(self, features: pd.DataFrame, params: Mapping[str, Any]) -> tuple[pd.DataFrame, list[Finding]]:
+        """As `predict`, of rows whose features were made by the code of the training; and what is odd about them.
+
+        Raises:
+            BadInput: A feature is missing, or a column holds values of a wrong type.
+        """
+        return self._told(*self._rows.made(features), features.index, params)
+
+    def _answer(self, rows: pd.DataFrame, params: Mapping[str, Any]) -> pd.DataFrame:
+        answer, findings = self._told(*self._rows.features(rows), rows.index, params)
         for finding in findings:
             _LOGGER.warning("%s", finding)
+        return answer
+
+    def _told(
+        self, features: pd.DataFrame, findings: list[Finding], index: pd.Index, params: Mapping[str, Any]
+    ) -> tuple[pd.DataFrame, list[Finding]]:
         told = answer_columns(self._task)
-        answer = pd.DataFrame(forecast(self._model, features, self._task), columns=told, index=rows.index)
+        answer = pd.DataFrame(forecast(self._model, features, self._task), columns=told, index=index)
         if params.get(DECISION):
             if self._task.regression:
                 raise BadInput(f"params asks for a {DECISION}, and this model forecasts a number; leave it out")
             answer[added_column(DECISION, told)] = self._decisions(answer[told])
         if params.get(REPORT):
-            answer[added_column(UNSEEN, told)] = unseen_features(findings, len(rows))
-        return answer
+            answer[added_column(UNSEEN, told)] = unseen_features(findings, len(features))
+        return answer, findings
 
     def _decisions(self, proba: pd.DataFrame) -> list[str]:
         """The class called: by the model's threshold, else the most probable one."""
@@ -104,12 +128,17 @@ def _load_pyfunc(data_path: str) -> ServedModel:
     from mlflow.exceptions import MlflowException
 
     try:
-        return _served_model(Path(data_path))
+        return served_model(Path(data_path))
     except BadInput as error:
         raise MlflowException.invalid_parameter_value(str(error)) from error
 
 
-def _served_model(folder: Path) -> ServedModel:
+def served_model(folder: Path) -> ServedModel:
+    """The same, for callers of ours.
+
+    Raises:
+        BadInput: See `_load_pyfunc`.
+    """
     root, stated = _stated(folder)
     check_digest(folder, str(stated.get(DIGEST, "")), str(folder))
     if CODE_DIGEST in stated:

@@ -10,13 +10,19 @@ import importlib.metadata
 from pathlib import Path
 from typing import Any
 
+from packaging.utils import canonicalize_name
+
 from sluice.features.model_inputs import ModelInputs
+from sluice.modeling.own_models import CODE
 from sluice.problems.task import Task
+from sluice.project.archive import unpacked
+from sluice.project.code_requirements import code_requirements
 from sluice.registry.mlflow_access import mlflow_module
 from sluice.registry.pyfunc_loader import DECISION, REPORT, UNSEEN, added_column, answer_columns
 
 _BASIC = ("mlflow", "numpy", "pandas", "pyyaml")
 _BY_SUFFIX = {".skops": ("scikit-learn", "skops"), ".safetensors": ("torch", "safetensors")}
+_OF_OWN = {".safetensors": ("safetensors",)}  # arrays of NumPy's: torch is needed only where the code imports it
 _BASELINE, _IMAGES, _ROW_WISE = "scipy", "pillow", "duckdb"
 
 
@@ -64,11 +70,16 @@ def requirements(folder: Path, task: Task, inputs: ModelInputs | None) -> list[s
     Sluice itself is left out: the code that the model needs travels with it.
     """
     suffixes = {path.suffix for path in folder.rglob("*")}
-    names = [*_BASIC, *(name for suffix, needed in _BY_SUFFIX.items() if suffix in suffixes for name in needed)]
+    own = folder / CODE
+    by_suffix = _BY_SUFFIX | (_OF_OWN if own.is_file() else {})
+    names = [*_BASIC, *(name for suffix, needed in by_suffix.items() if suffix in suffixes for name in needed)]
     names += [] if suffixes & set(_BY_SUFFIX) else [_BASELINE]
     names += [_IMAGES] if task.image else []
     names += [_ROW_WISE] if inputs and inputs.row_wise else []
-    return [f"{name}=={importlib.metadata.version(name)}" for name in names]
+    pins: dict[str, str] = {canonicalize_name(name): importlib.metadata.version(name) for name in names}
+    if own.is_file():
+        pins = code_requirements(unpacked(own.read_bytes(), str(own))) | pins
+    return [f"{name}=={version}" for name, version in pins.items()]
 
 
 def _optional(inputs: ModelInputs | None) -> frozenset[str]:

@@ -1,6 +1,5 @@
 """What a pipeline run found, as MLflow shows it: the candidates' test metrics, the report and its plots."""
 
-import os
 import re
 import time
 from collections.abc import Mapping
@@ -9,6 +8,7 @@ from typing import Any
 
 from sluice.artifacts.bundles import open_bundle
 from sluice.artifacts.producer import RUN
+from sluice.core.environment import variable
 from sluice.core.json_documents import read_json
 from sluice.core.mlflow_settings import RUN_ID
 from sluice.registry.mlflow_access import mlflow_module, tracking_faults
@@ -32,7 +32,7 @@ def log_evaluation(evaluation: Path, splits: str) -> None:
 
     Args:
         evaluation: The JSON artifact of evaluate: `candidates` [{name, baseline, metrics}], `winner`, `decision`,
-            `reason`.
+            `reason`, `checks` [{name, status, message}].
         splits: The address of the dataset that it was made on.
 
     Raises:
@@ -52,6 +52,8 @@ def log_evaluation(evaluation: Path, splits: str) -> None:
             _log(client, own, flat_metrics(row["metrics"]), tags)
         (winner,) = (row for row in body["candidates"] if row["name"] == body["winner"])
         tags = {f"sluice.{key}": str(body[key])[:_MOST_TAG] for key in ("winner", "decision", "reason") if key in body}
+        asked = {row["name"]: f"{row['status']}: {row['message']}" for row in body.get("checks", [])}
+        tags |= {f"sluice.check.{name}": answer[:_MOST_TAG] for name, answer in asked.items()}
         _log(client, run, flat_metrics(winner["metrics"]), tags)
         log_dataset(open_bundle(splits, "dataset"), "evaluation", run)
 
@@ -64,7 +66,7 @@ def log_report(report: Path, result: Path) -> None:
     Raises:
         EnvironmentFault: MLflow is down or denies access.
     """
-    if not inside() or os.environ.get(PIPELINE_RUN):
+    if not inside() or variable(PIPELINE_RUN):
         return
     mlflow = mlflow_module()
     with tracking_faults():
@@ -106,13 +108,13 @@ def flat_metrics(metrics: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
 
 def inside() -> bool:
     """Whether this process belongs to a pipeline run."""
-    return any(os.environ.get(name) for name in (PIPELINE_RUN, RUN_ID, RUN))
+    return any(variable(name) for name in (PIPELINE_RUN, RUN_ID, RUN))
 
 
 def _candidates(client: Any, whole: Any) -> dict[str, str]:  # noqa: ANN401 - MLflow's
     """The candidates' runs of the pipeline run: under its own run, or under the one that KFP made for a step."""
     under = [f"tags.`{PARENT_TAG}` = '{quoted(whole.info.run_id)}'"]
-    if run := os.environ.get(RUN):
+    if run := variable(RUN):
         under.append(f"tags.`{RUN_TAG}` = '{quoted(run)}'")
     found = [entry for text in under for entry in client.search_runs([whole.info.experiment_id], text)]
     return {e.data.tags[CANDIDATE_TAG]: str(e.info.run_id) for e in found if CANDIDATE_TAG in e.data.tags}

@@ -8,13 +8,13 @@ one that is told to end.
 """
 
 import logging
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from sluice.artifacts.bundles import Bundle
 from sluice.artifacts.producer import RUN
+from sluice.core.environment import set_variables, variable
 from sluice.core.errors import Killed, SluiceError
 from sluice.core.lifeline import Stopped, run_was_killed
 from sluice.core.mlflow_settings import RUN_ID
@@ -50,7 +50,7 @@ def tracked_run(name: str) -> Iterator[str]:
     """
     mlflow = mlflow_module()
     with tracking_faults():
-        given = os.environ.get(RUN_ID) or pipeline_run_id(mlflow)
+        given = variable(RUN_ID) or pipeline_run_id(mlflow)
         if given:  # without a name: MLflow would rename it
             run = mlflow.start_run(run_id=given, tags=run_tags())
         else:
@@ -77,7 +77,7 @@ def pipeline_run(name: str, parameters: Mapping[str, Any]) -> Iterator[str]:
     mlflow = mlflow_module()
     client = mlflow.MlflowClient()
     with tracking_faults():
-        run = str(os.environ.get(RUN_ID) or find_or_open(mlflow, name))
+        run = str(variable(RUN_ID) or find_or_open(mlflow, name))
         client.update_run(run, status="RUNNING")  # it may be continued
         log_parameters(client, run, parameters)
     try:
@@ -132,12 +132,12 @@ def fail_pipeline_run(step: str, error: BaseException, *, patient: bool = True) 
         error: `Killed` ends the run as KILLED, any other as FAILED.
         patient: Try as long as MLflow's settings say; without it only once, for a server that was just given up.
     """
-    inside = bool(os.environ.get(RUN) or os.environ.get(RUN_ID))
-    above = bool(os.environ.get(PIPELINE_RUN))
-    if not inside or (not run_was_killed() if above else not os.environ.get(URI)):
+    inside = bool(variable(RUN) or variable(RUN_ID))
+    above = bool(variable(PIPELINE_RUN))
+    if not inside or (not run_was_killed() if above else not variable(URI)):
         return
     if not patient:
-        os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "0"  # the process ends after this
+        set_variables({"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"})  # the process ends after this
     with _unhindered():
         _end_as_failed(f"step {step}: {told(error)}", _status(error))
 
@@ -168,7 +168,7 @@ def told(error: BaseException) -> str:
 def _end_as_failed(reason: str, status: str) -> None:
     mlflow = mlflow_module()
     client, whole = mlflow.MlflowClient(), pipeline_run_id(mlflow)
-    task = os.environ.get(RUN_ID)
+    task = variable(RUN_ID)
     if task and task != whole:  # both are KFP's, which ends them itself
         for run in (task, whole):
             client.set_tag(run, ERROR_TAG, error_line(reason))
@@ -177,7 +177,7 @@ def _end_as_failed(reason: str, status: str) -> None:
 
 
 def _in_shared_run() -> bool:
-    return bool(os.environ.get(RUN)) and not os.environ.get(RUN_ID) and not os.environ.get(PIPELINE_RUN)
+    return bool(variable(RUN)) and not variable(RUN_ID) and not variable(PIPELINE_RUN)
 
 
 @contextmanager
@@ -195,12 +195,12 @@ def _ending(mlflow: Any, status: str) -> Iterator[None]:  # noqa: ANN401 - MLflo
 
 def _end(mlflow: Any, status: str) -> None:  # noqa: ANN401 - MLflow, imported late
     """End the present run; MLflow forgets MLFLOW_RUN_ID then, which the step still needs."""
-    given = os.environ.get(RUN_ID)
+    given = variable(RUN_ID)
     try:
         mlflow.end_run(status)
     finally:
         if given:
-            os.environ[RUN_ID] = given
+            set_variables({RUN_ID: given})
 
 
 def _status(error: BaseException) -> str:

@@ -15,9 +15,6 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from sqlalchemy import make_url
-from sqlalchemy.exc import ArgumentError
-
 from sluice.core.errors import BadInput
 from sluice.core.files import STAGING
 
@@ -26,6 +23,9 @@ _PREFIX = f"{STAGING}mlflow-"
 
 def database_file(uri: str) -> Path | None:
     """The file behind the address of an SQLite database; None for any other address, and for one in memory."""
+    from sqlalchemy import make_url  # a tenth of a second that `sluice check` need not pay
+    from sqlalchemy.exc import ArgumentError
+
     try:
         url = make_url(uri)
     except ArgumentError:  # the address of a server
@@ -64,6 +64,7 @@ def ensure_database(uri: str) -> None:
 
 def _make(uri: str, place: Path) -> None:
     from mlflow.db import commands  # MLflow's own command: it knows how to begin with an empty database
+    from sqlalchemy import make_url
 
     folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=place.parent))
     try:

@@ -34,7 +34,7 @@ def forest(evaluation: Evaluation, metric: Metric) -> Markup:
         colour = MUTED if name in grey else SERIES[0]
         _whisker(axes, estimate, place, colour, filled=name == evaluation.winner)
     _name_rows(axes, names)
-    axes.set_xlabel(f"{metric.title} on the test rows")
+    axes.set_xlabel(f"{metric.title} {evaluation.place_words}")
     told = estimate_text(evaluation.intervals.estimate(evaluation.winner, metric.name), metric)
     best = f"{evaluation.winner} {told}"
     return figure_svg(figure, f"{metric.title} of {len(names)} models with 95 % intervals; the winner is {best}")
@@ -85,7 +85,7 @@ def slice_figure(found: Sequence[Slice], winner: str, rival: str, metric: Metric
             [], [], color=colour, marker=marker, linestyle="", label=name, markerfacecolor=PAPER if place else colour
         )
     _name_rows(axes, [entry.group for entry in judged])
-    axes.set_xlabel(f"{metric.title} on the test rows")
+    axes.set_xlabel(metric.title)
     figure.legend(loc="outside upper left", ncols=2, frameon=False, fontsize=FONT_SIZE - 0.5, labelcolor=INK)
     column = found[0].column
     return figure_svg(figure, f"{metric.title} by {column}: {winner} against {rival} in {len(judged)} groups")

@@ -1,7 +1,10 @@
 """The evaluation's page: gate, candidates, calibration, slices, months, Simpson's paradox."""
 
+from collections.abc import Sequence
+
 from markupsafe import Markup
 
+from sluice.evaluation.bootstrap import Estimate
 from sluice.evaluation.champion import NAME
 from sluice.evaluation.curves import confusion
 from sluice.evaluation.evaluation import Evaluation
@@ -29,10 +32,11 @@ from sluice.reporting.pages import (
 from sluice.reporting.residual_page import residuals_section
 from sluice.reporting.simpson_page import simpson_section
 from sluice.reporting.slices_page import months_section, slices_section
+from sluice.reporting.winner_settings import winner_settings
 
 
-def render(evaluation: Evaluation) -> str:
-    """The whole page."""
+def render(evaluation: Evaluation, further: Sequence[Section] = ()) -> str:
+    """The whole page, a project's own sections at its end."""
     meaning = residuals_section if evaluation.regression else calibration_section
     sections = [gate_section(evaluation), candidates_section(evaluation), meaning(evaluation)]
     if evaluation.slices:
@@ -41,7 +45,7 @@ def render(evaluation: Evaluation) -> str:
         sections.append(months_section(evaluation))
     if (len(evaluation.task.slices) > 1 or evaluation.model_reversals) and not evaluation.regression:
         sections.append(simpson_section(evaluation))
-    return render_page(f"Evaluation of {evaluation.task.name}", sections, evaluation.task.question)
+    return render_page(f"Evaluation of {evaluation.task.name}", [*sections, *further], evaluation.task.question)
 
 
 def gate_section(evaluation: Evaluation) -> Section:
@@ -55,6 +59,7 @@ def gate_section(evaluation: Evaluation) -> Section:
     parts = [
         note_html(evaluation.reason, tone),  # type: ignore[arg-type]
         text_html(evaluation.population.words(weighted=evaluation.design.weighted)),
+        *([text_html(evaluation.recipe.words(evaluation.winner))] if evaluation.recipe else []),
         *(note_html(warning, "warn") for warning in evaluation.overlap),
         table_html(["Check", "Result", "What was seen"], rows, "lll"),
     ]
@@ -98,15 +103,28 @@ def candidates_section(evaluation: Evaluation) -> Section:
         else f"The {most} is that of {chosen.best}, and no simpler candidate comes so near."
     )
     rows_count = len(evaluation.test[evaluation.winner].labels)
-    caption = f"On {rows_count:,} test rows, with {intervals_text(evaluation)}"
+    caption = f"On {rows_count:,} {evaluation.rows_words}, with {intervals_text(evaluation)}"
     drawn = [figure_html(evaluation_figures.forest(evaluation, metric)) for metric in headline_metrics(evaluation)]
     if evaluation.binary:
-        drawn.append(figure_html(evaluation_figures.roc(evaluation), "ROC curves on the test rows."))
+        drawn.append(figure_html(evaluation_figures.roc(evaluation), f"ROC curves {evaluation.place_words}."))
     matrix = Markup("") if evaluation.regression else confusion_table(evaluation)
     beside, below = ([matrix], []) if evaluation.binary else ([], [matrix])
     table = table_html(headers, rows, caption=caption, emphasis=place)
-    parts = [text_html(text), figures_html([*drawn, *beside]), *below, table, text_html(rules(evaluation))]
+    parts = [text_html(text), *_folds(evaluation), figures_html([*drawn, *beside]), *below, table]
+    parts += [text_html(rules(evaluation)), winner_settings(evaluation.candidates[place])]
     return Section("candidates", "Candidates", Markup("").join(parts))
+
+
+def _folds(evaluation: Evaluation) -> list[Markup]:
+    """Which candidate the recipe chose in each fold, where rows are divided into folds."""
+    recipe, metric = evaluation.recipe, evaluation.metric
+    if recipe is None:
+        return []
+    told = f"The winner's row is that of the recipe, which chose anew in each fold: {', '.join(recipe.winners)}."
+    if set(recipe.winners) != {evaluation.winner}:
+        alone = estimate_text(recipe.alone.get(metric.name, Estimate(None, None, None)), metric)
+        told += f" By itself, {evaluation.winner} has the {metric.words} {alone} out of fold."
+    return [text_html(told)]
 
 
 def confusion_table(evaluation: Evaluation) -> Markup:
@@ -115,7 +133,8 @@ def confusion_table(evaluation: Evaluation) -> Markup:
     rows: list[list[Cell]] = [[name, *row] for name, row in zip(classes, confusion(evaluation), strict=True)]
     caption = "Confusion matrix of the winner: truth by row, decision by column"
     if model.binary:
-        caption += f" (from {model.threshold:.3f} on: {evaluation.thresholds.get(evaluation.winner, 'by default')})"
+        bar = "each fold's model from its own threshold on" if evaluation.recipe else f"from {model.threshold:.3f} on"
+        caption += f" ({bar}: {evaluation.thresholds.get(evaluation.winner, 'by default')})"
     return table_html(["Truth", *classes], rows, caption=caption)
 
 

@@ -81,8 +81,10 @@ def rules(evaluation: Evaluation) -> str:
 def intervals_text(evaluation: Evaluation) -> str:
     """What the intervals were drawn from."""
     design, drawn = evaluation.design, f"{evaluation.settings.resamples:,} bootstrap resamples"
+    wider = f", {design.widening:.2f} times as wide for the folds," if design.widening > 1 else ""
     if design.name == "row":
-        return f"95 % intervals from {drawn} of rows"
+        return f"95 % intervals{wider} from {drawn} of rows"
     unit = "days" if design.name == "day" else f"groups of {design.name}"
     blocks = f" in blocks of {design.block}" if design.block > 1 else ""
-    return f"95 % intervals from {drawn} of {design.count:,} {unit}{blocks}: rows of one do not count as independent"
+    apart = "rows of one do not count as independent"
+    return f"95 % intervals{wider} from {drawn} of {design.count:,} {unit}{blocks}: {apart}"

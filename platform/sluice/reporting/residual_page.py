@@ -85,7 +85,7 @@ def actual_figure(evaluation: Evaluation) -> Markup:
     axes.locator_params(axis="x", nbins=5)
     score = evaluation.intervals.estimate(evaluation.winner, "r2").value
     told = "" if score is None else f"; R² {score:.3f}"
-    return figure_svg(figure, f"Labels against forecasts of {evaluation.winner} on the test rows{told}")
+    return figure_svg(figure, f"Labels against forecasts of {evaluation.winner} {evaluation.place_words}{told}")
 
 
 def residual_figure(evaluation: Evaluation) -> Markup:
@@ -123,7 +123,8 @@ def _thinned(first: Floats, second: Floats) -> tuple[Floats, Floats]:
 
 def _sampled(evaluation: Evaluation) -> str:
     rows = len(evaluation.numbers.labels)
-    shown = f"{min(rows, _MOST_POINTS):,} of {rows:,} test rows" if rows > _MOST_POINTS else f"{rows:,} test rows"
+    words = evaluation.rows_words
+    shown = f"{min(rows, _MOST_POINTS):,} of {rows:,} {words}" if rows > _MOST_POINTS else f"{rows:,} {words}"
     return f"{shown}; on the dotted line the forecast is right. Blue: mean label by bin of forecasts."
 
 

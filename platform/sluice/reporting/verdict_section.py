@@ -9,7 +9,17 @@ from markupsafe import Markup
 from sluice.problems.metrics import Metric, shown_metric
 from sluice.problems.registry import PROBLEMS
 from sluice.problems.task import BINARY, MULTICLASS
-from sluice.reporting.pages import Cell, Section, Tone, badge_html, estimate_html, facts_html, note_html, table_html
+from sluice.reporting.pages import (
+    Cell,
+    Section,
+    Tone,
+    badge_html,
+    estimate_html,
+    facts_html,
+    note_html,
+    table_html,
+    text_html,
+)
 
 _SHOWN = {
     BINARY: ("log_loss", "roc_auc", "accuracy", "f1", "calibration_error"),
@@ -19,7 +29,7 @@ _TONES: dict[str, Tone] = {"promoted": "good", "refused": "bad", "undecided": "w
 _WORDS = {
     "promoted": "Promoted to champion.",
     "refused": "Registered, not promoted.",
-    "undecided": "Registered; the test rows cannot tell.",
+    "undecided": "Registered; the rows that judge it cannot tell.",
     "unchanged": "Nothing new to promote.",
 }
 
@@ -39,6 +49,7 @@ def verdict_section(body: dict[str, Any]) -> Section:
     parts = [
         note_html(f"{_WORDS[body['decision']]} {body['reason']}", _TONES[body["decision"]]),
         facts_html(facts),
+        *([text_html(body["folds"]["text"])] if body.get("folds") else []),
         _table(body),
     ]
     return Section("verdict", "Verdict", Markup("").join(parts))
@@ -79,9 +90,10 @@ def _table(body: dict[str, Any]) -> Markup:
         word = badge_html("baseline") if row["baseline"] else Markup("")
         cells = [_estimate(metric, row["metrics"][metric.name]) for metric in known]
         rows.append([Markup("{} {}").format(row["name"], word), *cells])
-    place = [row["name"] for row in body["candidates"]].index(body["winner"])
-    caption = "Candidates against baselines on the test rows, with 95 % bootstrap intervals"
-    return table_html(["Model", *(metric.title for metric in known)], rows, caption=caption, emphasis=place)
+    winner = [row["name"] for row in body["candidates"]].index(body["winner"])
+    place = "out of fold" if body.get("folds") else "on the test rows"
+    caption = f"Candidates against baselines {place}, with 95 % bootstrap intervals"
+    return table_html(["Model", *(metric.title for metric in known)], rows, caption=caption, emphasis=winner)
 
 
 def _estimate(metric: Metric, estimate: dict[str, Any]) -> Markup:

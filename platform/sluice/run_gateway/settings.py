@@ -1,10 +1,10 @@
 """What the gateway's program is told, all of it in environment variables that the chart sets."""
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from sluice.core.environment import variable
 from sluice.core.errors import BadInput
 from sluice.run_gateway.rules import Buckets
 from sluice.storage.keys import check_prefix
@@ -44,7 +44,7 @@ class Settings:
 
 
 def _scratch() -> tuple[str, ...]:
-    prefixes = tuple(os.environ.get(SCRATCH, "").split())
+    prefixes = tuple(variable(SCRATCH).split())
     for prefix in prefixes:
         try:
             check_prefix(prefix)
@@ -56,21 +56,21 @@ def _scratch() -> tuple[str, ...]:
 
 
 def _platform() -> tuple[str, str] | None:
-    if not os.environ.get(PLATFORM):
+    if not variable(PLATFORM):
         return None
     namespace, account = _words(PLATFORM, 2)
     return namespace, account
 
 
 def _yes_or_no(name: str) -> bool:
-    value = os.environ.get(name) or "true"
+    value = variable(name) or "true"
     if value not in ("true", "false"):
         raise BadInput(f"{name} is {value!r}: it must be true or false; the chart sets it")
     return value == "true"
 
 
 def _words(name: str, count: int) -> list[str]:
-    words = os.environ.get(name, "").split()
+    words = variable(name).split()
     if len(words) != count:
         raise BadInput(f"{name} must hold {count} word{'s' * (count > 1)}, and holds {len(words)}; the chart sets it")
     return words

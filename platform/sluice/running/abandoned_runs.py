@@ -6,7 +6,6 @@ command looks, as it begins and as it ends. MLflow is imported only where there 
 """
 
 import contextlib
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from pathlib import Path
 from sluice.artifacts.bundles import staging_prefix
 from sluice.artifacts.producer import RUN
 from sluice.core.addresses import shown
+from sluice.core.environment import changed_variables, variable
 from sluice.core.errors import BadInput, SluiceError
 from sluice.core.files import STAGING
 from sluice.core.home import home
@@ -44,7 +44,7 @@ def notes(scratch: str) -> dict[str, str]:
     """
     local = default_store().local_path("any")
     store = str(local.parent) if local else ""
-    return {PLACE: place(), _SCRATCH: scratch, _STORE: store, _ID: os.environ[RUN]}
+    return {PLACE: place(), _SCRATCH: scratch, _STORE: store, _ID: variable(RUN)}
 
 
 def close_abandoned(runs: Path | None = None) -> list[str]:
@@ -72,9 +72,7 @@ def _here(runs: Path) -> Iterator[tuple[Path, dict[str, str]]]:
 def _close(noted: dict[str, str]) -> list[str]:
     if not (noted.get(TRACKED) or noted.get(_ID)) or not tracking_exists():
         return []
-    before = {name: os.environ.get(name) for name in _IMPATIENT}
-    os.environ.update(_IMPATIENT)
-    try:
+    with changed_variables(_IMPATIENT):
         mlflow = mlflow_module()
         client = mlflow.MlflowClient()
         with tracking_faults():
@@ -82,12 +80,6 @@ def _close(noted: dict[str, str]) -> list[str]:
             if run and client.get_run(run).info.status == "RUNNING":
                 close_run(client, run, "KILLED", _REASON)
         return [run] if run else []
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
 
 
 def _remove_folders(noted: dict[str, str]) -> None:

@@ -1,16 +1,15 @@
 """The pipelines that can be run: those of this installation, found by looking, and those of a user's own files."""
 
 import importlib
-import pkgutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sluice import pipelines
 from sluice.core.errors import BadInput
 from sluice.core.parameter_checks import Check
 from sluice.core.words import near as near
 from sluice.parameters import step_checks, step_parameters
+from sluice.pipelines import pipeline_names as pipeline_names
 from sluice.running import own_pipelines
 
 _FUNCTION = "--function_to_execute"  # what stands before a step's name in the command that KFP runs
@@ -63,12 +62,6 @@ class Handed(NamedTuple):
 
     step: str
     name: str
-
-
-def pipeline_names() -> list[str]:
-    """The names of this installation's pipelines, sorted; nothing is imported."""
-    names = (module.name for module in pkgutil.iter_modules(pipelines.__path__))
-    return sorted(name for name in names if not name.startswith("_"))
 
 
 def find_pipeline(name: str) -> Pipeline:

@@ -32,6 +32,7 @@ from sluice.artifacts.producer import (
     environment_digest,
 )
 from sluice.artifacts.run_results import REPORT, RESULT, results_key
+from sluice.core.environment import changed_variables, variable
 from sluice.core.errors import BadInput, SluiceError
 from sluice.core.home import HOME, home
 from sluice.core.lifeline import Lifeline, stoppable
@@ -125,13 +126,13 @@ def run_pipeline(
     check_arguments(pipeline, arguments)
     check_runs_here(_executors(pipeline))
     made = run_name(pipeline.name, run or os.urandom(2).hex())
-    run, name = run or made, name or os.environ.get(RUN_NAME) or made
+    run, name = run or made, name or variable(RUN_NAME) or made
     folder = home() / RUNS / run
     folder.mkdir(parents=True, exist_ok=True)
     log, failure = folder / "run.log", folder / "failure"
     given = arguments if given is None else given
     asked = asked_for(pipeline, arguments, given, run=run, name=name, project=project, resumes=resumes)
-    with _environment(_variables(pipeline, run, failure)), _tracked(pipeline, name, arguments, folder) as tracked:
+    with changed_variables(_variables(pipeline, run, failure)), _tracked(pipeline, name, arguments, folder) as tracked:
         recorder = Recorder(_begun(asked, tracked, log), folder)
         with recorder.ending(), recorded_steps(recorder):
             with _explained(log, failure, recorder), captured(log, console, quiet=quiet) as output:
@@ -171,7 +172,7 @@ def _begun(asked: dict[str, Any], tracked: str, log: Path) -> RunRecord:
         **asked,
         commit=code_commit(),
         changes=code_changes(),
-        environment=os.environ[ENVIRONMENT],
+        environment=variable(ENVIRONMENT),
         store=default_store().uri,
         mlflow_run=tracked,
         log=str(log),
@@ -237,7 +238,7 @@ def _tracked(pipeline: Pipeline, name: str, arguments: Mapping[str, Any], folder
         with pipeline_run(name, values) as run:
             line.note({abandoned_runs.TRACKED: run})
             try:
-                with _environment({**line.variables, RUN_ID: run, PIPELINE_RUN: run, "TMPDIR": scratch}):
+                with changed_variables({**line.variables, RUN_ID: run, PIPELINE_RUN: run, "TMPDIR": scratch}):
                     yield run
             finally:
                 line.end_steps()
@@ -252,11 +253,11 @@ def _variables(pipeline: Pipeline, run: str, failure: Path) -> dict[str, str]:
         RUN: run,
         COMMIT: code_commit(),
         CHANGES: _kept_changes(),
-        ENVIRONMENT: os.environ.get(ENVIRONMENT) or environment_digest(),
+        ENVIRONMENT: variable(ENVIRONMENT) or environment_digest(),
         TERMINATION_LOG: str(failure),
         # Idle threads of BLAS and OpenMP spin: on a busy machine they cost more than they compute here.
-        "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"),
-        "OPENBLAS_NUM_THREADS": os.environ.get("OPENBLAS_NUM_THREADS", "1"),
+        "OMP_NUM_THREADS": variable("OMP_NUM_THREADS", "1"),
+        "OPENBLAS_NUM_THREADS": variable("OPENBLAS_NUM_THREADS", "1"),
         "PYTHONUTF8": "1",  # what steps write and say is UTF-8, whatever the locale of whoever types the command
         "PYTHONSAFEPATH": "1",  # a folder `components` where the command is typed must not shadow ours
     }
@@ -264,7 +265,7 @@ def _variables(pipeline: Pipeline, run: str, failure: Path) -> dict[str, str]:
 
 def _kept_changes() -> str:
     """The digest of what differs from the commit, once the store keeps it."""
-    if os.environ.get(COMMIT):
+    if variable(COMMIT):
         return code_changes()
     return keep_changes(default_store(), code_state())
 
@@ -272,14 +273,14 @@ def _kept_changes() -> str:
 def _code_line() -> str:
     changes = code_changes()
     kept = f", with the changes in {default_store().uri}/{changes_key(changes)}" if changes else ""
-    return f"Code: commit {code_commit()}{kept}; environment {os.environ[ENVIRONMENT]}"
+    return f"Code: commit {code_commit()}{kept}; environment {variable(ENVIRONMENT)}"
 
 
 def _execute(pipeline: Pipeline, arguments: Mapping[str, Any], folder: Path, *, reuse: bool) -> dict[str, Any]:
     from kfp import local
 
     # KFP removes this folder at the end of a run, so it must be one of its own.
-    workspace = tempfile.mkdtemp(prefix="workspace-", dir=os.environ["TMPDIR"])
+    workspace = tempfile.mkdtemp(prefix="workspace-", dir=variable("TMPDIR"))
     local.init(
         local.SubprocessRunner(use_venv=False),
         pipeline_root=str(folder),
@@ -329,17 +330,6 @@ def _last_error(log: Path) -> str:
             if match := _RAISED.match(line):
                 found = match[1].strip()
     return found
-
-
-@contextlib.contextmanager
-def _environment(variables: Mapping[str, str]) -> Iterator[None]:
-    before = dict(os.environ)
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
 
 
 def _keep_report(path: Path, run: str) -> Path:

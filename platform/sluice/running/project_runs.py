@@ -1,11 +1,11 @@
 """From a project's folder to a run: which pipeline, with which parameters, and the code that goes along."""
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from sluice.core.environment import set_default
 from sluice.core.errors import BadInput
 from sluice.core.home import HOME
 from sluice.project.archive import Archive
@@ -13,11 +13,15 @@ from sluice.project.code_store import publish
 from sluice.project.declaration import Project
 from sluice.project.files import ProjectFile, find_project, read_project
 from sluice.project.packing import closure
+from sluice.project.step_calls import step_references
 from sluice.project.values import split_reference
 from sluice.running.arguments import parse_arguments
 from sluice.running.catalog import Handed, Pipeline, find_pipeline, handed_of, near, parameters_of
 from sluice.running.lakes import content_address, copy_lake
 from sluice.storage.stores import Store
+
+if TYPE_CHECKING:
+    from sluice.project.packages import Kind
 
 HOME_NAME = ".sluice"
 LAKE = "lake"
@@ -26,13 +30,17 @@ _FIELDS = {  # which entry of the project a parameter comes from, for those that
     "sample_rows": ("sample", "rows"),
     "strata": ("sample", "strata"),
     "allocation": ("sample", "allocation"),
+    "sample_by": ("sample", "by"),
     "split_strategy": ("split", "by"),
     "gap": ("split", "gap"),
+    "folds": ("split", "folds"),
     "shares": ("split", "shares"),
     "candidates": ("train", "candidates"),
     "seconds_per_candidate": ("train", "seconds"),
     "max_rounds": ("train", "rounds"),
     "gate_slices": ("gate", "slices"),
+    "gate_checks": ("gate", "checks"),
+    "report_sections": ("report", "sections"),
 }
 _ALWAYS_GIVEN = "seed"  # a pipeline without randomness may lack it
 
@@ -57,12 +65,23 @@ class Order:
     lake: Path | None = None
     given: dict[str, Any] = field(default_factory=dict)
 
-    def publish(self, store: Store) -> dict[str, Any]:
-        """Put the code into a store, and give the arguments with its addresses.
+    def publish(self, store: Store, kinds: "Sequence[Kind]" = ()) -> dict[str, Any]:
+        """Put the code and the packages that it needs into a store, and give the arguments with the code's addresses.
+
+        Args:
+            store: Where to.
+            kinds: The machines that the steps may run on; none for this one.
 
         Raises:
-            EnvironmentFault: The store failed.
+            BadInput: The project's lock is wrong, or its packages have no wheels for these machines.
+            EnvironmentFault: The store failed, or pip did.
         """
+        lock = self.file.project.packages
+        if lock and self.code:
+            from sluice.project.packages import Kind
+            from sluice.project.wheelhouse import publish_for
+
+            publish_for(store, self.file.folder, lock, kinds or (Kind(),))
         for archive in self.code.values():
             publish(store, archive)
         return self.arguments
@@ -86,9 +105,23 @@ def here(start: Path) -> ProjectFile:
         BadInput: There is none, or its file is wrong.
     """
     file = read_project(find_project(start))
-    if Path.cwd().is_relative_to(file.folder):
-        os.environ.setdefault(HOME, str(file.folder / HOME_NAME))
+    keep_results_in(file.folder)
     return file
+
+
+def use_project_home() -> None:
+    """Where this folder is in a project, look for what runs left in the project's own `.sluice`, as `here` does."""
+    try:
+        folder = find_project(Path()).parent
+    except BadInput:
+        return
+    keep_results_in(folder.absolute())
+
+
+def keep_results_in(folder: Path) -> None:
+    """Keep results in a project's own `.sluice`, where this process is in the project and SLUICE_HOME is not set."""
+    if Path.cwd().is_relative_to(folder):
+        set_default(HOME, str(folder / HOME_NAME))
 
 
 def order(file: ProjectFile, pairs: Sequence[str], *, in_store: bool = False) -> Order:
@@ -113,7 +146,10 @@ def order(file: ProjectFile, pairs: Sequence[str], *, in_store: bool = False) ->
         if in_store and Path(declared[LAKE]).is_absolute() and not any(pair.startswith(f"{LAKE}=") for pair in pairs):
             folder = Path(declared[LAKE])
             declared[LAKE] = content_address(folder, project.name)
-    code = {name: closure(file.folder, wanted, project.files) for name, wanted in _wanted(project, known).items()}
+    code = {
+        name: closure(file.folder, wanted, project.files, packages=project.packages or "")
+        for name, wanted in _wanted(file, known).items()
+    }
     declared |= {name: archive.key for name, archive in code.items()}
     arguments = parse_arguments(pipeline, pairs, declared)
     given = {name: arguments[name] for name in (pair.partition("=")[0] for pair in pairs)}
@@ -171,22 +207,26 @@ def _said(project: Project, name: str) -> bool:
     return not section or entry in getattr(project, section).model_fields_set
 
 
-def _wanted(project: Project, known: set[str]) -> dict[str, list[str]]:
+def _wanted(file: ProjectFile, known: set[str]) -> dict[str, list[str]]:
     """The references that each step needs, by the pipeline's parameter for the address of its code.
 
     A step gets the files of its own references alone, so that an edit of a candidate does not prepare the rows anew.
-    A pipeline of the user's with the one parameter `code` gets all.
+    A pipeline of the user's with the one parameter `code` gets all, and the functions that it calls as steps.
     """
+    project = file.project
     metric = [project.metric] if project.metric else []
     own: dict[str, list[str]] = {
+        "ingest_code": [source.name for source in project.sources.values()],
         "prepare_code": [project.prepare] if project.prepare else [],
+        "sample_code": [project.sample.by] if project.sample.by else [],
         "split_code": [project.split.by] if project.split.by else [],
         "train_code": [*(candidate.name for candidate in project.train.candidates), *metric],
-        "evaluate_code": metric,
+        "evaluate_code": [*metric, *(each.name for each in (*project.gate.checks, *project.report.sections))],
     }
     own = {name: [each for each in dict.fromkeys(found) if split_reference(each)] for name, found in own.items()}
     if "code" in known:
-        own = {"code": [each for each in project.references() if each != project.pipeline]}
+        named = [each for each in project.references() if each != project.pipeline]
+        own = {"code": [*named, *step_references(file.folder, project.pipeline)]}
     for name, found in own.items():
         if found and name not in known:
             raise BadInput(

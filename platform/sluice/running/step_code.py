@@ -18,12 +18,19 @@ from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
 
-import sluice
 from sluice.artifacts.producer import environment_digest
 from sluice.core.extensions import extension_modules
 
-OWN = (sluice,)
-NO_STEP = ("cli", "cluster", "mlflow_server", "project_tools", "run_gateway", "running")  # no step imports them
+OWN: tuple[ModuleType, ...] = (sys.modules["sluice"],)  # `import sluice` would read as an import of all that it offers
+NO_STEP = (
+    "cli",
+    "cluster",
+    "mlflow_server",
+    "notebook",
+    "project_tools",
+    "run_gateway",
+    "running",
+)  # no step imports them
 NOT_RUN = ("README.md", "metadata.yaml")  # a step's pages for people; the catalogue's card
 
 

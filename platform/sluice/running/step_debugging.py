@@ -8,7 +8,6 @@ that registers models is refused, unless the person says that it shall really re
 import contextlib
 import importlib
 import inspect
-import os
 import pdb
 import shutil
 import sqlite3
@@ -21,6 +20,7 @@ from types import TracebackType
 from typing import Any
 
 from sluice.artifacts.producer import COMMIT, PIPELINE, RUN, code_commit
+from sluice.core.environment import changed_variables, set_variables
 from sluice.core.errors import BadInput, SluiceError
 from sluice.core.home import HOME, home, make_home
 from sluice.core.mlflow_settings import RUN_ID, URI
@@ -167,19 +167,11 @@ def _from_source(source: str, name: str) -> Callable[..., Any] | None:
 @contextlib.contextmanager
 def _environment(folder: Path, pipeline: Pipeline, *, really: bool) -> Iterator[None]:
     """What the step learns from its environment: no run that it belongs to, and nothing of ours to write to."""
-    before = dict(os.environ)
-    for name in (RUN, RUN_ID, PIPELINE_RUN):
-        os.environ.pop(name, None)
-    os.environ |= {HOME: str(home()), STORE: default_store().uri}
-    os.environ |= {PIPELINE: pipeline.name, COMMIT: code_commit()}
-    if not really:
-        os.environ[SCRATCH] = str(folder / _STORE)
-        os.environ |= _tracking_apart(folder / _DATABASE)
-    try:
+    values = {HOME: str(home()), STORE: default_store().uri, PIPELINE: pipeline.name, COMMIT: code_commit()}
+    with changed_variables(values, without=(RUN, RUN_ID, PIPELINE_RUN)):
+        if not really:
+            set_variables({SCRATCH: str(folder / _STORE)} | _tracking_apart(folder / _DATABASE))
         yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
 
 
 def _tracking_apart(copy: Path) -> dict[str, str]:

@@ -144,7 +144,7 @@ def _install(found: Plan, installed: Mapping[str, str]) -> int:
 
 
 def _pip(words: Sequence[str]) -> int:
-    return subprocess.run([sys.executable, str(PIP), *words], check=False, env=dict(os.environ)).returncode  # noqa: S603
+    return subprocess.run([sys.executable, str(PIP), *words], check=False).returncode  # noqa: S603
 
 
 def _say(line: str) -> None:

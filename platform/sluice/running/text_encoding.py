@@ -14,6 +14,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from io import TextIOWrapper
 
+from sluice.core.environment import set_variables, unset_variables, variable, variables
 from sluice.core.errors import BadInput
 from sluice.core.plain_text import is_unicode
 
@@ -32,10 +33,10 @@ def use_utf8() -> None:
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, TextIOWrapper):  # not where a test stands in for it
                 stream.reconfigure(errors="backslashreplace")
-        os.environ.pop(_STREAMS, None)  # the steps' words are read as UTF-8
+        unset_variables(_STREAMS)  # the steps' words are read as UTF-8
         return
-    terminal = os.environ.get(_STREAMS) or f"{encoding}:backslashreplace"
-    environment = os.environ | {"PYTHONUTF8": "1", _STREAMS: terminal}
+    terminal = variable(_STREAMS) or f"{encoding}:backslashreplace"
+    environment = variables() | {"PYTHONUTF8": "1", _STREAMS: terminal}
     sys.stdout.flush()
     os.execve(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]], environment)  # noqa: S606 - itself
 
@@ -47,7 +48,7 @@ def _treat_letters_alike() -> None:
             locale.setlocale(locale.LC_CTYPE, name)
         except locale.Error:
             continue
-        os.environ["LC_ALL" if os.environ.get("LC_ALL") else "LC_CTYPE"] = name  # the first one wins over the second
+        set_variables({"LC_ALL" if variable("LC_ALL") else "LC_CTYPE": name})  # the first one wins over the second
         return
 
 

@@ -1,5 +1,6 @@
 """Sluice's own splitters: by time, at random, by label and by group; and the call of any splitter."""
 
+from dataclasses import replace
 from typing import Any
 
 import ibis
@@ -81,4 +82,4 @@ def divide(splitter: Splitter, rows: ibis.Table, plan: Plan, name: str) -> Divid
         raise BadInput(f"split strategy {name!r} lost the column {lost[0]!r}; keep all columns of the rows")
     if not table[plan.part].type().is_string():
         raise BadInput(f"split strategy {name!r} gave parts of type {table[plan.part].type()}; give their names, text")
-    return Divided(table.select(*rows.columns, plan.part), divided.design, divided.at_random)
+    return replace(divided, rows=table.select(*rows.columns, plan.part))

@@ -108,9 +108,7 @@ def at_random(
     ordered = with_row_order(table, key, seed, order, PURPOSE)
     stratum = label
     if tiles:
-        number = min(tiles, max(int(table.count().to_pyarrow().as_py()) // _LEAST_TILE, 1))
-        ordered = ordered.mutate(**{tile: ibis.ntile(number).over(order_by=[label, order, *key])})
-        stratum = tile
+        ordered, stratum = with_tiles(ordered, str(label), [order, *key], tile, tiles), tile
     place = ibis.row_number().over(ibis.window(group_by=stratum, order_by=[order, *key]))
     places = ordered.mutate(**{rank: place, size: ordered.count().over(ibis.window(group_by=stratum))})
     # The middle of a row's place, (rank + 1/2) / rows, against the cumulative share: in integers, without rounding.
@@ -118,6 +116,20 @@ def at_random(
     below = [middle * share.denominator < places[size] * (2 * share.numerator) for share in accumulate(shares[:-1])]
     value = ibis.cases((below[0], PARTS[0]), (below[1], PARTS[1]), else_=PARTS[2])
     return places.mutate(**{part: value}).drop(order, rank, size, *([tile] if tiles else []))
+
+
+def with_tiles(table: ibis.Table, label: str, order: Sequence[str], tile: str, tiles: int = 10) -> ibis.Table:
+    """Add the group of rows, by the order of a number, that each row is of: ten, or fewer of about ten rows each.
+
+    Args:
+        table: Rows.
+        label: The number.
+        order: Columns that decide between equal numbers.
+        tile: The new column.
+        tiles: How many groups there are at most.
+    """
+    number = min(tiles, max(int(table.count().to_pyarrow().as_py()) // _LEAST_TILE, 1))
+    return table.mutate(**{tile: ibis.ntile(number).over(order_by=[label, *order])})
 
 
 def _cuts(counts: Sequence[int], shares: Sequence[Fraction]) -> list[int]:

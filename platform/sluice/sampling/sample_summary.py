@@ -10,6 +10,8 @@ from sluice.core.plain_text import markdown, markdown_code
 def summarize(bundle: Bundle) -> str:
     """The design, stratum by stratum, and which population the rows stand for."""
     design = bundle.manifest.design
+    if "by" in design:
+        return _by_probability(design, bundle.id[:12])
     lines = [f"# {design['sampled']:,} of {design['rows']:,} rows", ""]
     lines += [f"{design['strategy'].capitalize()} random sample, seed {design['seed']}, dataset `{bundle.id[:12]}`."]
     lines += [_population(design), ""]
@@ -23,6 +25,14 @@ def summarize(bundle: Bundle) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _by_probability(design: Mapping[str, Any], dataset: str) -> str:
+    return (
+        f"# {design['sampled']:,} of {design['rows']:,} rows\n\n"
+        f"Drawn by {markdown_code(design['by'])}, seed {design['seed']}, dataset `{dataset}`. {_population(design)}\n\n"
+        f"Inclusion probabilities go from {design['least']:.4g} to {design['greatest']:.4g}.\n"
+    )
+
+
 def _population(design: Mapping[str, Any]) -> str:
     population = design["population"]
     whole = f"the {population['rows']:,} rows of dataset `{population['dataset'][:12]}`"
@@ -31,6 +41,8 @@ def _population(design: Mapping[str, Any]) -> str:
     words = f"Column {markdown_code(design['weight'])} holds how many of {whole} each row stands for"
     if design["draw"] > 1:
         return f"{words}: one over the product of its {design['draw']} inclusion probabilities."
+    if "groups" not in design:
+        return f"{words}: one over its inclusion probability."
     squares = sum(group["rows"] ** 2 / group["sampled"] for group in design["groups"])
     # L. Kish, Survey Sampling, 1965: the square of the weights' sum over the sum of their squares.
     return (

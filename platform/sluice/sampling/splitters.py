@@ -16,6 +16,8 @@ if TYPE_CHECKING:  # the command looks at the names, and needs no engine
     import ibis
 
 PARTS = ("train", "validation", "test")
+FOLDS = "folds"
+"""The strategy that divides rows into folds, see `sluice.sampling.folds`."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,7 @@ class Plan:
         part: The name of the column to add.
         gap: Seconds before a later part begins in which rows are left out; None for as long as the label takes to be
             known.
+        folds: Into how many folds rows are divided, where they are.
     """
 
     task: Task
@@ -36,6 +39,7 @@ class Plan:
     seed: int
     part: str
     gap: float | None = None
+    folds: int = 5
 
 
 @dataclass(frozen=True)
@@ -46,11 +50,14 @@ class Divided:
         rows: The rows, with the plan's column: a part's name, or why a row is in none.
         design: How it was decided, for the dataset's design.
         at_random: Whether rows that are alike may lie in several parts, so that copies and groups are looked for.
+        folds: How many folds there are, where the plan's column holds not parts but the numbers of folds, "1", "2", …;
+            each row is then judged by models that were fitted without its fold.
     """
 
     rows: "ibis.Table"
     design: Mapping[str, Any] = field(default_factory=dict)
     at_random: bool = True
+    folds: int = 0
 
 
 class Splitter(Protocol):
@@ -73,6 +80,7 @@ SPLITTERS: Registry[Splitter] = Registry(
         "random": "sluice.sampling.division:split_at_random",
         "stratified": "sluice.sampling.division:split_by_label",
         "group": "sluice.sampling.division:split_by_group",
+        FOLDS: "sluice.sampling.folds:split_in_folds",
     },
     title="split strategy",
 )

@@ -38,6 +38,15 @@ def read_json(file: SourceFile, columns: Mapping[str, Column], target: Path) -> 
     return write_parquet([pa.RecordBatch.from_arrays(arrays, schema=schema)], schema, target)
 
 
+def keys_of(file: SourceFile) -> list[str]:
+    """The keys of a JSON file's objects, each once, in the order in which they come first.
+
+    Raises:
+        BadInput: It is no array of objects.
+    """
+    return list(dict.fromkeys(key for record in _records(file) for key in record))
+
+
 def _records(file: SourceFile) -> list[dict[str, Any]]:
     FILE_BYTES.check(file.path.stat().st_size, file.name, "JSON is for reference data: give large tables as CSV or SQL")
     try:

@@ -1,7 +1,7 @@
 """A lake as a local folder: where it lies, or the copy of its files that the contract names."""
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,7 +62,7 @@ def _contract(store: Store) -> Contract:
 def _copy(store: Store, contract: Contract, folder: Path) -> None:
     """Copy what the contract may mean; the reader then looks for its files there as in any folder."""
     sources = [table.source for table in contract.tables.values()]
-    wanted = {source.get("csv") or source.get("json") or source["sql"].removeprefix(_SQLITE) for source in sources}
+    wanted = {_pattern(source) for source in sources} - {""}
     logs = {f"{pattern}{LOG}" for pattern in wanted}  # a database's newest rows: they are refused, not missed
     for key in store.keys(""):
         if key.endswith("/"):
@@ -73,3 +73,10 @@ def _copy(store: Store, contract: Contract, folder: Path) -> None:
             with faults(str(target)):
                 target.parent.mkdir(parents=True, exist_ok=True)
             store.get_file(key, target)
+
+
+def _pattern(source: Mapping[str, str]) -> str:
+    """The files of the lake that a table's source may mean; an empty text for none."""
+    if sql := source.get("sql"):
+        return sql.removeprefix(_SQLITE)
+    return next((source[kind] for kind in ("csv", "json", "files") if kind in source), "")

@@ -4,7 +4,6 @@ The same step runs in a test, on a laptop and in a pod; what differs between the
 """
 
 import json
-import os
 import signal
 import sys
 from collections.abc import Iterator, Mapping
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from sluice.core.addresses import show_defect
+from sluice.core.environment import variable
 from sluice.core.errors import EnvironmentFault, Killed, SluiceError, TrackingFault
 from sluice.core.files import denied
 from sluice.core.lifeline import Stopped, stoppable, watch, work_has_stopped
@@ -77,7 +77,7 @@ def step(name: str, parameters: Mapping[str, Any] | None = None) -> Iterator[Non
 
 def _await_store() -> None:
     """In a pod of KFP, wait for a store that is down: the launcher uploads a step's pages next, and tries but once."""
-    if os.environ.get(STORE, "").startswith(GUARD):
+    if variable(STORE).startswith(GUARD):
         default_store().exists("runs")
 
 

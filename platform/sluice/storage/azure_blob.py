@@ -8,12 +8,12 @@ same two); the machine's managed identity (AZURE_CLIENT_ID where it has several)
 Source: Azure's documentation, "Authorize access to blobs", "Microsoft Entra Workload ID", "Managed identities".
 """
 
-import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sluice.core.environment import variable
 from sluice.core.errors import BadInput
 from sluice.core.settings import header_text, web_address
 from sluice.storage.object_store import ObjectStore
@@ -91,18 +91,18 @@ def identity() -> Identity:
     Raises:
         BadInput: An identity is named by half, or its file is not there.
     """
-    if os.environ.get(KEY):
+    if variable(KEY):
         return Identity({"account_key": header_text(KEY), "credential_type": "access_key"}, KEY)
-    if os.environ.get(SIGNATURE):
+    if variable(SIGNATURE):
         return Identity({"sas_key": header_text(SIGNATURE), "credential_type": "sas_token"}, SIGNATURE)
-    if os.environ.get(TOKEN_FILE):
-        path = os.environ[TOKEN_FILE]
+    if variable(TOKEN_FILE):
+        path = variable(TOKEN_FILE)
         if not Path(path).is_file():
             raise BadInput(f"{TOKEN_FILE}={path!r} is no file; it holds a token that the cluster writes there")
         options = {"federated_token_file": path, "credential_type": "workload_identity", **_application(TOKEN_FILE)}
         source = f"check {CLIENT}, {TENANT}, and that the identity trusts the service account"
         return Identity(options, f"the workload's identity ({CLIENT})", source)
-    if os.environ.get(SECRET):
+    if variable(SECRET):
         options = {"client_secret": header_text(SECRET), "credential_type": "client_secret", **_application(SECRET)}
         return Identity(options, f"the application ({CLIENT})", f"check {CLIENT}, {TENANT} and {SECRET}")
     options = {"credential_type": "managed_identity"}
@@ -115,7 +115,7 @@ def identity() -> Identity:
 
 
 def _account() -> str:
-    account = os.environ.get(ACCOUNT, "")
+    account = variable(ACCOUNT)
     if not _ACCOUNT.fullmatch(account):
         form = "3 to 24 small letters and digits"
         raise BadInput(f"az:// wants the storage account: set {ACCOUNT} to its name ({form}), not {account!r}")
@@ -123,7 +123,7 @@ def _account() -> str:
 
 
 def _application(with_what: str) -> dict[str, str]:
-    lacking = [name for name in (CLIENT, TENANT) if not os.environ.get(name)]
+    lacking = [name for name in (CLIENT, TENANT) if not variable(name)]
     if lacking:
         raise BadInput(f"{with_what} wants {' and '.join(lacking)} too; workload identity's webhook sets both")
     given = {"client_id": header_text(CLIENT), "tenant_id": header_text(TENANT)}

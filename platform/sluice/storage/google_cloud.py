@@ -9,12 +9,12 @@ Source: Google Cloud's documentation, "How Application Default Credentials works
 """
 
 import json
-import os
 import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sluice.core.environment import variable
 from sluice.core.errors import BadInput
 from sluice.core.settings import web_address
 from sluice.storage.object_store import ObjectStore
@@ -74,7 +74,7 @@ def _credentials() -> "Callable[[], GCSCredential] | None":
     Raises:
         BadInput: The file is not there, or holds no credentials.
     """
-    path = os.environ.get(CREDENTIALS)
+    path = variable(CREDENTIALS)
     if not path:
         return None
     try:

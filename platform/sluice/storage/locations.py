@@ -1,7 +1,6 @@
 """Where steps find their store and a lake."""
 
-import os
-
+from sluice.core.environment import variable
 from sluice.core.errors import BadInput
 from sluice.core.files import check_folder
 from sluice.core.home import home
@@ -16,7 +15,7 @@ def default_store() -> Store:
     Raises:
         BadInput: SLUICE_STORE, SLUICE_STORE_TRIES or a variable of S3 is wrong.
     """
-    given = os.environ.get(STORE)
+    given = variable(STORE)
     if not given:
         return open_store(str(home() / "store"))
     try:

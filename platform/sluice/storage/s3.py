@@ -9,7 +9,6 @@ machine's instance profile. What such a source gives out is fetched anew before 
 Source: AWS SDKs and tools reference guide, "Standardized credential providers".
 """
 
-import os
 import re
 import socket
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from sluice.core.addresses import shown
+from sluice.core.environment import unset_variables, variable
 from sluice.core.errors import BadInput
 from sluice.core.settings import check_login, header_text, web_address
 from sluice.storage.keys import check_key
@@ -108,7 +108,7 @@ def region() -> str:
     Raises:
         BadInput: The variable holds what no request can carry.
     """
-    name = next((name for name in REGIONS if os.environ.get(name)), REGIONS[0])
+    name = next((name for name in REGIONS if variable(name)), REGIONS[0])
     given = header_text(name) or "us-east-1"
     if not re.fullmatch(r"[A-Za-z0-9_-]{1,63}", given):
         raise BadInput(f"{name}={given!r} is no region; give one like eu-central-1, or unset it")
@@ -124,20 +124,20 @@ def endpoint(zone: str) -> str:
     Raises:
         BadInput: AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL is malformed.
     """
-    name = next((name for name in ENDPOINTS if os.environ.get(name)), None)
+    name = next((name for name in ENDPOINTS if variable(name)), None)
     if name is None:
         return f"https://s3.{zone}.amazonaws.com"
     way_out = f"{name} must be like https://host or http://host:port"
-    check_login(name, os.environ[name])
+    check_login(name, variable(name))
     try:
-        url = urlsplit(os.environ[name])
+        url = urlsplit(variable(name))
         host, port = url.hostname, url.port
     except ValueError:
         raise BadInput(f"{way_out}; its host or port is malformed") from None
     if url.username or url.password:
         raise BadInput(f"{way_out}, without a user or password in it; the credentials go into {' and '.join(KEYS)}")
     if url.scheme not in ("http", "https") or not host or url.path not in ("", "/") or url.query or url.fragment:
-        raise BadInput(f"{way_out}, not {shown(os.environ[name])!r}")
+        raise BadInput(f"{way_out}, not {shown(variable(name))!r}")
     if not re.fullmatch(r"[A-Za-z0-9._:-]+", host):
         raise BadInput(f"{way_out}; its host or port is malformed")
     place = f"[{host}]" if ":" in host else host
@@ -150,18 +150,18 @@ def identity() -> Identity:
     Raises:
         BadInput: There is none, or one is named by half or names no file.
     """
-    given = [name for name in KEYS if os.environ.get(name)]
+    given = [name for name in KEYS if variable(name)]
     if len(given) == len(KEYS):
         return _keys()
     if given:
         raise _no_credentials([name for name in KEYS if name not in given])
     for name in KEYS:
-        os.environ.pop(name, None)  # empty ones count as unset; to obstore they would be keys
-    if os.environ.get(ROLE_TOKEN) or os.environ.get(ROLE):
+        unset_variables(name)  # empty ones count as unset; to obstore they would be keys
+    if variable(ROLE_TOKEN) or variable(ROLE):
         return _role()
-    if os.environ.get(POD_ADDRESS):
+    if variable(POD_ADDRESS):
         return _pod()
-    if os.environ.get(TASK_ADDRESS):
+    if variable(TASK_ADDRESS):
         rights = "the rights of the task's role"
         source = f"check that the task has a role ({TASK_ADDRESS})"
         return Identity({"container_credentials_relative_uri": header_text(TASK_ADDRESS)}, rights, rights, source)
@@ -177,7 +177,7 @@ def _keys() -> Identity:
 
 def _role() -> Identity:
     """A role that the token of a pod's service account may take on."""
-    lacking = [name for name in (ROLE, ROLE_TOKEN) if not os.environ.get(name)]
+    lacking = [name for name in (ROLE, ROLE_TOKEN) if not variable(name)]
     if lacking:
         raise BadInput(
             f"S3 wants a role and a token of it: set {lacking[0]} too, or annotate the pod's service account"
@@ -196,7 +196,7 @@ def _role() -> Identity:
 def _pod() -> Identity:
     """What an agent on the node gives out for a pod's service account."""
     options = {"container_credentials_full_uri": web_address(POD_ADDRESS)}
-    if not os.environ.get(POD_TOKEN):
+    if not variable(POD_TOKEN):
         raise BadInput(f"{POD_ADDRESS} is set without {POD_TOKEN}; EKS sets both, with a pod identity association")
     options["container_authorization_token_file"] = _file(POD_TOKEN)
     role = "the role of the pod identity association"
@@ -207,7 +207,7 @@ def _pod() -> Identity:
 
 def _machine() -> Identity:
     """A virtual machine's own role; asked whether it is there at all, for most machines have none."""
-    if os.environ.get(NO_METADATA, "").lower() == "true":
+    if variable(NO_METADATA).lower() == "true":
         raise _no_credentials(list(KEYS))
     place = web_address(METADATA) or _METADATA_ADDRESS
     url = urlsplit(place)
@@ -225,7 +225,7 @@ def _no_credentials(missing: list[str]) -> BadInput:
 
 
 def _file(name: str) -> str:
-    path = os.environ[name]
+    path = variable(name)
     if not Path(path).is_file():
         raise BadInput(f"{name}={path!r} is no file; it holds a token that the cluster writes there")
     return path

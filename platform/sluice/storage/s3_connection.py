@@ -4,7 +4,6 @@ Where it is and who asks comes from the variables of `sluice.storage.s3`; who ad
 through `sluice.storage.stores`.
 """
 
-import os
 from dataclasses import dataclass, field
 from typing import Self
 from urllib.parse import urlsplit
@@ -13,6 +12,7 @@ from minio import Minio
 from minio.credentials.credentials import Credentials
 
 from sluice.core.authorities import tls_context
+from sluice.core.environment import variable
 from sluice.core.errors import BadInput
 from sluice.core.settings import header_text
 from sluice.storage.s3 import ENDPOINTS, KEYS, REGIONS, SESSION, endpoint, region
@@ -42,7 +42,7 @@ class Connection:
         Raises:
             BadInput: A variable is missing or malformed; SLUICE_STORE_TRIES or SLUICE_CA_FILE is.
         """
-        missing = [name for name in KEYS if not os.environ.get(name)]
+        missing = [name for name in KEYS if not variable(name)]
         if missing:
             raise BadInput(f"S3 wants credentials: set {' and '.join(missing)}")
         access_key, secret_key = map(header_text, KEYS)

@@ -5,13 +5,13 @@ processes that a step starts share it.
 """
 
 import functools
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from sluice.core.bounds import FILE_BYTES, Bound
+from sluice.core.environment import variable
 from sluice.storage.local_store import LocalStore
 
 if TYPE_CHECKING:  # the module of open_store, which is wrapped by this one
@@ -86,7 +86,7 @@ def over_scratch(opening: Callable[[str], "Store"]) -> Callable[[str], "Store"]:
 
     @functools.wraps(opening)
     def opened(uri: str) -> "Store":
-        store, folder = opening(uri), os.environ.get(SCRATCH)
+        store, folder = opening(uri), variable(SCRATCH)
         return ScratchStore(store, Path(folder)) if folder else store
 
     return opened

@@ -4,7 +4,6 @@ Timeouts, TLS and proxies are the same for all of them. A proxy comes from the v
 (HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY); this machine and a cloud's metadata service are never asked through one.
 """
 
-import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from urllib.parse import urlsplit
 from obstore.exceptions import BaseError
 
 from sluice.core.authorities import CA_FILE, authority
+from sluice.core.environment import variable
 from sluice.core.errors import BadInput, EnvironmentFault, SluiceError
 from sluice.storage.failures import CONDITION_FAILED, NOT_FOUND, Failure
 from sluice.storage.tries import tries
@@ -227,4 +227,4 @@ def _bare(host: str) -> str:
 
 def _given(name: str) -> str:
     """A proxy's variable; programs read both spellings."""
-    return os.environ.get(name) or os.environ.get(name.upper()) or ""
+    return variable(name) or variable(name.upper())

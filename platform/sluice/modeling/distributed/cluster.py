@@ -1,6 +1,5 @@
 """The workers in a TrainJob: create it or find it again, follow it to its end, and leave nothing behind that runs."""
 
-import os
 import signal
 import time
 from collections.abc import Iterator, Mapping
@@ -9,6 +8,7 @@ from typing import Any
 
 from sluice.artifacts.bundles import Bundle
 from sluice.artifacts.producer import RUN
+from sluice.core.environment import variable
 from sluice.core.errors import BadInput, EnvironmentFault, SluiceError
 from sluice.core.progress import progress
 from sluice.modeling.distributed import explaining
@@ -43,7 +43,7 @@ def run_on_cluster(source: Bundle, learning: Learning, running: Running, environ
     """
     jobs = connect()
     pod = jobs.own_pod()
-    run_id = os.environ.get(RUN) or pod["metadata"].get("labels", {}).get("pipeline/runid") or pod["metadata"]["uid"]
+    run_id = variable(RUN) or pod["metadata"].get("labels", {}).get("pipeline/runid") or pod["metadata"]["uid"]
     name = job_name(run_id, source.id, learning)
     job = Job(source.uri, job_key(run_id, name), learning, running.checkpoint_seconds)
     workflow = workflow_of(pod)

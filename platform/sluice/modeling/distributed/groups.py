@@ -1,6 +1,5 @@
 """The processes that train together: who they are, and their one conversation, `torch.distributed`."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from sluice.core.environment import variable
 from sluice.core.errors import EnvironmentFault
 from sluice.core.settings import choice
 from sluice.modeling.distributed.settings import DEVICE
@@ -76,7 +76,7 @@ def joined() -> Iterator[Group]:
         PeerLost: The others cannot be reached, or were lost on the way.
         BadInput: CUDA is wanted and not there, or SLUICE_DEVICE is none.
     """
-    rank, size, local = (int(os.environ.get(name, default)) for name, default in _PLACE)
+    rank, size, local = (int(variable(name, default)) for name, default in _PLACE)
     device = choose_device(choice(DEVICE, ("auto", "cpu", "cuda"), "auto"))
     if device.type == "cuda":
         device = torch.device("cuda", local)
@@ -102,13 +102,13 @@ def _store(rank: int) -> dist.Store:
     the addresses of dead ones there, and wait for them.
     """
     store = dist.TCPStore(
-        os.environ["MASTER_ADDR"],
-        int(os.environ["MASTER_PORT"]),
-        is_master=rank == 0 and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True",
+        variable("MASTER_ADDR"),
+        int(variable("MASTER_PORT")),
+        is_master=rank == 0 and variable("TORCHELASTIC_USE_AGENT_STORE") != "True",
         timeout=_PATIENCE,
-        use_libuv=os.environ.get("USE_LIBUV", "1") == "1",  # Debian's torch has none
+        use_libuv=variable("USE_LIBUV", "1") == "1",  # Debian's torch has none
     )
-    return dist.PrefixStore(f"start-{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
+    return dist.PrefixStore(f"start-{variable('TORCHELASTIC_RESTART_COUNT', '0')}", store)
 
 
 @contextmanager

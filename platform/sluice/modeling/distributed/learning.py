@@ -18,8 +18,8 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from sluice.modeling.distributed.groups import Group
-from sluice.modeling.distributed.settings import Learning
-from sluice.modeling.network_fitting import AVERAGING, WEIGHT_DECAY, batch_rows, mean_loss, summed_loss, weight_tensor
+from sluice.modeling.distributed.settings import Learning, network_settings
+from sluice.modeling.network_fitting import batch_rows, mean_loss, summed_loss, weight_tensor
 from sluice.modeling.networks import NetworkModel, predict_tensors
 from sluice.modeling.parts import Part, Parts, row_losses
 
@@ -52,6 +52,7 @@ class Learner:
             group: The processes; its members must call `step` and `losses` in the same order.
         """
         self._group, self._learning, self._model = group, learning, model
+        self._set = network_settings(learning, parts.task)
         self._network = model.network.to(group.device).train()  # and stays so: losses are those of the average
         self._train, self._sample, self._validation = (
             self._share(part) for part in (parts.train, parts.sample, parts.validation)
@@ -62,9 +63,9 @@ class Learner:
         self.batch = max(1, (learning.batch_rows or batch_rows(rows)) // group.size)
         self.steps_an_epoch = -(-self._sizes[0] // self.batch)
         self._optimizer = torch.optim.AdamW(
-            self._network.parameters(), lr=learning.learning_rate, weight_decay=WEIGHT_DECAY, fused=True
+            self._network.parameters(), lr=learning.learning_rate, weight_decay=self._set.weight_decay, fused=True
         )
-        self._average = AveragedModel(self._network, multi_avg_fn=get_ema_multi_avg_fn(AVERAGING))
+        self._average = AveragedModel(self._network, multi_avg_fn=get_ema_multi_avg_fn(self._set.weight_averaging))
         self._best: dict[str, Tensor] = {}
         self._order = torch.empty(0, dtype=torch.int64)
         self._parallel = _in_parallel(self._network) if group.size > 1 else self._network
@@ -72,8 +73,7 @@ class Learner:
     @property
     def parameters(self) -> dict[str, Any]:
         """The settings it learns with, as JSON values."""
-        rates = {"learning_rate": self._learning.learning_rate, "weight_decay": WEIGHT_DECAY}
-        rates |= {"dropout": self._model.sizes.dropout, "weight_averaging": AVERAGING}
+        rates = {**self._set.model_dump(), "learning_rate": self._learning.learning_rate}
         rows = {"batch_rows": self.batch * self._group.size, "processes": self._group.size}
         return {"optimizer": "AdamW", **rates, **rows, "device": self._group.device.type}
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from dataclasses import asdict
 
 from sluice.modeling.distributed.settings import Learning
 
@@ -25,5 +24,5 @@ def job_name(run_id: str, source: str, learning: Learning) -> str:
         source: The dataset's id.
         learning: What decides the numbers.
     """
-    words = json.dumps([run_id, source, asdict(learning)], sort_keys=True)
+    words = json.dumps([run_id, source, learning.parameters()], sort_keys=True)
     return f"sluice-train-{hashlib.sha256(words.encode()).hexdigest()[:12]}"

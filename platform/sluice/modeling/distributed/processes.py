@@ -1,6 +1,5 @@
 """The workers as processes of this machine, under torchrun: what a laptop has instead of a cluster."""
 
-import os
 import subprocess
 import sys
 import tempfile
@@ -8,6 +7,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from sluice.core.environment import variables
 from sluice.core.errors import BadInput, EnvironmentFault, SluiceError
 from sluice.core.progress import progress
 from sluice.core.termination_message import TERMINATION_LOG
@@ -35,7 +35,7 @@ def run_processes(job: Job, running: Running, environment: Mapping[str, str]) ->
         said = Path(folder) / "termination"
         own = {JOB: job.to_json(), TERMINATION_LOG: str(said)}
         own |= {DEVICE: "cuda" if running.runtime == GPU else "cpu"}
-        process = subprocess.Popen(_command(job, running), env={**_defaults(os.environ), **environment, **own})  # noqa: S603
+        process = subprocess.Popen(_command(job, running), env={**_defaults(variables()), **environment, **own})  # noqa: S603
         try:
             _wait(process, said, time.monotonic() + running.timeout_seconds, running)
         finally:

@@ -2,7 +2,7 @@
 
 import json
 import tempfile
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
 
 from sluice.artifacts.bundles import Bundle, publish
@@ -49,7 +49,8 @@ def publish_models(store: Store, job: Job, source: Bundle, parts: Parts, fitted:
     settings = Settings(seed=job.learning.seed)
     candidates = [candidate for candidate in candidates_for(parts.task) if candidate.baseline]
     trained = [train_candidate(candidate, parts, settings) for candidate in candidates]
-    trained.append(with_threshold(network_for(parts.task), fitted, parts))
+    network = replace(network_for(parts.task), settings=job.learning.settings())
+    trained.append(with_threshold(network, fitted, parts))
     with tempfile.TemporaryDirectory(prefix="sluice-") as name:
         folder = Path(name)
         row_wise = row_wise_features(store, source, parts.task)
@@ -65,7 +66,7 @@ def publish_models(store: Store, job: Job, source: Bundle, parts: Parts, fitted:
             "rows": {"train": len(parts.train.labels), "validation": len(parts.validation.labels)},
         }
         notes = {"timings": timings(trained), "environment": environment(trained, settings.threads)}
-        made_by = producer(STEP, asdict(job.learning))
+        made_by = producer(STEP, job.learning.parameters())
         bundle = publish(store, folder, "model", made_by, parents=(source.id,), details=details, notes=notes)
     store.put_bytes(f"{job.key}/{RESULT}", json.dumps({"models": bundle.uri}).encode())
     progress(f"published {bundle.uri}")

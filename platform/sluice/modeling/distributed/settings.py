@@ -2,13 +2,22 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from sluice.core.errors import BadInput
 from sluice.core.parameter_checks import check_with
+from sluice.parameters.candidate_settings import (
+    ImageNetworkSettings,
+    TableNetworkSettings,
+    Wanted,
+    checked_settings,
+    read_entries,
+)
 from sluice.parameters.train_distributed import CHECKS, DEFAULTS
+from sluice.problems.candidate_names import NETWORK
+from sluice.problems.task import Task
 
 JOB = "SLUICE_TRAINING_JOB"
 """The variable that holds a `Job` as JSON."""
@@ -29,6 +38,7 @@ class Learning:
         batch_rows: Rows of one step over all processes together; 0 for a power of two that gives about 64 steps.
         learning_rate: Of AdamW.
         seed: Decides everything random.
+        network: What else was set of the network, as its candidate's settings.
     """
 
     workers: int = DEFAULTS.workers
@@ -37,6 +47,16 @@ class Learning:
     batch_rows: int = DEFAULTS.batch_rows
     learning_rate: float = DEFAULTS.learning_rate
     seed: int = DEFAULTS.seed
+    network: Mapping[str, Any] = field(default_factory=dict)
+
+    def parameters(self) -> dict[str, Any]:
+        """As the manifest records them; the network's settings only where some were given."""
+        return {name: value for name, value in asdict(self).items() if value or name != "network"}
+
+    def settings(self) -> dict[str, Any]:
+        """What was set of the network, as the step train would be told it."""
+        own = {name: getattr(self, name) for name in ("learning_rate", "batch_rows")}
+        return {**self.network, **{name: value for name, value in own.items() if value != getattr(DEFAULTS, name)}}
 
 
 @dataclass(frozen=True)
@@ -81,7 +101,7 @@ class Job:
     @property
     def digest(self) -> str:
         """SHA-256 over what decides the numbers: a checkpoint of another job must not be continued."""
-        decisive = {"splits": self.splits, **asdict(self.learning)}
+        decisive = {"splits": self.splits, **self.learning.parameters()}
         return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
 
 
@@ -109,7 +129,25 @@ def check_settings(given: Mapping[str, Any]) -> tuple[Learning, Running]:
     Raises:
         BadInput: A parameter is out of its range.
     """
-    learning = Learning(**{name: given[name] for name in Learning.__dataclass_fields__ if name in given})
-    running = Running(**{name: given[name] for name in Running.__dataclass_fields__ if name in given})
     check_with(CHECKS, given)
+    told = {**given, **_of_network(given.get("candidates", ()))}
+    learning = Learning(**{name: told[name] for name in Learning.__dataclass_fields__ if name in told})
+    running = Running(**{name: given[name] for name in Running.__dataclass_fields__ if name in given})
     return learning, running
+
+
+def _of_network(candidates: Sequence[Any]) -> dict[str, Any]:
+    """What the one candidate sets: the fields that `Learning` has for it, and the rest as `network`."""
+    settings = {name: value for each in read_entries(candidates) for name, value in each.settings.items()}
+    own: dict[str, Any] = {name: settings.pop(name) for name in ("learning_rate", "batch_rows") if name in settings}
+    return {**own, "network": settings}
+
+
+def network_settings(learning: Learning, task: Task) -> TableNetworkSettings | ImageNetworkSettings:
+    """What holds for a task's network.
+
+    Raises:
+        BadInput: Something was set that only the other kind of network has.
+    """
+    checked = checked_settings(Wanted(NETWORK, dict(learning.network)), images=bool(task.image))
+    return ImageNetworkSettings(**checked) if task.image else TableNetworkSettings(**checked)

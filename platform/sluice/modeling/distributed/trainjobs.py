@@ -5,7 +5,6 @@ tried again where that helps; a watch and a log, which go on as long as there is
 """
 
 import json
-import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +15,7 @@ from kubernetes.client.exceptions import ApiException
 from kubernetes.config import ConfigException
 from urllib3.exceptions import HTTPError
 
+from sluice.core.environment import variable
 from sluice.core.errors import BadInput, EnvironmentFault, SluiceError
 from sluice.core.progress import progress
 from sluice.modeling.distributed.specs import GROUP, RUNTIMES, TRAINJOBS, VERSION
@@ -46,7 +46,7 @@ class TrainJobs:
 
     def own_pod(self) -> Object:
         """The pod that this runs in."""
-        name = os.environ.get("KFP_POD_NAME") or os.environ.get("HOSTNAME", "")
+        name = variable("KFP_POD_NAME") or variable("HOSTNAME")
         return self._pod_call(self._core.read_namespaced_pod, name, what=f"pod {name}")
 
     def runtime(self, name: str) -> Object:

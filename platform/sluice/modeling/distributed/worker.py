@@ -1,11 +1,11 @@
 """One process of a distributed training; `torchrun` beside it starts it."""
 
-import os
 import sys
 from pathlib import Path
 
 from sluice.artifacts.bundles import Bundle
 from sluice.core.addresses import show_defect
+from sluice.core.environment import variable
 from sluice.core.errors import SluiceError
 from sluice.core.progress import progress
 from sluice.core.termination_message import TERMINATION_LOG, leave_message
@@ -16,13 +16,13 @@ from sluice.modeling.distributed.epochs import Course
 from sluice.modeling.distributed.groups import Group, PeerLost, joined
 from sluice.modeling.distributed.learning import Learner
 from sluice.modeling.distributed.publishing import RESULT, STEP, publish_models
-from sluice.modeling.distributed.settings import JOB, Job, job_from_json
+from sluice.modeling.distributed.settings import JOB, Job, Learning, job_from_json, network_settings
 from sluice.modeling.network_fitting import image_model, table_model
 from sluice.modeling.networks import NetworkModel
 from sluice.modeling.parts import Parts, read_parts
 from sluice.modeling.rounds import Fitted
 from sluice.modeling.threads import fixed_threads
-from sluice.problems.candidate_names import EMBEDDINGS
+from sluice.parameters.candidate_settings import TableNetworkSettings
 from sluice.storage.locations import default_store
 
 _THREADS = 1
@@ -33,7 +33,7 @@ def main() -> None:
     sys.excepthook = show_defect
     user_name()
     try:
-        job = job_from_json(os.environ.get(JOB, ""))
+        job = job_from_json(variable(JOB))
         with read_parts(job.splits) as (source, parts), fixed_threads(_THREADS), joined() as group:
             _work(job, source, parts, group)
     except SluiceError as error:
@@ -48,7 +48,7 @@ def main() -> None:
 
 
 def _somebody_spoke() -> bool:
-    said = Path(os.environ.get(TERMINATION_LOG) or "/dev/termination-log")
+    said = Path(variable(TERMINATION_LOG) or "/dev/termination-log")
     return said.exists() and said.stat().st_size > 0
 
 
@@ -58,7 +58,7 @@ def _work(job: Job, source: Bundle, parts: Parts, group: Group) -> None:
         return  # an earlier start published, and was ended before its pod was seen to succeed
     checkpoints = Checkpoints(store, job.key, job.digest)
     candidate = network_for(parts.task)
-    learner = Learner(_model(candidate.name, parts, job.learning.seed), parts, job.learning, group)
+    learner = Learner(_model(parts, job.learning), parts, job.learning, group)
     course = Course(job, learner, checkpoints, group, candidate.title)
     if group.first:
         _tell(parts, group, learner)
@@ -71,8 +71,11 @@ def _work(job: Job, source: Bundle, parts: Parts, group: Group) -> None:
         publish_models(store, job, source, parts, fitted)
 
 
-def _model(candidate: str, parts: Parts, seed: int) -> NetworkModel:
-    return table_model(parts, seed) if candidate == EMBEDDINGS else image_model(parts, seed)
+def _model(parts: Parts, learning: Learning) -> NetworkModel:
+    chosen = network_settings(learning, parts.task)
+    if isinstance(chosen, TableNetworkSettings):
+        return table_model(parts, learning.seed, chosen)
+    return image_model(parts, learning.seed, chosen)
 
 
 def _tell(parts: Parts, group: Group, learner: Learner) -> None:
