@@ -1,4 +1,4 @@
-"""Projects of anybody's on a real cluster: code and data go along, no image is built, and all numbers are the laptop's."""
+"""Anybody's projects on a real cluster: code and data go along, no image is built, the numbers are the laptop's."""
 
 import json
 import subprocess

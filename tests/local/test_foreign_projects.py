@@ -51,7 +51,7 @@ def test_a_number_by_time_leaves_the_gap_until_its_label_is_known(one_home: Path
     for before, after in (("train", "validation"), ("validation", "test")):
         begins = times[after].min()
         assert begins.tz_localize("UTC").tz_convert("America/New_York").hour == 0
-        known = (measured < begins - pd.Timedelta("24h")) & (measured >= times[before].min())
+        known = (measured <= begins - pd.Timedelta("24h")) & (measured >= times[before].min())
         assert len(times[before]) == known.sum(), "all rows whose label was known by then, and no other"
     assert len(found["test"]) == (measured >= times["test"].min()).sum()
     mean = found["train"]["temp_in_a_day"].mean()

@@ -2,9 +2,9 @@
 
 Training is Python that calls compiled code: a split of a tree, an iteration of a solver, a step of an optimiser. When
 the time is up, a thread that only waits has CPython raise `TimeIsUp` in the thread that works, which happens as soon as
-the compiled call of that moment returns: after milliseconds, rarely after a second. The main thread, in which steps work,
-is sent SIGURG instead, which also ends a call that waits: a sleep, a lock, a socket. A process of its own could be killed
-sooner, but would have to import the libraries and take over the rows within the budget.
+the compiled call of that moment returns: after milliseconds, rarely after a second. The main thread, in which steps
+work, is sent SIGURG instead, which also ends a call that waits: a sleep, a lock, a socket. A process of its own could
+be killed sooner, but would have to import the libraries and take over the rows within the budget.
 """
 
 import ctypes
@@ -60,7 +60,7 @@ def _messenger(ended: threading.Event) -> tuple[Callable[[], None], Callable[[],
     if worker != threading.main_thread().ident or not _free(signal.getsignal(_SIGNAL)):
         return lambda: _raise_in(worker, TimeIsUp), lambda: _raise_in(worker, None)
 
-    def raise_here(number: int, frame: FrameType | None) -> None:
+    def raise_here(_number: int, _frame: FrameType | None) -> None:
         if not ended.is_set():
             raise TimeIsUp
 

@@ -181,9 +181,20 @@ class _Course:
 
 
 def measured(metric: Metric, parts: Parts, sample: Floats, validation: Floats) -> tuple[float, float]:
-    """A metric of forecasts for the training sample and for the validation rows."""
+    """A metric of forecasts for the training sample and for the validation rows.
+
+    Raises:
+        BadInput: It is no number there, so that nothing can be chosen by it.
+    """
     train = metric(parts.sample.labels, sample, parts.sample.weights)
-    return train, metric(parts.validation.labels, validation, parts.validation.weights)
+    found = train, metric(parts.validation.labels, validation, parts.validation.weights)
+    odd = [value for value in found if not math.isfinite(value)]
+    if odd:
+        raise BadInput(
+            f"metric {metric.name!r} gave {odd[0]} for rows to learn from or to stop by, and models are chosen by it; "
+            "have it give a finite number, or choose another metric"
+        )
+    return found
 
 
 def gains(metric: Metric, point: Point, kept: Point) -> bool:

@@ -71,7 +71,7 @@ class Metric:
         """
         try:
             if self.rows is not None:
-                values = np.asarray(self.rows(label, forecast), np.float64)
+                values = self._each(label, forecast)
                 return float(values.mean() if weight is None else np.average(values, weights=weight))
             assert self.function is not None, "a metric has a function"  # noqa: S101 - see `check_metric`
             return float(self.function(label, forecast, weight))
@@ -90,12 +90,18 @@ class Metric:
             BadInput: As for a call.
         """
         if self.rows is not None:
-            values = np.asarray(self.rows(label, forecast), np.float64)
-            if values.shape != label.shape:
-                raise BadInput(f"metric {self.name!r} gave {values.shape} values for {len(label)} rows; give one a row")
+            values = self._each(label, forecast)
             return np.asarray(values @ weights / weights.sum(axis=0, dtype=np.float64))
         drawn = np.asarray(weights, np.float64)
         return np.array([self(label, forecast, drawn[:, place]) for place in range(drawn.shape[1])])
+
+    def _each(self, label: Labels, forecast: Floats) -> Floats:
+        """Each row's value."""
+        assert self.rows is not None, "the metric is a mean over rows"  # noqa: S101 - its callers looked
+        values = np.asarray(self.rows(label, forecast), np.float64)
+        if values.shape != label.shape:
+            raise BadInput(f"metric {self.name!r} gave {values.shape} values for {len(label)} rows; give one a row")
+        return values
 
     @property
     def sign(self) -> int:
