@@ -73,11 +73,13 @@ def _takes(task: Task, inputs: ModelInputs | None) -> list[dict[str, str]]:
     """One row of the table an input column: what it holds, what training saw, and what it may be computed from."""
     seen = {entry.name: entry for entry in inputs.entries} if inputs else {}
     raw = inputs.row_wise.features if inputs and inputs.row_wise else {}
+    remade = inputs.row_wise.remade if inputs and inputs.row_wise else ()
     rows = []
     for name in task.features:
         entry = seen.get(name)
         missing = f"{entry.missing / max(inputs.rows, 1):.1%}" if inputs and entry else ""
-        computed = Markdown(", ".join(markdown_code(column) for column in raw.get(name, ()) if column != name))
+        shown = [column for column in raw.get(name, ()) if column != name or name in remade]
+        computed = Markdown(", ".join(map(markdown_code, shown)))
         kind = input_kinds(task, inputs)[name]
         rows.append({"name": name, "kind": kind, "seen": _seen(entry), "missing": missing, "raw": computed})
     return rows
