@@ -68,7 +68,7 @@ def test_pipelines_name_their_parameters_as_the_readme_does() -> None:
 
 @pytest.mark.parametrize("path", sorted(ROOT.glob("components/*/component.py")), ids=lambda p: p.parent.name)
 def test_a_component_is_thin_and_its_code_knows_nothing_of_kfp(path: Path) -> None:
-    assert len(path.read_text().splitlines()) <= 60
+    assert len(path.read_text().splitlines()) <= 70
     for module in path.parent.glob("*.py"):
         if module.name == "component.py" or module.parts[-2:] == ("train_distributed", "trainjobs.py"):
             continue
