@@ -113,7 +113,11 @@ def test_images_are_split_at_random_only() -> None:
 @pytest.mark.parametrize(
     ("strategy", "shares", "named"),
     [
-        ("alphabet", (0.7, 0.15, 0.15), "strategy='alphabet' is unknown; use one of folds, group, random, stratified, time"),
+        (
+            "alphabet",
+            (0.7, 0.15, 0.15),
+            "strategy='alphabet' is unknown; use one of folds, group, random, stratified, time",
+        ),
         ("time", (0.7, 0.3), "must hold three numbers"),
         ("stratified", (0.7, 0.1, 0.1), "adds up to 0.9"),
     ],
