@@ -53,12 +53,12 @@ def evaluate(
 
     from sluice.components.evaluate.run import run
     from sluice.evaluation.curves import log_curves
-    from sluice.evaluation.settings import Gate, open_settings
+    from sluice.evaluation.evaluation_settings import GateLimits, open_settings
     from sluice.registry.tracked_results import log_evaluation
     from sluice.steps.step import log_metrics, step
 
     with step("evaluate", locals()):
-        gate = Gate(max_calibration_error, slice_tolerance, min_slice_rows, least_effect, min_effective_rows)
+        gate = GateLimits(max_calibration_error, slice_tolerance, min_slice_rows, least_effect, min_effective_rows)
         settings = open_settings(gate, resamples, seed, metric, code, gate_checks, report_sections)
         found = run(splits, models, settings, evaluation=Path(evaluation.path), page=Path(page.path))
         log_evaluation(Path(evaluation.path), splits)

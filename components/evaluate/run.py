@@ -13,6 +13,7 @@ from sluice.evaluation.candidates import TEST, VALIDATION, Said, predictions
 from sluice.evaluation.champion import NAME, Champion
 from sluice.evaluation.designs import Design
 from sluice.evaluation.evaluation import Evaluation, write
+from sluice.evaluation.evaluation_settings import EvaluationSettings, GateLimits
 from sluice.evaluation.evidence import Evidence, evidence_of
 from sluice.evaluation.folds import Recipe, out_of_fold
 from sluice.evaluation.gate import (
@@ -31,7 +32,6 @@ from sluice.evaluation.number_predictions import NumberPredictions
 from sluice.evaluation.own_checks import ask
 from sluice.evaluation.residuals import Residuals, residuals_of
 from sluice.evaluation.selection import Selection, select
-from sluice.evaluation.settings import Gate, Settings
 from sluice.evaluation.simpson import Reversal, data_reversals
 from sluice.evaluation.simpson_models import model_reversals
 from sluice.evaluation.slices import Judged, Slice, by_month, slices
@@ -47,7 +47,7 @@ _ERROR_RESAMPLES = 200  # enough for a standard error (Efron and Tibshirani 1993
 _SLICE_RESAMPLES = 400  # a slice's interval needs less precision than the verdict's
 
 
-def run(splits: str, models: str, settings: Settings, *, evaluation: Path, page: Path) -> Evaluation:
+def run(splits: str, models: str, settings: EvaluationSettings, *, evaluation: Path, page: Path) -> Evaluation:
     """Judge, and write what was found for the next step and for people; see `judge`."""
     found = ask(judge(splits, models, settings), settings.checks)
     further = own_sections(found, [(each.short, section) for each, section in settings.sections], splits)
@@ -77,7 +77,7 @@ class _Test:
     duel: Duel | None
 
 
-def judge(splits: str, models: str, settings: Settings) -> Evaluation:
+def judge(splits: str, models: str, settings: EvaluationSettings) -> Evaluation:
     """Choose the winner, judge it and ask the gate.
 
     Args:
@@ -141,7 +141,7 @@ def judge(splits: str, models: str, settings: Settings) -> Evaluation:
     )
 
 
-def _recipe(inputs: Inputs, winner: str, metric: Metric, settings: Settings) -> Recipe | None:
+def _recipe(inputs: Inputs, winner: str, metric: Metric, settings: EvaluationSettings) -> Recipe | None:
     """What the recipe chooses inside each fold, by the rule and on the kind of rows that it chooses by for all rows."""
     if inputs.folds is None:
         return None
@@ -181,7 +181,9 @@ def _blocked(design: Design, models: dict[str, Said]) -> Design:
     return design.with_block(model.losses for model in models.values())
 
 
-def _test(inputs: Inputs, winner: str, champion: Champion | None, settings: Settings, recipe: Recipe | None) -> _Test:
+def _test(
+    inputs: Inputs, winner: str, champion: Champion | None, settings: EvaluationSettings, recipe: Recipe | None
+) -> _Test:
     """Measure every candidate, and a champion that is another model, on the test rows.
 
     With folds, under the winner's name stands what the recipe forecasts, which may have chosen others in some folds.
@@ -205,7 +207,7 @@ def _test(inputs: Inputs, winner: str, champion: Champion | None, settings: Sett
     return _Test(models, design, measured, evidence, duel)
 
 
-def _meaning(test: _Test, winner: str, settings: Settings) -> Calibration | Residuals:
+def _meaning(test: _Test, winner: str, settings: EvaluationSettings) -> Calibration | Residuals:
     """How far the winner can be taken at its word: its probabilities, or its numbers."""
     few, said = min(settings.resamples, _SLICE_RESAMPLES), test.predictions[winner]
     if isinstance(said, NumberPredictions):
@@ -213,13 +215,13 @@ def _meaning(test: _Test, winner: str, settings: Settings) -> Calibration | Resi
     return calibration(said, test.design, test.measured, winner, few)
 
 
-def _shown(inputs: Inputs, settings: Settings) -> list[str]:
+def _shown(inputs: Inputs, settings: EvaluationSettings) -> list[str]:
     """The metrics of slices and months: the problem's, and the one that models are chosen by."""
     return list(dict.fromkeys([*problem_of(inputs.task).sliced, settings.primary(inputs.task).name]))
 
 
 def _slices(
-    inputs: Inputs, test: _Test, chosen: Selection, champion: Champion | None, settings: Settings
+    inputs: Inputs, test: _Test, chosen: Selection, champion: Champion | None, settings: EvaluationSettings
 ) -> list[Slice]:
     names = (chosen.winner, chosen.best_baseline, *([NAME] if test.duel else []))
     limits = {NAME: champion.unseen} if test.duel and champion and champion.unseen is not None else {}
@@ -232,7 +234,7 @@ def _slices(
     )
 
 
-def _months(inputs: Inputs, validation: Said, test: Said, settings: Settings) -> list[Slice]:
+def _months(inputs: Inputs, validation: Said, test: Said, settings: EvaluationSettings) -> list[Slice]:
     """The winner month by month: on the test rows, and on the validation rows where those came before them."""
     time = inputs.task.time
     if time is None:
@@ -263,7 +265,7 @@ def _checks(
     meaning: Calibration | Residuals,
     chosen: Selection,
     champion: Champion | None,
-    settings: Settings,
+    settings: EvaluationSettings,
     look: int,
 ) -> list[Check]:
     winner, gate, metric = chosen.winner, settings.gate, settings.primary(inputs.task)
@@ -278,7 +280,7 @@ def _checks(
     ]
 
 
-def _reversals(inputs: Inputs, gate: Gate) -> list[Reversal]:
+def _reversals(inputs: Inputs, gate: GateLimits) -> list[Reversal]:
     if len(inputs.task.classes) != 2:
         return []
     positive = inputs.every[inputs.task.label] == 1

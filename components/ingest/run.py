@@ -15,24 +15,24 @@ from sluice.core.errors import BadInput
 from sluice.core.extensions import Opened
 from sluice.core.progress import progress
 from sluice.engine.datasets import PART, publish_tables
-from sluice.engine.parquet import Written
+from sluice.engine.parquet import WrittenParquet
 from sluice.extending.sources import TableSource
 from sluice.project.code import open_code
 from sluice.sources.csv_counts import CsvCount, CsvCounter
 from sluice.sources.csv_tables import read_csv
 from sluice.sources.databases import Database, locate
+from sluice.sources.ingest_summary import summarize
 from sluice.sources.json_tables import read_json
 from sluice.sources.lakes import Lake, opened
 from sluice.sources.own_tables import BY, FILES, open_sources, read_own
 from sluice.sources.source_files import Digest, SourceFile, check_readable, find, hashed, line_at
 from sluice.sources.sql_tables import read_sql
 from sluice.sources.sqlite_files import check_settled
-from sluice.sources.summary import summarize
 from sluice.storage.locations import default_store
 
 
 @dataclass(frozen=True)
-class Source:
+class IngestedSource:
     """Where rows came from, as the manifest remembers it.
 
     Attributes:
@@ -70,8 +70,8 @@ def run(lake: str, *, summary: Path, sources: Mapping[str, Any] = MappingProxyTy
     project = open_code(code) if code else None
     with opened(lake) as source, workspace(store) as folder:
         own = open_sources(source.contract.tables, sources, project)
-        parts: dict[str, list[Written]] = {}
-        origins: list[Source] = []
+        parts: dict[str, list[WrittenParquet]] = {}
+        origins: list[IngestedSource] = []
         for name, table in source.contract.tables.items():
             start = time.monotonic()
             read = list(_read(source, name, table, folder / name, own.get(name)))
@@ -91,7 +91,7 @@ def run(lake: str, *, summary: Path, sources: Mapping[str, Any] = MappingProxyTy
 
 def _read(
     lake: Lake, name: str, table: TableContract, target: Path, own: Opened[TableSource] | None
-) -> Iterator[tuple[Written, Source]]:
+) -> Iterator[tuple[WrittenParquet, IngestedSource]]:
     """Read one table, a Parquet file for each source file."""
     if own:
         yield from _read_own(lake, name, table, target, own)
@@ -105,25 +105,25 @@ def _read(
         if digest.zero_at >= 0:
             line = line_at(file.path, digest.zero_at)
             raise BadInput(f"{file.name}, line {line}: a NUL byte, so this is no text file; save it anew in UTF-8")
-        yield written, Source(name, file.name, digest.sha256, digest.size, written.rows)
+        yield written, IngestedSource(name, file.name, digest.sha256, digest.size, written.rows)
 
 
 def _read_own(
     lake: Lake, name: str, table: TableContract, target: Path, own: Opened[TableSource]
-) -> Iterator[tuple[Written, Source]]:
+) -> Iterator[tuple[WrittenParquet, IngestedSource]]:
     if FILES not in table.source:
         written = read_own(own, name, table, None, target / PART.format(0))
-        yield written, Source(name, f"{table.source[BY]}, {name}", None, None, written.rows)
+        yield written, IngestedSource(name, f"{table.source[BY]}, {name}", None, None, written.rows)
         return
     for number, file in enumerate(find(lake.folder, table.source[FILES])):
         check_readable(file)
         with hashed(file) as digest:
             written = read_own(own, name, table, file.path, target / PART.format(number))
         found = digest.result()
-        yield written, Source(name, file.name, found.sha256, found.size, written.rows)
+        yield written, IngestedSource(name, file.name, found.sha256, found.size, written.rows)
 
 
-def _read_file(file: SourceFile, table: TableContract, target: Path) -> tuple[Written, Digest]:
+def _read_file(file: SourceFile, table: TableContract, target: Path) -> tuple[WrittenParquet, Digest]:
     """Read a CSV or JSON file; what hashes a CSV file also counts its rows."""
     counter = CsvCounter()
     is_csv = "csv" in table.source
@@ -137,16 +137,18 @@ def _read_file(file: SourceFile, table: TableContract, target: Path) -> tuple[Wr
     return written, digest.result()
 
 
-def _read_database(lake: Lake, name: str, table: TableContract, target: Path) -> tuple[Written, Source]:
+def _read_database(lake: Lake, name: str, table: TableContract, target: Path) -> tuple[WrittenParquet, IngestedSource]:
     database = locate(lake.folder, table.source["sql"])
     if database.file is None:
         written = read_sql(database, table, target)
-        return written, Source(name, f"{_stated(table, database)}, {table.source['table']}", None, None, written.rows)
+        return written, IngestedSource(
+            name, f"{_stated(table, database)}, {table.source['table']}", None, None, written.rows
+        )
     with hashed(database.file) as digest:
         written = read_sql(database, table, target)
     check_settled(database.file)  # a program may have begun to write into a log meanwhile
     found = digest.result()
-    return written, Source(name, database.name, found.sha256, found.size, written.rows)
+    return written, IngestedSource(name, database.name, found.sha256, found.size, written.rows)
 
 
 def _stated(table: TableContract, database: Database) -> str:
@@ -160,5 +162,5 @@ def _servers(lake: Lake) -> dict[str, str]:
     return {name: database.name for name, database in databases.items() if database.file is None}
 
 
-def _places(read: list[tuple[Written, Source]]) -> str:
+def _places(read: list[tuple[WrittenParquet, IngestedSource]]) -> str:
     return read[0][1].path if len(read) == 1 else f"{len(read)} files"

@@ -25,7 +25,7 @@ from sluice.features.masks import mask
 from sluice.features.preparation_summary import summarize
 from sluice.features.roles import LEFT_OUT, check_roles, check_time, contract_with, key_of, with_row_numbers
 from sluice.features.row_checks import check_keys
-from sluice.leakage.gate import Feature, Gate, gate_of
+from sluice.leakage.gate import Feature, LeakageGate, gate_of
 from sluice.leakage.row_wise import row_wise
 from sluice.problems.task import Task
 from sluice.project.code import open_code
@@ -163,7 +163,7 @@ def _built(
     return build_table(function, str(declared.prepare), tables, engine, blamed)
 
 
-def _pass(gate: Gate, declared: TaskDeclaration, key: Sequence[str], wide: ibis.Table) -> _Passed:
+def _pass(gate: LeakageGate, declared: TaskDeclaration, key: Sequence[str], wide: ibis.Table) -> _Passed:
     """Let rows, identity, features and label through the gate, in that order.
 
     Features that a person named are refused where they leak. Where every column was to become one, those that leak are
@@ -186,7 +186,7 @@ def _pass(gate: Gate, declared: TaskDeclaration, key: Sequence[str], wide: ibis.
     return passed
 
 
-def _features(gate: Gate, choice: Choice) -> _Passed:
+def _features(gate: LeakageGate, choice: Choice) -> _Passed:
     if choice.declared:
         return _Passed(tuple(gate.feature(name) for name in choice.names), choice.left_out)
     passed, refused = [], {name: f"is {reason}" for name, reason in choice.left_out.items()}

@@ -23,7 +23,7 @@ from sluice.modeling.model_files import Threshold, read_threshold
 from sluice.problems.task import Task, task_of
 from sluice.registry.champions import standing
 from sluice.registry.decision import dataset_ids, decide
-from sluice.registry.evaluation_verdict import Verdict, read_verdict
+from sluice.registry.evaluation_verdict import EvaluationVerdict, read_verdict
 from sluice.registry.evidence import MANIFESTS, manifest_digests
 from sluice.registry.mlflow_access import tracking_uri
 from sluice.registry.model_card import model_card
@@ -94,7 +94,7 @@ def register(splits: str, models: str, evaluation: Path) -> Registered:
 
 
 def _new_version(
-    task: Task, verdict: Verdict, data: Bundle, bundle: Bundle, lineage: list[Bundle], card: str, files: Path
+    task: Task, verdict: EvaluationVerdict, data: Bundle, bundle: Bundle, lineage: list[Bundle], card: str, files: Path
 ) -> Version:
     made, row = producer("register", {}), verdict.winner_row
     tags = {
@@ -130,7 +130,7 @@ def _first(made: Version) -> Version:
 
 def _result(
     task: Task,
-    verdict: Verdict,
+    verdict: EvaluationVerdict,
     version: Version,
     record: Promotion,
     lineage: list[Bundle],

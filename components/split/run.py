@@ -25,7 +25,7 @@ from sluice.sampling.division import divide
 from sluice.sampling.folds import names_of, tables_of
 from sluice.sampling.overlap import find_overlap
 from sluice.sampling.split_summary import summarize
-from sluice.sampling.splitters import SPLITTERS, Plan
+from sluice.sampling.splitters import SPLITTERS, SplitPlan
 from sluice.storage.locations import default_store
 
 _TENTHS = 10
@@ -76,7 +76,7 @@ def run(
             labelled = labelled_rows(uri, tables)
             part = free_name("_part", labelled.columns)
             with opened.blamed(strategy) if opened else nullcontext():
-                divided = divide(splitter, labelled, Plan(task, exact, seed, part, wait, folds), strategy)
+                divided = divide(splitter, labelled, SplitPlan(task, exact, seed, part, wait, folds), strategy)
                 assigned = divided.rows.cache()
             names = names_of(divided.folds) if divided.folds else PARTS
             left_out = _left_out(assigned, part, names)

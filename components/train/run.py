@@ -11,7 +11,7 @@ from sluice.core.errors import BadInput
 from sluice.core.progress import progress
 from sluice.features.learned_inputs import learn_inputs, row_wise_features
 from sluice.features.model_inputs import write_inputs
-from sluice.modeling.catalogue import Candidate, choose
+from sluice.modeling.catalogue import Trainable, choose
 from sluice.modeling.categories import pooled_values, pooled_words
 from sluice.modeling.fold_training import (
     budget_words,
@@ -25,7 +25,7 @@ from sluice.modeling.model_files import save_model
 from sluice.modeling.parts import Parts, read_parts
 from sluice.modeling.rounds import NoRound
 from sluice.modeling.training_records import TRAINING, Trained, environment, timings, train_candidate, training_record
-from sluice.modeling.training_settings import Settings
+from sluice.modeling.training_settings import TrainingSettings
 from sluice.registry.tracked_training import track
 from sluice.reporting.training_page import budget_rules, count_words, curves_page
 from sluice.sampling.folds import folds_of
@@ -35,7 +35,7 @@ _STEP = "train"
 
 
 @dataclass(frozen=True)
-class Result:
+class TrainingResult:
     """What the step gives.
 
     Attributes:
@@ -51,7 +51,7 @@ class Result:
     metric: str = "log loss"
 
 
-def run(splits: str, settings: Settings) -> Result:
+def run(splits: str, settings: TrainingSettings) -> TrainingResult:
     """Train baselines and candidates, simplest first, and publish them; nothing is published unless all succeed.
 
     Args:
@@ -79,10 +79,12 @@ def run(splits: str, settings: Settings) -> Result:
     losses = {entry.candidate.name: entry.fitted.kept.validation for entry in trained}
     rules = f"{budget_rules(settings, parts, left_out)} {budget_words(folds)}".strip()
     pooled = pooled_words(bundle.manifest.details["pooled_values"])
-    return Result(bundle, curves_page(trained, f"{rules} {pooled}".strip()), losses, trained[0].fitted.metric.words)
+    return TrainingResult(
+        bundle, curves_page(trained, f"{rules} {pooled}".strip()), losses, trained[0].fitted.metric.words
+    )
 
 
-def _train(candidates: list[Candidate], parts: Parts, settings: Settings) -> tuple[list[Trained], list[str]]:
+def _train(candidates: list[Trainable], parts: Parts, settings: TrainingSettings) -> tuple[list[Trained], list[str]]:
     """The candidates trained, and the names of those of which no round ended within the budget."""
     trained: list[Trained] = []
     left_out: list[str] = []
@@ -105,7 +107,7 @@ def _publish(
     in_folds: list[list[Trained]],
     left_out: list[str],
     parts: Parts,
-    settings: Settings,
+    settings: TrainingSettings,
     source: Bundle,
 ) -> Bundle:
     with tempfile.TemporaryDirectory(prefix="sluice-") as name:

@@ -19,12 +19,12 @@ from sluice.core.environment import variable
 from sluice.core.errors import BadInput
 from sluice.modeling.categories import pooled_words
 from sluice.modeling.distributed.checkpoints import NAME
+from sluice.modeling.distributed.job_settings import LOCAL, Job, Learning, Running
+from sluice.modeling.distributed.job_settings import check_settings as check_settings
 from sluice.modeling.distributed.naming import job_key, job_name
 from sluice.modeling.distributed.processes import run_processes
 from sluice.modeling.distributed.publishing import STEP
 from sluice.modeling.distributed.results import published, read_trained
-from sluice.modeling.distributed.settings import LOCAL, Job, Learning, Running
-from sluice.modeling.distributed.settings import check_settings as check_settings
 from sluice.problems.task import Task, task_of
 from sluice.registry.tracked_training import track
 from sluice.reporting.training_page import curves_page, weight_rules
@@ -36,7 +36,7 @@ _CLUSTER = "KUBERNETES_SERVICE_HOST"
 
 
 @dataclass(frozen=True)
-class Result:
+class DistributedResult:
     """What the step gives.
 
     Attributes:
@@ -50,7 +50,7 @@ class Result:
     losses: dict[str, float]
 
 
-def run(splits: str, learning: Learning, running: Running) -> Result:
+def run(splits: str, learning: Learning, running: Running) -> DistributedResult:
     """Train one network on several workers; without a cluster they are processes of this machine.
 
     Args:
@@ -82,7 +82,7 @@ def run(splits: str, learning: Learning, running: Running) -> Result:
     track(STEP, trained, learning.parameters() | asdict(running), source, bundle)
     losses = {entry.candidate.name: entry.fitted.kept.validation for entry in trained}
     rules = f"{_rules(learning, task_of(source))} {pooled_words(bundle.manifest.details['pooled_values'])}".strip()
-    return Result(bundle, curves_page(trained, rules, "epochs"), losses)
+    return DistributedResult(bundle, curves_page(trained, rules, "epochs"), losses)
 
 
 def provenance() -> dict[str, str]:

@@ -15,13 +15,13 @@ from sluice.core.progress import progress
 from sluice.engine.datasets import read_dataset
 from sluice.parameters.validate import parse_as_of
 from sluice.quality.checks import check
-from sluice.quality.findings import Finding
+from sluice.quality.findings import DataFinding
 from sluice.quality.profiles import Profile, profile
 from sluice.reporting.quality_page import quality_page
 
 
 @dataclass(frozen=True)
-class Verdict:
+class ContractVerdict:
     """What validation found.
 
     Attributes:
@@ -31,7 +31,7 @@ class Verdict:
     """
 
     bundle: Bundle
-    findings: list[Finding]
+    findings: list[DataFinding]
     profiles: dict[str, Profile]
 
     def count(self, severity: str) -> int:
@@ -60,7 +60,7 @@ class Verdict:
             )
 
 
-def validate_tables(uri: str, as_of: str, page: Path, report: Path) -> Verdict:
+def validate_tables(uri: str, as_of: str, page: Path, report: Path) -> ContractVerdict:
     """Hold a dataset of tables to the contract that it carries.
 
     Args:
@@ -83,9 +83,9 @@ def validate_tables(uri: str, as_of: str, page: Path, report: Path) -> Verdict:
     return verdict
 
 
-def _judge(bundle: Bundle, tables: Mapping[str, ibis.Table], contract: Contract, day: date | None) -> Verdict:
+def _judge(bundle: Bundle, tables: Mapping[str, ibis.Table], contract: Contract, day: date | None) -> ContractVerdict:
     profiles = {name: profile(tables[name], stated) for name, stated in contract.tables.items() if name in tables}
-    return Verdict(bundle, check(tables, contract, profiles, day), profiles)
+    return ContractVerdict(bundle, check(tables, contract, profiles, day), profiles)
 
 
 def _contract(bundle: Bundle) -> Contract:

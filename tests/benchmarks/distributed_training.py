@@ -45,7 +45,7 @@ def dataset(rows: int) -> str:
 
 def measure(splits: str, rounds: int) -> dict[str, list[float]]:
     """Rows a second of the worker and of the bare loop, round by round."""
-    from sluice.modeling.distributed.settings import JOB, Job, Learning
+    from sluice.modeling.distributed.job_settings import JOB, Job, Learning
 
     epochs = rounds + WARM_UP
     job = Job(
@@ -75,8 +75,8 @@ def work() -> None:
     from sluice.modeling.distributed.checkpoints import Checkpoints
     from sluice.modeling.distributed.epochs import Course
     from sluice.modeling.distributed.groups import joined
+    from sluice.modeling.distributed.job_settings import JOB, job_from_json
     from sluice.modeling.distributed.learning import Learner
-    from sluice.modeling.distributed.settings import JOB, job_from_json
     from sluice.modeling.network_fitting import table_model
     from sluice.modeling.parts import read_parts
     from sluice.modeling.threads import fixed_threads

@@ -16,7 +16,7 @@ from minio.error import MinioAdminException, S3Error
 from minio.versioningconfig import SUSPENDED, VersioningConfig
 
 from sluice.cluster import store_accounts
-from sluice.cluster.store_accounts import Account
+from sluice.cluster.store_accounts import StoreAccount
 from sluice.core.errors import BadInput, EnvironmentFault
 from sluice.storage.s3_connection import Connection
 from tests.charts.rendering import CASES, manifests, named
@@ -202,7 +202,7 @@ def test_no_part_is_an_administrator(filled: Store, monkeypatch: pytest.MonkeyPa
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", f"secret-of-{part}")
         with pytest.raises(EnvironmentFault, match="AccessDenied"):
             store_accounts.keep_account(
-                Connection.from_environment(), Account("steps", f"sluice-{part}", "secret-of-all", everything)
+                Connection.from_environment(), StoreAccount("steps", f"sluice-{part}", "secret-of-all", everything)
             )
         admin = MinioAdmin(
             endpoint=filled.server.endpoint.partition("://")[2],

@@ -16,8 +16,8 @@ from sluice.components.train.run import run as train
 from sluice.core.home import home
 from sluice.engine.datasets import read_dataset, write_dataset
 from sluice.evaluation.evaluation import Evaluation
-from sluice.evaluation.settings import Gate, Settings
-from sluice.modeling.training_settings import Settings as Training
+from sluice.evaluation.evaluation_settings import EvaluationSettings, GateLimits
+from sluice.modeling.training_settings import EvaluationSettings as Training
 from sluice.problems.task import Task
 from sluice.storage.locations import default_store
 
@@ -25,7 +25,7 @@ ROWS, NUMBER = 150, 5
 BINARY = Task("ill", "Ill?", "y", ("no", "yes"), ("id",), numeric=("a", "b", "c"))
 CLASSES = replace(BINARY, classes=("low", "middle", "high"))
 REGRESSION = replace(BINARY, classes=(), problem="regression")
-SETTINGS = Settings(Gate(min_effective_rows=50), resamples=200, seed=1)
+SETTINGS = EvaluationSettings(GateLimits(min_effective_rows=50), resamples=200, seed=1)
 
 
 def frame(task: Task, rows: int = ROWS, seed: int = 1) -> pd.DataFrame:

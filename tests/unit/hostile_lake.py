@@ -27,7 +27,7 @@ from sluice.components.sample.run import run as sample
 from sluice.components.split.run import run as split
 from sluice.components.train.run import run as train
 from sluice.components.validate.run import validate_tables
-from sluice.evaluation.settings import Gate, Settings
+from sluice.evaluation.evaluation_settings import EvaluationSettings, GateLimits
 from sluice.features.building import Prepare
 from sluice.modeling import training_settings as training_settings
 from sluice.project.declaration import Label, Rows, TaskDeclaration
@@ -256,9 +256,11 @@ def run_steps(
     if last == "split":
         return Story(folder, bundles, None)
     chosen = ("zero-rule", "heuristic", "logistic-regression", "gradient-boosted-trees")
-    trained = train(bundles["split"].uri, training_settings.Settings(chosen, max_rounds=1))
+    trained = train(bundles["split"].uri, training_settings.TrainingSettings(chosen, max_rounds=1))
     (folder / "curves.html").write_text(trained.page, encoding="utf-8")
-    gate = Settings(Gate(max_calibration_error=1.0, slice_tolerance=1.0, min_slice_rows=10), resamples=20, seed=1)
+    gate = EvaluationSettings(
+        GateLimits(max_calibration_error=1.0, slice_tolerance=1.0, min_slice_rows=10), resamples=20, seed=1
+    )
     evaluation, page = folder / "evaluation.json", folder / "gate.html"
     evaluate(bundles["split"].uri, trained.bundle.uri, gate, evaluation=evaluation, page=page)
     bundles["train"] = trained.bundle

@@ -11,7 +11,7 @@ from sklearn.datasets import load_digits
 from sluice.modeling.catalogue import candidates_for
 from sluice.modeling.model_files import Model
 from sluice.modeling.parts import Part, Parts
-from sluice.modeling.training_settings import Settings
+from sluice.modeling.training_settings import TrainingSettings
 from sluice.problems.task import Task
 
 TABLE = Task(
@@ -86,4 +86,4 @@ def fitted(task: str, name: str, rounds: int = 2, seed: int = 3) -> Model:
     """A candidate trained for a few rounds."""
     parts = table_parts() if task == TABLE.name else image_parts()
     candidate = next(entry for entry in candidates_for(parts.task) if entry.name == name)
-    return candidate.fit(parts, Settings(max_rounds=rounds, seed=seed)).model
+    return candidate.fit(parts, TrainingSettings(max_rounds=rounds, seed=seed)).model

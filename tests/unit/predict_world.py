@@ -14,7 +14,7 @@ from sluice.components.prepare.run import run as prepare
 from sluice.components.register.run import run as register
 from sluice.components.split.run import run as split
 from sluice.components.train.run import run as train
-from sluice.evaluation.settings import Gate, Settings
+from sluice.evaluation.evaluation_settings import EvaluationSettings, GateLimits
 from sluice.modeling.training_settings import check_settings
 from sluice.project.code_store import publish
 from sluice.project.packing import closure
@@ -176,7 +176,7 @@ def run(
     parts = split(rows.uri, strategy="random", shares=(0.6, 0.2, 0.2), seed=1, summary=summary)
     settings = check_settings(candidates, max_rounds=4, code=archives.get("train", ""))
     models = train(parts.uri, settings).bundle
-    judged = Settings(Gate(min_effective_rows=20, max_calibration_error=10), resamples=100, seed=1)
+    judged = EvaluationSettings(GateLimits(min_effective_rows=20, max_calibration_error=10), resamples=100, seed=1)
     evaluate(parts.uri, models.uri, judged, evaluation=scratch / "e.json", page=scratch / "e.html")
     done = register(parts.uri, models.uri, scratch / "e.json", result=scratch / "r.json", card=scratch / "c.md")
     assert done.record.decision == "promoted", done.record.reason

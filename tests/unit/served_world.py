@@ -19,7 +19,7 @@ from sluice.modeling.catalogue import candidates_for
 from sluice.modeling.model_digests import model_digest
 from sluice.modeling.model_files import Model, Threshold, save_model
 from sluice.modeling.parts import Part, Parts
-from sluice.modeling.training_settings import Settings
+from sluice.modeling.training_settings import TrainingSettings
 from sluice.problems.task import Task
 from sluice.registry.model_logging import Registration, packaged
 
@@ -67,7 +67,7 @@ def model(name: str = "logistic-regression") -> Model:
     """A fitted candidate."""
     train, validation = Part(*rows(1200)), Part(*rows(400, seed=1))
     candidate = next(entry for entry in candidates_for(TASK) if entry.name == name)
-    return candidate.fit(Parts(TASK, train, validation, train), Settings(max_rounds=2, seed=3)).model
+    return candidate.fit(Parts(TASK, train, validation, train), TrainingSettings(max_rounds=2, seed=3)).model
 
 
 def saved(folder: Path, name: str = "logistic-regression", *, inputs: bool = True, row_wise: bool = True) -> Path:

@@ -10,11 +10,11 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 
 from sluice.core.errors import BadInput
-from sluice.evaluation.candidates import Candidate
+from sluice.evaluation.candidates import JudgedModel
 from sluice.modeling.catalogue import choose
-from sluice.modeling.distributed.settings import check_settings as check_distributed
+from sluice.modeling.distributed.job_settings import check_settings as check_distributed
 from sluice.modeling.training_records import candidate_record, train_candidate
-from sluice.modeling.training_settings import Settings, check_settings
+from sluice.modeling.training_settings import TrainingSettings, check_settings
 from sluice.parameters.candidate_settings import SETTINGS, Wanted, checked_settings, read_entry
 from sluice.parameters.train import check_candidates
 from sluice.reporting.winner_settings import winner_settings
@@ -23,7 +23,7 @@ from sluice.running.catalog import find_pipeline
 from tests.unit.model_world import IMAGES, TABLE, image_parts, table_parts
 
 TASK = {"name": "houses", "rows": {"table": "houses", "key": ["id"]}, "label": {"column": "price"}}
-BUDGET = Settings(max_rounds=2, seed=3)
+BUDGET = TrainingSettings(max_rounds=2, seed=3)
 
 
 def record(entry: Any, parts: Any) -> dict[str, Any]:
@@ -136,12 +136,12 @@ def test_the_steps_parameters_hold_the_settings() -> None:
 def test_the_report_names_the_winners_settings_and_the_way_to_change_them() -> None:
     told = record({"trees": {"learning_rate": 0.05}}, table_parts(200))
     fields = ("name", "family", "baseline", "rank", "size", "parameters", "called", "settings")
-    html = str(winner_settings(Candidate(**{name: told[name] for name in fields})))
+    html = str(winner_settings(JudgedModel(**{name: told[name] for name in fields})))
     assert "train: {candidates: [{gradient-boosted-trees: {learning_rate: 0.05}}]}" in html
     for name in SETTINGS["trees"].model_fields:
         assert f"<code>{name}</code>" in html
     assert ">20<" in html.replace(" ", "")  # the leaf that was chosen for so few rows
-    own = Candidate("mine.Net", "own", False, 6, 1, {}, called="mine.py:Net", settings={"width": 64})
+    own = JudgedModel("mine.Net", "own", False, 6, 1, {}, called="mine.py:Net", settings={"width": 64})
     assert "train: {candidates: [{&#34;mine.py:Net&#34;: {width: 64}}]}" in str(winner_settings(own))
     assert "made without arguments" in str(winner_settings(replace(own, settings={})))
 
@@ -178,7 +178,7 @@ def test_a_class_of_a_projects_own_is_made_with_its_settings(tmp_path: Path, mon
 
     def trained(settings: dict[str, Any]) -> Any:
         candidate = choose([{"mine.py:Shares": settings}], parts.task)[-1]
-        return train_candidate(candidate, parts, Settings(code=code))
+        return train_candidate(candidate, parts, TrainingSettings(code=code))
 
     heavy = trained({"weight": 1000})
     assert candidate_record(heavy)["settings"] == {"weight": 1000}

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from sluice.artifacts.producer import producer
-from sluice.components.validate.run import Verdict, validate_tables
+from sluice.components.validate.run import ContractVerdict, validate_tables
 from sluice.contract.reading import Column, contract_body, parse_contract
 from sluice.core.errors import BadInput
 from sluice.engine.datasets import write_dataset
@@ -55,7 +55,7 @@ TYPES = {
 }
 
 
-def _validate(folder: Path, contract: str, as_of: str = "", **columns: list[Any]) -> Verdict:
+def _validate(folder: Path, contract: str, as_of: str = "", **columns: list[Any]) -> ContractVerdict:
     engine, values = duckdb_engine(), PLAIN | columns
     table = pa.table(values, schema=pa.schema([(name, TYPES[name]) for name in values]))
     details = {"contract": contract_body(parse_contract(contract, "contract.yaml"))}

@@ -251,7 +251,7 @@ READ_ONLY = """
 import os, sys
 import sklearn.datasets, PIL.PngImagePlugin
 import encodings.utf_8_sig, importlib, pkgutil
-import sluice.cli.main, sluice.cli.listing, sluice.cli.summary
+import sluice.cli.main, sluice.cli.listing, sluice.cli.run_summary
 for package in ("core", "storage", "artifacts", "project", "parameters", "running"):
     folder = importlib.import_module(f"sluice.{package}").__path__
     for module in pkgutil.iter_modules(folder):

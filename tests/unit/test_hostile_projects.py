@@ -15,7 +15,7 @@ from sluice.components.split.run import run as split
 from sluice.components.train.run import run as train
 from sluice.core.errors import BadInput
 from sluice.engine.datasets import write_dataset
-from sluice.modeling.training_settings import Settings, check_settings
+from sluice.modeling.training_settings import TrainingSettings, check_settings
 from sluice.project.code_store import publish
 from sluice.project.packing import closure
 from sluice.storage.locations import default_store
@@ -92,7 +92,7 @@ CANDIDATES = {
 def test_a_candidate_that_fails_publishes_no_model(world: tuple[Path, Bundle], data: Bundle, case: str) -> None:
     fit, predict, told = CANDIDATES[case]
     address = code(world[0], CANDIDATE.format(fit=fit, predict=predict), "mine.py:Mine")
-    settings = Settings(("zero-rule", "mine.py:Mine"), seconds_per_candidate=1.0, code=address)
+    settings = TrainingSettings(("zero-rule", "mine.py:Mine"), seconds_per_candidate=1.0, code=address)
     before = published()
     if not told:  # it worked on a copy, and no other candidate sees what it did
         assert train(data.uri, settings).losses.keys() == {"zero-rule", "mine.Mine"}

@@ -12,13 +12,13 @@ from sluice.artifacts.producer import producer
 from sluice.components.evaluate.run import judge
 from sluice.core.errors import BadInput, EnvironmentFault
 from sluice.core.inner_files import told_by
-from sluice.evaluation.settings import Gate, Settings
+from sluice.evaluation.evaluation_settings import EvaluationSettings, GateLimits
 from sluice.modeling.model_files import MODEL, load_model
 from sluice.problems.task import task_of
 from sluice.storage.locations import default_store
 from tests.unit import small_world
 
-SETTINGS = Settings(Gate(min_slice_rows=40), resamples=20, seed=1)
+SETTINGS = EvaluationSettings(GateLimits(min_slice_rows=40), resamples=20, seed=1)
 SPOILT: dict[str, tuple[Callable[[Path], object], str]] = {
     "no JSON": (lambda model: (model / MODEL).write_text("{"), f"weather/{MODEL} does not describe a model"),
     "a pickle": (lambda model: (model / "x.bin").write_bytes(b"\x80\x04N."), "weather/x.bin holds a pickle"),

@@ -214,11 +214,11 @@ def test_the_seconds_are_shared_and_who_is_too_slow_in_a_fold_is_left_out(monkey
     from sluice.components.train import run as step
     from sluice.modeling.rounds import NoRound
     from sluice.modeling.training_records import Trained, train_candidate
-    from sluice.modeling.training_settings import Settings
+    from sluice.modeling.training_settings import TrainingSettings
 
     seconds: list[float] = []
 
-    def late(candidate: object, parts: object, settings: Settings) -> Trained:
+    def late(candidate: object, parts: object, settings: TrainingSettings) -> Trained:
         seconds.append(settings.seconds_per_candidate)
         if getattr(candidate, "name", "") == "gradient-boosted-trees" and len(seconds) > 6:
             raise NoRound("gradient-boosted trees: not a single round ended")
@@ -227,7 +227,7 @@ def test_the_seconds_are_shared_and_who_is_too_slow_in_a_fold_is_left_out(monkey
     monkeypatch.setattr(step, "train_candidate", late)
     data = in_folds(frame(BINARY), BINARY)
     names = ("zero-rule", "linear", "trees")
-    result = step.run(data.uri, Settings(candidates=names, seconds_per_candidate=30))
+    result = step.run(data.uri, TrainingSettings(candidates=names, seconds_per_candidate=30))
     assert set(seconds) == {5.0}
     record = json.loads((folder(result.bundle) / "training.json").read_text())
     assert record["left_out"] == ["gradient-boosted-trees"]
@@ -240,12 +240,12 @@ def test_the_seconds_are_shared_and_who_is_too_slow_in_a_fold_is_left_out(monkey
     assert "each candidate was also trained 5 times" in result.page.lower()
     words = r"seconds_per_candidate is 5, too little .* \(the seconds given are shared by 6 trainings"
     with pytest.raises(BadInput, match=words):
-        step.run(data.uri, Settings(candidates=("zero-rule", "trees"), seconds_per_candidate=30))
+        step.run(data.uri, TrainingSettings(candidates=("zero-rule", "trees"), seconds_per_candidate=30))
 
 
 def test_training_on_several_workers_refuses_folds() -> None:
     from sluice.components.train_distributed.run import run
-    from sluice.modeling.distributed.settings import check_settings
+    from sluice.modeling.distributed.job_settings import check_settings
     from sluice.parameters import step_checks
 
     data = in_folds(frame(BINARY), BINARY)

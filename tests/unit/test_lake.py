@@ -10,7 +10,7 @@ import pytest
 
 from sluice.artifacts.bundles import Bundle
 from sluice.components.ingest.run import run
-from sluice.components.validate.run import Verdict, validate_tables
+from sluice.components.validate.run import ContractVerdict, validate_tables
 from sluice.contract.reading import parse_contract
 from sluice.core.errors import BadInput
 from sluice.engine.datasets import read_dataset
@@ -35,7 +35,7 @@ def ingested(lake: Path, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
 
 @pytest.fixture(scope="module")
-def verdict(ingested: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Verdict:
+def verdict(ingested: Bundle, tmp_path_factory: pytest.TempPathFactory) -> ContractVerdict:
     folder = tmp_path_factory.mktemp("quality")
     return validate_tables(ingested.uri, "2014-01-01", folder / "quality.html", folder / "findings.json")
 
@@ -80,7 +80,7 @@ def test_ingest_reads_every_row_and_gap(ingested: Bundle) -> None:
     assert (first["tailnum"], first["dep_delay"], first["air_time"], first["hour"]) == ("N14228", 2.0, 227.0, 5)
 
 
-def test_it_passes_its_own_contract_but_for_what_is_known(verdict: Verdict) -> None:
+def test_it_passes_its_own_contract_but_for_what_is_known(verdict: ContractVerdict) -> None:
     verdict.open_gate()
     known = {(finding.table, finding.column, finding.check): finding for finding in verdict.findings}
     assert known["weather", "wind_speed", "range"].rows == 1

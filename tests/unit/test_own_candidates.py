@@ -14,7 +14,7 @@ from sluice.modeling.catalogue import choose
 from sluice.modeling.model_files import forecast, load_model, save_model
 from sluice.modeling.own_models import OwnModel
 from sluice.modeling.rounds import Fitted, NoRound
-from sluice.modeling.training_settings import Settings
+from sluice.modeling.training_settings import TrainingSettings
 from sluice.parameters.train import check_candidates
 from sluice.project.code_store import publish
 from sluice.project.packing import closure
@@ -69,7 +69,7 @@ def train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Train:
         (folder / "mine.py").write_text(text)
         (folder / "shares.py").write_text(HELPER)
         code = publish(default_store(), closure(folder, [f"mine.py:{name}"]))
-        settings = Settings(("zero-rule", f"mine.py:{name}"), seconds_per_candidate=seconds, code=code)
+        settings = TrainingSettings(("zero-rule", f"mine.py:{name}"), seconds_per_candidate=seconds, code=code)
         candidate = choose(settings.candidates, PARTS.task)[-1]
         assert candidate.name == f"mine.{name}"
         return candidate.fit(PARTS, settings)
@@ -178,7 +178,7 @@ def test_one_that_hangs_is_ended_by_the_clock(train: Train, case: str) -> None:
 
 
 def test_without_code_it_is_refused() -> None:
-    settings = Settings(("mine.py:Net",))
+    settings = TrainingSettings(("mine.py:Net",))
     with pytest.raises(BadInput, match="no code came along; run it from the project's folder"):
         choose(settings.candidates, PARTS.task)[-1].fit(PARTS, settings)
 
@@ -209,7 +209,7 @@ def test_a_family_of_an_installed_package_is_trained_kept_and_loaded_by_that_ver
     check_candidates("candidates", ["zero-rule", "shares"])
     candidate = choose(["zero-rule", "shares"], PARTS.task)[-1]
     assert (candidate.name, candidate.baseline) == ("shares", False)
-    fitted = candidate.fit(PARTS, Settings(("zero-rule", "shares")))
+    fitted = candidate.fit(PARTS, TrainingSettings(("zero-rule", "shares")))
     save_model(tmp_path / "model", fitted.model, PARTS.task)
     assert not (tmp_path / "model/code.zip").exists()
     assert json.loads((tmp_path / "model/model.json").read_text())["options"]["package"] == "the package acme 1.5"

@@ -10,7 +10,7 @@ import pytest
 from sluice.components.evaluate.run import run
 from sluice.core.errors import BadInput
 from sluice.evaluation.evaluation import Evaluation
-from sluice.evaluation.settings import Gate, open_settings
+from sluice.evaluation.evaluation_settings import GateLimits, open_settings
 from sluice.project.code_store import publish
 from sluice.project.packing import closure
 from sluice.reporting.own_sections import RowTables
@@ -19,7 +19,7 @@ from sluice.storage.locations import default_store
 from tests.unit import numbers_world, small_world
 from tests.unit.test_pages import Checker
 
-GATE = Gate(max_calibration_error=0.25, min_slice_rows=40)
+GATE = GateLimits(max_calibration_error=0.25, min_slice_rows=40)
 MINE = """
 from markupsafe import Markup
 from sluice.extending.gate_checks import Answer

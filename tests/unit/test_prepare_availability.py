@@ -9,7 +9,7 @@ import pytest
 
 from sluice.contract.reading import Contract, parse_contract
 from sluice.core.errors import BadInput
-from sluice.leakage.gate import Gate, gate_of
+from sluice.leakage.gate import LeakageGate, gate_of
 
 TEXT = """
 name: shop
@@ -60,7 +60,7 @@ GIVEN = {"sales": SALES, "visits": VISITS, "people": PEOPLE}
 DAYS = ibis.interval(days=1)
 
 
-def gate(table: ibis.Table, contract: Contract = CONTRACT, time: str | None = "at") -> Gate:
+def gate(table: ibis.Table, contract: Contract = CONTRACT, time: str | None = "at") -> LeakageGate:
     return gate_of(table, GIVEN, contract, time)
 
 

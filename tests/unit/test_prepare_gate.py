@@ -13,7 +13,7 @@ from sluice.contract.reading import Availability, Contract, parse_contract
 from sluice.core.errors import BadInput
 from sluice.engine.duckdb_engine import duckdb_engine
 from sluice.features.joins import aggregate_earlier, join_earlier
-from sluice.leakage.gate import Feature, Gate, gate_of
+from sluice.leakage.gate import Feature, LeakageGate, gate_of
 
 CONTRACT: Contract = parse_contract(
     """
@@ -74,7 +74,7 @@ def weather() -> ibis.Table:
     return engine_table("weather", rows | {"temp": list(range(20)), "pressure": [1000 + h**2 for h in range(20)]})
 
 
-def gate(table: ibis.Table, *given: ibis.Table) -> Gate:
+def gate(table: ibis.Table, *given: ibis.Table) -> LeakageGate:
     return gate_of(table, {each.op().name: each for each in given}, CONTRACT, "time")
 
 

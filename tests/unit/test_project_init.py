@@ -21,7 +21,7 @@ from sluice.project.files import json_schema, read_project
 from sluice.project_tools import new_project
 from sluice.project_tools.column_facts import associations, column_facts
 from sluice.project_tools.data_files import looking, open_files
-from sluice.project_tools.new_project import Written, init_project
+from sluice.project_tools.new_project import WrittenProject, init_project
 from sluice.project_tools.project_check import check_project
 from sluice.project_tools.text_types import contract_type, typed
 from sluice.sources import conversions
@@ -42,7 +42,7 @@ def here() -> list[str]:
     return sorted(path.name for path in Path().iterdir())
 
 
-def made(frame: pd.DataFrame, label: str, name: str = "it") -> tuple[Written, Any, dict[str, str]]:
+def made(frame: pd.DataFrame, label: str, name: str = "it") -> tuple[WrittenProject, Any, dict[str, str]]:
     """A project made of a table in CSV: what was written, its declaration, and the guesses by topic."""
     frame.to_csv(f"{name}.csv", index=False)
     written = init_project(Path(f"made-{name}"), [Path(f"{name}.csv")], label)
@@ -84,7 +84,7 @@ def test_five_classes_without_key_or_time_are_recognised() -> None:
     assert project.features == ("sepal_length", "sepal_width", "petal_length", "petal_width")
 
 
-def guesses_of(written: Written, topic: str) -> str:
+def guesses_of(written: WrittenProject, topic: str) -> str:
     return " ".join(guess.reason for guess in written.guesses if guess.topic == topic)
 
 

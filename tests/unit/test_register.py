@@ -16,7 +16,7 @@ from sluice.components.register import run as registration
 from sluice.components.register.run import Registered, run
 from sluice.core.errors import BadInput, EnvironmentFault
 from sluice.evaluation.evaluation import write
-from sluice.evaluation.settings import Gate, Settings
+from sluice.evaluation.evaluation_settings import EvaluationSettings, GateLimits
 from sluice.modeling.baselines import Baseline
 from sluice.modeling.model_files import Threshold
 from sluice.registry import decision
@@ -25,7 +25,9 @@ from sluice.registry.versions import CHALLENGER, CHAMPION, version_by_alias, ver
 from sluice.storage.locations import default_store
 from tests.unit import small_world
 
-SETTINGS = Settings(Gate(max_calibration_error=0.2, slice_tolerance=0.02, min_slice_rows=40), resamples=60, seed=1)
+SETTINGS = EvaluationSettings(
+    GateLimits(max_calibration_error=0.2, slice_tolerance=0.02, min_slice_rows=40), resamples=60, seed=1
+)
 
 
 @dataclass

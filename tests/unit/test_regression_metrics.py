@@ -19,12 +19,12 @@ from sklearn.metrics import (
 from sluice.core.errors import BadInput
 from sluice.evaluation.bootstrap import bootstrap, resample_weights
 from sluice.evaluation.designs import Design, independent
+from sluice.evaluation.evaluation_settings import GateLimits
 from sluice.evaluation.evidence import evidence_of
 from sluice.evaluation.gate import check_baselines, check_bias, check_slices
 from sluice.evaluation.number_predictions import NumberPredictions
 from sluice.evaluation.residuals import residuals_of
 from sluice.evaluation.selection import gap, select
-from sluice.evaluation.settings import Gate
 from sluice.evaluation.slices import Judged, groups_of, judge
 from sluice.problems.metrics import BUILT_IN, METRICS, Metric, find_metric, metrics_of, near_zero, significant
 from sluice.problems.weighted_metrics import Predictions
@@ -192,7 +192,7 @@ def _pair(seed: int, better: float, rows: int = 300) -> dict[str, NumberPredicti
 @pytest.mark.parametrize("name", ["rmse", "r2", "mae"])
 def test_noise_alone_passes_the_gate_as_rarely_as_it_says(name: str) -> None:
     passed = sum(
-        check_baselines(bootstrap(_pair(seed, 1.0), 100, seed), "win", ["base"], Gate(), 1, BUILT_IN[name]).passed
+        check_baselines(bootstrap(_pair(seed, 1.0), 100, seed), "win", ["base"], GateLimits(), 1, BUILT_IN[name]).passed
         for seed in range(200)
     )
     assert passed <= 12, "at most 2.5 % on the first look, and some room for chance"
@@ -201,10 +201,10 @@ def test_noise_alone_passes_the_gate_as_rarely_as_it_says(name: str) -> None:
 @pytest.mark.parametrize("name", ["rmse", "r2", "mae"])
 def test_a_better_model_passes_and_a_worse_one_does_not(name: str) -> None:
     good, bad = (bootstrap(_pair(1, scale), 300, 1) for scale in (0.5, 1.5))
-    passed = check_baselines(good, "win", ["base"], Gate(), 1, BUILT_IN[name])
+    passed = check_baselines(good, "win", ["base"], GateLimits(), 1, BUILT_IN[name])
     assert passed.passed, passed.message
     assert BUILT_IN[name].words in passed.message
-    assert not check_baselines(bad, "win", ["base"], Gate(), 1, BUILT_IN[name]).passed
+    assert not check_baselines(bad, "win", ["base"], GateLimits(), 1, BUILT_IN[name]).passed
 
 
 def test_the_least_effect_is_a_share_of_the_rivals_error() -> None:
@@ -212,8 +212,8 @@ def test_the_least_effect_is_a_share_of_the_rivals_error() -> None:
     for unit in (1.0, 1e6, 1e-6):
         models = {n: NumberPredictions(m.labels * unit, m.forecasts * unit) for n, m in _pair(3, 0.3, 2000).items()}
         drawn = bootstrap(models, 200, 1)
-        assert check_baselines(drawn, "win", ["base"], Gate(least_effect=0.1), 1, RMSE).passed
-        strict = check_baselines(drawn, "win", ["base"], Gate(least_effect=0.5), 1, RMSE)
+        assert check_baselines(drawn, "win", ["base"], GateLimits(least_effect=0.1), 1, RMSE).passed
+        strict = check_baselines(drawn, "win", ["base"], GateLimits(least_effect=0.5), 1, RMSE)
         assert not strict.passed
         assert "p 1 of less than 50.00% better" in strict.message
 
@@ -245,11 +245,11 @@ def test_a_slice_that_is_harmed_is_named_by_its_share() -> None:
         judge("region", name, judged.subset(inside), "win", 200, 1, 50, shown)
         for name, inside in groups_of(pd.Series(group))
     ]
-    check = check_slices(found, ["base"], Gate(slice_tolerance=0.2), RMSE)
+    check = check_slices(found, ["base"], GateLimits(slice_tolerance=0.2), RMSE)
     assert check.status == "failed"
     assert "worse in region south (base: +" in check.message
     assert check.value == pytest.approx(0.3, abs=0.01)
-    assert check_slices(found, ["base"], Gate(slice_tolerance=0.4), RMSE).passed
+    assert check_slices(found, ["base"], GateLimits(slice_tolerance=0.4), RMSE).passed
     assert found[0].mean == pytest.approx(np.average(labels[group == found[0].group]))
 
 
@@ -268,8 +268,8 @@ def test_bias_is_found_and_the_slope_is_that_of_least_squares() -> None:
     moved = NumberPredictions(labels + 30, forecasts)
     late = residuals_of(moved, design, bootstrap({"m": moved}, 200, 1), "m", 200)
     assert late.words == "too low on average"
-    assert check_bias(late, Gate()).status == "failed"
-    assert check_bias(found, Gate()).passed
+    assert check_bias(late, GateLimits()).status == "failed"
+    assert check_bias(found, GateLimits()).passed
 
 
 def test_the_evidence_of_numbers_counts_no_classes() -> None:

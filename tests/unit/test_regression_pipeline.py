@@ -12,7 +12,7 @@ from rich.console import Console
 from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
 
 from sluice.artifacts.bundles import Bundle
-from sluice.cli.summary import show
+from sluice.cli.run_summary import show
 from sluice.components.evaluate.run import run as evaluate
 from sluice.components.register.run import Registered
 from sluice.components.register.run import run as register
@@ -20,8 +20,8 @@ from sluice.components.report.run import run as report
 from sluice.components.train.run import run as train
 from sluice.core.errors import BadInput
 from sluice.core.json_documents import read_json
+from sluice.evaluation.evaluation_settings import EvaluationSettings, GateLimits
 from sluice.evaluation.record import EvaluationRecord
-from sluice.evaluation.settings import Gate, Settings
 from sluice.modeling.training_settings import check_settings
 from sluice.reporting.pages import sections_of
 from sluice.running.local_run import RunResult
@@ -30,7 +30,7 @@ from tests.unit import numbers_world
 from tests.unit.test_pages import Checker
 
 CANDIDATES = ("mean", "median", "heuristic", "linear", "trees")
-SETTINGS = Settings(Gate(min_slice_rows=40), resamples=200, seed=1)
+SETTINGS = EvaluationSettings(GateLimits(min_slice_rows=40), resamples=200, seed=1)
 
 
 class Finished:

@@ -20,7 +20,7 @@ from sluice.modeling.logistic import LinearFitting
 from sluice.modeling.model_files import forecast, load_model, save_model
 from sluice.modeling.networks import NetworkModel
 from sluice.modeling.parts import Part, Parts, read_parts
-from sluice.modeling.training_settings import Settings, check_settings
+from sluice.modeling.training_settings import TrainingSettings, check_settings
 from sluice.problems.task import REGRESSION, Task, task_of
 from tests.unit import numbers_world
 from tests.unit.model_world import png
@@ -31,7 +31,7 @@ GROUPED = {"cluster": "region"}
 
 def fit(name: str, parts: Parts, **settings: Any) -> Any:
     candidate = next(entry for entry in candidates_for(parts.task) if entry.name == name)
-    return candidate.fit(parts, Settings(**{"max_rounds": 3, "seed": 3, **settings}))
+    return candidate.fit(parts, TrainingSettings(**{"max_rounds": 3, "seed": 3, **settings}))
 
 
 def test_the_candidates_of_a_number_and_their_short_names() -> None:
@@ -65,7 +65,7 @@ def test_the_heuristic_is_the_mean_by_value_drawn_to_the_mean_of_all() -> None:
     wanted = (by_plan["mean"] * by_plan["size"] + 20 * whole) / (by_plan["size"] + 20)
     said = model.predict(pd.DataFrame({"plan": [*by_plan.index, "castle", None]}))
     assert said == pytest.approx([*wanted, whole, whole])
-    tenths = fit_baseline("heuristic", numbers_world.parts(heuristic="area"), Settings()).model
+    tenths = fit_baseline("heuristic", numbers_world.parts(heuristic="area"), TrainingSettings()).model
     assert len(np.unique(tenths.predict(parts.train.rows))) == 11, "ten tenths, and the rows without an area"
 
 
@@ -74,7 +74,7 @@ def test_the_last_value_is_the_groups_last_before_the_row() -> None:
     rows = pd.DataFrame({"region": ["a", "a", "a", "b"], "listed": days, "plan": "flat", "rooms": 1, "area": 1.0})
     train = Part(rows.assign(noise=0.0), np.array([10.0, 20.0, 30.0, 99.0]))
     task = replace(numbers_world.TASK, **GROUPED)
-    model = fit_baseline("last-value", Parts(task, train, train, train), Settings()).model
+    model = fit_baseline("last-value", Parts(task, train, train, train), TrainingSettings()).model
     asked = pd.DataFrame({"region": ["a", "b", "c", "a", None], "listed": pd.to_datetime(["2020-02-01"] * 5)})
     asked.loc[3, "listed"] = pd.Timestamp("2020-01-02")  # not after its last label
     mean = train.labels.mean()
@@ -88,7 +88,7 @@ def test_a_last_value_without_groups_or_times_is_refused() -> None:
     parts = numbers_world.parts(**GROUPED)
     train = replace(parts.train, rows=parts.train.rows.drop(columns="listed"))
     with pytest.raises(BadInput, match="'last-value' needs a group and a time, and the rows have no listed"):
-        fit_baseline("last-value", replace(parts, train=train), Settings())
+        fit_baseline("last-value", replace(parts, train=train), TrainingSettings())
 
 
 def test_the_linear_regression_is_ridge_with_the_best_penalty() -> None:
@@ -249,7 +249,7 @@ def test_a_task_that_contradicts_itself_is_refused(home: Path) -> None:
 
 def test_several_workers_refuse_a_number(home: Path) -> None:
     from sluice.components.train_distributed.run import run
-    from sluice.modeling.distributed.settings import Learning, Running
+    from sluice.modeling.distributed.job_settings import Learning, Running
 
     data = numbers_world.splits(numbers_world.frame(100))
     with pytest.raises(BadInput, match="'price' is a number, and several workers train for classes only; use train"):

@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sluice.run_gateway import __main__ as program
-from sluice.run_gateway import settings
+from sluice.run_gateway import gateway_settings
 from sluice.run_gateway.pods import KNOWN_SECONDS, MOST_KNOWN, UNKNOWN_SECONDS, Away, Object, Pods
 from sluice.run_gateway.requests import Asked, Refused, Request, wish_of
 from sluice.run_gateway.rules import DELETED, ONCE, OWN, Buckets, Caller, allow, needs_caller
-from sluice.run_gateway.serving import Gate, shown
+from sluice.run_gateway.serving import RequestGate, shown
 
 BUCKETS = Buckets("mlpipeline", "sluice", "mlflow", ("own/",))
 OURS = Caller("run-ours", "flow-ours", "sluice")
@@ -458,9 +458,9 @@ class TestWhose:
 
 
 class TestGate:
-    def gate(self, api: Api) -> Gate:
+    def gate(self, api: Api) -> RequestGate:
         pods = look(api)
-        return Gate(BUCKETS, pods.caller, pods.look, pods.run)
+        return RequestGate(BUCKETS, pods.caller, pods.look, pods.run)
 
     def test_reads_ask_nobody(self) -> None:
         api = Api()
@@ -485,13 +485,13 @@ class TestGate:
 def test_without_its_settings_it_says_which(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for name in (settings.BUCKETS, settings.NAMESPACE, settings.SOCKET):
+    for name in (gateway_settings.BUCKETS, gateway_settings.NAMESPACE, gateway_settings.SOCKET):
         monkeypatch.delenv(name, raising=False)
     assert program.main() == 2
     assert "SLUICE_GATEWAY_BUCKETS must hold 3 words" in capsys.readouterr().err
-    monkeypatch.setenv(settings.BUCKETS, "a b c")
-    monkeypatch.setenv(settings.NAMESPACE, "sluice")
-    monkeypatch.setenv(settings.SOCKET, "/x/y")
+    monkeypatch.setenv(gateway_settings.BUCKETS, "a b c")
+    monkeypatch.setenv(gateway_settings.NAMESPACE, "sluice")
+    monkeypatch.setenv(gateway_settings.SOCKET, "/x/y")
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
     assert program.main() == 1
     assert "no Kubernetes API" in capsys.readouterr().err

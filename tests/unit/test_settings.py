@@ -23,11 +23,11 @@ from sluice.core.environment import changed_variables
 from sluice.core.errors import BadInput, EnvironmentFault, SluiceError, TrackingFault
 from sluice.core.mlflow_settings import SWITCHES
 from sluice.engine.duckdb_engine import duckdb_engine
+from sluice.mlflow_server.server_settings import ServerSettings
 from sluice.mlflow_server.serving import serve, write_configuration
-from sluice.mlflow_server.settings import Settings
 from sluice.registry.mlflow_access import mlflow_module, tracking_faults
 from sluice.registry.tracking import tracked_run
-from sluice.run_gateway import settings as gateway_settings
+from sluice.run_gateway import gateway_settings as gateway_settings
 from sluice.running.catalog import find_pipeline
 from sluice.running.local_run import run_pipeline
 from sluice.sources.databases import locate
@@ -125,7 +125,7 @@ def _join() -> None:
 
 
 def _job() -> None:
-    from sluice.modeling.distributed.settings import job_from_json
+    from sluice.modeling.distributed.job_settings import job_from_json
 
     job_from_json(os.environ["SLUICE_TRAINING_JOB"])
 
@@ -135,15 +135,15 @@ def _results() -> None:
 
 
 def _server() -> None:
-    Settings.from_environment({name: os.environ[name] for name in os.environ if name in DOCUMENTED})
+    ServerSettings.from_environment({name: os.environ[name] for name in os.environ if name in DOCUMENTED})
 
 
 def _serve() -> None:
-    serve(Settings.from_environment(SERVER))
+    serve(ServerSettings.from_environment(SERVER))
 
 
 def _folder() -> None:
-    write_configuration(Settings.from_environment(os.environ))
+    write_configuration(ServerSettings.from_environment(os.environ))
 
 
 def _accounts() -> None:
@@ -156,7 +156,7 @@ def _gateway() -> None:
     given = {"BUCKETS": "a b c", "NAMESPACE": "sluice", "SOCKET": "/run/x"}
     names = {f"SLUICE_GATEWAY_{name}": value for name, value in given.items()}
     with changed_variables({name: os.environ.get(name, value) for name, value in names.items()}):
-        gateway_settings.Settings.from_environment()
+        gateway_settings.GatewaySettings.from_environment()
 
 
 def _site_rules() -> None:

@@ -112,9 +112,9 @@ def test_what_folds_cannot_do_is_refused(task: Task, folds: int, words: str) -> 
 
 
 def test_a_splitter_of_a_package_may_give_folds(monkeypatch: pytest.MonkeyPatch) -> None:
-    from sluice.sampling.splitters import SPLITTERS, Divided, Plan
+    from sluice.sampling.splitters import SPLITTERS, Divided, SplitPlan
 
-    def odd_and_even(rows: ibis.Table, plan: Plan) -> Divided:
+    def odd_and_even(rows: ibis.Table, plan: SplitPlan) -> Divided:
         return Divided(rows.mutate(**{plan.part: (rows.id % 4 + 1).cast("string")}), folds=4)
 
     monkeypatch.setattr(type(SPLITTERS), "get", lambda *_: odd_and_even)

@@ -22,7 +22,7 @@ from sluice.parameters.split import PARTS
 from sluice.problems.task import Task
 from sluice.sampling.division import divide
 from sluice.sampling.group_parts import assign, by_group
-from sluice.sampling.splitters import SPLITTERS, Divided, Plan
+from sluice.sampling.splitters import SPLITTERS, Divided, SplitPlan
 from sluice.storage.locations import default_store
 
 ENGINE = duckdb_engine(threads=1)
@@ -160,12 +160,14 @@ def test_the_step_keeps_groups_apart_and_warns_of_none(problem: str) -> None:
     again = run(source.uri, strategy="group", shares=shares, seed=1, summary=home() / "summary.md")
     assert again.id == bundle.id
     with pytest.raises(BadInput, match=r"strategy='group': the rows have no group; name it \(rows.group\)"):
-        divide(SPLITTERS.get("group"), table(frame), Plan(replace(task, cluster=None), SHARES, 1, "_part"), "group")
+        divide(
+            SPLITTERS.get("group"), table(frame), SplitPlan(replace(task, cluster=None), SHARES, 1, "_part"), "group"
+        )
 
 
 def test_a_splitter_of_ones_own_is_held_to_what_it_must_give() -> None:
     frame = visits(20, 1)
-    rows, plan = table(frame), Plan(TASK, SHARES, 1, "_part")
+    rows, plan = table(frame), SplitPlan(TASK, SHARES, 1, "_part")
     names = ibis.cases((rows.id < 9, "train"), (rows.id < 12, "validation"), else_="test")
     found = divide(lambda rows, plan: rows.mutate(**{plan.part: names}), rows, plan, "mine.py:own")
     assert (type(found), found.rows.columns[-1], dict(found.design)) == (Divided, "_part", {})

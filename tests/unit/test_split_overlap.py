@@ -17,7 +17,7 @@ from sluice.engine.duckdb_engine import duckdb_engine
 from sluice.parameters.split import check_shares
 from sluice.problems.task import Task
 from sluice.sampling.copies import find_copies
-from sluice.sampling.likely_groups import Group
+from sluice.sampling.likely_groups import LikelyGroup
 from sluice.sampling.overlap import Overlap, find_overlap
 from sluice.sampling.partition import at_random
 from sluice.sampling.variances import Counts, analyse
@@ -198,7 +198,7 @@ def test_images_are_compared_by_their_bytes() -> None:
 
 
 def test_what_is_found_is_kept_for_the_report() -> None:
-    group = Group("person", 10, 0.5, 0.25, "likely")
+    group = LikelyGroup("person", 10, 0.5, 0.25, "likely")
     found = overlap(independent(1))
     assert found.notes() == {
         "overlap": {"copies": {"exact": 0.0, "near": 0.0, "copied": False}, "groups": [], "warnings": []}

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from sluice.cli.summary import show
+from sluice.cli.run_summary import show
 from sluice.evaluation.record import CandidateRow, Number
 from sluice.registry.evaluation_verdict import candidate_table
 from sluice.running.local_run import RunResult

@@ -15,7 +15,7 @@ from sluice.modeling.catalogue import candidates_for
 from sluice.modeling.categories import pooled_values, pooled_words, tree_inputs
 from sluice.modeling.model_files import load_model, save_model
 from sluice.modeling.parts import Part, Parts, log_loss
-from sluice.modeling.training_settings import Settings
+from sluice.modeling.training_settings import TrainingSettings
 from sluice.problems.task import Task
 from tests.unit.model_world import TABLE_NAMES
 
@@ -41,7 +41,7 @@ def parts(telling: bool = True, classes: int = 2) -> Parts:
 
 def fitted(name: str, data: Parts, **settings: Any) -> Any:
     candidate = next(entry for entry in candidates_for(data.task) if entry.name == name)
-    return candidate.fit(data, Settings(**settings))
+    return candidate.fit(data, TrainingSettings(**settings))
 
 
 def best_possible(part: Part) -> float:

@@ -21,9 +21,9 @@ from sluice.core.errors import BadInput, EnvironmentFault
 from sluice.evaluation.candidates import read_candidates
 from sluice.modeling.distributed import processes
 from sluice.modeling.distributed.checkpoints import NAME
+from sluice.modeling.distributed.job_settings import Job, Learning, Running
 from sluice.modeling.distributed.publishing import RESULT
 from sluice.modeling.distributed.results import published
-from sluice.modeling.distributed.settings import Job, Learning, Running
 from sluice.modeling.model_files import load_model
 from sluice.registry.mlflow_access import mlflow_module
 from sluice.reporting.pages import sections_of

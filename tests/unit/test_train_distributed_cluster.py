@@ -13,8 +13,8 @@ import pytest
 from sluice.core.errors import BadInput, EnvironmentFault
 from sluice.modeling.distributed import explaining
 from sluice.modeling.distributed.cluster import train
+from sluice.modeling.distributed.job_settings import Job, Learning, Running, job_from_json
 from sluice.modeling.distributed.observing import Observer, Worker
-from sluice.modeling.distributed.settings import Job, Learning, Running, job_from_json
 from sluice.modeling.distributed.specs import processes_per_node, reference_to, train_job, workflow_of
 from tests.charts.test_trainer import runtimes
 

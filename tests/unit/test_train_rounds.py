@@ -25,7 +25,7 @@ from sluice.modeling.parts import Part, Parts
 from sluice.modeling.rounds import BUDGET, EARLY, LIMIT, Fitted, NoRound, fit_in_rounds
 from sluice.modeling.threads import fixed_threads
 from sluice.modeling.training_records import cut_words
-from sluice.modeling.training_settings import Settings
+from sluice.modeling.training_settings import TrainingSettings
 from tests.unit.model_world import TABLE, TABLE_NAMES, table_parts
 
 LABELS = np.array([0, 1])
@@ -59,7 +59,9 @@ class Scripted:
 
 
 def fit(losses: Sequence[float], endless: int = 0, **changes: Any) -> Fitted:
-    return fit_in_rounds(lambda parts, settings: Scripted(losses, endless), PARTS, Settings(**changes), "scripted")
+    return fit_in_rounds(
+        lambda parts, settings: Scripted(losses, endless), PARTS, TrainingSettings(**changes), "scripted"
+    )
 
 
 FALLING = [0.9 / (1 + number) for number in range(50)]
@@ -106,7 +108,7 @@ def test_a_preparation_that_does_not_end_is_no_model() -> None:
             sum(range(100))
 
     with pytest.raises(NoRound):
-        fit_in_rounds(start, PARTS, Settings(seconds_per_candidate=0.2), "scripted")
+        fit_in_rounds(start, PARTS, TrainingSettings(seconds_per_candidate=0.2), "scripted")
 
 
 class Endless:
@@ -131,14 +133,14 @@ def test_what_is_broken_off_leaves_the_kept_round_as_it_was(
 ) -> None:
     candidate, parts, made = next(c for c in candidates_for(TABLE) if c.name == name), table_parts(), list[Endless]()
 
-    def start(parts: Parts, settings: Settings) -> Endless:
+    def start(parts: Parts, settings: TrainingSettings) -> Endless:
         made.append(Endless(pkgutil.resolve_name(candidate.start)(parts, settings)))
         return made[-1]
 
     def left(_: object) -> float:
         return 0.3 if made and made[-1].rounds == 2 else math.inf
 
-    settings = Settings(seed=5)
+    settings = TrainingSettings(seed=5)
     with monkeypatch.context() as patch, fixed_threads(1):
         patch.setattr("sluice.modeling.rounds._Clock.left", left)
         cut = fit_in_rounds(start, parts, settings, name)

@@ -24,7 +24,7 @@ from sluice.modeling.model_files import read_threshold
 from sluice.modeling.network_fitting import mean_loss, summed_loss
 from sluice.modeling.parts import Part, Parts, log_loss, quantiles, read_parts
 from sluice.modeling.thresholds import best_threshold
-from sluice.modeling.training_settings import Settings
+from sluice.modeling.training_settings import TrainingSettings
 from sluice.problems.task import Task
 from tests.unit.model_world import TABLE, TABLE_NAMES, table_parts
 from tests.unit.test_train_step import dataset, labelled
@@ -63,7 +63,7 @@ def test_with_weights_a_sample_by_class_speaks_of_the_population(name: str) -> N
     whole, held_out = population(ROWS, 0), population(ROWS, 1)
     train, validation = equal_allocation(*whole, 2), equal_allocation(*held_out, 3)
     candidate = next(entry for entry in candidates_for(POPULATION) if entry.name == name)
-    settings, rows = Settings(max_rounds=12), population(ROWS, 4)[0]
+    settings, rows = TrainingSettings(max_rounds=12), population(ROWS, 4)[0]
 
     def forecasts(train: Part, validation: Part) -> np.ndarray:
         model = candidate.fit(Parts(POPULATION, train, validation, train), settings).model
@@ -92,7 +92,7 @@ def weighed_parts() -> Parts:
 
 def fitted(parts: Parts, name: str, **changes: Any) -> Any:
     candidate = next(entry for entry in candidates_for(parts.task) if entry.name == name)
-    return candidate.fit(parts, Settings(**changes))
+    return candidate.fit(parts, TrainingSettings(**changes))
 
 
 def test_trees_are_those_of_scikit_learn_with_these_weights() -> None:
@@ -183,11 +183,11 @@ def test_baselines_count_with_weights() -> None:
     parts = weighed_parts()
     labels, weights = parts.train.labels, parts.train.weights
     share = np.average(labels, weights=weights)
-    zero = fit_baseline("zero-rule", parts, Settings()).model
+    zero = fit_baseline("zero-rule", parts, TrainingSettings()).model
     assert zero.predict_proba(parts.validation.rows)[0, 1] == pytest.approx(share)
     storm = (parts.train.rows["weather"] == "storm").to_numpy()
     expected = (weights[storm & (labels == 1)].sum() + 20 * share) / (weights[storm].sum() + 20)
-    heuristic = fit_baseline("heuristic", parts, Settings()).model
+    heuristic = fit_baseline("heuristic", parts, TrainingSettings()).model
     assert heuristic.predict_proba(pd.DataFrame({"weather": ["storm"]}))[0, 1] == pytest.approx(expected)
 
 
@@ -250,7 +250,7 @@ def test_weights_that_are_none_are_named(tracked_home: Path, task: Task, changes
 
 
 def test_every_candidate_carries_its_threshold(tracked_home: Path) -> None:
-    result = run(weighed_dataset(), Settings(max_rounds=1))
+    result = run(weighed_dataset(), TrainingSettings(max_rounds=1))
     with read_parts(weighed_dataset()) as (_, parts):
         for name in TABLE_NAMES:
             found = read_threshold(Path(result.bundle.uri) / name)

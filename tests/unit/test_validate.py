@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from sluice.artifacts.producer import producer
-from sluice.components.validate.run import Verdict, validate_tables
+from sluice.components.validate.run import ContractVerdict, validate_tables
 from sluice.contract.reading import contract_body, parse_contract
 from sluice.core.errors import BadInput
 from sluice.engine.datasets import write_dataset
@@ -51,7 +51,7 @@ def _validate(
     as_of: str = "",
     contract: str = CONTRACT,
     **others: Any,
-) -> Verdict:
+) -> ContractVerdict:
     schema = pa.schema([(name, types[name]) for name in columns])
     engine = duckdb_engine()
     tables = {"trips": engine.create_table("trips", pa.table(columns, schema=schema))}

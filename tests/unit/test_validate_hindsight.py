@@ -11,7 +11,7 @@ from scipy.stats import chi2_contingency
 
 from sluice.contract.reading import Availability, Contract, parse_contract
 from sluice.engine.duckdb_engine import duckdb_engine
-from sluice.quality.findings import Finding
+from sluice.quality.findings import DataFinding
 from sluice.quality.hindsight import LEVEL, Tie, contradictions, telling, too_late
 from sluice.quality.profiles import profile
 from tests.examples import FLIGHTS, module
@@ -56,7 +56,7 @@ def trips(seed: int = 1) -> pd.DataFrame:
     return frame
 
 
-def found(frame: pd.DataFrame, text: str = CONTRACT) -> list[Finding]:
+def found(frame: pd.DataFrame, text: str = CONTRACT) -> list[DataFinding]:
     contract: Contract = parse_contract(text, "contract.yaml")
     stated = contract.tables["trips"]
     body = frame.astype(object).where(frame.notna(), None)

@@ -66,7 +66,7 @@ def submit(
     from sluice.cluster.resources import images_of, layered, of_project, parse_settings
     from sluice.running import project_runs
 
-    project: project_runs.Order | None = None
+    project: project_runs.ProjectOrder | None = None
     asked, images = parse_settings(resources or []), {}
     if pipeline and not Path(pipeline).is_dir():
         chosen = catalog.find_pipeline(pipeline)
@@ -111,7 +111,7 @@ def begin(cluster: "Cluster", order: "Order", *, wait: bool, as_json: bool, hour
         _tell_ways(run, chosen.reference, fused=order.fused)
 
 
-def hand_over(cluster: "Cluster", project: "project_runs.Order", *, quiet: bool) -> None:
+def hand_over(cluster: "Cluster", project: "project_runs.ProjectOrder", *, quiet: bool) -> None:
     """Put a project's code, and data that lie in its folder, into the cluster's store.
 
     Args:
@@ -199,7 +199,7 @@ def _to_the_end(
     cluster: "Cluster", chosen: catalog.Pipeline, run: str, *, fused: bool, as_json: bool, hours: float
 ) -> None:
     """Follow and show; Ctrl-C leaves the run as it is."""
-    from sluice.cli import summary
+    from sluice.cli import run_summary
     from sluice.cluster import submit as submission
 
     terminal = console()
@@ -209,9 +209,9 @@ def _to_the_end(
         _tell_ways(run, chosen.reference, fused=fused)
         sys.exit(130)
     if as_json:
-        print_json(summary.body(done))
+        print_json(run_summary.body(done))
     else:
-        summary.show(done, terminal)
+        run_summary.show(done, terminal)
 
 
 def _tell_ways(run: str, pipeline: str, *, fused: bool) -> None:

@@ -76,7 +76,7 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Run the project that this folder is of, or a pipeline by its name, on this machine."""
-    from sluice.cli import listing, summary
+    from sluice.cli import listing, run_summary
     from sluice.running import local_run, project_runs
     from sluice.storage.locations import default_store
 
@@ -94,9 +94,9 @@ def run(
         chosen, arguments, terminal, quiet=as_json, reuse=not fresh, name=name, given=given, project=project
     )
     if as_json:
-        print_json(summary.body(result))
+        print_json(run_summary.body(result))
     else:
-        summary.show(result, terminal)
+        run_summary.show(result, terminal)
 
 
 @app.command("compile", epilog="Examples: `sluice compile` · `sluice compile supervised --output build`")

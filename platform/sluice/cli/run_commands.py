@@ -205,7 +205,7 @@ def resume(
 
         resume_on_cluster(run, parameter or [], Target(namespace, context), fresh=fresh, wait=wait, as_json=as_json)
         return
-    from sluice.cli import listing, summary
+    from sluice.cli import listing, run_summary
     from sluice.running import local_run
     from sluice.storage.locations import default_store
 
@@ -228,9 +228,9 @@ def resume(
         resumes=before.id,
     )
     if as_json:
-        print_json(summary.body(result))
+        print_json(run_summary.body(result))
     else:
-        summary.show(result, terminal)
+        run_summary.show(result, terminal)
 
 
 def step(

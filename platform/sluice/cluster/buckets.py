@@ -8,7 +8,7 @@ from minio.helpers import check_bucket_name
 from sluice.core.environment import variable
 from sluice.core.errors import BadInput, EnvironmentFault
 from sluice.storage.s3_connection import Connection
-from sluice.storage.s3_refusals import Place, refusals
+from sluice.storage.s3_refusals import RequestPlace, refusals
 
 BUCKETS = "SLUICE_SETUP_BUCKETS"
 PRESENT = ("BucketAlreadyOwnedByYou", "BucketAlreadyExists")
@@ -40,7 +40,7 @@ def make_buckets(names: Iterable[str]) -> list[str]:
     connection = Connection.from_environment()
     client, made = connection.client(), []
     for name in names:
-        with refusals(Place(connection.endpoint, name, "")):
+        with refusals(RequestPlace(connection.endpoint, name, "")):
             if client.bucket_exists(name):
                 continue
             try:
@@ -60,7 +60,7 @@ def require_answer() -> None:
         EnvironmentFault: It does not.
     """
     connection = Connection.from_environment()
-    with refusals(Place(connection.endpoint, "", "")):
+    with refusals(RequestPlace(connection.endpoint, "", "")):
         try:
             connection.client().list_buckets()
         except S3Error as error:

@@ -147,7 +147,7 @@ def _trust(folder: str, kubernetes: Kubernetes, name: str) -> dict[str, str]:
     return {CA_FILE: str(file)}
 
 
-class Service(NamedTuple):
+class ServicePort(NamedTuple):
     """A port of a Service of a cluster."""
 
     namespace: str
@@ -155,7 +155,7 @@ class Service(NamedTuple):
     port: int
 
 
-def inside(address: str, namespace: str) -> Service | None:
+def inside(address: str, namespace: str) -> ServicePort | None:
     """The Service that an address means to pods of a namespace; None for an address of the world outside.
 
     `http://mlflow:5000`, `http://mlflow.sluice:5000` and `http://mlflow.sluice.svc.cluster.local:5000` are all the
@@ -167,4 +167,4 @@ def inside(address: str, namespace: str) -> Service | None:
     place = rest[0] if rest else namespace
     if not name or (rest[1:2] != ["svc"] if len(rest) > 1 else place != namespace):
         return None
-    return Service(place, name, url.port or (443 if url.scheme == "https" else 80))
+    return ServicePort(place, name, url.port or (443 if url.scheme == "https" else 80))

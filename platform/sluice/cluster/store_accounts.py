@@ -34,7 +34,7 @@ from sluice.core.files import faults
 from sluice.core.progress import progress
 from sluice.storage.keys import check_prefix
 from sluice.storage.s3_connection import Connection
-from sluice.storage.s3_refusals import Place, refusals
+from sluice.storage.s3_refusals import RequestPlace, refusals
 
 DEADLINE = "SLUICE_SETUP_SECONDS"
 ACCOUNTS, POLICIES = "SLUICE_STORE_ACCOUNTS", "SLUICE_STORE_POLICIES"  # folders
@@ -45,7 +45,7 @@ PREFIX = "sluice-"  # of the policies' names
 
 
 @dataclass(frozen=True)
-class Account:
+class StoreAccount:
     """A user of MinIO.
 
     Attributes:
@@ -108,7 +108,7 @@ def make(seconds: float) -> None:
         progress(f"account of {part}: removed one with keys that its Secret has no more")
 
 
-def accounts(keys: Path, policies: Path) -> list[Account]:
+def accounts(keys: Path, policies: Path) -> list[StoreAccount]:
     """The accounts that the release wants: one for each policy.
 
     Args:
@@ -125,7 +125,7 @@ def accounts(keys: Path, policies: Path) -> list[Account]:
     return [_account(file, keys / file.stem) for file in files]
 
 
-def keep_account(root: Connection, account: Account) -> None:
+def keep_account(root: Connection, account: StoreAccount) -> None:
     """Bring a user and its policy to what is wanted.
 
     Raises:
@@ -138,7 +138,7 @@ def keep_account(root: Connection, account: Account) -> None:
         admin.policy_set(policy, user=account.access_key)  # takes the place of all that it had
 
 
-def remove_former(root: Connection, found: list[Account]) -> list[str]:
+def remove_former(root: Connection, found: list[StoreAccount]) -> list[str]:
     """Remove the users that have a part's policy, and keys that its Secret has no more; return their parts.
 
     Raises:
@@ -190,7 +190,7 @@ def keep_versions(bucket: str, passing: list[str]) -> None:
     wanted = VersioningConfig(ENABLED, excluded_prefixes=[f"{prefix}*" for prefix in passing])
     connection = Connection.from_environment()
     client = connection.client()
-    with refusals(Place(connection.endpoint, bucket, "")):
+    with refusals(RequestPlace(connection.endpoint, bucket, "")):
         if client.get_bucket_versioning(bucket) != wanted:
             client.set_bucket_versioning(bucket, wanted)
             progress(f"bucket {bucket}: what is overwritten stays as an earlier version from now on")
@@ -204,12 +204,12 @@ def require_bucket(bucket: str) -> None:
         EnvironmentFault: The store does not answer, or does not know the account yet.
     """
     connection = Connection.from_environment()
-    with refusals(Place(connection.endpoint, bucket, "")):
+    with refusals(RequestPlace(connection.endpoint, bucket, "")):
         for _ in connection.client().list_objects(bucket, prefix="sluice-looks-for-its-account/"):
             break
 
 
-def _account(file: Path, folder: Path) -> Account:
+def _account(file: Path, folder: Path) -> StoreAccount:
     part = file.stem
     access, secret = (_key(folder / name, part) for name in KEY_FILES)
     for name, value, least in (("access", access, ACCESS_CHARACTERS), ("secret", secret, SECRET_CHARACTERS)):
@@ -222,7 +222,7 @@ def _account(file: Path, folder: Path) -> Account:
         policy = json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:
         raise BadInput(f"{file} is no JSON ({error}); correct the ConfigMap") from None
-    return Account(part, access, secret, policy)
+    return StoreAccount(part, access, secret, policy)
 
 
 def _key(file: Path, part: str) -> str:
@@ -235,7 +235,7 @@ def _key(file: Path, part: str) -> str:
         ) from None
 
 
-def _refuse_shared(found: list[Account], root: str) -> None:
+def _refuse_shared(found: list[StoreAccount], root: str) -> None:
     """Two parts with one name would have one's rights: that of the last."""
     owner = {root: "MinIO's root"}
     for account in found:

@@ -13,7 +13,7 @@ from sluice.artifacts.bundles import Bundle, local_copy, open_bundle, publish, w
 from sluice.artifacts.manifests import FileEntry, Producer, TableEntry
 from sluice.core.errors import BadInput
 from sluice.engine.duckdb_engine import arrow_batches, duckdb_engine
-from sluice.engine.parquet import ROW_GROUP_ROWS, Written, write_parquet
+from sluice.engine.parquet import ROW_GROUP_ROWS, WrittenParquet, write_parquet
 from sluice.engine.row_counts import reconcile
 from sluice.storage.stores import Store
 
@@ -50,7 +50,7 @@ def write_dataset(
         SluiceError: The expressions gave another number of rows than expected.
     """
     with workspace(store) as folder:
-        parts: dict[str, list[Written]] = {}
+        parts: dict[str, list[WrittenParquet]] = {}
         for table, expression in tables.items():
             batches = arrow_batches(expression, ROW_GROUP_ROWS)
             parts[table] = [write_parquet(batches, batches.schema, folder / table / PART.format(0))]
@@ -64,7 +64,7 @@ def write_dataset(
 def publish_tables(
     store: Store,
     folder: Path,
-    parts: Mapping[str, Sequence[Written]],
+    parts: Mapping[str, Sequence[WrittenParquet]],
     producer: Producer,
     *,
     parents: tuple[str, ...] = (),

@@ -39,7 +39,7 @@ ARROW_TYPES: dict[str, Any] = {
 
 
 @dataclass(frozen=True)
-class Written:
+class WrittenParquet:
     """A Parquet file that was written: rows, bytes, hex SHA-256."""
 
     rows: int
@@ -47,7 +47,7 @@ class Written:
     sha256: str
 
 
-def write_parquet(batches: Iterable[Any], schema: Any, path: Path) -> Written:  # noqa: ANN401 - pyarrow has no stubs
+def write_parquet(batches: Iterable[Any], schema: Any, path: Path) -> WrittenParquet:  # noqa: ANN401 - pyarrow has no stubs
     """Write record batches, in row groups that do not depend on how they are cut: see `_row_groups`.
 
     Args:
@@ -74,7 +74,7 @@ def write_parquet(batches: Iterable[Any], schema: Any, path: Path) -> Written:  
                     waiting.popleft().result()
             for encoded in waiting:
                 encoded.result()
-        return Written(rows, sink.size, sink.digest.hexdigest())
+        return WrittenParquet(rows, sink.size, sink.digest.hexdigest())
 
 
 def _row_groups(batches: Iterable[Any], schema: Any) -> Iterator[Any]:  # noqa: ANN401 - pyarrow has no stubs

@@ -42,7 +42,7 @@ PLAIN = Measures()
 
 
 @dataclass(frozen=True)
-class Candidate:
+class JudgedModel:
     """One trained model.
 
     Attributes:
@@ -68,7 +68,7 @@ class Candidate:
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
-def read_candidates(folder: Path, where: str) -> list[Candidate]:
+def read_candidates(folder: Path, where: str) -> list[JudgedModel]:
     """The candidates of a models bundle, simplest first.
 
     Args:
@@ -84,7 +84,7 @@ def read_candidates(folder: Path, where: str) -> list[Candidate]:
         fields = ("name", "family", "baseline", "rank", "size", "parameters")
         later = ("cut", "called", "settings")  # what older records lack
         candidates = [
-            Candidate(**{f: entry[f] for f in fields}, **{f: entry[f] for f in later if f in entry})
+            JudgedModel(**{f: entry[f] for f in fields}, **{f: entry[f] for f in later if f in entry})
             for entry in entries
         ]
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -128,7 +128,7 @@ def score(model: Predictor, frame: pd.DataFrame, task: Task, name: str) -> Float
 
 
 def predict_all(
-    folder: Path, candidates: list[Candidate], frames: Mapping[str, pd.DataFrame], task: Task
+    folder: Path, candidates: list[JudgedModel], frames: Mapping[str, pd.DataFrame], task: Task
 ) -> dict[str, dict[str, Floats]]:
     """Every candidate's probabilities or numbers, by table and candidate; each model is loaded once.
 
@@ -146,7 +146,7 @@ def predict_all(
     return found
 
 
-def thresholds_of(folder: Path, candidates: list[Candidate]) -> dict[str, Threshold | None]:
+def thresholds_of(folder: Path, candidates: list[JudgedModel]) -> dict[str, Threshold | None]:
     """Where each candidate's positive class begins, by name, as the model's own files say."""
     return {candidate.name: read_threshold(folder / candidate.name) for candidate in candidates}
 

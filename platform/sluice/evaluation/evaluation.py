@@ -9,9 +9,10 @@ from typing import Any
 from sluice.artifacts.populations import Population
 from sluice.evaluation.bootstrap import LEVEL, Estimate, Resamples
 from sluice.evaluation.calibration import Calibration
-from sluice.evaluation.candidates import Candidate, Said
+from sluice.evaluation.candidates import JudgedModel, Said
 from sluice.evaluation.champion import NAME, Champion
 from sluice.evaluation.designs import Design
+from sluice.evaluation.evaluation_settings import EvaluationSettings
 from sluice.evaluation.evidence import Evidence
 from sluice.evaluation.folds import Recipe
 from sluice.evaluation.gate import Check, Decision
@@ -19,7 +20,6 @@ from sluice.evaluation.number_predictions import NumberPredictions
 from sluice.evaluation.record import SCHEMA, EvaluationRecord
 from sluice.evaluation.residuals import Residuals
 from sluice.evaluation.selection import Selection
-from sluice.evaluation.settings import Settings
 from sluice.evaluation.simpson import Reversal
 from sluice.evaluation.simpson_models import ModelReversal
 from sluice.evaluation.slices import Slice
@@ -69,14 +69,14 @@ class Evaluation:
 
     task: Task
     ids: dict[str, str]
-    settings: Settings
+    settings: EvaluationSettings
     metric: Metric
     look: int
     population: Population
     overlap: tuple[str, ...]
     design: Design
     evidence: Evidence
-    candidates: list[Candidate]
+    candidates: list[JudgedModel]
     selection: Selection
     digest: str
     test: dict[str, Said]
@@ -220,7 +220,7 @@ class Evaluation:
     def _rows(self) -> int:
         return len(self.test[self.winner].labels)
 
-    def _row(self, candidate: Candidate) -> dict[str, Any]:
+    def _row(self, candidate: JudgedModel) -> dict[str, Any]:
         said = self.test[candidate.name]
         return {
             **asdict(candidate),

@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from sluice.evaluation.bootstrap import Estimate
-from sluice.evaluation.candidates import Candidate, score
+from sluice.evaluation.candidates import JudgedModel, score
 from sluice.modeling.fold_training import fold_folder
 from sluice.modeling.model_files import Threshold, load_model, read_threshold
 from sluice.problems.task import Task
@@ -94,7 +94,7 @@ class Recipe:
 
 
 def read_folds(
-    folder: Path, folds: Folds, candidates: Sequence[Candidate], frame: pd.DataFrame, task: Task
+    folder: Path, folds: Folds, candidates: Sequence[JudgedModel], frame: pd.DataFrame, task: Task
 ) -> tuple[Fold, ...]:
     """Let the models that were fitted without a fold judge its rows, and the rows that they stopped by.
 
@@ -112,7 +112,7 @@ def read_folds(
 
 
 def _read_fold(
-    folder: Path, fold: int, folds: Folds, candidates: Sequence[Candidate], frame: pd.DataFrame, task: Task
+    folder: Path, fold: int, folds: Folds, candidates: Sequence[JudgedModel], frame: pd.DataFrame, task: Task
 ) -> Fold:
     numbers = frame[folds.column].to_numpy()
     found = Fold(numbers == fold, numbers == folds.stopping(fold), {}, {}, {})

@@ -15,10 +15,10 @@ from typing import Any, Literal
 from sluice.evaluation.bootstrap import Estimate, Resamples
 from sluice.evaluation.calibration import Calibration
 from sluice.evaluation.champion import NAME, Champion
+from sluice.evaluation.evaluation_settings import GateLimits
 from sluice.evaluation.evidence import Evidence
 from sluice.evaluation.residuals import Residuals
 from sluice.evaluation.selection import gap
-from sluice.evaluation.settings import Gate
 from sluice.evaluation.significance import ALPHA, POWER, detectable, holm, p_above, p_below, spent
 from sluice.evaluation.slices import Slice
 from sluice.extending.gate_checks import Status
@@ -60,7 +60,7 @@ class Check:
         return {**asdict(self), "passed": self.passed}
 
 
-def check_evidence(found: Evidence, gate: Gate, widening: float = 1.0) -> Check:
+def check_evidence(found: Evidence, gate: GateLimits, widening: float = 1.0) -> Check:
     """There are rows enough to decide by; widening: by how much errors exceed those that the rows alone give."""
     problem = found.problem(gate.min_effective_rows)
     status: Status = "undecided" if problem else "passed"
@@ -70,7 +70,7 @@ def check_evidence(found: Evidence, gate: Gate, widening: float = 1.0) -> Check:
 
 
 def check_baselines(
-    test: Resamples, winner: str, baselines: Sequence[str], gate: Gate, look: int, metric: Metric = LOG_LOSS
+    test: Resamples, winner: str, baselines: Sequence[str], gate: GateLimits, look: int, metric: Metric = LOG_LOSS
 ) -> Check:
     """The winner is better than every baseline, by more than the least effect and beyond noise."""
     tests = {name: _p_better(test, winner, name, gate, metric) for name in baselines}
@@ -82,7 +82,7 @@ def check_baselines(
     return Check("baselines", "passed" if passed else "failed", tests[name], spent(look), message)
 
 
-def check_calibration(found: Calibration, gate: Gate) -> Check:
+def check_calibration(found: Calibration, gate: GateLimits) -> Check:
     """The calibration error is small against the base rate, or no more than a perfect model would show."""
     limit = gate.max_calibration_error
     failed = found.relative > limit and found.p_value <= ALPHA
@@ -94,7 +94,7 @@ def check_calibration(found: Calibration, gate: Gate) -> Check:
     return Check("calibration", "failed" if failed else "passed", found.relative, limit, message)
 
 
-def check_bias(found: Residuals, gate: Gate) -> Check:
+def check_bias(found: Residuals, gate: GateLimits) -> Check:
     """Forecasts of numbers are right on average, or wrong by little against their mean absolute error."""
     limit, unit = gate.max_calibration_error, BUILT_IN["mae"]
     failed = found.relative > limit and found.beyond_noise
@@ -104,7 +104,7 @@ def check_bias(found: Residuals, gate: Gate) -> Check:
     return Check("bias", "failed" if failed else "passed", found.relative, limit, message)
 
 
-def check_slices(found: Sequence[Slice], rivals: Sequence[str], gate: Gate, metric: Metric = LOG_LOSS) -> Check:
+def check_slices(found: Sequence[Slice], rivals: Sequence[str], gate: GateLimits, metric: Metric = LOG_LOSS) -> Check:
     """In no slice that can be judged is the winner worse than a rival, beyond tolerance and noise.
 
     Slices are many, so their tests share one chance of a false alarm (Holm).
@@ -146,7 +146,7 @@ def check_champion(
     winner: str,
     champion: Champion | None,
     digest: str,
-    gate: Gate,
+    gate: GateLimits,
     look: int,
     metric: Metric = LOG_LOSS,
 ) -> Check:
@@ -181,7 +181,7 @@ def check_champion(
 
 
 def _against_champion(
-    unseen: Resamples, winner: str, named: str, gate: Gate, look: int, favour: str, metric: Metric
+    unseen: Resamples, winner: str, named: str, gate: GateLimits, look: int, favour: str, metric: Metric
 ) -> Check:
     behind, level = gap(unseen, winner, NAME, metric), spent(look)
     p_value = _p_better(unseen, winner, NAME, gate, metric)
@@ -219,7 +219,7 @@ def _number(value: float | None) -> float:
     return 0.0 if value is None else value
 
 
-def _p_better(measured: Resamples, winner: str, rival: str, gate: Gate, metric: Metric) -> float:
+def _p_better(measured: Resamples, winner: str, rival: str, gate: GateLimits, metric: Metric) -> float:
     """The p-value of the hypothesis that the winner is not better than a rival by more than the least effect."""
     if not metric.in_label_units:
         return p_below(gap(measured, winner, rival, metric), measured.units, -gate.least_effect)
@@ -239,7 +239,7 @@ def _differs(gap: Estimate, metric: Metric) -> str:
     return f"{metric.words} differs by {value} ({low} to {high})"
 
 
-def _tested(p_value: float, gate: Gate, look: int, metric: Metric) -> str:
+def _tested(p_value: float, gate: GateLimits, look: int, metric: Metric) -> str:
     sign = "at most" if p_value <= spent(look) else "above"
     effect = f"{gate.least_effect:.2%}" if metric.in_label_units else f"{gate.least_effect:g}"
     return (

@@ -14,7 +14,7 @@ from sluice.evaluation.candidates import (
     PLAIN,
     TEST,
     VALIDATION,
-    Candidate,
+    JudgedModel,
     Measures,
     Said,
     labels_of,
@@ -59,7 +59,7 @@ class Inputs:
 
     task: Task
     ids: dict[str, str]
-    candidates: list[Candidate]
+    candidates: list[JudgedModel]
     digests: dict[str, str]
     frames: dict[str, pd.DataFrame]
     labels: dict[str, Labels]

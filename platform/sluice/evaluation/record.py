@@ -53,7 +53,7 @@ class MetricRow(Part):
     in_label_units: bool = False
 
 
-class Population(Part):
+class PopulationRecord(Part):
     """Which rows the numbers speak of."""
 
     dataset: str
@@ -65,7 +65,7 @@ class Population(Part):
     effective_rows: float
 
 
-class Evidence(Part):
+class EvidenceRecord(Part):
     """How much the test rows tell."""
 
     rows: int
@@ -126,7 +126,7 @@ class CandidateRow(Part):
     metrics: dict[str, Number]
 
 
-class Selection(Part):
+class SelectionRecord(Part):
     """How the winner was chosen on the validation rows."""
 
     rule: str
@@ -144,7 +144,7 @@ class CalibrationBin(Part):
     observed: Number
 
 
-class Calibration(Part):
+class CalibrationRecord(Part):
     """How far the winner's probabilities can be taken at their word."""
 
     error: Number
@@ -157,14 +157,14 @@ class Calibration(Part):
     bins: tuple[CalibrationBin, ...]
 
 
-class ResidualBin(Part):
+class ResidualBinRecord(Part):
     """Rows of like forecasts: their mean forecast, and their mean label."""
 
     forecast: float
     observed: Number
 
 
-class Residuals(Part):
+class ResidualsRecord(Part):
     """How the winner's forecasts of numbers err."""
 
     bias: Number
@@ -173,7 +173,7 @@ class Residuals(Part):
     slope: Number
     quantiles: dict[str, float]
     words: str
-    bins: tuple[ResidualBin, ...]
+    bins: tuple[ResidualBinRecord, ...]
 
 
 class SliceRow(Part):
@@ -190,7 +190,7 @@ class SliceRow(Part):
     units: dict[str, float]
 
 
-class Stratum(Part):
+class StratumRecord(Part):
     """Two groups inside one group of another column."""
 
     group: str
@@ -198,19 +198,19 @@ class Stratum(Part):
     rows: tuple[int, int]
 
 
-class Reversal(Part):
+class ReversalRecord(Part):
     """Two groups whose order turns round within another column's groups."""
 
     column: str
     groups: tuple[str, str]
     by: str
-    overall: Stratum
+    overall: StratumRecord
     pooled: float
-    strata: tuple[Stratum, ...]
+    strata: tuple[StratumRecord, ...]
     p_value: float
 
 
-class ModelReversal(Part):
+class ModelReversalRecord(Part):
     """Two models whose order may turn round within a column's groups."""
 
     column: str
@@ -224,8 +224,8 @@ class ModelReversal(Part):
 class Simpson(Part):
     """Simpson's paradox in the data and between models; empty for numbers, of which shares cannot be taken."""
 
-    data: tuple[Reversal, ...] = ()
-    models: tuple[ModelReversal, ...] = ()
+    data: tuple[ReversalRecord, ...] = ()
+    models: tuple[ModelReversalRecord, ...] = ()
 
 
 class ChampionRow(Part):
@@ -266,18 +266,18 @@ class EvaluationRecord(Part):
     datasets: dict[str, str]
     rows: int
     folds: Folds | None = None
-    population: Population
+    population: PopulationRecord
     overlap: tuple[str, ...]
-    evidence: Evidence
+    evidence: EvidenceRecord
     bootstrap: Bootstrap
     gate: dict[str, float]
     look: int
     candidates: tuple[CandidateRow, ...]
-    selection: Selection
+    selection: SelectionRecord
     winner: str
     winner_digest: str
-    calibration: Calibration | None = None
-    residuals: Residuals | None = None
+    calibration: CalibrationRecord | None = None
+    residuals: ResidualsRecord | None = None
     slices: tuple[SliceRow, ...]
     months: tuple[SliceRow, ...]
     simpson: Simpson

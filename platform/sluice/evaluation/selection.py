@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sluice.evaluation.bootstrap import Estimate, Resamples
-from sluice.evaluation.candidates import Candidate
+from sluice.evaluation.candidates import JudgedModel
 from sluice.problems.metrics import BUILT_IN, Metric
 
 
@@ -30,7 +30,9 @@ class Selection:
     best_baseline: str
 
 
-def select(candidates: Sequence[Candidate], validation: Resamples, metric: Metric = BUILT_IN["log_loss"]) -> Selection:
+def select(
+    candidates: Sequence[JudgedModel], validation: Resamples, metric: Metric = BUILT_IN["log_loss"]
+) -> Selection:
     """Choose the winner and the baseline to beat.
 
     Args:

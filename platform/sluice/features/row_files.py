@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from sluice.contract.reading import Column
 from sluice.core.errors import BadInput
-from sluice.engine.parquet import ARROW_TYPES, Written, write_parquet
+from sluice.engine.parquet import ARROW_TYPES, WrittenParquet, write_parquet
 from sluice.sources.csv_header import read_header
 from sluice.sources.csv_tables import read_csv
 from sluice.sources.json_tables import keys_of, read_json
@@ -62,7 +62,7 @@ class RowFile:
         found = [name for sign, name in _SEPARATORS.items() if sign in self.columns[0]] if self.columns else []
         return found[0] if len(self.columns) == 1 and self._kind == "csv" and found else ""
 
-    def read(self, columns: Mapping[str, Column], target: Path) -> Written:
+    def read(self, columns: Mapping[str, Column], target: Path) -> WrittenParquet:
         """Write some of the columns as a Parquet file; rows keep their order.
 
         Args:

@@ -9,7 +9,7 @@ from sluice.core.errors import BadInput
 from sluice.features.columns import exact_numbers, feature_column, text_column
 from sluice.features.model_inputs import ModelInputs
 from sluice.features.row_features import RowFeatures
-from sluice.features.unseen_values import Finding, SeenValues
+from sluice.features.unseen_values import SeenValues, UnseenFinding
 from sluice.problems.task import Task
 
 
@@ -22,7 +22,7 @@ class ServedRows:
         self._remade = frozenset(inputs.row_wise.remade if inputs and inputs.row_wise else ())
         self._row_features = RowFeatures(inputs.row_wise) if inputs and inputs.row_wise else None
 
-    def features(self, rows: pd.DataFrame) -> tuple[pd.DataFrame, list[Finding]]:
+    def features(self, rows: pd.DataFrame) -> tuple[pd.DataFrame, list[UnseenFinding]]:
         """The feature columns in the models' order, and what is odd about them.
 
         Args:
@@ -36,7 +36,7 @@ class ServedRows:
             raise BadInput(f"the table has no column that the model knows; give {', '.join(self._task.features)}")
         return self._read(rows, self._computed(rows))
 
-    def made(self, rows: pd.DataFrame) -> tuple[pd.DataFrame, list[Finding]]:
+    def made(self, rows: pd.DataFrame) -> tuple[pd.DataFrame, list[UnseenFinding]]:
         """As `features`, where every column of that name is the feature itself, made by the code of the training."""
         return self._read(rows, pd.DataFrame())
 
@@ -45,7 +45,7 @@ class ServedRows:
         """The features that may be absent, for rows of the training lacked them too."""
         return self._inputs.optional if self._inputs else frozenset()
 
-    def _read(self, rows: pd.DataFrame, made: pd.DataFrame) -> tuple[pd.DataFrame, list[Finding]]:
+    def _read(self, rows: pd.DataFrame, made: pd.DataFrame) -> tuple[pd.DataFrame, list[UnseenFinding]]:
         absent = [name for name in self._task.features if name not in rows.columns and name not in made]
         self._check_absent(absent, rows)
         columns = {name: self._column(rows, made, name) for name in self._task.features}
@@ -90,5 +90,5 @@ class ServedRows:
         )
 
 
-def _absence(name: str, rows: int) -> Finding:
-    return Finding(name, np.zeros(rows, np.bool_), "not in the table, so it counts as missing in every row")
+def _absence(name: str, rows: int) -> UnseenFinding:
+    return UnseenFinding(name, np.zeros(rows, np.bool_), "not in the table, so it counts as missing in every row")

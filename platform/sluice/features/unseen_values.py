@@ -24,7 +24,7 @@ _TAIL_SHARE, _TAIL_ROWS = 0.01, 5
 
 
 @dataclass(frozen=True)
-class Finding:
+class UnseenFinding:
     """What is odd about one feature in one batch.
 
     Attributes:
@@ -55,7 +55,7 @@ class SeenValues:
         self._whole = np.array([entry.whole for entry in inputs.numbers], dtype=np.bool_)
         self._never_missing = np.array([not entry.missing for entry in inputs.numbers], dtype=np.bool_)
 
-    def findings(self, columns: Mapping[str, Any]) -> list[Finding]:
+    def findings(self, columns: Mapping[str, Any]) -> list[UnseenFinding]:
         """What is odd in a batch.
 
         Args:
@@ -67,7 +67,7 @@ class SeenValues:
             *(found for seen in self._categories for found in _in_category(*seen, columns)),
         ]
 
-    def _in_numbers(self, columns: Mapping[str, Any]) -> Iterator[Finding]:
+    def _in_numbers(self, columns: Mapping[str, Any]) -> Iterator[UnseenFinding]:
         if not self._numbers:
             return
         values = np.stack([columns[entry.name] for entry in self._numbers], axis=1)
@@ -82,7 +82,7 @@ class SeenValues:
 
 def _in_number(
     entry: NumberInput, values: npt.NDArray[np.float64], outside: Flags, broken: Flags, tails: Flags, lacking: Flags
-) -> Iterator[Finding]:
+) -> Iterator[UnseenFinding]:
     cases = (
         (outside, f"outside {_ends(entry.least, entry.greatest)}, all that training saw"),
         (broken, "that are no whole numbers, as all in training were"),
@@ -96,7 +96,7 @@ def _in_number(
 
 def _in_category(
     entry: CategoryInput, frequent: frozenset[str], rare: frozenset[str], columns: Mapping[str, Any]
-) -> Iterator[Finding]:
+) -> Iterator[UnseenFinding]:
     values = np.asarray(columns[entry.name], dtype=object)
     missing = np.asarray(pd.isna(values), dtype=np.bool_)
     if not entry.missing:
@@ -111,7 +111,7 @@ def _in_category(
         yield from _finding(entry.name, where, f"with values {known}", f": {shown}{more}")
 
 
-def unseen_features(findings: list[Finding], rows: int) -> list[str]:
+def unseen_features(findings: list[UnseenFinding], rows: int) -> list[str]:
     """For each row the features whose value training never saw, joined by commas; empty where there is none."""
     named: list[list[str]] = [[] for _ in range(rows)]
     for finding in findings:
@@ -121,11 +121,11 @@ def unseen_features(findings: list[Finding], rows: int) -> list[str]:
     return [", ".join(names) for names in named]
 
 
-def _finding(feature: str, where: Flags, words: str, example: str = "") -> Iterator[Finding]:
+def _finding(feature: str, where: Flags, words: str, example: str = "") -> Iterator[UnseenFinding]:
     """A finding where there is one; an example value follows the first row."""
     if where.any():
         count, first = int(where.sum()), int(np.argmax(where))
-        yield Finding(feature, where, f"{count:,} of {len(where):,} rows {words}, first row {first}{example}")
+        yield UnseenFinding(feature, where, f"{count:,} of {len(where):,} rows {words}, first row {first}{example}")
 
 
 def _ends(low: float | None, high: float | None) -> str:

@@ -16,7 +16,7 @@ from sluice.contract.availability import KNOWN_ALWAYS
 from sluice.contract.reading import CONTRACT, Availability, Contract
 from sluice.core.durations import duration_text, duration_words, is_duration
 from sluice.core.errors import BadInput
-from sluice.leakage.origins import Source, Sources
+from sluice.leakage.origins import Origin, Sources
 from sluice.leakage.tracing import Trace, trace
 
 _HOUR = 3600.0
@@ -59,7 +59,7 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Gate:
+class LeakageGate:
     """Judges the columns of a table that is to be learned from.
 
     The question is asked at a row's time: `_is_known` is the one place to change for one that is asked later.
@@ -78,7 +78,7 @@ class Gate:
     answer: Answer | None = None
     label_known: Availability | None = None
 
-    def for_label(self, name: str, known: str | None) -> "Gate":
+    def for_label(self, name: str, known: str | None) -> "LeakageGate":
         """The same gate, which holds the label's own column for unknown until the label is known.
 
         It speaks where the contract is silent: of a column that alone is the label, and of which the contract does not
@@ -213,7 +213,7 @@ class Gate:
         zones = {self.contract.tables[table].timezone for table in tables if table in self.contract.tables}
         return zones.pop() if len(zones) == 1 else "UTC"
 
-    def _check(self, source: Source, what: str, way_out: str) -> None:
+    def _check(self, source: Origin, what: str, way_out: str) -> None:
         if source.unknown:
             raise BadInput(
                 f"{what} passes through {source.unknown}, which cannot be traced; write it with Ibis's joins, filters, "
@@ -222,7 +222,7 @@ class Gate:
         if not self._is_known(source, what):
             raise BadInput(f"{what} rests on {source.table}.{source.column}, {self._reason(source, what)}; {way_out}")
 
-    def _is_known(self, source: Source, what: str = "the label") -> bool:
+    def _is_known(self, source: Origin, what: str = "the label") -> bool:
         known = self._availability(source, what)
         if known is None:
             return not self.time
@@ -231,11 +231,11 @@ class Gate:
         proven = self._proven(source)
         return known.lag is not None and proven is not None and proven >= known.lag
 
-    def _proven(self, source: Source) -> float | None:
+    def _proven(self, source: Origin) -> float | None:
         """How many seconds older than the question the rows of a source are at least, or None."""
         return dict(source.bounds).get(self.time) if self.time else None
 
-    def _reason(self, source: Source, what: str) -> str:
+    def _reason(self, source: Origin, what: str) -> str:
         known = self._availability(source, what)
         if known is None:
             return self._undeclared(source)
@@ -262,14 +262,14 @@ class Gate:
         older = older if known.lag >= 0 else f"at most {duration_words(-known.lag)} younger"
         return f"{said} unless its rows are {older} than {self.time!r}; {shown}"
 
-    def _undeclared(self, source: Source) -> str:
+    def _undeclared(self, source: Origin) -> str:
         time = self.contract.tables[source.table].dated_by
         return (
             f"and nobody has said when that is known; add to {CONTRACT} {_line(source)}: known: 0s where it is "
             f"known at its row's time ({time}), known: 30d where it takes so long, or known: always"
         )
 
-    def _availability(self, source: Source, what: str) -> Availability | None:
+    def _availability(self, source: Origin, what: str) -> Availability | None:
         if self.answer and (source.table, source.column) == (self.answer.table, self.answer.column):
             return self.answer.known
         try:
@@ -286,7 +286,7 @@ def gate_of(
     given: Mapping[str, ibis.Table],
     contract: Contract,
     time: str | None,
-) -> Gate:
+) -> LeakageGate:
     """Trace a table that is to be learned from.
 
     Args:
@@ -298,7 +298,7 @@ def gate_of(
     dated = _dated(table, given, contract, time)
     clocks = {name: clock for name in dated.tables if (clock := dated.clock(name))}
     arriving = {name for name, clock in clocks.items() if not _always(dated, name, clock)}
-    return Gate(trace(table, given, clocks, arriving), dated, time)
+    return LeakageGate(trace(table, given, clocks, arriving), dated, time)
 
 
 def _dated(table: ibis.Table, given: Mapping[str, ibis.Table], contract: Contract, time: str | None) -> Contract:
@@ -329,7 +329,7 @@ def _when(known: Availability) -> str:
     return f"{duration_words(abs(known.lag))} {'after' if known.lag > 0 else 'before'} its row's time"
 
 
-def _line(source: Source) -> str:
+def _line(source: Origin) -> str:
     return f"tables.{source.table}.columns.{source.column}"
 
 
@@ -338,6 +338,6 @@ def _signed(seconds: float) -> str:
     return duration_words(seconds) if math.isfinite(seconds) else "no end"
 
 
-def _sorted(sources: Sources) -> list[Source]:
+def _sorted(sources: Sources) -> list[Origin]:
     """Sources in an order that does not change: those unknown first, then by name, the weakest bounds first."""
     return sorted(sources, key=lambda s: (not s.unknown, s.unknown, s.table, s.column, sorted(map(repr, s.bounds))))

@@ -18,7 +18,7 @@ Images = Mapping[Clock, Iterable[tuple[Clock, float, float]]]  # new clocks, at 
 
 
 @dataclass(frozen=True)
-class Source:
+class Origin:
     """Something that decides a value or which rows there are.
 
     Attributes:
@@ -34,7 +34,7 @@ class Source:
     unknown: str = ""
 
 
-Sources = frozenset[Source]
+Sources = frozenset[Origin]
 NOTHING: Sources = frozenset()
 
 
@@ -45,7 +45,7 @@ def union(parts: Iterable[Sources]) -> Sources:
 
 def opaque(what: str) -> Sources:
     """The source that stands for what cannot be traced."""
-    return frozenset({Source(unknown=what)})
+    return frozenset({Origin(unknown=what)})
 
 
 def unbounded(sources: Sources) -> Sources:

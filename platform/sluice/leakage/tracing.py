@@ -20,7 +20,7 @@ from sluice.leakage.origins import (
     Clock,
     Edge,
     Images,
-    Source,
+    Origin,
     Sources,
     extended,
     opaque,
@@ -124,7 +124,7 @@ def _physical(tracer: Tracer, relation: ops.PhysicalTable) -> Trace:
     clock = tracer.clocks.get(name)
     clocks = frozenset([clock] if clock and clock in relation.schema else [])
     bounds = frozenset((each, 0.0) for each in clocks)
-    columns = {column: frozenset({Source(name, column, bounds)}) for column in relation.schema}
+    columns = {column: frozenset({Origin(name, column, bounds)}) for column in relation.schema}
     rows = union(columns[each] for each in clocks) if name in tracer.arriving else NOTHING
     return Trace(columns, rows, clocks=clocks)
 

@@ -13,7 +13,7 @@ from sluice.core.environment import variable
 from sluice.mlflow_server.limits import Limits
 from sluice.mlflow_server.ownership import Kept
 from sluice.mlflow_server.schemas import RUNS
-from sluice.mlflow_server.settings import DATABASE, DIRECT, REGISTER, STEPS, TRANSFERS
+from sluice.mlflow_server.server_settings import DATABASE, DIRECT, REGISTER, STEPS, TRANSFERS
 
 READY = "/health/database"  # MLflow asks for no account under /health
 SECONDS = 3  # less than a probe's timeout

@@ -14,14 +14,14 @@ from typing import NoReturn
 from sluice.core.environment import variable, variables
 from sluice.core.errors import BadInput
 from sluice.core.files import faults
-from sluice.mlflow_server.settings import SECRET_KEY, Settings
+from sluice.mlflow_server.server_settings import SECRET_KEY, ServerSettings
 
 CONFIG_PATH = "MLFLOW_AUTH_CONFIG_PATH"
 AUTH_CACHE_SECONDS = 60  # else each request costs a password hash; so long an old password may still work
 GRACE_SECONDS = 20  # for requests in flight when the pod ends
 
 
-def serve(settings: Settings) -> NoReturn:
+def serve(settings: ServerSettings) -> NoReturn:
     """Turn this process into the server.
 
     Raises:
@@ -39,7 +39,7 @@ def serve(settings: Settings) -> NoReturn:
     os.execve(sys.executable, command, environment)  # noqa: S606 - our own interpreter
 
 
-def server_environment(settings: Settings) -> Mapping[str, str]:
+def server_environment(settings: ServerSettings) -> Mapping[str, str]:
     """What `mlflow server` with the same options tells its workers, and what must hold in any case."""
     return {
         "_MLFLOW_SGI_NAME": "uvicorn",
@@ -55,7 +55,7 @@ def server_environment(settings: Settings) -> Mapping[str, str]:
     }
 
 
-def write_configuration(settings: Settings) -> Path:
+def write_configuration(settings: ServerSettings) -> Path:
     """Write MLflow's file on accounts; passwords stay in the environment.
 
     Returns:

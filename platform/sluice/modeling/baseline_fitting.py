@@ -19,7 +19,7 @@ from sluice.modeling.baselines import (
 from sluice.modeling.model_files import Model, forecast
 from sluice.modeling.parts import Parts, quantiles
 from sluice.modeling.rounds import CLOSED, Fitted, Point, measured, value_words
-from sluice.modeling.training_settings import Settings
+from sluice.modeling.training_settings import TrainingSettings
 from sluice.problems.candidate_names import HEURISTIC, LAST_VALUE, MEDIAN, RANDOM
 
 _BINS = 10
@@ -27,7 +27,7 @@ _PRIOR_ROWS = 20.0
 """A value of the heuristic's feature counts as so many rows of the average more: few rows prove little."""
 
 
-def fit_baseline(kind: str, parts: Parts, settings: Settings) -> Fitted:
+def fit_baseline(kind: str, parts: Parts, settings: TrainingSettings) -> Fitted:
     """Learn a baseline.
 
     Args:
@@ -49,7 +49,7 @@ def fit_baseline(kind: str, parts: Parts, settings: Settings) -> Fitted:
     return Fitted(model, _parameters(kind, model), (point,), point, CLOSED, point.seconds, cpu_seconds, metric)
 
 
-def _learn(kind: str, parts: Parts, settings: Settings) -> Baseline:
+def _learn(kind: str, parts: Parts, settings: TrainingSettings) -> Baseline:
     task, train = parts.task, parts.train
     counts = _counts(train.labels, len(task.classes), train.weights)
     shares = counts / counts.sum()

@@ -11,7 +11,7 @@ from sluice.modeling.baseline_fitting import fit_baseline
 from sluice.modeling.parts import Parts
 from sluice.modeling.rounds import Fitted, Fitting, fit_in_rounds
 from sluice.modeling.threads import fixed_threads
-from sluice.modeling.training_settings import Settings
+from sluice.modeling.training_settings import TrainingSettings
 from sluice.parameters.candidate_settings import Wanted, checked_settings, is_own, read_entries
 from sluice.problems.candidate_names import (
     CONVOLUTIONS,
@@ -33,7 +33,7 @@ from sluice.problems.task import Task
 
 
 @dataclass(frozen=True)
-class Candidate:
+class Trainable:
     """Something that can be trained.
 
     Attributes:
@@ -67,7 +67,7 @@ class Candidate:
         """What it is called in a list of candidates."""
         return self.own or self.kind or self.name
 
-    def fit(self, parts: Parts, settings: Settings) -> Fitted:
+    def fit(self, parts: Parts, settings: TrainingSettings) -> Fitted:
         """Train it.
 
         Raises:
@@ -81,29 +81,29 @@ class Candidate:
 
             with fixed_threads(settings.threads):
                 return fit_own(self.own, parts, settings)
-        start: Callable[[Parts, Settings], Fitting] = pkgutil.resolve_name(self.start)
+        start: Callable[[Parts, TrainingSettings], Fitting] = pkgutil.resolve_name(self.start)
         with fixed_threads(settings.threads):
             return fit_in_rounds(start, parts, settings, self.title)
 
 
-_RANDOM = Candidate(RANDOM, "random", 0)
-_ZERO_RULE = Candidate(ZERO_RULE, "zero rule", 1)
-_HEURISTIC = Candidate(HEURISTIC, "heuristic", 2)
-_MEAN = Candidate(MEAN, "mean", 0)
-_MEDIAN = Candidate(MEDIAN, "median", 1)
-_LAST_VALUE = Candidate(LAST_VALUE, "last value", 2)
-_LINEAR = Candidate(LINEAR, "linear regression", 3, "sluice.modeling.logistic:LinearFitting")
-_LOGISTIC = Candidate(LOGISTIC, "logistic regression", 3, "sluice.modeling.logistic:LogisticFitting")
-_TREES = Candidate(TREES, "gradient-boosted trees", 4, "sluice.modeling.trees:TreesFitting")
-_EMBEDDINGS = Candidate(
+_RANDOM = Trainable(RANDOM, "random", 0)
+_ZERO_RULE = Trainable(ZERO_RULE, "zero rule", 1)
+_HEURISTIC = Trainable(HEURISTIC, "heuristic", 2)
+_MEAN = Trainable(MEAN, "mean", 0)
+_MEDIAN = Trainable(MEDIAN, "median", 1)
+_LAST_VALUE = Trainable(LAST_VALUE, "last value", 2)
+_LINEAR = Trainable(LINEAR, "linear regression", 3, "sluice.modeling.logistic:LinearFitting")
+_LOGISTIC = Trainable(LOGISTIC, "logistic regression", 3, "sluice.modeling.logistic:LogisticFitting")
+_TREES = Trainable(TREES, "gradient-boosted trees", 4, "sluice.modeling.trees:TreesFitting")
+_EMBEDDINGS = Trainable(
     EMBEDDINGS, "network with embeddings", 5, "sluice.modeling.network_fitting:table_network", "torch"
 )
-_CONVOLUTIONS = Candidate(
+_CONVOLUTIONS = Trainable(
     CONVOLUTIONS, "convolutional network", 5, "sluice.modeling.network_fitting:image_network", "torch"
 )
 
 
-def candidates_for(task: Task) -> list[Candidate]:
+def candidates_for(task: Task) -> list[Trainable]:
     """All that fit a task, simplest first."""
     heuristic = [_HEURISTIC] if task.heuristic else []
     baselines = [_RANDOM, _ZERO_RULE]
@@ -116,12 +116,12 @@ def candidates_for(task: Task) -> list[Candidate]:
     return [*baselines, *heuristic, linear, _TREES, _EMBEDDINGS]
 
 
-def network_for(task: Task) -> Candidate:
+def network_for(task: Task) -> Trainable:
     """The network that fits a task, which several workers can train together."""
     return _CONVOLUTIONS if task.image else _EMBEDDINGS
 
 
-def choose(entries: Sequence[str | Mapping[str, Any]], task: Task) -> list[Candidate]:
+def choose(entries: Sequence[str | Mapping[str, Any]], task: Task) -> list[Trainable]:
     """The candidates wanted with their settings, simplest first; all that fit for none.
 
     Where no baseline is among them, all that fit are added: without one nothing can be judged.
@@ -147,7 +147,7 @@ def choose(entries: Sequence[str | Mapping[str, Any]], task: Task) -> list[Candi
     return sorted(chosen, key=lambda candidate: candidate.rank)
 
 
-def _wanted(wanted: Wanted, fitting: Mapping[str, Candidate], task: Task) -> Candidate:
+def _wanted(wanted: Wanted, fitting: Mapping[str, Trainable], task: Task) -> Trainable:
     if is_own(wanted.name):
         return replace(_own_candidate(wanted.name), settings=wanted.settings)
     name = wanted.name if wanted.name in fitting else _full_name(wanted.name, task)
@@ -157,9 +157,9 @@ def _wanted(wanted: Wanted, fitting: Mapping[str, Candidate], task: Task) -> Can
     return replace(fitting[name], settings=checked_settings(wanted, images=bool(task.image)))
 
 
-def _numbered(chosen: Iterable[Candidate]) -> Iterator[Candidate]:
+def _numbered(chosen: Iterable[Trainable]) -> Iterator[Trainable]:
     """Each but once; of several that differ in their settings alone, the second is called `NAME-2`."""
-    seen: dict[str, list[Candidate]] = {}
+    seen: dict[str, list[Trainable]] = {}
     for candidate in chosen:
         others = seen.setdefault(candidate.name, [])
         if candidate not in others:
@@ -169,11 +169,11 @@ def _numbered(chosen: Iterable[Candidate]) -> Iterator[Candidate]:
             yield candidate if number == 1 else replace(candidate, name=name, title=title, kind=candidate.name)
 
 
-def _own_candidate(reference: str) -> Candidate:
+def _own_candidate(reference: str) -> Trainable:
     """A class of a project's own or an installed package's; it ranks last, as nobody knows how simple it is."""
     file, _, name = reference.rpartition(":")
     short = f"{file.removesuffix('.py').replace('/', '.')}.{name}".removeprefix(".")
-    return Candidate(short, short, 6, own=reference)
+    return Trainable(short, short, 6, own=reference)
 
 
 def _full_name(name: str, task: Task) -> str:

@@ -12,18 +12,18 @@ from typing import Any
 
 from sluice.core.errors import BadInput
 from sluice.core.progress import progress
-from sluice.modeling.catalogue import Candidate
+from sluice.modeling.catalogue import Trainable
 from sluice.modeling.model_files import save_model
 from sluice.modeling.parts import Parts, read_fold_parts
 from sluice.modeling.training_records import Trained
-from sluice.modeling.training_settings import Settings
+from sluice.modeling.training_settings import TrainingSettings
 from sluice.problems.task import Task
 from sluice.sampling.folds import Folds
 
 FOLDS = "folds"
 """The folder of a models bundle, and the entry of its training record, that holds what folds have."""
 
-Train = Callable[[list[Candidate], Parts, Settings], tuple[list[Trained], list[str]]]
+Train = Callable[[list[Trainable], Parts, TrainingSettings], tuple[list[Trained], list[str]]]
 """Trains candidates; gives them, and the names of those of which no round ended within the budget."""
 
 
@@ -32,7 +32,7 @@ def fold_folder(folder: Path, fold: int, candidate: str) -> Path:
     return folder / FOLDS / str(fold) / candidate
 
 
-def shared_budget(settings: Settings, folds: Folds | None) -> Settings:
+def shared_budget(settings: TrainingSettings, folds: Folds | None) -> TrainingSettings:
     """The settings of one training where a candidate is trained once for each fold and once for all rows.
 
     A candidate keeps the seconds that it was given, shared equally. Rounds are counted in each training anew.
@@ -66,7 +66,7 @@ def budget_words(folds: Folds | None) -> str:
 
 
 def train_folds(
-    uri: str, folds: Folds | None, candidates: list[Candidate], settings: Settings, train: Train
+    uri: str, folds: Folds | None, candidates: list[Trainable], settings: TrainingSettings, train: Train
 ) -> tuple[list[list[Trained]], list[str]]:
     """Train every candidate without each fold in turn.
 

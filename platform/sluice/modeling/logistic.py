@@ -23,7 +23,7 @@ from sluice.modeling.column_inputs import learn_inputs
 from sluice.modeling.parts import Parts
 from sluice.modeling.rounds import MOST_ROUNDS
 from sluice.modeling.sklearn_models import SklearnModel, class_probabilities, design_matrix, numbers
-from sluice.modeling.training_settings import Settings
+from sluice.modeling.training_settings import TrainingSettings
 from sluice.parameters.candidate_settings import LinearSettings
 
 _ITERATIONS = 10
@@ -68,7 +68,7 @@ class LogisticFitting(_LinearRounds):
     round_limit = MOST_ROUNDS
     name = "logistic"
 
-    def __init__(self, parts: Parts, settings: Settings) -> None:
+    def __init__(self, parts: Parts, settings: TrainingSettings) -> None:
         self._set = LinearSettings(**settings.of_candidate)
         super().__init__(parts, LogisticRegression(C=1 / self._set.penalty, max_iter=_ITERATIONS, warm_start=True))
 
@@ -97,7 +97,7 @@ class LinearFitting(_LinearRounds):
     """Down to a billionth of the first penalty, which is none."""
     name = "linear"
 
-    def __init__(self, parts: Parts, settings: Settings) -> None:
+    def __init__(self, parts: Parts, settings: TrainingSettings) -> None:
         self._set = LinearSettings(**settings.of_candidate)
         self._strength = self._set.penalty / _STEP
         super().__init__(parts, Ridge(random_state=settings.seed))

@@ -30,7 +30,7 @@ from sluice.modeling.networks import (
 )
 from sluice.modeling.parts import Parts, quantiles
 from sluice.modeling.rounds import MOST_ROUNDS
-from sluice.modeling.training_settings import Settings
+from sluice.modeling.training_settings import TrainingSettings
 from sluice.parameters.candidate_settings import ImageNetworkSettings, TableNetworkSettings
 
 _STEPS_AN_EPOCH = 64
@@ -46,7 +46,11 @@ class NetworkFitting:
     round_limit = MOST_ROUNDS
 
     def __init__(
-        self, model: NetworkModel, parts: Parts, settings: Settings, chosen: TableNetworkSettings | ImageNetworkSettings
+        self,
+        model: NetworkModel,
+        parts: Parts,
+        settings: TrainingSettings,
+        chosen: TableNetworkSettings | ImageNetworkSettings,
     ) -> None:
         self._set = chosen
         self._device = choose_device(settings.device)
@@ -101,13 +105,13 @@ class NetworkFitting:
         return self._model
 
 
-def table_network(parts: Parts, settings: Settings) -> NetworkFitting:
+def table_network(parts: Parts, settings: TrainingSettings) -> NetworkFitting:
     """The network for a table, on its way."""
     chosen = TableNetworkSettings(**settings.of_candidate)
     return NetworkFitting(table_model(parts, settings.seed, chosen), parts, settings, chosen)
 
 
-def image_network(parts: Parts, settings: Settings) -> NetworkFitting:
+def image_network(parts: Parts, settings: TrainingSettings) -> NetworkFitting:
     """The network for images, on its way."""
     chosen = ImageNetworkSettings(**settings.of_candidate)
     return NetworkFitting(image_model(parts, settings.seed, chosen), parts, settings, chosen)

@@ -15,10 +15,10 @@ from sluice.modeling.model_files import forecast
 from sluice.modeling.own_models import OwnModel, blamed, checked_state, made
 from sluice.modeling.parts import Part, Parts
 from sluice.modeling.rounds import CLOSED, Fitted, NoRound, Point, measured, value_words
-from sluice.modeling.training_settings import Settings
+from sluice.modeling.training_settings import TrainingSettings
 
 
-def fit_own(reference: str, parts: Parts, settings: Settings) -> Fitted:
+def fit_own(reference: str, parts: Parts, settings: TrainingSettings) -> Fitted:
     """Train a candidate of a project's own.
 
     The clock of `seconds_per_candidate` ends it whatever it does, also where the others' budget is one of rounds: a
@@ -61,7 +61,7 @@ def fit_own(reference: str, parts: Parts, settings: Settings) -> Fitted:
 
 
 @contextlib.contextmanager
-def _in_time(reference: str, method: str, settings: Settings) -> Iterator[None]:
+def _in_time(reference: str, method: str, settings: TrainingSettings) -> Iterator[None]:
     """Break a method off that takes longer than the budget."""
     seconds = settings.seconds_per_candidate
     try:

@@ -15,7 +15,7 @@ from sluice.features.encoding import Floats
 from sluice.modeling.deadlines import ended_after
 from sluice.modeling.model_files import Model
 from sluice.modeling.parts import Parts
-from sluice.modeling.training_settings import Settings
+from sluice.modeling.training_settings import TrainingSettings
 from sluice.problems.metrics import BUILT_IN, Metric
 
 EARLY, BUDGET, LIMIT, CLOSED = "early stopping", "time budget", "round limit", "closed form"
@@ -106,7 +106,9 @@ class NoRound(BadInput):
     """Not even one round ended within the budget, so there is no model."""
 
 
-def fit_in_rounds(start: Callable[[Parts, Settings], Fitting], parts: Parts, settings: Settings, title: str) -> Fitted:
+def fit_in_rounds(
+    start: Callable[[Parts, TrainingSettings], Fitting], parts: Parts, settings: TrainingSettings, title: str
+) -> Fitted:
     """Fit one candidate until it stops getting better, or its rounds or seconds are used up.
 
     The clock starts before the candidate prepares its data. When it runs out, the round of that moment is broken off,
@@ -150,7 +152,7 @@ def fit_in_rounds(start: Callable[[Parts, Settings], Fitting], parts: Parts, set
 class _Course:
     """The rounds of one candidate."""
 
-    def __init__(self, parts: Parts, settings: Settings, clock: "_Clock") -> None:
+    def __init__(self, parts: Parts, settings: TrainingSettings, clock: "_Clock") -> None:
         self._parts, self._settings, self._clock = parts, settings, clock
         self.metric = settings.stopping(parts.task)
         self.curve: list[Point] = []
@@ -205,7 +207,7 @@ def gains(metric: Metric, point: Point, kept: Point) -> bool:
 class _Clock:
     """Seconds since the start, and a line about them at most once a second."""
 
-    def __init__(self, settings: Settings, title: str, metric: Metric) -> None:
+    def __init__(self, settings: TrainingSettings, title: str, metric: Metric) -> None:
         self._started = self._told = time.monotonic()
         self._cpu_started = time.process_time()
         self._settings, self._title, self._metric = settings, title, metric

@@ -9,13 +9,13 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from typing import Any
 
-from sluice.modeling.catalogue import Candidate
+from sluice.modeling.catalogue import Trainable
 from sluice.modeling.model_files import Threshold
 from sluice.modeling.parts import Parts
 from sluice.modeling.rounds import BUDGET, Fitted, Point
 from sluice.modeling.threads import fixed_threads
 from sluice.modeling.thresholds import f1_threshold
-from sluice.modeling.training_settings import Settings
+from sluice.modeling.training_settings import TrainingSettings
 
 TRAINING = "training.json"
 _LIBRARIES = {"sklearn": "scikit-learn", "torch": "torch", "numpy": "numpy", "skops": "skops"}
@@ -31,12 +31,12 @@ class Trained:
         threshold: Where its positive class begins; None for several classes and for numbers.
     """
 
-    candidate: Candidate
+    candidate: Trainable
     fitted: Fitted
     threshold: Threshold | None = None
 
 
-def train_candidate(candidate: Candidate, parts: Parts, settings: Settings) -> Trained:
+def train_candidate(candidate: Trainable, parts: Parts, settings: TrainingSettings) -> Trained:
     """Train a candidate, and choose its threshold on the validation rows.
 
     Raises:
@@ -45,7 +45,7 @@ def train_candidate(candidate: Candidate, parts: Parts, settings: Settings) -> T
     return with_threshold(candidate, candidate.fit(parts, settings), parts)
 
 
-def with_threshold(candidate: Candidate, fitted: Fitted, parts: Parts) -> Trained:
+def with_threshold(candidate: Trainable, fitted: Fitted, parts: Parts) -> Trained:
     """A trained candidate, with the threshold that the validation rows and their weights give it."""
     if len(parts.task.classes) != 2:
         return Trained(candidate, fitted)
@@ -54,7 +54,7 @@ def with_threshold(candidate: Candidate, fitted: Fitted, parts: Parts) -> Traine
         return Trained(candidate, fitted, f1_threshold(labels, fitted.model.predict_proba(rows), weights))
 
 
-def training_record(trained: list[Trained], left_out: list[str], settings: Settings) -> dict[str, Any]:
+def training_record(trained: list[Trained], left_out: list[str], settings: TrainingSettings) -> dict[str, Any]:
     """The content of training.json, without any time.
 
     Args:

@@ -13,7 +13,7 @@ from sluice.problems.task import Task
 
 
 @dataclass(frozen=True)
-class Settings:
+class TrainingSettings:
     """The step's parameters, checked.
 
     Attributes:
@@ -60,15 +60,15 @@ class Settings:
 
 def check_settings(
     candidates: Sequence[str | Mapping[str, Any]] = (),
-    seconds_per_candidate: float = Settings.seconds_per_candidate,
-    max_rounds: int = Settings.max_rounds,
-    patience: int = Settings.patience,
-    seed: int = Settings.seed,
-    device: str = Settings.device,
-    threads: int = Settings.threads,
-    metric: str = Settings.metric,
-    code: str = Settings.code,
-) -> Settings:
+    seconds_per_candidate: float = TrainingSettings.seconds_per_candidate,
+    max_rounds: int = TrainingSettings.max_rounds,
+    patience: int = TrainingSettings.patience,
+    seed: int = TrainingSettings.seed,
+    device: str = TrainingSettings.device,
+    threads: int = TrainingSettings.threads,
+    metric: str = TrainingSettings.metric,
+    code: str = TrainingSettings.code,
+) -> TrainingSettings:
     """Check what a user gave; whether the candidates fit is checked once the task is known.
 
     Raises:
@@ -77,6 +77,6 @@ def check_settings(
     check_with(CHECKS, {**locals(), "candidates": list(candidates)})
     _, own = open_metric(metric, code)
     wanted = tuple(each.entry() for each in read_entries(candidates))
-    return Settings(
+    return TrainingSettings(
         wanted, float(seconds_per_candidate), max_rounds, patience, seed, device, threads, metric, code, own
     )

@@ -14,7 +14,7 @@ from sluice.features.encoding import Floats
 from sluice.modeling.categories import tree_inputs
 from sluice.modeling.parts import Parts
 from sluice.modeling.sklearn_models import SklearnModel, class_probabilities, numbers
-from sluice.modeling.training_settings import Settings
+from sluice.modeling.training_settings import TrainingSettings
 from sluice.parameters.candidate_settings import TreesSettings
 
 _TREES, _GROWTH = 20, 4
@@ -27,7 +27,7 @@ class TreesFitting:
     round_limit = 26
     """About 10,000 trees."""
 
-    def __init__(self, parts: Parts, settings: Settings) -> None:
+    def __init__(self, parts: Parts, settings: TrainingSettings) -> None:
         self._parts = parts
         self._encoder, self._train = tree_inputs(parts, settings.seed)
         self._sample, self._validation = (self._encoder.matrix(part.rows) for part in (parts.sample, parts.validation))

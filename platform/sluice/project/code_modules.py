@@ -23,7 +23,7 @@ from typing import Any
 from sluice.core.errors import BadInput
 from sluice.project.archive import Archive
 from sluice.project.imports import Import, Modules, file_and_name
-from sluice.project.user_errors import Place, told
+from sluice.project.user_errors import ProjectPlace, told
 
 PREFIX = "sluice_project_"
 _INIT = "__init__.py"
@@ -48,7 +48,7 @@ class ProjectCode:
         }
         self.modules = Modules(archive.files.__contains__, self.folders.__contains__)
         self.package = f"{PREFIX}{self.digest}{suffix}"
-        self._where = Place(folder, archive.files, self.package)
+        self._where = ProjectPlace(folder, archive.files, self.package)
 
     def load(self, reference: str) -> Any:  # noqa: ANN401 - whatever the user's file has by that name
         """What a reference names: a function, a class.
@@ -117,7 +117,7 @@ class Blame:
         log: Whether to print the traceback.
     """
 
-    place: Place
+    place: ProjectPlace
     what: str
     importing: bool = False
     log: bool = False

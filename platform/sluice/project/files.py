@@ -19,7 +19,7 @@ from sluice.core.files import faults, written
 from sluice.core.plain_text import is_unicode
 from sluice.core.strict_yaml import Lines, parse_with_lines
 from sluice.project.declaration import SCHEMA, Project
-from sluice.project.wording import Place, near, wrong_keys
+from sluice.project.declaration_errors import Place, near, wrong_keys
 from sluice.project.yaml_text import block
 
 PROJECT_YAML = "sluice.yaml"
@@ -31,7 +31,7 @@ _MOST_BYTES = 4 << 20
 
 
 @dataclass(frozen=True)
-class Problem:
+class FileProblem:
     """Something that is wrong in a file.
 
     Attributes:
@@ -70,9 +70,9 @@ class ProjectFile:
         """The project's folder, absolute."""
         return self.path.parent
 
-    def problem(self, place: Place, message: str) -> Problem:
+    def problem(self, place: Place, message: str) -> FileProblem:
         """Something that is wrong with an entry, such as `("rows", "key", 0)`."""
-        return Problem(self.shown, self.lines.of(place), message)
+        return FileProblem(self.shown, self.lines.of(place), message)
 
 
 def find_project(start: Path) -> Path:
@@ -123,7 +123,7 @@ def parse_project(text: str, where: str = PROJECT_YAML) -> Project:
     return project
 
 
-def problems_of(text: str, where: str = PROJECT_YAML) -> list[Problem]:
+def problems_of(text: str, where: str = PROJECT_YAML) -> list[FileProblem]:
     """All that is wrong with the text of a `sluice.yaml`, in the order of its lines; nothing for a good one."""
     return _judge(text, where)[2]
 
@@ -211,20 +211,20 @@ def _line(error: BaseException, path: Path) -> int:
     return next((frame.lineno or 1 for frame in reversed(frames) if frame.filename == str(path)), 1)
 
 
-def _judge(text: str, where: str) -> tuple[Project | None, Lines, list[Problem]]:
+def _judge(text: str, where: str) -> tuple[Project | None, Lines, list[FileProblem]]:
     try:
         body, lines = parse_with_lines(text, where)
     except BadInput as error:
         return None, Lines(), [_from_parser(str(error), where)]
     if version := _version_problem(body):
-        return None, lines, [Problem(where, lines.of(("schema",)) or 1, version)]
+        return None, lines, [FileProblem(where, lines.of(("schema",)) or 1, version)]
     if half := _half(body, ()):
-        return None, lines, [Problem(where, lines.of(half), "half a character; write the character itself")]
+        return None, lines, [FileProblem(where, lines.of(half), "half a character; write the character itself")]
     try:
         return Project.model_validate(body), lines, []
     except ValidationError as error:
         wrong = wrong_keys(error, Project)
-    problems = [Problem(where, lines.of(each.place) or 1, each.named()) for each in wrong]
+    problems = [FileProblem(where, lines.of(each.place) or 1, each.named()) for each in wrong]
     return None, lines, sorted(problems, key=lambda problem: problem.line or 0)
 
 
@@ -255,16 +255,16 @@ def _half(value: Any, place: Place) -> Place | None:  # noqa: ANN401 - YAML
     return None
 
 
-def _from_parser(message: str, where: str) -> Problem:
+def _from_parser(message: str, where: str) -> FileProblem:
     """An error of the YAML reader, which writes `FILE, line 3: …` or `FILE is not YAML: line 3: …`."""
     rest = message.removeprefix(where)
     for before, kind in ((", line ", ""), (" is not YAML: line ", "not YAML: ")):
         number, colon, words = rest.removeprefix(before).partition(": ")
         if rest.startswith(before) and colon and number.isdecimal():
-            return Problem(where, int(number), kind + words)
-    return Problem(where, None, rest.strip(" ,:"))
+            return FileProblem(where, int(number), kind + words)
+    return FileProblem(where, None, rest.strip(" ,:"))
 
 
-def _refusal(problems: list[Problem]) -> BadInput:
+def _refusal(problems: list[FileProblem]) -> BadInput:
     more = f" (and {len(problems) - 1} more: `sluice check` lists them)" if len(problems) > 1 else ""
     return BadInput(f"{problems[0]}{more}")

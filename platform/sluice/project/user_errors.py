@@ -21,7 +21,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclass(frozen=True)
-class Place:
+class ProjectPlace:
     """Where a project's files lie.
 
     Attributes:
@@ -47,7 +47,7 @@ class Place:
 
 
 def told(
-    error: BaseException, what: str, place: Place, *, importing: bool = False, log: bool = False
+    error: BaseException, what: str, place: ProjectPlace, *, importing: bool = False, log: bool = False
 ) -> SluiceError | None:
     """The one line; None for what must pass as it is: our own errors, a deadline, a run that is being ended, Ctrl-C.
 
@@ -78,7 +78,7 @@ def told(
     return BadInput(f"{what}: {at}{_named(error, place)}")
 
 
-def last_line(trace: TracebackType | None, place: Place) -> str:
+def last_line(trace: TracebackType | None, place: ProjectPlace) -> str:
     """`file:line` of the innermost frame that is the user's, or an empty text."""
     found = ""
     for frame, line in traceback.walk_tb(trace):
@@ -87,14 +87,14 @@ def last_line(trace: TracebackType | None, place: Place) -> str:
     return found
 
 
-def _missing(module: str, place: Place) -> str:
+def _missing(module: str, place: ProjectPlace) -> str:
     known = [name.removesuffix(".py").removesuffix("/__init__").replace("/", ".") for name in place.files]
     close = difflib.get_close_matches(module, known, n=1)
     hint = f"did you mean {close[0]!r}?" if close else "add its file, or run where the package is installed"
     return f"there is no module {module!r}, neither in the project's code nor installed here; {hint}"
 
 
-def _named(error: BaseException, place: Place) -> str:
+def _named(error: BaseException, place: ProjectPlace) -> str:
     try:
         text = str(error)
     except Exception:  # noqa: BLE001 - the user's own __str__
@@ -103,13 +103,13 @@ def _named(error: BaseException, place: Place) -> str:
     return f"{type(error).__name__}: {said}" if said else type(error).__name__
 
 
-def _raises_it(where: str, place: Place) -> bool:
+def _raises_it(where: str, place: ProjectPlace) -> bool:
     """Whether the user's own line raises KeyboardInterrupt; else a person has pressed Ctrl-C."""
     file, _, line = where.rpartition(":")
     return bool(file) and "KeyboardInterrupt" in linecache.getline(str(place.folder / file), int(line))
 
 
-def _log(error: BaseException, place: Place) -> None:
+def _log(error: BaseException, place: ProjectPlace) -> None:
     trace = error.__traceback__
     while trace and not place.file(trace.tb_frame.f_code.co_filename):
         trace = trace.tb_next

@@ -5,13 +5,13 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 from sluice.project.declaration import Candidate, GateCheck, ReportSection
-from sluice.project.files import Problem, ProjectFile, name_from_here
+from sluice.project.declaration_errors import Place, near
+from sluice.project.files import FileProblem, ProjectFile, name_from_here
 from sluice.project.step_calls import same_file, step_calls
 from sluice.project.values import split_reference
-from sluice.project.wording import Place, near
 
 
-def reference_problems(file: ProjectFile) -> Iterator[Problem]:
+def reference_problems(file: ProjectFile) -> Iterator[FileProblem]:
     """What is wrong with each `file.py:name` of a project: no such file, no such name in it, no Python."""
     for place, text in _named(file):
         wrong = list(_problems(file, text, partial(file.problem, place)))
@@ -21,14 +21,14 @@ def reference_problems(file: ProjectFile) -> Iterator[Problem]:
     flow = split_reference(file.project.pipeline)
     path = file.folder / (flow[0] if flow else "")
     for each in step_calls(path) if flow else ():
-        shown = partial(Problem, name_from_here(path), each.line)
+        shown = partial(FileProblem, name_from_here(path), each.line)
         if problem := same_file(each.reference, file.project.pipeline):
             yield shown(problem)
         else:
             yield from _problems(file, each.reference, shown)
 
 
-def _problems(file: ProjectFile, text: str, problem: Callable[[str], Problem]) -> Iterator[Problem]:
+def _problems(file: ProjectFile, text: str, problem: Callable[[str], FileProblem]) -> Iterator[FileProblem]:
     """What is wrong with a reference, told at the place that names it; for a text that is none, nothing."""
     found = split_reference(text)
     if not found:
@@ -42,7 +42,7 @@ def _problems(file: ProjectFile, text: str, problem: Callable[[str], Problem]) -
         tree = ast.parse(path.read_bytes(), str(path))
     except (SyntaxError, ValueError) as error:
         line = getattr(error, "lineno", None)
-        yield Problem(name_from_here(path), line, f"no Python: {getattr(error, 'msg', error)}")
+        yield FileProblem(name_from_here(path), line, f"no Python: {getattr(error, 'msg', error)}")
         return
     names = list(_defined(tree.body))
     if name not in names and "*" not in names:
@@ -50,7 +50,7 @@ def _problems(file: ProjectFile, text: str, problem: Callable[[str], Problem]) -
         yield problem(f"{found[0]} defines no {name!r}{near(name, names) or there}")
 
 
-def _wrong_settings(file: ProjectFile, place: Place, text: str) -> Iterator[Problem]:
+def _wrong_settings(file: ProjectFile, place: Place, text: str) -> Iterator[FileProblem]:
     """Settings of a candidate that its class does not take as arguments."""
     found = split_reference(text)
     if not found:

@@ -8,7 +8,7 @@ from typing import Any
 import duckdb
 
 from sluice.core.durations import parse_duration
-from sluice.project.wording import near
+from sluice.project.declaration_errors import near
 from sluice.project_tools.column_facts import (
     NUMBERS,
     ColumnFacts,
@@ -19,7 +19,7 @@ from sluice.project_tools.column_facts import (
 )
 from sluice.project_tools.contract_tables import Opened, open_table
 from sluice.project_tools.data_files import Table, looking
-from sluice.project_tools.project_check import Asked, Finding, features_of
+from sluice.project_tools.project_check import CheckedProject, ProjectFinding, features_of
 from sluice.project_tools.proposal import MOST_CLASSES, TELLS_ALL
 
 PARTS = ("training", "validation", "test")
@@ -30,7 +30,7 @@ RARE = 0.01
 FEW_INTEGERS = 20  # as the step prepare has it: with more different values, whole numbers are a quantity
 
 
-def look(asked: Asked) -> tuple[list[Finding], dict[str, Any]]:
+def look(asked: CheckedProject) -> tuple[list[ProjectFinding], dict[str, Any]]:
     """Look at the data of a project.
 
     Returns:
@@ -64,7 +64,7 @@ def look(asked: Asked) -> tuple[list[Finding], dict[str, Any]]:
         return findings, counted
 
 
-def _values(asked: Asked, opened: Opened, facts: dict[str, ColumnFacts]) -> Iterator[Finding]:
+def _values(asked: CheckedProject, opened: Opened, facts: dict[str, ColumnFacts]) -> Iterator[ProjectFinding]:
     """What the steps ingest and validate would refuse."""
     for wrong in opened.wrong:
         kind = asked.stated.columns[wrong.column].type
@@ -82,8 +82,8 @@ def _values(asked: Asked, opened: Opened, facts: dict[str, ColumnFacts]) -> Iter
 
 
 def _identity(
-    asked: Asked, connection: duckdb.DuckDBPyConnection, table: Table, facts: dict[str, ColumnFacts]
-) -> Iterator[Finding]:
+    asked: CheckedProject, connection: duckdb.DuckDBPyConnection, table: Table, facts: dict[str, ColumnFacts]
+) -> Iterator[ProjectFinding]:
     rows = asked.project.rows
     for name in asked.key:
         if facts[name].missing:
@@ -108,14 +108,14 @@ def _identity(
         yield asked.here("warning", ("rows", "group"), words)
 
 
-def _at_key(asked: Asked, words: str) -> Finding:
+def _at_key(asked: CheckedProject, words: str) -> ProjectFinding:
     if asked.project.rows.key:
         return asked.here("error", ("rows", "key"), words)
     line = asked.lines.of(("tables", asked.project.rows.table, "key"))
-    return Finding("error", asked.shown, line, words)
+    return ProjectFinding("error", asked.shown, line, words)
 
 
-def _kind(asked: Asked, label: ColumnFacts) -> str:
+def _kind(asked: CheckedProject, label: ColumnFacts) -> str:
     """The problem's kind: as declared, else as the column has it."""
     if asked.project.label.kind:
         return asked.project.label.kind
@@ -126,8 +126,8 @@ def _kind(asked: Asked, label: ColumnFacts) -> str:
 
 
 def _label(
-    asked: Asked, connection: duckdb.DuckDBPyConnection, table: Table, label: ColumnFacts, kind: str
-) -> Iterator[Finding]:
+    asked: CheckedProject, connection: duckdb.DuckDBPyConnection, table: Table, label: ColumnFacts, kind: str
+) -> Iterator[ProjectFinding]:
     column = ("label", "column")
     if label.type in ("timestamp", "date"):
         yield asked.here("error", column, f"{label.name!r} holds times; predict a number, a truth value or a class")
@@ -151,7 +151,9 @@ def _label(
     yield from _classes(asked, label, kind, value_counts(connection, table, label.name, MOST_CLASSES + 1))
 
 
-def _classes(asked: Asked, label: ColumnFacts, kind: str, counts: Sequence[tuple[Any, int]]) -> Iterator[Finding]:
+def _classes(
+    asked: CheckedProject, label: ColumnFacts, kind: str, counts: Sequence[tuple[Any, int]]
+) -> Iterator[ProjectFinding]:
     declared = ("label", "kind") if asked.project.label.kind else ("label", "column")
     if kind == "binary" and label.distinct != 2:
         words = f"{label.name!r} has {label.distinct:,} values, and kind: binary is for two; write kind: multiclass"
@@ -193,8 +195,8 @@ def _class(value: object) -> str:
 
 
 def _features(
-    asked: Asked, connection: duckdb.DuckDBPyConnection, table: Table, facts: dict[str, ColumnFacts], kind: str
-) -> Iterator[Finding]:
+    asked: CheckedProject, connection: duckdb.DuckDBPyConnection, table: Table, facts: dict[str, ColumnFacts], kind: str
+) -> Iterator[ProjectFinding]:
     features = features_of(asked)
     for name in features:
         found = facts[name]
@@ -214,7 +216,7 @@ def _features(
         yield asked.here("error", ("train", "baseline"), f"{baseline!r} is not among the features; name one of them")
 
 
-def split_sizes(asked: Asked, connection: duckdb.DuckDBPyConnection, table: Table) -> list[int]:
+def split_sizes(asked: CheckedProject, connection: duckdb.DuckDBPyConnection, table: Table) -> list[int]:
     """About how many rows training, validation and test will have.
 
     Rows without a label are left out. In a split by time, a part ends so long before the next one as the gap says.
@@ -246,8 +248,8 @@ def split_sizes(asked: Asked, connection: duckdb.DuckDBPyConnection, table: Tabl
 
 
 def _sizes(
-    asked: Asked, connection: duckdb.DuckDBPyConnection, table: Table, sizes: Sequence[int], kind: str
-) -> Iterator[Finding]:
+    asked: CheckedProject, connection: duckdb.DuckDBPyConnection, table: Table, sizes: Sequence[int], kind: str
+) -> Iterator[ProjectFinding]:
     project = asked.project
     place = ("split",)
     for part, rows in zip(PARTS, sizes, strict=True):

@@ -32,7 +32,7 @@ _MANY = 40
 
 
 @dataclass(frozen=True)
-class Written:
+class WrittenProject:
     """A project that was written.
 
     Attributes:
@@ -46,7 +46,7 @@ class Written:
     guesses: tuple[Guess, ...]
 
 
-def init_project(folder: Path, files: Sequence[Path], label: str) -> Written:
+def init_project(folder: Path, files: Sequence[Path], label: str) -> WrittenProject:
     """Write a project that predicts a column of data files.
 
     Args:
@@ -79,7 +79,7 @@ def init_project(folder: Path, files: Sequence[Path], label: str) -> Written:
     finally:
         shutil.rmtree(staging, ignore_errors=True)
     names = (PROJECT_YAML, f"{DATA}/{CONTRACT}", f"{DATA}/{source}", "README.md", SCHEMA_FILE, ".gitignore")
-    return Written(folder, names, (*notes, *found.guesses))
+    return WrittenProject(folder, names, (*notes, *found.guesses))
 
 
 def _check_free(folder: Path) -> None:

@@ -23,10 +23,11 @@ from sluice.parameters.train import check_candidates, check_one_to_judge
 from sluice.pipelines import IMAGES, TABLES, pipeline_names
 from sluice.problems.metrics import BUILT_IN, METRICS
 from sluice.project.declaration import Project
+from sluice.project.declaration_errors import Place, near
 from sluice.project.feature_patterns import choose_columns
 from sluice.project.files import (
     PROJECT_PY,
-    Problem,
+    FileProblem,
     ProjectFile,
     find_project,
     name_from_here,
@@ -35,7 +36,6 @@ from sluice.project.files import (
     read_text,
 )
 from sluice.project.values import split_reference
-from sluice.project.wording import Place, near
 from sluice.project_tools.code_references import reference_problems
 from sluice.sampling.splitters import SPLITTERS
 
@@ -43,7 +43,7 @@ Level = Literal["error", "warning"]
 
 
 @dataclass(frozen=True)
-class Finding:
+class ProjectFinding:
     """One thing that was found.
 
     Attributes:
@@ -60,7 +60,7 @@ class Finding:
 
     def __str__(self) -> str:
         """As compilers write it."""
-        return str(Problem(self.file, self.line, self.message))
+        return str(FileProblem(self.file, self.line, self.message))
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Checked:
     """
 
     project: str
-    findings: tuple[Finding, ...]
+    findings: tuple[ProjectFinding, ...]
     facts: dict[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
 
@@ -109,7 +109,7 @@ class Checked:
 
 
 @dataclass(frozen=True)
-class Asked:
+class CheckedProject:
     """A project with the contract of its data: what the checks look at.
 
     Attributes:
@@ -141,15 +141,15 @@ class Asked:
         """The columns that identify a row: the project's, else the contract's."""
         return self.project.rows.key or self.stated.key
 
-    def here(self, level: Level, place: Place, message: str) -> Finding:
+    def here(self, level: Level, place: Place, message: str) -> ProjectFinding:
         """A finding in the project's file."""
         problem = self.file.problem(place, message)
-        return Finding(level, problem.file, problem.line, message)
+        return ProjectFinding(level, problem.file, problem.line, message)
 
-    def there(self, level: Level, message: str, column: str = "") -> Finding:
+    def there(self, level: Level, message: str, column: str = "") -> ProjectFinding:
         """A finding in the contract, at the rows' table or one of its columns."""
         place: Place = ("tables", self.project.rows.table, *(("columns", column) if column else ()))
-        return Finding(level, self.shown, self.lines.of(place), message)
+        return ProjectFinding(level, self.shown, self.lines.of(place), message)
 
 
 def _count(number: int, noun: str) -> str:
@@ -167,13 +167,13 @@ def check_project(start: Path) -> Checked:
     """
     begun = time.monotonic()
     path = find_project(start)
-    findings: list[Finding] = []
+    findings: list[ProjectFinding] = []
     facts: dict[str, Any] = {}
     name = ""
     file = _read(path, findings)
     if file:
         name = file.project.name
-        findings += [Finding("error", p.file, p.line, p.message) for p in reference_problems(file)]
+        findings += [ProjectFinding("error", p.file, p.line, p.message) for p in reference_problems(file)]
         findings += _settings(file)
         findings += _packages(file)
         asked = _open(file, findings)
@@ -185,11 +185,11 @@ def check_project(start: Path) -> Checked:
     return Checked(name, tuple(dict.fromkeys(ordered)), facts, round(time.monotonic() - begun, 3))
 
 
-def _read(path: Path, findings: list[Finding]) -> ProjectFile | None:
+def _read(path: Path, findings: list[ProjectFinding]) -> ProjectFile | None:
     shown = name_from_here(path)
     try:
         if path.name != PROJECT_PY and (problems := problems_of(read_text(path, shown), shown)):
-            findings += [Finding("error", problem.file, problem.line, problem.message) for problem in problems]
+            findings += [ProjectFinding("error", problem.file, problem.line, problem.message) for problem in problems]
             return None
         return read_project(path)
     except BadInput as error:
@@ -197,17 +197,17 @@ def _read(path: Path, findings: list[Finding]) -> ProjectFile | None:
         return None
 
 
-def _of_refusal(error: BadInput, shown: str) -> Finding:
+def _of_refusal(error: BadInput, shown: str) -> ProjectFinding:
     """A refusal's one line as a finding of a file; its line is taken from the message where it names one."""
     rest = str(error).removeprefix(shown)
     for start, end in ((":", ":"), (", line ", ":"), (", line ", ",")):
         number, found, words = rest.removeprefix(start).partition(end)
         if rest.startswith(start) and found and number.isdecimal():
-            return Finding("error", shown, int(number), words.strip())
-    return Finding("error", shown, None, rest.strip(" :,"))
+            return ProjectFinding("error", shown, int(number), words.strip())
+    return ProjectFinding("error", shown, None, rest.strip(" :,"))
 
 
-def _open(file: ProjectFile, findings: list[Finding]) -> Asked | None:
+def _open(file: ProjectFile, findings: list[ProjectFinding]) -> CheckedProject | None:
     """The project with its contract; None where there is none to look at."""
     address = file.project.lake_address(file.folder)
     lake = Path(address)
@@ -235,15 +235,15 @@ def _open(file: ProjectFile, findings: list[Finding]) -> Asked | None:
         words = f"{table!r} is no table of {shown}{near(table, contract.tables)}; it has {', '.join(contract.tables)}"
         findings.append(_at(file, "error", ("rows", "table"), words))
         return None
-    return Asked(file, lake, contract, shown, parse_with_lines(text, shown)[1])
+    return CheckedProject(file, lake, contract, shown, parse_with_lines(text, shown)[1])
 
 
-def _at(file: ProjectFile, level: Level, place: Place, message: str) -> Finding:
+def _at(file: ProjectFile, level: Level, place: Place, message: str) -> ProjectFinding:
     problem = file.problem(place, message)
-    return Finding(level, problem.file, problem.line, message)
+    return ProjectFinding(level, problem.file, problem.line, message)
 
 
-def _settings(file: ProjectFile) -> Iterator[Finding]:
+def _settings(file: ProjectFile) -> Iterator[ProjectFinding]:
     """What the project names of Sluice's own: splitters, metrics, candidates, steps; and its files."""
     project = file.project
     for place, name, registry in _extensions(project):
@@ -264,7 +264,7 @@ def _settings(file: ProjectFile) -> Iterator[Finding]:
             )
 
 
-def _names(file: ProjectFile) -> Iterator[Finding]:
+def _names(file: ProjectFile) -> Iterator[ProjectFinding]:
     """Metrics and pipelines that nobody offers."""
     metrics = sorted({*BUILT_IN, *METRICS.names()})
     named = (("metric", file.project.metric, metrics), ("pipeline", file.project.pipeline, pipeline_names()))
@@ -287,7 +287,7 @@ def _extensions(project: Project) -> Iterator[tuple[Place, str, Registry[Any]]]:
         yield ("report", "sections", i), section.name, REPORT_SECTIONS
 
 
-def _candidates(file: ProjectFile) -> Iterator[Finding]:
+def _candidates(file: ProjectFile) -> Iterator[ProjectFinding]:
     """Candidates that are unknown, or whose settings are; those of a project's own are looked at with its code."""
     project = file.project
     pipeline = project.pipeline.replace("-", "_")
@@ -303,7 +303,7 @@ def _candidates(file: ProjectFile) -> Iterator[Finding]:
         yield _at(file, "error", ("train", "candidates"), str(error).removeprefix("parameter "))
 
 
-def _packages(file: ProjectFile) -> Iterator[Finding]:
+def _packages(file: ProjectFile) -> Iterator[ProjectFinding]:
     """A lock that is not there or wrong, and packages that are here in another version."""
     lock = file.project.packages
     if not lock:
@@ -324,7 +324,7 @@ def _packages(file: ProjectFile) -> Iterator[Finding]:
         try:
             if pin.applies(machine) and is_installed(pin):
                 words = f"{pin.name} {pin.version} is installed with Sluice, and is not brought along; take it out"
-                yield Finding("warning", shown, None, words)
+                yield ProjectFinding("warning", shown, None, words)
         except BadInput as error:
             yield _at(file, "error", ("packages",), str(error).partition(": ")[2])
 
@@ -345,7 +345,7 @@ def _steps() -> list[str]:
     return sorted(face.parent.name for folder in folders for face in folder.glob("*/component.py"))
 
 
-def _columns(asked: Asked) -> Iterator[Finding]:
+def _columns(asked: CheckedProject) -> Iterator[ProjectFinding]:
     """Columns that the project names and the contract does not; features that are known too late."""
     project, stated = asked.project, asked.stated
     if project.prepare:
@@ -364,14 +364,16 @@ def _columns(asked: Asked) -> Iterator[Finding]:
     yield from _feature_findings(asked)
 
 
-def _sources(asked: Asked) -> Iterator[Finding]:
+def _sources(asked: CheckedProject) -> Iterator[ProjectFinding]:
     """Tables that the contract has read by a name that nobody brings, and sources that no table is read by."""
     named = {table: stated.source.get("by", "") for table, stated in asked.contract.tables.items()}
     for table, name in named.items():
         if name and name not in asked.project.sources and name not in SOURCES.names():
             words = f"{name!r} is no source of the project{near(name, asked.project.sources)}; write sources: "
             line = asked.lines.of(("tables", table, "source"))
-            yield Finding("error", asked.shown, line, f"{words}{{{name}: FILE.py:NAME}} in {asked.file.path.name}")
+            yield ProjectFinding(
+                "error", asked.shown, line, f"{words}{{{name}: FILE.py:NAME}} in {asked.file.path.name}"
+            )
     for name in asked.project.sources:
         if name not in named.values():
             yield asked.here("error", ("sources", name), f"no table of {asked.shown} is read by {name!r}; leave it out")
@@ -395,7 +397,7 @@ def _named_columns(project: Project) -> Iterator[tuple[Place, str]]:
         yield from (((*place, i), name) for i, name in enumerate(names))
 
 
-def features_of(asked: Asked) -> tuple[str, ...]:
+def features_of(asked: CheckedProject) -> tuple[str, ...]:
     """The project's features: what its patterns mean, as the step prepare has it, without times.
 
     A pattern passes over the columns that are something else (key, group); one of these may be named all the same.
@@ -411,7 +413,7 @@ def features_of(asked: Asked) -> tuple[str, ...]:
     return tuple(name for name in taken if name in project.features or name not in is_time)
 
 
-def _feature_findings(asked: Asked) -> Iterator[Finding]:
+def _feature_findings(asked: CheckedProject) -> Iterator[ProjectFinding]:
     try:
         features = features_of(asked)
     except BadInput:
@@ -434,7 +436,7 @@ def _feature_findings(asked: Asked) -> Iterator[Finding]:
             yield from _availability(asked, contract, name, clock)
 
 
-def _wrong_patterns(asked: Asked) -> Iterator[Finding]:
+def _wrong_patterns(asked: CheckedProject) -> Iterator[ProjectFinding]:
     project = asked.project
     for i, pattern in enumerate(project.features):
         try:
@@ -443,7 +445,7 @@ def _wrong_patterns(asked: Asked) -> Iterator[Finding]:
             yield asked.here("error", ("features", i), str(error).removeprefix("features: "))
 
 
-def _availability(asked: Asked, contract: Contract, name: str, clock: str) -> Iterator[Finding]:
+def _availability(asked: CheckedProject, contract: Contract, name: str, clock: str) -> Iterator[ProjectFinding]:
     """Whether a feature is known at its row's time; where features are not declared, it would only be left out."""
     known = contract.availability(asked.project.rows.table, name)
     if known is not None and known.with_its_row:
@@ -474,13 +476,15 @@ def _position(patterns: tuple[str, ...], name: str) -> tuple[int, ...]:
     return ()
 
 
-def _look_at_data(asked: Asked, findings: list[Finding], facts: dict[str, Any]) -> None:
+def _look_at_data(asked: CheckedProject, findings: list[ProjectFinding], facts: dict[str, Any]) -> None:
     from sluice.project_tools.data_check import look  # DuckDB and NumPy: only where there are data to look at
 
     try:
         found, counted = look(asked)
     except BadInput as error:
-        findings.append(Finding("error", asked.shown, asked.lines.of(("tables", asked.project.rows.table)), str(error)))
+        findings.append(
+            ProjectFinding("error", asked.shown, asked.lines.of(("tables", asked.project.rows.table)), str(error))
+        )
         return
     findings += found
     facts.update(counted)

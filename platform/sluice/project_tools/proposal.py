@@ -13,7 +13,7 @@ from typing import Any
 import duckdb
 
 from sluice.core.errors import BadInput
-from sluice.project.wording import near
+from sluice.project.declaration_errors import near
 from sluice.project_tools.column_facts import (
     NUMBERS,
     TIMES,

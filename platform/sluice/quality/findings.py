@@ -7,7 +7,7 @@ Severity = Literal["error", "warning"]
 
 
 @dataclass(frozen=True)
-class Finding:
+class DataFinding:
     """Something in the data that the contract does not allow, or only tolerates.
 
     Attributes:

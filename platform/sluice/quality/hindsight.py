@@ -15,7 +15,7 @@ from sluice.contract.reading import Availability, Column, Contract
 from sluice.core.durations import duration_text, duration_words
 from sluice.core.progress import progress
 from sluice.quality.aggregation import aggregated
-from sluice.quality.findings import Finding, Severity, count_of
+from sluice.quality.findings import DataFinding, Severity, count_of
 from sluice.quality.profiles import Profile
 
 LEVEL = 0.05  # of all tests of a lake together
@@ -62,7 +62,7 @@ class Tie:
 
 def contradictions(
     tables: Mapping[str, ibis.Table], contract: Contract, profiles: Mapping[str, Profile]
-) -> Iterator[Finding]:
+) -> Iterator[DataFinding]:
     """Columns whose availability the data contradict.
 
     For each early column with gaps and each later column of its table, Fisher's exact test asks whether gaps and
@@ -93,7 +93,7 @@ def telling(ties: Sequence[Tie]) -> list[Tie]:
     return list(strongest.values())
 
 
-def too_late(name: str, table: ibis.Table, contract: Contract, counted: Profile) -> Iterator[Finding]:
+def too_late(name: str, table: ibis.Table, contract: Contract, counted: Profile) -> Iterator[DataFinding]:
     """Values that tell of more time than the contract leaves until they are known: later times, longer durations.
 
     Args:
@@ -121,7 +121,7 @@ def too_late(name: str, table: ibis.Table, contract: Contract, counted: Profile)
             shown = list(dict.fromkeys([*stated.key, *([clock] if clock else []), column]))
             first = table.filter(beyond).order_by(shown).select(shown).limit(1).to_pyarrow().to_pylist()[0]
             example = ", ".join(f"{key}={value}" for key, value in first.items())
-            yield Finding(name, column, "known_after", severity, rows, share, said.tolerance, example, message)
+            yield DataFinding(name, column, "known_after", severity, rows, share, said.tolerance, example, message)
 
 
 def _beyond(table: ibis.Table, column: str, said: Column, clock: str | None, seconds: float) -> Any:  # noqa: ANN401 - Ibis's expressions
@@ -204,7 +204,7 @@ def _number(value: Any, kind: str) -> Any:  # noqa: ANN401 - Ibis's expressions
     return ibis.ifelse(number.isnan() | number.isinf(), ibis.null("float64"), number) if kind == "float64" else number
 
 
-def _finding(tie: Tie, contract: Contract, counted: Profile, tests: int) -> Finding:
+def _finding(tie: Tie, contract: Contract, counted: Profile, tests: int) -> DataFinding:
     nulls = counted.columns[tie.column].nulls
     stated = contract.availability(tie.table, tie.column)
     known = stated.name if stated else "nothing"
@@ -215,7 +215,7 @@ def _finding(tie: Tie, contract: Contract, counted: Profile, tests: int) -> Find
         f"to be filled in afterwards, though the contract says known: {known}; say known: {tie.late.name}, "
         "unless its gaps are known before the event"
     )
-    return Finding(
+    return DataFinding(
         tie.table, tie.column, "availability", "warning", nulls, nulls / counted.rows, LEAST_DIFFERENCE, "", message
     )
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from sluice.artifacts.bundles import Bundle
 from sluice.registry.champions import announce, carry_out
-from sluice.registry.evaluation_verdict import Verdict
+from sluice.registry.evaluation_verdict import EvaluationVerdict
 from sluice.registry.evidence import manifest_digests, tags_digest
 from sluice.registry.promotions import CROWNING, Chain, Decision, Promotion, Ruling, promotion_chain, record_promotion
 from sluice.registry.versions import CHALLENGER, Version, set_alias
@@ -20,7 +20,7 @@ _DECISIONS: dict[str, Decision] = {
 _STALE = "The champion changed while this evaluation was made; run the pipeline again to compare with the new one."
 
 
-def decide(store: Store, verdict: Verdict, version: Version, lineage: list[Bundle]) -> Promotion:
+def decide(store: Store, verdict: EvaluationVerdict, version: Version, lineage: list[Bundle]) -> Promotion:
     """Write the record, then move the alias; a record that would only repeat the last one is not written.
 
     Of several that decide at once the records say who was first: the others are judged against its champion.
@@ -45,7 +45,7 @@ def decide(store: Store, verdict: Verdict, version: Version, lineage: list[Bundl
     return record
 
 
-def judge(chain: Chain, verdict: Verdict, version: Version, evidence: dict[str, Any]) -> Ruling | Promotion:
+def judge(chain: Chain, verdict: EvaluationVerdict, version: Version, evidence: dict[str, Any]) -> Ruling | Promotion:
     """What follows from an evaluation where the records so far are these: a decision, or the record that has it."""
     champion, decision, reason = chain.champion, _DECISIONS[verdict.body["decision"]], str(verdict.body["reason"])
     if champion and champion.digest == version.digest:
@@ -78,7 +78,7 @@ def _told(record: Promotion) -> tuple[str, str, str]:
     return record.decision, record.version, str(record.evidence.get("evaluation"))
 
 
-def _evidence(verdict: Verdict, version: Version, lineage: list[Bundle]) -> dict[str, Any]:
+def _evidence(verdict: EvaluationVerdict, version: Version, lineage: list[Bundle]) -> dict[str, Any]:
     return {
         "evaluation": verdict.digest,
         "candidate": verdict.winner,

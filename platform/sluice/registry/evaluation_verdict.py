@@ -14,7 +14,7 @@ from sluice.evaluation.record import SCHEMA, CandidateRow, EvaluationRecord, fir
 
 
 @dataclass(frozen=True)
-class Verdict:
+class EvaluationVerdict:
     """An evaluation.
 
     Attributes:
@@ -58,7 +58,7 @@ def candidate_table(candidates: tuple[CandidateRow, ...]) -> list[dict[str, Any]
     return [row.model_dump(mode="json", include={"name", "baseline", "metrics", "cut"}) for row in candidates]
 
 
-def read_verdict(path: Path, splits: Bundle, models: Bundle) -> Verdict:
+def read_verdict(path: Path, splits: Bundle, models: Bundle) -> EvaluationVerdict:
     """Read an evaluation and make sure that it judged these very models on these very rows.
 
     Raises:
@@ -69,7 +69,7 @@ def read_verdict(path: Path, splits: Bundle, models: Bundle) -> Verdict:
         judged = record.datasets.get(name, "")
         if judged != bundle.id:
             raise BadInput(f"{path} judged {name} {judged[:12]}, not {bundle.id[:12]}; run evaluate on these {name}")
-    return Verdict(record)
+    return EvaluationVerdict(record)
 
 
 def read_record(path: Path) -> EvaluationRecord:

@@ -17,13 +17,13 @@ from sluice.modeling.model_files import read_threshold
 from sluice.problems.metrics import shown_metric, significant
 from sluice.problems.registry import problem_of
 from sluice.problems.task import Task
-from sluice.registry.evaluation_verdict import Verdict
+from sluice.registry.evaluation_verdict import EvaluationVerdict
 from sluice.registry.signature import input_kinds
 
 _FEW = 6
 
 
-def model_card(task: Task, verdict: Verdict, lineage: list[Bundle], files: Path) -> str:
+def model_card(task: Task, verdict: EvaluationVerdict, lineage: list[Bundle], files: Path) -> str:
     """The card as Markdown.
 
     Args:
@@ -100,7 +100,7 @@ def _dataset(bundle: Bundle) -> tuple[str, str, str]:
     return made.step, ", ".join(f"{name} {count:,}" for name, count in made.rows.items()), made.id
 
 
-def _slices(verdict: Verdict) -> list[str]:
+def _slices(verdict: EvaluationVerdict) -> list[str]:
     """One line a slice column: how many groups, and the metric in the worst that can be judged."""
     lines: list[str] = []
     metric = shown_metric(verdict.record.metric.name)
@@ -117,7 +117,7 @@ def _slices(verdict: Verdict) -> list[str]:
     return lines
 
 
-def _value(entry: dict[str, Any], verdict: Verdict) -> float:
+def _value(entry: dict[str, Any], verdict: EvaluationVerdict) -> float:
     value = entry["metrics"][verdict.winner][verdict.record.metric.name]["value"]
     return float(value) if value is not None else float("nan")
 

@@ -17,7 +17,7 @@ import yaml
 from sluice.core.errors import BadInput
 from sluice.features.model_inputs import read_inputs
 from sluice.features.served_rows import ServedRows
-from sluice.features.unseen_values import Finding, unseen_features
+from sluice.features.unseen_values import UnseenFinding, unseen_features
 from sluice.modeling.model_digests import CODE_DIGEST, DIGEST, check_code, check_digest
 from sluice.modeling.model_files import Predictor, Threshold, forecast, load_model, read_task, read_threshold
 from sluice.problems.task import Task
@@ -69,7 +69,7 @@ class ServedModel:
         """The features that may be absent: rows of the training lacked them too."""
         return self._rows.optional
 
-    def judge(self, features: pd.DataFrame, params: Mapping[str, Any]) -> tuple[pd.DataFrame, list[Finding]]:
+    def judge(self, features: pd.DataFrame, params: Mapping[str, Any]) -> tuple[pd.DataFrame, list[UnseenFinding]]:
         """As `predict`, of rows whose features were made by the code of the training; and what is odd about them.
 
         Raises:
@@ -84,8 +84,8 @@ class ServedModel:
         return answer
 
     def _told(
-        self, features: pd.DataFrame, findings: list[Finding], index: pd.Index, params: Mapping[str, Any]
-    ) -> tuple[pd.DataFrame, list[Finding]]:
+        self, features: pd.DataFrame, findings: list[UnseenFinding], index: pd.Index, params: Mapping[str, Any]
+    ) -> tuple[pd.DataFrame, list[UnseenFinding]]:
         told = answer_columns(self._task)
         answer = pd.DataFrame(forecast(self._model, features, self._task), columns=told, index=index)
         if params.get(DECISION):

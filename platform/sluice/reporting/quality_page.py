@@ -9,7 +9,7 @@ from markupsafe import Markup
 from sluice.contract.reading import Availability, Contract
 from sluice.core.durations import duration_text, duration_words
 from sluice.quality.distributions import spreads
-from sluice.quality.findings import Finding
+from sluice.quality.findings import DataFinding
 from sluice.quality.profiles import Profile
 from sluice.reporting.pages import (
     Section,
@@ -32,7 +32,7 @@ def quality_page(
     tables: Mapping[str, ibis.Table],
     contract: Contract,
     profiles: Mapping[str, Profile],
-    findings: Sequence[Finding],
+    findings: Sequence[DataFinding],
     as_of: date | None,
 ) -> str:
     """One page with one section, `quality`."""
@@ -55,7 +55,7 @@ def quality_page(
     return render_page(f"Data quality of {contract.name}", [section])
 
 
-def _findings(findings: Sequence[Finding]) -> Markup:
+def _findings(findings: Sequence[DataFinding]) -> Markup:
     if not findings:
         return note_html("Every check of the contract passed.", "good")
     shown = [

@@ -7,7 +7,7 @@ from matplotlib.ticker import MaxNLocator
 
 from sluice.modeling.parts import Part, Parts
 from sluice.modeling.training_records import Trained, cut_words
-from sluice.modeling.training_settings import Settings
+from sluice.modeling.training_settings import TrainingSettings
 from sluice.problems.task import Task
 from sluice.reporting.pages import Section, figure_html, figures_html, note_html, render_page, table_html, text_html
 from sluice.reporting.plots import FONT_SIZE, INK, MUTED, SERIES, figure_svg, new_figure
@@ -38,7 +38,7 @@ def curves_section(trained: Sequence[Trained], introduction: str, parameter: str
     return Section("training", "Training", Markup("").join(parts))
 
 
-def budget_rules(settings: Settings, parts: Parts, left_out: Sequence[str]) -> str:
+def budget_rules(settings: TrainingSettings, parts: Parts, left_out: Sequence[str]) -> str:
     """What held for the candidates of the step train."""
     metric = settings.stopping(parts.task)
     budget = f"{settings.max_rounds} rounds" if settings.max_rounds else f"{settings.seconds_per_candidate:g} seconds"

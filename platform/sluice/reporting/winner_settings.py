@@ -4,13 +4,13 @@ import json
 
 from markupsafe import Markup
 
-from sluice.evaluation.candidates import Candidate
+from sluice.evaluation.candidates import JudgedModel
 from sluice.parameters.candidate_settings import SETTINGS
 from sluice.project.yaml_text import flow
 from sluice.reporting.pages import Cell, code_html, heading_html, table_html, text_html
 
 
-def winner_settings(winner: Candidate) -> Markup:
+def winner_settings(winner: JudgedModel) -> Markup:
     """A table of what can be set of the winner, with what held here, and the lines that change it."""
     model = SETTINGS.get(winner.called)
     parts = [heading_html(f"Settings of {winner.name}")]
@@ -26,12 +26,12 @@ def winner_settings(winner: Candidate) -> Markup:
     return Markup("").join([*parts, _way(winner, list(model.model_fields) if model else [])])
 
 
-def _value(winner: Candidate, name: str, default: object) -> str:
+def _value(winner: JudgedModel, name: str, default: object) -> str:
     """What held: what was learned with, which may be the candidate's own choice, else what was set."""
     return json.dumps(winner.parameters.get(name, winner.settings.get(name, default)))
 
 
-def _way(winner: Candidate, known: list[str]) -> Markup:
+def _way(winner: JudgedModel, known: list[str]) -> Markup:
     if known:
         example = winner.settings or {known[0]: winner.parameters.get(known[0], 0)}
     elif winner.settings:

@@ -23,7 +23,7 @@ IDLE_SECONDS = 120
 LONGEST_REASON = 600
 
 
-class Gate:
+class RequestGate:
     """What requests are held against."""
 
     def __init__(
@@ -131,7 +131,7 @@ class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, place: Path, gate: Gate) -> None:
+    def __init__(self, place: Path, gate: RequestGate) -> None:
         """Listen.
 
         Args:

@@ -46,7 +46,7 @@ _ALWAYS_GIVEN = "seed"  # a pipeline without randomness may lack it
 
 
 @dataclass(frozen=True)
-class Order:
+class ProjectOrder:
     """A run of a project's pipeline, not yet begun; nothing has been written.
 
     Attributes:
@@ -124,7 +124,7 @@ def keep_results_in(folder: Path) -> None:
         set_default(HOME, str(folder / HOME_NAME))
 
 
-def order(file: ProjectFile, pairs: Sequence[str], *, in_store: bool = False) -> Order:
+def order(file: ProjectFile, pairs: Sequence[str], *, in_store: bool = False) -> ProjectOrder:
     """What a project's run takes.
 
     Args:
@@ -153,7 +153,7 @@ def order(file: ProjectFile, pairs: Sequence[str], *, in_store: bool = False) ->
     declared |= {name: archive.key for name, archive in code.items()}
     arguments = parse_arguments(pipeline, pairs, declared)
     given = {name: arguments[name] for name in (pair.partition("=")[0] for pair in pairs)}
-    return Order(file, pipeline, arguments, code, folder, given)
+    return ProjectOrder(file, pipeline, arguments, code, folder, given)
 
 
 def _pipeline_name(file: ProjectFile) -> str:

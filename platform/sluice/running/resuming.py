@@ -25,7 +25,7 @@ class TakenUp:
     pipeline: catalog.Pipeline
     arguments: dict[str, Any]
     given: Mapping[str, Any]
-    project: project_runs.Order | None = None
+    project: project_runs.ProjectOrder | None = None
 
 
 def take_up(before: Asked, pairs: Sequence[str], *, in_store: bool = False) -> TakenUp:

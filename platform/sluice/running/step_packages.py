@@ -29,7 +29,7 @@ PATIENCE = ("--retries", "1", "--timeout", "10")
 GUIDE = "docs/kfp.md"
 
 
-class Plan(NamedTuple):
+class InstallPlan(NamedTuple):
     """What is to be done for an `install`.
 
     Attributes:
@@ -43,7 +43,7 @@ class Plan(NamedTuple):
     changed: list[str]
 
 
-def plan(words: Sequence[str], installed: Mapping[str, str]) -> Plan | None:
+def plan(words: Sequence[str], installed: Mapping[str, str]) -> InstallPlan | None:
     """Read pip's command line.
 
     Args:
@@ -53,7 +53,7 @@ def plan(words: Sequence[str], installed: Mapping[str, str]) -> Plan | None:
     Returns:
         None for anything but an `install` of named packages with the options that KFP writes: that is pip's own.
     """
-    found = Plan([], [], [])
+    found = InstallPlan([], [], [])
     rest = iter(words)
     if next(rest, "") != "install":
         return None
@@ -67,7 +67,7 @@ def plan(words: Sequence[str], installed: Mapping[str, str]) -> Plan | None:
     return found
 
 
-def _add(found: Plan, word: str, installed: Mapping[str, str]) -> bool:
+def _add(found: InstallPlan, word: str, installed: Mapping[str, str]) -> bool:
     """Take a requirement into the plan; whether it is one by name."""
     try:
         wanted = Requirement(word)
@@ -128,7 +128,7 @@ def _can_be_changed() -> bool:
     return os.access(sysconfig.get_path("purelib"), os.W_OK)
 
 
-def _install(found: Plan, installed: Mapping[str, str]) -> int:
+def _install(found: InstallPlan, installed: Mapping[str, str]) -> int:
     """Add what is missing; what the image has stays as it is, since it could not be replaced."""
     with tempfile.NamedTemporaryFile("w", encoding="utf-8", prefix="constraints-", suffix=".txt") as constraints:
         constraints.writelines(f"{name}=={version}\n" for name, version in sorted(installed.items()))

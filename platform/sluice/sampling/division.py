@@ -9,12 +9,12 @@ from sluice.core.durations import duration_text
 from sluice.core.errors import BadInput
 from sluice.sampling import partition
 from sluice.sampling.group_parts import by_group
-from sluice.sampling.splitters import PARTS, Divided, Plan, Splitter
+from sluice.sampling.splitters import PARTS, Divided, SplitPlan, Splitter
 
 _TENTHS = 10
 
 
-def split_by_time(rows: ibis.Table, plan: Plan) -> Divided:
+def split_by_time(rows: ibis.Table, plan: SplitPlan) -> Divided:
     """Learn from the past, judge on the future; rows whose label is not known in time are left out.
 
     Raises:
@@ -29,13 +29,13 @@ def split_by_time(rows: ibis.Table, plan: Plan) -> Divided:
     return Divided(assigned, design | ({"gap": duration_text(gap)} if gap else {}), at_random=False)
 
 
-def split_at_random(rows: ibis.Table, plan: Plan) -> Divided:
+def split_at_random(rows: ibis.Table, plan: SplitPlan) -> Divided:
     """Divide the rows by their place in a seeded random order."""
     assigned = partition.at_random(rows, plan.task.key, None, plan.shares, plan.seed, plan.part)
     return Divided(assigned, {"seed": plan.seed})
 
 
-def split_by_label(rows: ibis.Table, plan: Plan) -> Divided:
+def split_by_label(rows: ibis.Table, plan: SplitPlan) -> Divided:
     """Divide the rows of each class by themselves; a label that is a number in tenths of its order."""
     task = plan.task
     tiles = _TENTHS if task.regression else 0
@@ -43,7 +43,7 @@ def split_by_label(rows: ibis.Table, plan: Plan) -> Divided:
     return Divided(assigned, {"seed": plan.seed, "strata": [task.label]})
 
 
-def split_by_group(rows: ibis.Table, plan: Plan) -> Divided:
+def split_by_group(rows: ibis.Table, plan: SplitPlan) -> Divided:
     """Keep all rows of a group in one part.
 
     Raises:
@@ -58,7 +58,7 @@ def split_by_group(rows: ibis.Table, plan: Plan) -> Divided:
     return Divided(assigned, {"seed": plan.seed, "group": task.cluster})
 
 
-def divide(splitter: Splitter, rows: ibis.Table, plan: Plan, name: str) -> Divided:
+def divide(splitter: Splitter, rows: ibis.Table, plan: SplitPlan, name: str) -> Divided:
     """Call a splitter, and check what it gives.
 
     Args:

@@ -25,7 +25,7 @@ from sluice.core.errors import BadInput
 from sluice.engine.row_order import with_row_order
 from sluice.sampling.group_parts import by_group
 from sluice.sampling.partition import PURPOSE, with_tiles
-from sluice.sampling.splitters import Divided, Plan
+from sluice.sampling.splitters import Divided, SplitPlan
 
 KEY = "folds"
 """Where a split dataset's design speaks of its folds."""
@@ -68,7 +68,7 @@ def names_of(number: int) -> tuple[str, ...]:
     return tuple(str(fold) for fold in range(1, number + 1))
 
 
-def split_in_folds(rows: ibis.Table, plan: Plan) -> Divided:
+def split_in_folds(rows: ibis.Table, plan: SplitPlan) -> Divided:
     """Divide the rows into folds: groups whole where rows have one, else label by label.
 
     Without groups, rows go round the folds one by one, in a seeded random order within each class (of a number: within

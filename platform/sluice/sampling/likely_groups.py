@@ -35,7 +35,7 @@ MOST_NUMBER = 1e100  # DuckDB's variance ends with an error where a square leave
 
 
 @dataclass(frozen=True)
-class Group:
+class LikelyGroup:
     """A column whose rows of one value are not independent.
 
     Attributes:
@@ -57,7 +57,7 @@ class Group:
         return asdict(self)
 
 
-def find_groups(assigned: ibis.Table, task: Task, part: str) -> list[Group]:
+def find_groups(assigned: ibis.Table, task: Task, part: str) -> list[LikelyGroup]:
     """Groups whose rows lie in several parts: the task's cluster, days of its time, and likely ones.
 
     Args:
@@ -72,7 +72,7 @@ def find_groups(assigned: ibis.Table, task: Task, part: str) -> list[Group]:
     if task.cluster is not None and task.cluster in assigned.columns:
         counts = _counts(assigned, task, part, assigned[task.cluster])
         if len(counts.group):  # else no row has a value
-            found.append(Group(task.cluster, *_told(counts, analyse(counts)), "declared"))
+            found.append(LikelyGroup(task.cluster, *_told(counts, analyse(counts)), "declared"))
     elif task.time in assigned.columns:
         found += _days(assigned, task, part)
     likely = list(_likely(assigned, task, part))
@@ -89,7 +89,7 @@ def _seen(counts: Counts) -> float:
     return float(counts.rows[test & trained].sum() / max(counts.rows[test].sum(), 1))
 
 
-def _days(assigned: ibis.Table, task: Task, part: str) -> Iterator[Group]:
+def _days(assigned: ibis.Table, task: Task, part: str) -> Iterator[LikelyGroup]:
     """The days of the task's time, where their rows are so dependent that it matters."""
     time = assigned[task.time]
     if not (time.type().is_timestamp() or time.type().is_date()):
@@ -100,7 +100,7 @@ def _days(assigned: ibis.Table, task: Task, part: str) -> Iterator[Group]:
     counts = _coded(counted)
     variance = analyse(counts)
     if 1 + (variance.size - 1) * variance.correlation >= DESIGN_EFFECT and variance.p < LEVEL:
-        yield Group(f"day of {task.time}", *_told(counts, variance), "day")
+        yield LikelyGroup(f"day of {task.time}", *_told(counts, variance), "day")
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ class _Candidate:
         return LEAST_IN_KEY if self.in_key else LEAST_EFFECTIVE
 
 
-def _likely(assigned: ibis.Table, task: Task, part: str) -> Iterator[Group]:
+def _likely(assigned: ibis.Table, task: Task, part: str) -> Iterator[LikelyGroup]:
     candidates = _candidates(assigned, task, part)
     for candidate in candidates:
         counts = _counts(assigned, task, part, candidate.values)
@@ -125,7 +125,7 @@ def _likely(assigned: ibis.Table, task: Task, part: str) -> Iterator[Group]:
         least = max(candidate.least, LEAST_A_CLASS * len(task.classes))
         enough = variance.effective >= least and _seen(counts) >= LEAST_SEEN
         if enough and variance.p < LEVEL / len(candidates) and _groups(assigned, task, candidate, counts, variance):
-            yield Group(candidate.name, *_told(counts, variance), "likely")
+            yield LikelyGroup(candidate.name, *_told(counts, variance), "likely")
 
 
 def _groups(assigned: ibis.Table, task: Task, candidate: _Candidate, counts: Counts, variance: Variance) -> bool:

@@ -8,7 +8,7 @@ import ibis
 from sluice.core.errors import BadInput
 from sluice.problems.task import Task
 from sluice.sampling.copies import Copies, find_copies
-from sluice.sampling.likely_groups import Group, find_groups
+from sluice.sampling.likely_groups import LikelyGroup, find_groups
 
 MOST_COPIES = 0.5  # of test rows; with more, no number of the test part says anything of new rows
 
@@ -18,7 +18,7 @@ class Overlap:
     """Copies, and groups whose rows lie in several parts."""
 
     copies: Copies
-    groups: tuple[Group, ...]
+    groups: tuple[LikelyGroup, ...]
 
     @property
     def warnings(self) -> list[str]:
@@ -63,7 +63,7 @@ def _of_copies(copies: Copies) -> str:
     return f"{how} a training row in all features, like copies; a model remembers these: remove repeated rows first"
 
 
-def _words(group: Group) -> str:
+def _words(group: LikelyGroup) -> str:
     seen = f"{group.seen:.1%} of the test rows have a {group.column!r} that training has seen"
     told = f"its {group.groups:,} values account for {max(group.correlation, 0):.0%} of the label's variance"
     if group.reason == "day":

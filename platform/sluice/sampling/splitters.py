@@ -21,7 +21,7 @@ FOLDS = "folds"
 
 
 @dataclass(frozen=True)
-class Plan:
+class SplitPlan:
     """How rows are to be divided.
 
     Attributes:
@@ -63,7 +63,7 @@ class Divided:
 class Splitter(Protocol):
     """Divides rows. It may also give the table alone, with the plan's column."""
 
-    def __call__(self, rows: "ibis.Table", plan: Plan) -> "Divided | ibis.Table":
+    def __call__(self, rows: "ibis.Table", plan: SplitPlan) -> "Divided | ibis.Table":
         """The rows, each with its part.
 
         Args:

@@ -14,7 +14,7 @@ from sluice.contract.reading import Column
 from sluice.core.errors import BadInput
 from sluice.core.settings import memory_size
 from sluice.engine.duckdb_engine import MEMORY_LIMIT, arrow_batches, duckdb_engine
-from sluice.engine.parquet import ARROW_TYPES, ROW_GROUP_ROWS, Written, write_parquet
+from sluice.engine.parquet import ARROW_TYPES, ROW_GROUP_ROWS, WrittenParquet, write_parquet
 from sluice.sources.conversions import EXACT, FAST
 from sluice.sources.csv_counts import CsvCount, count_csv
 from sluice.sources.csv_defects import find_defect, given
@@ -32,7 +32,7 @@ class _Unsure(Exception):
 
 def read_csv(
     file: SourceFile, columns: Mapping[str, Column], target: Path, counted: Callable[[], CsvCount] | None = None
-) -> Written:
+) -> WrittenParquet:
     """Read one CSV file into one Parquet file; rows keep their order.
 
     Args:
@@ -74,7 +74,7 @@ class _Reading:
     def schema(self) -> Any:  # noqa: ANN401 - pyarrow has no stubs
         return pa.schema([(name, ARROW_TYPES[column.type]) for name, column in self.columns.items()])
 
-    def written(self, way: "_Way", *, parallel: bool) -> Written:
+    def written(self, way: "_Way", *, parallel: bool) -> WrittenParquet:
         """Write the rows, and hold their number against the count."""
         written = write_parquet(way(self, parallel), self.schema, self.target)
         count = self.count()
@@ -83,7 +83,7 @@ class _Reading:
             raise _Unsure(f"{written.rows:,} rows were read where its lines make {count.records - 1:,}")
         return written
 
-    def _confirmed(self, written: Written, count: CsvCount) -> bool:
+    def _confirmed(self, written: WrittenParquet, count: CsvCount) -> bool:
         """Whether the count is at fault: a quote inside an unquoted value misleads it, but not Python's reader."""
         lines = bool(count.end) and not count.spaced
         return lines and written.rows == count_rows(self.file, len(self.header))
@@ -92,7 +92,7 @@ class _Reading:
 _Way = Callable[[_Reading, bool], Iterator[Any]]
 
 
-def _exactly(reading: _Reading) -> Written:
+def _exactly(reading: _Reading) -> WrittenParquet:
     """Read text and convert it with care; on one thread where several guess wrongly where rows begin."""
     try:
         return reading.written(_exact, parallel=True)

@@ -11,7 +11,7 @@ from sluice.contract.reading import Column
 from sluice.core.bounds import FILE_BYTES
 from sluice.core.errors import BadInput
 from sluice.core.json_documents import parse_json
-from sluice.engine.parquet import ARROW_TYPES, Written, write_parquet
+from sluice.engine.parquet import ARROW_TYPES, WrittenParquet, write_parquet
 from sluice.sources.formats import check_text
 from sluice.sources.source_files import SourceFile
 from sluice.sources.typed_values import WrongValue, to_arrow
@@ -20,7 +20,7 @@ from sluice.sources.value_refusals import shown, wrong_value
 _BEGINNING = 16
 
 
-def read_json(file: SourceFile, columns: Mapping[str, Column], target: Path) -> Written:
+def read_json(file: SourceFile, columns: Mapping[str, Column], target: Path) -> WrittenParquet:
     """Read one JSON file into one Parquet file; rows keep their order.
 
     Args:

@@ -10,7 +10,7 @@ from sluice.contract.reading import Column, TableContract
 from sluice.core.chosen import Chosen, chosen
 from sluice.core.errors import BadInput
 from sluice.core.extensions import Code, Opened, near
-from sluice.engine.parquet import ARROW_TYPES, Written, write_parquet
+from sluice.engine.parquet import ARROW_TYPES, WrittenParquet, write_parquet
 from sluice.extending.sources import SOURCES, SourceTable, TableSource
 from sluice.sources.typed_values import WrongValue, to_arrow
 from sluice.sources.value_refusals import wrong_value
@@ -52,7 +52,9 @@ def _open(table: str, stated: TableContract, sources: Mapping[str, Any], code: C
     return SOURCES.opened(meant.name, code, {**meant.settings, **texts})
 
 
-def read_own(source: Opened[TableSource], name: str, stated: TableContract, file: Path | None, target: Path) -> Written:
+def read_own(
+    source: Opened[TableSource], name: str, stated: TableContract, file: Path | None, target: Path
+) -> WrittenParquet:
     """Read a table, or one of its files, into one Parquet file with exactly the contract's columns.
 
     Args:

@@ -14,7 +14,7 @@ from sqlalchemy.exc import NoSuchTableError
 
 from sluice.contract.reading import TableContract
 from sluice.core.errors import BadInput, EnvironmentFault
-from sluice.engine.parquet import ARROW_TYPES, Written, write_parquet
+from sluice.engine.parquet import ARROW_TYPES, WrittenParquet, write_parquet
 from sluice.sources.databases import Database, connected
 from sluice.sources.sqlite_bounds import Guard, guarded
 from sluice.sources.typed_values import WrongValue, to_arrow
@@ -25,7 +25,7 @@ _CHUNK_BYTES = 64 << 20
 _AT_ONCE = 8  # rows between two looks at their size
 
 
-def read_sql(database: Database, contract: TableContract, target: Path) -> Written:
+def read_sql(database: Database, contract: TableContract, target: Path) -> WrittenParquet:
     """Read one table into one Parquet file, ordered by its key: a database has no order of its own.
 
     The database counts the rows too, in the same transaction, and both numbers must be the same.

@@ -18,7 +18,7 @@ from sluice.core.errors import BadInput
 from sluice.core.settings import header_text, web_address
 from sluice.storage.object_store import ObjectStore
 from sluice.storage.s3 import checked_prefix
-from sluice.storage.services import Advice, Service
+from sluice.storage.services import Advice, ObjectService
 
 ACCOUNT, ENDPOINT = "AZURE_STORAGE_ACCOUNT_NAME", "AZURE_STORAGE_ENDPOINT"
 KEY, SIGNATURE = "AZURE_STORAGE_ACCOUNT_KEY", "AZURE_STORAGE_SAS_TOKEN"
@@ -30,7 +30,7 @@ _CONTAINER = re.compile(r"[a-z0-9](?:-?[a-z0-9]){2,62}|\$root", re.ASCII)
 
 
 @dataclass(frozen=True)
-class Identity:
+class AzureIdentity:
     """Who asks Azure.
 
     Attributes:
@@ -73,7 +73,7 @@ def open_azure(uri: str) -> ObjectStore:
         address=f"{ENDPOINT} and {ACCOUNT}",
         bucket="container",
     )
-    service = Service(
+    service = ObjectService(
         "Azure Blob Storage",
         place,
         "az",
@@ -85,33 +85,33 @@ def open_azure(uri: str) -> ObjectStore:
     return ObjectStore(uri, service, prefix)
 
 
-def identity() -> Identity:
+def identity() -> AzureIdentity:
     """Who asks.
 
     Raises:
         BadInput: An identity is named by half, or its file is not there.
     """
     if variable(KEY):
-        return Identity({"account_key": header_text(KEY), "credential_type": "access_key"}, KEY)
+        return AzureIdentity({"account_key": header_text(KEY), "credential_type": "access_key"}, KEY)
     if variable(SIGNATURE):
-        return Identity({"sas_key": header_text(SIGNATURE), "credential_type": "sas_token"}, SIGNATURE)
+        return AzureIdentity({"sas_key": header_text(SIGNATURE), "credential_type": "sas_token"}, SIGNATURE)
     if variable(TOKEN_FILE):
         path = variable(TOKEN_FILE)
         if not Path(path).is_file():
             raise BadInput(f"{TOKEN_FILE}={path!r} is no file; it holds a token that the cluster writes there")
         options = {"federated_token_file": path, "credential_type": "workload_identity", **_application(TOKEN_FILE)}
         source = f"check {CLIENT}, {TENANT}, and that the identity trusts the service account"
-        return Identity(options, f"the workload's identity ({CLIENT})", source)
+        return AzureIdentity(options, f"the workload's identity ({CLIENT})", source)
     if variable(SECRET):
         options = {"client_secret": header_text(SECRET), "credential_type": "client_secret", **_application(SECRET)}
-        return Identity(options, f"the application ({CLIENT})", f"check {CLIENT}, {TENANT} and {SECRET}")
+        return AzureIdentity(options, f"the application ({CLIENT})", f"check {CLIENT}, {TENANT} and {SECRET}")
     options = {"credential_type": "managed_identity"}
     if client := header_text(CLIENT):
         options["client_id"] = client
     if place := web_address(MACHINE):
         options["msi_endpoint"] = place
     source = f"give the machine a managed identity, or set {TOKEN_FILE} or {KEY}"
-    return Identity(options, "the machine's managed identity", source)
+    return AzureIdentity(options, "the machine's managed identity", source)
 
 
 def _account() -> str:

@@ -19,7 +19,7 @@ from sluice.core.errors import BadInput
 from sluice.core.settings import web_address
 from sluice.storage.object_store import ObjectStore
 from sluice.storage.s3 import checked_prefix
-from sluice.storage.services import Advice, Service
+from sluice.storage.services import Advice, ObjectService
 
 if TYPE_CHECKING:
     from obstore.store import GCSCredential
@@ -54,7 +54,7 @@ def open_google(uri: str) -> ObjectStore:
         region=ENDPOINT,
         address=ENDPOINT,
     )
-    service = Service(
+    service = ObjectService(
         "Google Cloud Storage",
         place,
         "gs",

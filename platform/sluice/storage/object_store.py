@@ -20,7 +20,7 @@ from sluice.core.progress import progress
 from sluice.storage import services
 from sluice.storage.failures import Failure, asked
 from sluice.storage.keys import check_key, check_prefix
-from sluice.storage.services import Service, condition_failed, missing, missing_object
+from sluice.storage.services import ObjectService, condition_failed, missing, missing_object
 from sluice.storage.tries import Tries
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class ObjectStore:
     that nothing is there.
     """
 
-    def __init__(self, uri: str, service: Service, prefix: str) -> None:
+    def __init__(self, uri: str, service: ObjectService, prefix: str) -> None:
         """Nothing is sent yet.
 
         Args:

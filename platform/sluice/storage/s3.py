@@ -42,7 +42,7 @@ _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{1,61}[A-Za-z0-9]", re.ASCII)
 
 
 @dataclass(frozen=True)
-class Identity:
+class S3Identity:
     """Who asks S3.
 
     Attributes:
@@ -67,7 +67,7 @@ def open_s3(uri: str) -> "ObjectStore":
     from obstore.store import S3Store
 
     from sluice.storage.object_store import ObjectStore
-    from sluice.storage.services import Service
+    from sluice.storage.services import ObjectService
 
     bucket, prefix = parse_address(f"s3://{uri.partition('://')[2]}")
     asker, zone = identity(), region()
@@ -84,7 +84,7 @@ def open_s3(uri: str) -> "ObjectStore":
         "skip_signature": False,
         **asker.options,
     }
-    service = Service(
+    service = ObjectService(
         "S3",
         place,
         "s3",
@@ -96,7 +96,7 @@ def open_s3(uri: str) -> "ObjectStore":
     return ObjectStore(uri, service, prefix)
 
 
-def _advice(asker: Identity) -> "Advice":
+def _advice(asker: S3Identity) -> "Advice":
     from sluice.storage.services import Advice
 
     return Advice(asker.keys, asker.rights, asker.source, REGIONS[0], ENDPOINTS[1])
@@ -144,7 +144,7 @@ def endpoint(zone: str) -> str:
     return f"{url.scheme}://{place}:{port}" if port else f"{url.scheme}://{place}"
 
 
-def identity() -> Identity:
+def identity() -> S3Identity:
     """Who asks: keys, a role, a pod's or a machine's credentials, in this order.
 
     Raises:
@@ -164,18 +164,18 @@ def identity() -> Identity:
     if variable(TASK_ADDRESS):
         rights = "the rights of the task's role"
         source = f"check that the task has a role ({TASK_ADDRESS})"
-        return Identity({"container_credentials_relative_uri": header_text(TASK_ADDRESS)}, rights, rights, source)
+        return S3Identity({"container_credentials_relative_uri": header_text(TASK_ADDRESS)}, rights, rights, source)
     return _machine()
 
 
-def _keys() -> Identity:
+def _keys() -> S3Identity:
     access, secret = map(header_text, KEYS)
     session = header_text(SESSION)
     options = {"access_key_id": access, "secret_access_key": secret} | ({"session_token": session} if session else {})
-    return Identity(options, f"{KEYS[0]}, {KEYS[1]} and {SESSION}", f"{KEYS[0]} and {KEYS[1]}")
+    return S3Identity(options, f"{KEYS[0]}, {KEYS[1]} and {SESSION}", f"{KEYS[0]} and {KEYS[1]}")
 
 
-def _role() -> Identity:
+def _role() -> S3Identity:
     """A role that the token of a pod's service account may take on."""
     lacking = [name for name in (ROLE, ROLE_TOKEN) if not variable(name)]
     if lacking:
@@ -190,22 +190,22 @@ def _role() -> Identity:
             raise BadInput(f"{ROLE_ENDPOINT}={shown(place)!r}: a token is sent there, so it must be https")
         options["endpoint_url_sts"] = place
     role = f"the role in {ROLE}"
-    return Identity(options, role, f"the policies of {role}", f"check {role}, and that it trusts the service account")
+    return S3Identity(options, role, f"the policies of {role}", f"check {role}, and that it trusts the service account")
 
 
-def _pod() -> Identity:
+def _pod() -> S3Identity:
     """What an agent on the node gives out for a pod's service account."""
     options = {"container_credentials_full_uri": web_address(POD_ADDRESS)}
     if not variable(POD_TOKEN):
         raise BadInput(f"{POD_ADDRESS} is set without {POD_TOKEN}; EKS sets both, with a pod identity association")
     options["container_authorization_token_file"] = _file(POD_TOKEN)
     role = "the role of the pod identity association"
-    return Identity(
+    return S3Identity(
         options, role, f"the policies of {role}", f"check the association of the service account, and {role}"
     )
 
 
-def _machine() -> Identity:
+def _machine() -> S3Identity:
     """A virtual machine's own role; asked whether it is there at all, for most machines have none."""
     if variable(NO_METADATA).lower() == "true":
         raise _no_credentials(list(KEYS))
@@ -217,7 +217,7 @@ def _machine() -> Identity:
         raise _no_credentials(list(KEYS)) from None
     profile = "the machine's instance profile"
     source = f"give the machine an instance profile, or set {' and '.join(KEYS)}"
-    return Identity({"metadata_endpoint": place}, profile, f"the policies of {profile}", source)
+    return S3Identity({"metadata_endpoint": place}, profile, f"the policies of {profile}", source)
 
 
 def _no_credentials(missing: list[str]) -> BadInput:

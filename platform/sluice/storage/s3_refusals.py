@@ -25,7 +25,7 @@ OTHER_REGION = frozenset({"AuthorizationHeaderMalformed", "PermanentRedirect", "
 
 
 @dataclass(frozen=True)
-class Place:
+class RequestPlace:
     """What a request was about.
 
     Attributes:
@@ -43,7 +43,7 @@ class Place:
 
 
 @contextmanager
-def refusals(place: Place) -> Iterator[None]:
+def refusals(place: RequestPlace) -> Iterator[None]:
     """Turn what the SDK and the network raise into Sluice's errors.
 
     Raises:
@@ -63,12 +63,12 @@ def refusals(place: Place) -> Iterator[None]:
         raise _unreachable(error, place) from None
 
 
-def no_bucket(place: Place) -> BadInput:
+def no_bucket(place: RequestPlace) -> BadInput:
     """The error for a bucket that is not there."""
     return BadInput(f"{place.endpoint} has no bucket {place.bucket!r}; create it, or check the store's address")
 
 
-def _refused(error: S3Error, place: Place) -> SluiceError:
+def _refused(error: S3Error, place: RequestPlace) -> SluiceError:
     code = error.code or ""
     if code == "NoSuchKey":
         return BadInput(f"s3://{place.bucket}/{place.name} is not there; check the address")
@@ -90,7 +90,7 @@ def _refused(error: S3Error, place: Place) -> SluiceError:
     return EnvironmentFault(f"{place}: {code}: {error.message}; see the server's log")
 
 
-def _unreachable(error: HTTPError, place: Place) -> EnvironmentFault:
+def _unreachable(error: HTTPError, place: RequestPlace) -> EnvironmentFault:
     cause = error.reason if isinstance(error, MaxRetryError) else error
     if isinstance(cause, SSLError):
         return EnvironmentFault(

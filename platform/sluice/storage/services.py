@@ -68,7 +68,7 @@ class Advice:
 
 
 @dataclass(frozen=True)
-class Service:
+class ObjectService:
     """A service that keeps objects, and the way to one of its buckets.
 
     Attributes:

@@ -12,9 +12,9 @@ from sluice.core.environment import variable
 from sluice.core.errors import BadInput, EnvironmentFault, SluiceError
 from sluice.core.progress import progress
 from sluice.modeling.distributed import explaining
+from sluice.modeling.distributed.job_settings import Job, Learning, Running
 from sluice.modeling.distributed.naming import job_key, job_name
 from sluice.modeling.distributed.observing import Object, Observer, Worker
-from sluice.modeling.distributed.settings import Job, Learning, Running
 from sluice.modeling.distributed.specs import TRAINJOBS, reference_to, train_job, workflow_of
 from sluice.modeling.distributed.trainjobs import TrainJobs, connect
 

@@ -5,9 +5,9 @@ from dataclasses import replace
 
 from sluice.core.progress import progress
 from sluice.modeling.distributed.checkpoints import Checkpoint, Checkpoints, Progress
-from sluice.modeling.distributed.groups import Group
+from sluice.modeling.distributed.groups import ProcessGroup
+from sluice.modeling.distributed.job_settings import Job
 from sluice.modeling.distributed.learning import Learner
-from sluice.modeling.distributed.settings import Job
 from sluice.modeling.rounds import EARLY, LEAST_GAIN, LIMIT, MOST_ROUNDS, Point
 
 _SECONDS_BETWEEN_LINES = 1.0
@@ -16,7 +16,7 @@ _SECONDS_BETWEEN_LINES = 1.0
 class Course:
     """A training on its way, in one of its processes."""
 
-    def __init__(self, job: Job, learner: Learner, checkpoints: Checkpoints, group: Group, title: str) -> None:
+    def __init__(self, job: Job, learner: Learner, checkpoints: Checkpoints, group: ProcessGroup, title: str) -> None:
         self._job, self._learner, self._checkpoints, self._group, self._title = job, learner, checkpoints, group, title
         self._limit = job.learning.epochs or MOST_ROUNDS
         self.progress = Progress()

@@ -12,7 +12,7 @@ from torch import Tensor
 from sluice.core.environment import variable
 from sluice.core.errors import EnvironmentFault
 from sluice.core.settings import choice
-from sluice.modeling.distributed.settings import DEVICE
+from sluice.modeling.distributed.job_settings import DEVICE
 from sluice.modeling.network_fitting import choose_device
 
 _PATIENCE = timedelta(seconds=300)
@@ -25,7 +25,7 @@ class PeerLost(EnvironmentFault):
 
 
 @dataclass(frozen=True)
-class Group:
+class ProcessGroup:
     """The processes that train together.
 
     Attributes:
@@ -69,7 +69,7 @@ class Group:
 
 
 @contextmanager
-def joined() -> Iterator[Group]:
+def joined() -> Iterator[ProcessGroup]:
     """Join the group that torchrun's variables describe, for the time of the `with` block.
 
     Raises:
@@ -86,7 +86,7 @@ def joined() -> Iterator[Group]:
             backend = "nccl" if device.type == "cuda" else "gloo"
             dist.init_process_group(backend, store=_store(rank), rank=rank, world_size=size, timeout=_PATIENCE)
         try:
-            yield Group(rank, size, device)
+            yield ProcessGroup(rank, size, device)
         finally:
             if dist.is_initialized():
                 dist.destroy_process_group()

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from sluice.modeling.distributed.groups import Group
-from sluice.modeling.distributed.settings import Learning, network_settings
+from sluice.modeling.distributed.groups import ProcessGroup
+from sluice.modeling.distributed.job_settings import Learning, network_settings
 from sluice.modeling.network_fitting import batch_rows, mean_loss, summed_loss, weight_tensor
 from sluice.modeling.networks import NetworkModel, predict_tensors
 from sluice.modeling.parts import Part, Parts, row_losses
@@ -42,7 +42,7 @@ class _Share:
 class Learner:
     """One process's half of the work, and its copy of the weights."""
 
-    def __init__(self, model: NetworkModel, parts: Parts, learning: Learning, group: Group) -> None:
+    def __init__(self, model: NetworkModel, parts: Parts, learning: Learning, group: ProcessGroup) -> None:
         """Take this process's share of the rows.
 
         Args:

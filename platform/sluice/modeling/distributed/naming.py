@@ -3,7 +3,7 @@
 import hashlib
 import json
 
-from sluice.modeling.distributed.settings import Learning
+from sluice.modeling.distributed.job_settings import Learning
 
 
 def job_key(run_id: str, name: str) -> str:

@@ -11,8 +11,8 @@ from sluice.core.environment import variables
 from sluice.core.errors import BadInput, EnvironmentFault, SluiceError
 from sluice.core.progress import progress
 from sluice.core.termination_message import TERMINATION_LOG
+from sluice.modeling.distributed.job_settings import DEVICE, GPU, JOB, Job, Running
 from sluice.modeling.distributed.publishing import last_words
-from sluice.modeling.distributed.settings import DEVICE, GPU, JOB, Job, Running
 
 _POLL_SECONDS, _GRACE_SECONDS = 0.1, 15.0
 _LAUNCHER, _WORKER = "sluice.modeling.distributed.torchrun", "sluice.modeling.distributed.worker"

@@ -14,7 +14,7 @@ from sluice.features.learned_inputs import learn_inputs, row_wise_features
 from sluice.features.model_inputs import write_inputs
 from sluice.modeling.catalogue import candidates_for, network_for
 from sluice.modeling.categories import pooled_values
-from sluice.modeling.distributed.settings import Job
+from sluice.modeling.distributed.job_settings import Job
 from sluice.modeling.model_files import save_model
 from sluice.modeling.parts import Parts
 from sluice.modeling.rounds import Fitted
@@ -26,7 +26,7 @@ from sluice.modeling.training_records import (
     train_candidate,
     with_threshold,
 )
-from sluice.modeling.training_settings import Settings
+from sluice.modeling.training_settings import TrainingSettings
 from sluice.storage.stores import Store
 
 STEP = "train_distributed"
@@ -46,7 +46,7 @@ def publish_models(store: Store, job: Job, source: Bundle, parts: Parts, fitted:
     Raises:
         EnvironmentFault: The store failed.
     """
-    settings = Settings(seed=job.learning.seed)
+    settings = TrainingSettings(seed=job.learning.seed)
     candidates = [candidate for candidate in candidates_for(parts.task) if candidate.baseline]
     trained = [train_candidate(candidate, parts, settings) for candidate in candidates]
     network = replace(network_for(parts.task), settings=job.learning.settings())

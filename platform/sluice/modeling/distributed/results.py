@@ -7,9 +7,9 @@ from typing import Any
 from sluice.artifacts.bundles import Bundle, local_copy, open_bundle
 from sluice.core.errors import EnvironmentFault
 from sluice.core.json_documents import read_json
-from sluice.modeling.catalogue import Candidate, candidates_for
+from sluice.modeling.catalogue import Trainable, candidates_for
+from sluice.modeling.distributed.job_settings import Job
 from sluice.modeling.distributed.publishing import RESULT
-from sluice.modeling.distributed.settings import Job
 from sluice.modeling.model_files import load_model, read_threshold
 from sluice.modeling.rounds import Fitted
 from sluice.modeling.training_records import TRAINING, Trained, read_point
@@ -48,7 +48,7 @@ def read_trained(bundle: Bundle) -> list[Trained]:
         return [_trained(folder, known[r["name"]], r, times[r["name"]]) for r in records]
 
 
-def _trained(folder: Path, candidate: Candidate, record: dict[str, Any], times: dict[str, Any]) -> Trained:
+def _trained(folder: Path, candidate: Trainable, record: dict[str, Any], times: dict[str, Any]) -> Trained:
     return Trained(candidate, _fitted(folder, record, times), read_threshold(folder / candidate.name))
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sluice.core.errors import BadInput
-from sluice.modeling.distributed.settings import JOB, Job, Running
+from sluice.modeling.distributed.job_settings import JOB, Job, Running
 
 GROUP, VERSION, TRAINJOBS, RUNTIMES = "trainer.kubeflow.org", "v1alpha1", "trainjobs", "trainingruntimes"
 SECRET = "sluice-steps"  # noqa: S105 - its name

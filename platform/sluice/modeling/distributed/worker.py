@@ -13,10 +13,10 @@ from sluice.core.user_names import user_name
 from sluice.modeling.catalogue import network_for
 from sluice.modeling.distributed.checkpoints import Checkpoints
 from sluice.modeling.distributed.epochs import Course
-from sluice.modeling.distributed.groups import Group, PeerLost, joined
+from sluice.modeling.distributed.groups import PeerLost, ProcessGroup, joined
+from sluice.modeling.distributed.job_settings import JOB, Job, Learning, job_from_json, network_settings
 from sluice.modeling.distributed.learning import Learner
 from sluice.modeling.distributed.publishing import RESULT, STEP, publish_models
-from sluice.modeling.distributed.settings import JOB, Job, Learning, job_from_json, network_settings
 from sluice.modeling.network_fitting import image_model, table_model
 from sluice.modeling.networks import NetworkModel
 from sluice.modeling.parts import Parts, read_parts
@@ -52,7 +52,7 @@ def _somebody_spoke() -> bool:
     return said.exists() and said.stat().st_size > 0
 
 
-def _work(job: Job, source: Bundle, parts: Parts, group: Group) -> None:
+def _work(job: Job, source: Bundle, parts: Parts, group: ProcessGroup) -> None:
     store = default_store()
     if group.share(b"published" if group.first and store.exists(f"{job.key}/{RESULT}") else b""):
         return  # an earlier start published, and was ended before its pod was seen to succeed
@@ -78,7 +78,7 @@ def _model(parts: Parts, learning: Learning) -> NetworkModel:
     return image_model(parts, learning.seed, chosen)
 
 
-def _tell(parts: Parts, group: Group, learner: Learner) -> None:
+def _tell(parts: Parts, group: ProcessGroup, learner: Learner) -> None:
     rows = f"{len(parts.train.labels):,} rows to learn from, {len(parts.validation.labels):,} to stop by"
     steps = f"{learner.steps_an_epoch} steps an epoch of {learner.batch * group.size:,} rows"
     progress(f"{parts.task.name}: {rows}; {group.size} processes on {group.device.type}, {steps}")

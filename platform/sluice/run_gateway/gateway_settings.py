@@ -15,7 +15,7 @@ PROJECT_CODE = "SLUICE_GATEWAY_PROJECT_CODE"  # "false": steps may not read the 
 
 
 @dataclass(frozen=True)
-class Settings:
+class GatewaySettings:
     """Where it listens, and what for.
 
     Attributes:

@@ -17,7 +17,7 @@ from sluice.project.code import open_code
 
 
 @dataclass(frozen=True)
-class Gate:
+class GateLimits:
     """What the gate asks.
 
     Attributes:
@@ -38,7 +38,7 @@ class Gate:
 
 
 @dataclass(frozen=True)
-class Settings:
+class EvaluationSettings:
     """What the caller decides.
 
     Attributes:
@@ -52,7 +52,7 @@ class Settings:
         code: SHA-256 of the project's code that they come from, or empty.
     """
 
-    gate: Gate
+    gate: GateLimits
     resamples: int
     seed: int
     metric: str = ""
@@ -79,14 +79,14 @@ class Settings:
 
 
 def open_settings(
-    gate: Gate,
+    gate: GateLimits,
     resamples: int,
     seed: int,
     metric: str,
     code: str,
     checks: Sequence[Any] = (),
     sections: Sequence[Any] = (),
-) -> Settings:
+) -> EvaluationSettings:
     """Settings with what a project or an installed package brings, loaded before any work begins.
 
     Args:
@@ -103,7 +103,7 @@ def open_settings(
     """
     wanted, told = chosen_checks("gate_checks", checks), chosen_sections("report_sections", sections)
     opened = open_code(code) if code else None
-    return Settings(
+    return EvaluationSettings(
         gate,
         resamples,
         seed,

@@ -33,7 +33,7 @@ PASSWORD_CHARACTERS = 12  # MLflow takes no shorter one
 
 
 @dataclass(frozen=True)
-class Account:
+class MlflowAccount:
     """A user of MLflow and what it logs in with."""
 
     username: str
@@ -41,7 +41,7 @@ class Account:
 
 
 @dataclass(frozen=True)
-class Settings:
+class ServerSettings:
     """MLflow's server and its databases.
 
     Attributes:
@@ -61,9 +61,9 @@ class Settings:
 
     database: str
     auth_database: str
-    admin: Account
-    steps: Account | None
-    register: Account | None
+    admin: MlflowAccount
+    steps: MlflowAccount | None
+    register: MlflowAccount | None
     default_permission: str
     artifacts: str
     port: int
@@ -72,7 +72,7 @@ class Settings:
     certificate: tuple[Path, Path] | None
 
     @classmethod
-    def from_environment(cls, environment: Mapping[str, str]) -> "Settings":
+    def from_environment(cls, environment: Mapping[str, str]) -> "ServerSettings":
         """Read all settings; those of another command too, so that a wrong one shows at the first pod.
 
         Raises:
@@ -132,7 +132,7 @@ def _database(environment: Mapping[str, str], name: str) -> str:
     return value
 
 
-def _accounts(environment: Mapping[str, str]) -> tuple[Account, Account | None, Account | None]:
+def _accounts(environment: Mapping[str, str]) -> tuple[MlflowAccount, MlflowAccount | None, MlflowAccount | None]:
     """The administrator's, and the steps' where there is a password: those three names differ."""
     owner: dict[str, str] = {}
     found = []
@@ -152,8 +152,8 @@ def _accounts(environment: Mapping[str, str]) -> tuple[Account, Account | None, 
     return admin, steps, register
 
 
-def _account(environment: Mapping[str, str], username: str, password: str) -> Account:
-    account = Account(_required(environment, username), _required(environment, password))
+def _account(environment: Mapping[str, str], username: str, password: str) -> MlflowAccount:
+    account = MlflowAccount(_required(environment, username), _required(environment, password))
     if len(account.password) < PASSWORD_CHARACTERS:
         raise BadInput(f"{password} has {len(account.password)} characters; MLflow wants {PASSWORD_CHARACTERS} or more")
     return account
