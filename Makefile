@@ -44,9 +44,9 @@ tool = ln -sf "$$(readlink -f "$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/sluice/her
 help:  ## Explain these targets.
 	@sed -n 's/^\([a-z][a-z-]*\):.*## /\1|/p' $(firstword $(MAKEFILE_LIST)) | awk -F '|' '{ printf "make %-9s %s\n", $$1, $$2 }'
 
-demo: $(DEMO)  ## Lay out the flights lake and run lake_to_model on it: from data to a registered model.
-	@$(BIN)/sluice lake flights
-	@$(BIN)/sluice run lake_to_model
+demo: $(DEMO)  ## Run the project examples/flights: from data to a registered model.
+	@$(BIN)/python examples/flights/lake.py
+	@SLUICE_HOME="$(RESULTS)" $(BIN)/sluice run examples/flights
 
 test: lint $(if $(GO),$(TOOLS))  ## Lint, then run all tests that need no cluster; some take programs that Go builds.
 	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadgroup
@@ -100,7 +100,7 @@ bench: $(DEV)  ## Measure against peers on this machine (tests/benchmarks; some 
 ui: $(DEMO)  ## Show the runs and models of .sluice in MLflow's pages on this machine (PORT=5000).
 	@test -f "$(RESULTS)/mlflow.db" || { echo "nothing to show yet: run 'make demo' first" >&2; exit 2; }
 	@echo "MLflow starts on http://127.0.0.1:$(PORT) - end it with Ctrl-C"
-	@$(BIN)/python -c 'from components.common import moved_homes, steps; moved_homes.follow_move(steps.home())'
+	@$(BIN)/python -c 'from sluice.core.home import home; from sluice.registry.moved_homes import follow_move; follow_move(home())'
 	@MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false $(BIN)/mlflow server --workers 1 \
 		--host 127.0.0.1 --port $(PORT) --backend-store-uri "sqlite:///$(RESULTS)/mlflow.db" \
 		--artifacts-destination "$(RESULTS)/mlartifacts"

@@ -3,3 +3,15 @@
 A file may say beside its pipeline, in `CHOICES`, which values a parameter accepts: the command refuses others, and the
 form of KFP's UI offers these. KFP keeps no `Literal` annotation, so it cannot stand in the signature.
 """
+
+import pkgutil
+
+
+def pipeline_names() -> list[str]:
+    """The names of this installation's pipelines, sorted; nothing is imported."""
+    names = (module.name for module in pkgutil.iter_modules(__path__))
+    return sorted(name for name in names if not name.startswith("_"))
+
+
+TABLES, IMAGES = ("supervised", "supervised_distributed"), ("supervised_images",)
+"""Those that read tables by a data contract, and those that read a folder of images."""

@@ -2,7 +2,7 @@
 
 from kfp import dsl
 
-from components.common.images import TABULAR_IMAGE
+from sluice.core.step_images import TABULAR_IMAGE
 
 
 @dsl.component(base_image=TABULAR_IMAGE, install_kfp_package=False)
@@ -10,11 +10,14 @@ def touch_store() -> str:
     """Writes an object to the store, reads it back and deletes it, and asks MLflow for its models."""
     import os
 
-    from components.common.mlflow_access import mlflow_module, tracking_faults
-    from components.common.steps import RUN, default_store, step
+    from sluice.artifacts.producer import RUN
+    from sluice.core.environment import variable
+    from sluice.registry.mlflow_access import mlflow_module, tracking_faults
+    from sluice.steps.step import step
+    from sluice.storage.locations import default_store
 
     with step("check"):
-        key = f"check/{os.environ.get(RUN) or 'local'}/{os.urandom(4).hex()}"
+        key = f"check/{variable(RUN) or 'local'}/{os.urandom(4).hex()}"
         store, said = default_store(), os.urandom(16)
         store.put_bytes(key, said)
         read = store.get_bytes(key)

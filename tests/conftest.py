@@ -21,9 +21,9 @@ import pytest
 from hypothesis import HealthCheck, settings
 from minio import Minio
 
-from components.common.stores import Store, open_store
+from sluice.storage.stores import Store, open_store
+from tests.examples import FLIGHTS, module
 from tests.mlflow_state import fresh_mlflow
-from tests.sluice_command import Sluice
 
 # A busy machine is no failure: examples may take as long as they do.
 settings.register_profile("sluice", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -33,7 +33,8 @@ ROOT = Path(__file__).parents[1]
 START_SECONDS = 30.0
 # What takes long to make, once for a module or for all: `make test` gives the tests on it to one process.
 MADE_ONCE = {"api", "digits_run", "first_run", "ingested", "made", "one_home", "served", "serving", "spark", "story"}
-MADE_ONCE |= {"two_champions", "undisturbed"}
+MADE_ONCE |= {"registered_projects", "two_champions", "undisturbed"}
+SHARED_BY_ALL = {"first_run", "registered_projects"}  # once for tests of several modules
 
 
 class MinioServer:
@@ -157,6 +158,7 @@ def no_aws(monkeypatch: pytest.MonkeyPatch) -> None:
     """No AWS variable of the person who tests reaches the test."""
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")  # nor the machine's own identity, where it has one
 
 
 @pytest.fixture
@@ -180,7 +182,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if shared := MADE_ONCE & set(getattr(item, "fixturenames", ())):
             module = item.nodeid.partition("::")[0]
-            name = "first_run" if "first_run" in shared else f"{module}:{min(shared)}"
+            everywhere = SHARED_BY_ALL & shared
+            name = min(everywhere) if everywhere else f"{module}:{min(shared)}"
             item.add_marker(pytest.mark.xdist_group(name))
 
 
@@ -205,10 +208,7 @@ def _required(report: Any) -> Any:
 @pytest.fixture(scope="session")
 def flights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The laid-out flights lake, shared: no test may change it."""
-    home = tmp_path_factory.mktemp("lake")
-    done = Sluice(home)("lake", "flights")
-    assert done.returncode == 0, done.stderr
-    return home / "store" / "lakes" / "flights"
+    return Path(module(FLIGHTS, "lake").lay_out_lake(tmp_path_factory.mktemp("lake") / "flights"))
 
 
 @pytest.fixture(scope="session")

@@ -1,9 +1,11 @@
 """KFP component: choose the winner, judge it, and ask the gate."""
 
+from typing import Any
+
 from kfp import dsl
 from kfp.dsl import HTML, Artifact, ClassificationMetrics, Metrics, Output
 
-from components.common.images import TORCH_IMAGE
+from sluice.core.step_images import TORCH_IMAGE
 
 
 @dsl.component(base_image=TORCH_IMAGE, install_kfp_package=False)
@@ -21,6 +23,10 @@ def evaluate(
     min_effective_rows: int = 100,
     resamples: int = 1000,
     seed: int = 2013,
+    metric: str = "",
+    gate_checks: list[Any] = [],
+    report_sections: list[Any] = [],
+    code: str = "",
 ) -> None:
     """Chooses the winner on the validation rows, judges it on the test rows, and asks the gate.
 
@@ -29,30 +35,32 @@ def evaluate(
         models: The address of the trained candidates and baselines.
         evaluation: All that was found, as JSON.
         metrics: The winner's metrics on the test rows.
-        classification: The winner's ROC curve and confusion matrix.
+        classification: The winner's ROC curve and confusion matrix; empty where the label is a number.
         page: The same for people.
-        max_calibration_error: The greatest calibration error that passes the gate, as a share of the base rate.
-        slice_tolerance: By how much the log loss may exceed a rival's in a slice, in nats.
+        max_calibration_error: The greatest calibration error, a share of the base rate; of numbers bias, of the MAE.
+        slice_tolerance: By how much the metric may be worse than a rival's in a slice; of numbers, as a share.
         min_slice_rows: Slices with fewer rows are not judged.
-        least_effect: By how much the log loss must be less than a rival's to matter, in nats.
+        least_effect: By how much the metric must be better than a rival's to matter; units as for slice_tolerance.
         min_effective_rows: With fewer rows, counted as if independent, nothing is decided.
         resamples: Bootstrap resamples behind each interval.
         seed: Decides the resamples.
+        metric: What models are chosen and judged by; empty takes the log loss, or the RMSE where the label is a number.
+        gate_checks: Further checks of the gate: names, or names with settings; file.py:name is a project's own.
+        report_sections: Further sections of the report, written as the checks are.
+        code: The address of a project's code, where metric, checks or sections are a project's own (file.py:name).
     """
     from pathlib import Path
 
-    from components.common.steps import log_metrics, step
-    from components.common.tracked_results import log_evaluation
-    from components.evaluate.curves import confusion, roc_points
-    from components.evaluate.judging import run
-    from components.evaluate.settings import Gate, Settings
+    from sluice.components.evaluate.run import run
+    from sluice.evaluation.curves import log_curves
+    from sluice.evaluation.evaluation_settings import GateLimits, open_settings
+    from sluice.registry.tracked_results import log_evaluation
+    from sluice.steps.step import log_metrics, step
 
     with step("evaluate", locals()):
-        gate = Gate(max_calibration_error, slice_tolerance, min_slice_rows, least_effect, min_effective_rows)
-        settings = Settings(gate, resamples, seed)
+        gate = GateLimits(max_calibration_error, slice_tolerance, min_slice_rows, least_effect, min_effective_rows)
+        settings = open_settings(gate, resamples, seed, metric, code, gate_checks, report_sections)
         found = run(splits, models, settings, evaluation=Path(evaluation.path), page=Path(page.path))
         log_evaluation(Path(evaluation.path), splits)
         log_metrics(metrics, found.winner_metrics())
-        if found.binary:
-            classification.log_roc_curve(*roc_points(found))
-        classification.log_confusion_matrix(list(found.task.classes), confusion(found))
+        log_curves(classification, found)

@@ -1,9 +1,11 @@
 """KFP component: join validated tables, build the label, refuse leaking features."""
 
+from typing import Any
+
 from kfp import dsl
 from kfp.dsl import Dataset, Markdown, Output
 
-from components.common.images import TABULAR_IMAGE
+from sluice.core.step_images import TABULAR_IMAGE
 
 
 @dsl.component(base_image=TABULAR_IMAGE, install_kfp_package=False)
@@ -11,8 +13,8 @@ def prepare(
     validated: str,
     prepared: Output[Dataset],
     summary: Output[Markdown],
-    recipe: str = "flights_late",
-    features: list[str] = [],
+    task: dict[str, Any] = {},
+    code: str = "",
 ) -> str:
     """Joins validated tables into labelled rows, and refuses features that are known too late.
 
@@ -20,19 +22,19 @@ def prepare(
         validated: The address of tables that passed their contract.
         prepared: One table of rows with the learning task.
         summary: What was built, left out and masked.
-        recipe: How the tables become rows.
-        features: Columns of the recipe to learn from; empty for the recipe's own choice.
+        task: The question, its rows, label and features, as a project declares them.
+        code: The address of the project's code, code/<sha256>.zip, where a function of it prepares the rows.
 
     Returns:
         The dataset's content address.
     """
     from pathlib import Path
 
-    from components.common.steps import step
-    from components.prepare.preparation import run
+    from sluice.components.prepare.run import run
+    from sluice.steps.step import step
 
     with step("prepare", locals()):
-        bundle = run(validated, recipe=recipe, features=features, summary=Path(summary.path))
+        bundle = run(validated, task=task, code=code, summary=Path(summary.path))
         prepared.uri = bundle.uri
         prepared.metadata.update(bundle.metadata())
     return str(bundle.uri)

@@ -3,7 +3,7 @@
 from kfp import dsl
 from kfp.dsl import Artifact, Input, Markdown, Model, Output
 
-from components.common.images import TORCH_IMAGE
+from sluice.core.step_images import TORCH_IMAGE
 
 
 @dsl.component(base_image=TORCH_IMAGE, install_kfp_package=False)
@@ -27,8 +27,8 @@ def register(
     """
     from pathlib import Path
 
-    from components.common.steps import step
-    from components.register.registration import run
+    from sluice.components.register.run import run
+    from sluice.steps.step import step
 
     with step("register", locals()):
         done = run(splits, models, Path(evaluation.path), result=Path(result.path), card=Path(card.path))

@@ -3,7 +3,7 @@
 from kfp import dsl
 from kfp.dsl import HTML, Artifact, Input, Output
 
-from components.common.images import TABULAR_IMAGE
+from sluice.core.step_images import TABULAR_IMAGE
 
 
 @dsl.component(base_image=TABULAR_IMAGE, install_kfp_package=False)
@@ -25,8 +25,8 @@ def report(
     """
     from pathlib import Path
 
-    from components.common.steps import step
-    from components.report.reporting import run
+    from sluice.components.report.run import run
+    from sluice.steps.step import step
 
     with step("report", locals()):
         pages = [Path(page.path) for page in (quality, curves, evaluation)]

@@ -3,7 +3,7 @@
 from kfp import dsl
 from kfp.dsl import Dataset, Markdown, Output
 
-from components.common.images import TABULAR_IMAGE
+from sluice.core.step_images import TABULAR_IMAGE
 
 
 @dsl.component(base_image=TABULAR_IMAGE, install_kfp_package=False)
@@ -11,10 +11,12 @@ def sample(
     prepared: str,
     sampled: Output[Dataset],
     summary: Output[Markdown],
-    fraction: float = 0.5,
+    fraction: float = 1.0,
     rows: int = 0,
-    strata: list[str] = ["month", "late"],
+    strata: list[str] = [],
     allocation: str = "proportional",
+    by: str = "",
+    code: str = "",
     seed: int = 42,
 ) -> str:
     """Draws a seeded random sample, stratified or simple, that is the same on every engine.
@@ -27,6 +29,9 @@ def sample(
         rows: How many rows to draw; 0 to go by the fraction.
         strata: Columns whose combinations are sampled each for itself; empty for a simple random sample.
         allocation: How rows are divided over the strata, proportional or equal.
+        by: A sampler that says with which probability each row is drawn, a name or file.py:name of a project; empty for
+            strata.
+        code: The address of the project's code, code/<sha256>.zip, where a sampler of it is named.
         seed: Any integer; the same seed draws the same rows.
 
     Returns:
@@ -34,8 +39,8 @@ def sample(
     """
     from pathlib import Path
 
-    from components.common.steps import step
-    from components.sample.sampling import run
+    from sluice.components.sample.run import run
+    from sluice.steps.step import step
 
     with step("sample", locals()):
         bundle = run(
@@ -44,6 +49,8 @@ def sample(
             rows=rows,
             strata=strata,
             allocation=allocation,
+            by=by,
+            code=code,
             seed=seed,
             summary=Path(summary.path),
         )

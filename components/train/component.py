@@ -1,9 +1,11 @@
 """KFP component: train baselines and candidates under equal budgets."""
 
+from typing import Any
+
 from kfp import dsl
 from kfp.dsl import HTML, Metrics, Model, Output
 
-from components.common.images import TORCH_IMAGE
+from sluice.core.step_images import TORCH_IMAGE
 
 
 @dsl.component(base_image=TORCH_IMAGE, install_kfp_package=False)
@@ -12,13 +14,15 @@ def train(
     models: Output[Model],
     curves: Output[HTML],
     metrics: Output[Metrics],
-    candidates: list[str] = [],
-    seconds_per_candidate: float = 20.0,
+    candidates: list[Any] = [],
+    seconds_per_candidate: float = 60.0,
     max_rounds: int = 0,
     patience: int = 3,
     seed: int = 2013,
     device: str = "auto",
     threads: int = 1,
+    metric: str = "",
+    code: str = "",
 ) -> str:
     """Trains baselines and candidates, simplest first, under equal budgets; returns the bundle's address.
 
@@ -26,35 +30,31 @@ def train(
         splits: The address of a dataset with the parts train and validation; the test part is not read.
         models: Every trained candidate in a folder of its own, with the record of the training.
         curves: A page with the learning curves.
-        metrics: The validation log loss of each candidate, in nats.
-        candidates: Models to train; empty takes all that fit the task.
+        metrics: What early stopping goes by on the validation rows, for each candidate.
+        candidates: Models to train, each a name or {name: settings}; empty takes all that fit the task.
         seconds_per_candidate: Budget of each candidate in seconds; what is not done then is broken off.
         max_rounds: Budget of each candidate in rounds, without a clock: the same on every machine; 0 for seconds.
-        patience: Rounds without a better validation log loss after which a candidate stops.
+        patience: Rounds without a better metric on the validation rows after which a candidate stops.
         seed: Decides the models' random numbers.
         device: Where networks are trained, cpu, cuda or auto.
         threads: CPU threads to train with; one gives the same numbers on every number of cores.
+        metric: What early stopping goes by; empty takes the log loss, or the RMSE where the label is a number.
+        code: The address of a project's code, where the metric or a candidate is the project's own.
     """
     from pathlib import Path
 
-    from components.common.steps import log_metrics, step
+    from sluice.steps.step import log_metrics, step
 
     with step("train", locals()):
-        from components.train.settings import check_settings
-        from components.train.training import run
+        from sluice.components.train.run import run
+        from sluice.modeling.training_settings import check_settings
 
         settings = check_settings(
-            candidates=candidates,
-            seconds_per_candidate=seconds_per_candidate,
-            max_rounds=max_rounds,
-            patience=patience,
-            seed=seed,
-            device=device,
-            threads=threads,
+            candidates, seconds_per_candidate, max_rounds, patience, seed, device, threads, metric, code
         )
         result = run(splits, settings)
         models.uri = result.bundle.uri
         models.metadata.update(result.bundle.metadata())
         Path(curves.path).write_text(result.page, encoding="utf-8")
-        log_metrics(metrics, {f"{name} validation log loss": loss for name, loss in result.losses.items()})
+        log_metrics(metrics, {f"{name} validation {result.metric}": loss for name, loss in result.losses.items()})
     return str(result.bundle.uri)

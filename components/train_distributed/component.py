@@ -3,7 +3,7 @@
 from kfp import dsl
 from kfp.dsl import HTML, Metrics, Model, Output
 
-from components.common.images import TORCH_IMAGE
+from sluice.core.step_images import TORCH_IMAGE
 
 
 @dsl.component(base_image=TORCH_IMAGE, install_kfp_package=False)
@@ -12,6 +12,7 @@ def train_distributed(
     models: Output[Model],
     curves: Output[HTML],
     metrics: Output[Metrics],
+    candidates: list[object] = [],
     workers: int = 2,
     runtime: str = "torch-cpu",
     epochs: int = 0,
@@ -31,6 +32,7 @@ def train_distributed(
         models: The network and the baselines in folders of their own, with the record of the training.
         curves: A page with the learning curves.
         metrics: The validation log loss of each candidate, in nats.
+        candidates: The network with its settings, [{network: {dropout: 0.1}}]; empty for its defaults.
         workers: How many workers train, each on a node of its own where there are enough.
         runtime: The TrainingRuntime they run in, or local; without a cluster they are processes of this machine.
         epochs: Most passes over the training rows; 0 goes on until nothing gets better.
@@ -43,18 +45,16 @@ def train_distributed(
         start_seconds: Within these all workers must run, image pulls included.
         timeout_seconds: Within these the training must end.
     """
-    given = dict(locals())
     from pathlib import Path
 
-    from components.common.steps import log_metrics, step
+    from sluice.steps.step import log_metrics, step
 
-    with step("train_distributed", given):
-        from components.train_distributed.launching import run
-        from components.train_distributed.settings import check_settings
+    with step("train_distributed", locals()):
+        from sluice.components.train_distributed.run import check_settings, run
 
-        result = run(splits, *check_settings(given))
-        models.uri, curves_html = result.bundle.uri, result.page
+        result = run(splits, *check_settings(locals()))
+        models.uri = result.bundle.uri
         models.metadata.update(result.bundle.metadata())
-        Path(curves.path).write_text(curves_html, encoding="utf-8")
+        Path(curves.path).write_text(result.page, encoding="utf-8")
         log_metrics(metrics, {f"{name} validation log loss": loss for name, loss in result.losses.items()})
     return str(result.bundle.uri)

@@ -3,7 +3,7 @@
 from kfp import dsl
 from kfp.dsl import HTML, Artifact, Dataset, Metrics, Output
 
-from components.common.images import TABULAR_IMAGE
+from sluice.core.step_images import TABULAR_IMAGE
 
 
 @dsl.component(base_image=TABULAR_IMAGE, install_kfp_package=False)
@@ -30,8 +30,8 @@ def validate(
     """
     from pathlib import Path
 
-    from components.common.steps import log_metrics, step
-    from components.validate.validation import validate_tables
+    from sluice.components.validate.run import validate_tables
+    from sluice.steps.step import log_metrics, step
 
     with step("validate", locals()):
         verdict = validate_tables(tables, as_of, Path(quality.path), Path(findings.path))

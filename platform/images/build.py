@@ -23,6 +23,7 @@ DOCKERFILE = "platform/images/Dockerfile"
 CONTENT = ("pyproject.toml", "README.md", "LICENSE", "requirements", "components", "pipelines", "platform/sluice")
 DIGEST_CHARACTERS = 12
 DIRTY = "+dirty"
+LINK = "120000"  # git's mode of a symbolic link; those in `platform/sluice` lead to folders that are listed themselves
 CONTENT_LABEL = "dev.sluice.content"  # of an image: the tag that follows its content, whatever tag it was given
 
 
@@ -67,7 +68,7 @@ def _committed() -> dict[str, str]:
     """The content files of the last commit, each with git's own digest of it."""
     listed = _git("ls-tree", "-r", "-z", "HEAD", "--", *CONTENT, DOCKERFILE, ".dockerignore")
     rows = [line.partition("\t") for line in listed.split("\0") if line]
-    return {name: facts.split()[2] for facts, _, name in rows}
+    return {name: facts.split()[2] for facts, _, name in rows if facts.split()[0] != LINK}
 
 
 def _present() -> dict[str, str]:

@@ -86,8 +86,8 @@ def duckdb_copy_and_hashes(lake: Path, out: Path) -> Callable[[], Path]:
 
 def sluice_ingest(lake: Path, out: Path) -> Callable[[], Path]:
     os.environ["SLUICE_HOME"] = str(out)
-    from components.common.engines import duckdb_engine
-    from components.ingest.ingestion import run as ingest
+    from sluice.components.ingest.run import run as ingest
+    from sluice.engine.duckdb_engine import duckdb_engine
 
     duckdb_engine()  # it imports Ibis's backend
     return lambda: Path(ingest(str(lake), summary=out / "summary.md").uri) / "sales" / "part-00000.parquet"

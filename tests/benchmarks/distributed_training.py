@@ -45,7 +45,7 @@ def dataset(rows: int) -> str:
 
 def measure(splits: str, rounds: int) -> dict[str, list[float]]:
     """Rows a second of the worker and of the bare loop, round by round."""
-    from components.train_distributed.settings import JOB, Job, Learning
+    from sluice.modeling.distributed.job_settings import JOB, Job, Learning
 
     epochs = rounds + WARM_UP
     job = Job(
@@ -72,15 +72,15 @@ def work() -> None:
     """One of the two processes: an epoch of the worker and one of the bare loop in turn; rank 0 tells the rates."""
     import torch.distributed as dist
 
-    from components.common.steps import default_store
-    from components.train.networks import table_model
-    from components.train.parts import read_parts
-    from components.train.threads import fixed_threads
-    from components.train_distributed.checkpoints import Checkpoints
-    from components.train_distributed.epochs import Course
-    from components.train_distributed.groups import joined
-    from components.train_distributed.learning import Learner
-    from components.train_distributed.settings import JOB, job_from_json
+    from sluice.modeling.distributed.checkpoints import Checkpoints
+    from sluice.modeling.distributed.epochs import Course
+    from sluice.modeling.distributed.groups import joined
+    from sluice.modeling.distributed.job_settings import JOB, job_from_json
+    from sluice.modeling.distributed.learning import Learner
+    from sluice.modeling.network_fitting import table_model
+    from sluice.modeling.parts import read_parts
+    from sluice.modeling.threads import fixed_threads
+    from sluice.storage.locations import default_store
 
     job = job_from_json(os.environ[JOB])
     with read_parts(job.splits) as (_, parts), fixed_threads(1), joined() as group:
@@ -112,9 +112,9 @@ def bare(model: Any, parts: Any, rank: int, size: int) -> Callable[[], None]:
     from torch.nn.parallel import DistributedDataParallel
     from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-    from components.common.networks import predict_tensors
-    from components.train.networks import AVERAGING, LEARNING_RATE, WEIGHT_DECAY, batch_rows
-    from components.train.parts import log_loss
+    from sluice.modeling.network_fitting import AVERAGING, LEARNING_RATE, WEIGHT_DECAY, batch_rows
+    from sluice.modeling.networks import predict_tensors
+    from sluice.modeling.parts import log_loss
 
     network = DistributedDataParallel(model.network, broadcast_buffers=False)
     rows = [model.tensors(part.rows.iloc[rank::size]) for part in (parts.train, parts.sample, parts.validation)]

@@ -14,16 +14,16 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier
 
-from components.common.datasets import read_dataset
-from components.common.features import learn_encoder
-from components.common.tasks import task_of
-from components.evaluate.bootstrap import Resamples, resample_weights
-from components.evaluate.champion import NAME, Champion
-from components.evaluate.designs import Design, design_of, independent
-from components.evaluate.evidence import evidence_of
-from components.evaluate.gate import Duel, check_champion
-from components.evaluate.metrics import Predictions
-from components.evaluate.settings import Gate
+from sluice.engine.datasets import read_dataset
+from sluice.evaluation.bootstrap import Resamples, resample_weights
+from sluice.evaluation.champion import NAME, Champion
+from sluice.evaluation.designs import Design, design_of, independent
+from sluice.evaluation.evaluation_settings import GateLimits
+from sluice.evaluation.evidence import evidence_of
+from sluice.evaluation.gate import Duel, check_champion
+from sluice.features.encoding import learn_encoder
+from sluice.problems.task import task_of
+from sluice.problems.weighted_metrics import Predictions
 
 TREES, LEAF, RESAMPLES = 60, 137, 400
 
@@ -70,7 +70,7 @@ def promoted(models: Mapping[str, Predictions], design: Design, least_effect: fl
     champion = Champion("1", "digest", {}, "", np.ones(1, bool))
     for winner, rival in itertools.permutations(models, 2):
         pair = Resamples({"win": known.values[winner], NAME: known.values[rival]}, known.units)
-        check = check_champion(Duel(pair, evidence), "win", champion, "other", Gate(least_effect=least_effect), 1)
+        check = check_champion(Duel(pair, evidence), "win", champion, "other", GateLimits(least_effect=least_effect), 1)
         yield check.passed
 
 

@@ -15,14 +15,15 @@ from pathlib import Path
 from kfp import dsl, local
 from rich.console import Console
 
-from sluice.progress import captured
+from sluice.running.run_progress import captured
 
 STEPS, ROUNDS = 10, 7
 
 
 @dsl.component(base_image="python", install_kfp_package=False)
 def sluice_step(n: int) -> int:
-    from components.common.steps import progress, step
+    from sluice.core.progress import progress
+    from sluice.steps.step import step
 
     with step("empty"):
         progress("nothing to do")

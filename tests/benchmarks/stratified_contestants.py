@@ -6,7 +6,7 @@ from pathlib import Path
 
 import duckdb
 
-from components.sample.allocation import allocate
+from sluice.sampling.allocation import allocate
 
 DRAWN = 100_000
 COLUMNS = ("id", "stratum", "a", "b", "c", "note")
@@ -40,7 +40,7 @@ def arrow_scan(source: Path, target: Path) -> Times:
 
 
 def sluice(source: Path, target: Path, *, text: bool = False) -> Times:
-    from components.common.engines import duckdb_engine
+    from sluice.engine.duckdb_engine import duckdb_engine
 
     return _sluice_on(duckdb_engine(), source, target, text=text)
 
@@ -60,8 +60,8 @@ def sluice_on_spark(source: Path, target: Path) -> Times:
 
 
 def _sluice_on(engine: object, source: Path, target: Path, *, text: bool = False) -> Times:
-    from components.sample.drawing import draw
-    from components.sample.sampling import plan_sample
+    from sluice.components.sample.run import plan_sample
+    from sluice.sampling.drawing import draw
 
     started = clock()
     table = engine.read_parquet(str(source))  # type: ignore[attr-defined]

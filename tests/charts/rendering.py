@@ -44,6 +44,36 @@ SETTINGS = {
     ),
     "agent": ("kfp.driver.inAgent=true",),
     "no-tls": ("tls.enabled=false",),
+    "extras": (
+        "pods.labels.team=ml",
+        "pods.annotations.example\\.org/cost=low",
+        "pods.env[0].name=HTTPS_PROXY",
+        "pods.env[0].value=http://proxy:3128",
+        "pods.volumes[0].name=acme",
+        "pods.volumes[0].configMap.name=acme",
+        "pods.volumeMounts[0].name=acme",
+        "pods.volumeMounts[0].mountPath=/etc/acme",
+        "scheduling.topologySpreadConstraints[0].topologyKey=topology.kubernetes.io/zone",
+        "scheduling.topologySpreadConstraints[0].whenUnsatisfiable=ScheduleAnyway",
+        "steps.pod.labels.example\\.org/team=ml",
+        "steps.pod.env[0].name=ACME",
+        "steps.pod.env[0].value=yes",
+        "steps.pod.volumes[0].name=acme",
+        "steps.pod.volumes[0].configMap.name=acme",
+        "steps.pod.volumeMounts[0].name=acme",
+        "steps.pod.volumeMounts[0].mountPath=/mnt/acme",
+        "steps.pod.nodeSelector.pool=steps",
+        "steps.projectCode=false",
+        "steps.maxResources.memory=64Gi",
+        "steps.resourcesByStep.train.memory=8Gi",
+    ),
+    "identity": (
+        "minio.enabled=false",
+        "objectStore.host=s3.eu-central-1.amazonaws.com",
+        "objectStore.region=eu-central-1",
+        "objectStore.identity=aws",
+        "steps.pod.serviceAccount.annotations.eks\\.amazonaws\\.com/role-arn=arn:aws:iam::1:role/steps",
+    ),
     "foreign-kfp": (
         "kfp.enabled=false",
         "mysql.enabled=false",
@@ -71,9 +101,12 @@ def helm(*words: str, served: tuple[str, ...] = SERVED) -> subprocess.CompletedP
 
 
 def flags(files: tuple[str, ...], settings: tuple[str, ...]) -> list[str]:
-    """Helm's flags for values files of the chart and settings."""
+    """Helm's flags for values files of the chart and settings; one that begins with `json:` has a value in JSON."""
     words = [word for file in files if file != "values.yaml" for word in ("--values", str(CHART / file))]
-    return words + [word for setting in settings for word in ("--set", setting)]
+    for setting in settings:
+        json_value = setting.removeprefix("json:")
+        words += ["--set", setting] if json_value == setting else ["--set-json", json_value]
+    return words
 
 
 @cache

@@ -22,7 +22,7 @@ from minio import Minio
 
 from sluice.run_gateway.pods import Away, Object, Pods
 from sluice.run_gateway.rules import Buckets
-from sluice.run_gateway.serving import Gate, Server
+from sluice.run_gateway.serving import RequestGate, Server
 from tests.charts.rendering import manifests, named
 from tests.conftest import free_port
 
@@ -96,7 +96,7 @@ class Gateway:
         """The program beside nginx, as a thread."""
         pods = Pods(self.kubernetes, NAMESPACE, platform=(NAMESPACE, "ml-pipeline"))
         buckets = Buckets("mlpipeline", "sluice", "mlflow", ("own/",))
-        beside = Server(self.socket, Gate(buckets, pods.caller, pods.look, pods.run))
+        beside = Server(self.socket, RequestGate(buckets, pods.caller, pods.look, pods.run))
         threading.Thread(target=beside.serve_forever, daemon=True).start()
         return beside
 

@@ -139,8 +139,8 @@ def test_every_secret_of_the_platform_is_out_of_reach() -> None:
 
 def test_every_secret_that_a_compiled_pipeline_names_is_admitted() -> None:
     """Of all pipelines and both their forms: a step whose Secret is refused would fail where the run is almost done."""
-    from sluice.catalog import find_pipeline, pipeline_names
     from sluice.cluster.spec import compile_for_cluster
+    from sluice.running.catalog import find_pipeline, pipeline_names
 
     expression = variable(policies(manifests())["pods"], "secrets")
     for name, fused in ((name, fused) for name in pipeline_names() for fused in (False, True)):

@@ -347,7 +347,7 @@ def test_an_honest_trainjob_passes(api: ApiServer) -> None:
         assert not api.ask(account("pipeline-trainer"), "create", body=train_job(**copy.deepcopy(changes)))
 
 
-STEP_POD = "lake-to-model-x7k2p-system-container-impl-42"
+STEP_POD = "supervised-x7k2p-system-container-impl-42"
 
 
 def belonging(kind: str, *names: str, pod: str = STEP_POD) -> Manifest:
@@ -363,21 +363,21 @@ def belonging(kind: str, *names: str, pod: str = STEP_POD) -> Manifest:
 def test_a_step_gives_its_trainjobs_to_its_own_run(api: ApiServer) -> None:
     for kind in ("Workflow", "PodDisruptionBudget"):
         assert not api.ask(
-            account("pipeline-trainer"), "create", body=belonging(kind, "lake-to-model-x7k2p"), pod=STEP_POD
+            account("pipeline-trainer"), "create", body=belonging(kind, "supervised-x7k2p"), pod=STEP_POD
         )
 
 
 @pytest.mark.parametrize(
     ("kind", "owners", "pod"),
     [
-        ("Workflow", ("lake-to-model-other",), STEP_POD),
-        ("PodDisruptionBudget", ("lake-to-model-other",), STEP_POD),
-        ("Workflow", ("lake-to-model-x7k2p",), ""),
-        ("Workflow", ("lake-to-model",), STEP_POD),
-        ("Workflow", ("lake-to-model-x7k2p",), "lake-to-model-x7k2p-evil-a1b2c-system-container-impl-42"),
-        ("Workflow", ("lake-to-model-x7k2p-system-container-impl-42",), STEP_POD),
-        ("Workflow", ("lake-to-model-x7k2p", "lake-to-model-other"), STEP_POD),
-        ("Pod", ("lake-to-model-x7k2p",), STEP_POD),
+        ("Workflow", ("supervised-other",), STEP_POD),
+        ("PodDisruptionBudget", ("supervised-other",), STEP_POD),
+        ("Workflow", ("supervised-x7k2p",), ""),
+        ("Workflow", ("supervised",), STEP_POD),
+        ("Workflow", ("supervised-x7k2p",), "supervised-x7k2p-evil-a1b2c-system-container-impl-42"),
+        ("Workflow", ("supervised-x7k2p-system-container-impl-42",), STEP_POD),
+        ("Workflow", ("supervised-x7k2p", "supervised-other"), STEP_POD),
+        ("Pod", ("supervised-x7k2p",), STEP_POD),
     ],
 )
 def test_a_step_gives_no_trainjob_to_another_run(api: ApiServer, kind: str, owners: tuple[str, ...], pod: str) -> None:
@@ -386,8 +386,8 @@ def test_a_step_gives_no_trainjob_to_another_run(api: ApiServer, kind: str, owne
 
 
 def test_a_step_takes_no_trainjob_from_another_run(api: ApiServer) -> None:
-    api.apply([belonging("Workflow", "lake-to-model-other", pod=STEP_POD.replace("x7k2p", "other"))])
-    owners = belonging("Workflow", "lake-to-model-x7k2p")["metadata"]["ownerReferences"]
+    api.apply([belonging("Workflow", "supervised-other", pod=STEP_POD.replace("x7k2p", "other"))])
+    owners = belonging("Workflow", "supervised-x7k2p")["metadata"]["ownerReferences"]
     taken = f"--patch={json.dumps({'metadata': {'ownerReferences': owners}})}"
     for verb, *words in (("patch", "trainjob", "owned", "--type=merge", taken), ("delete", "trainjob", "owned")):
         said = api.ask(account("pipeline-trainer"), verb, *words, pod=STEP_POD)

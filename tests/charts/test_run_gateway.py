@@ -3,6 +3,7 @@
 What steps, the launcher, Argo and MLflow do through it, and what an attacker would try.
 """
 
+import hashlib
 import http.client
 import io
 import os
@@ -23,9 +24,9 @@ from minio.commonconfig import CopySource, SnowballObject
 from minio.deleteobjects import DeleteObject
 from minio.error import S3Error
 
-from components.common.errors import BadInput, EnvironmentFault
-from components.common.stores import Store, open_store
 from sluice.cluster import store_accounts
+from sluice.core.errors import BadInput, EnvironmentFault
+from sluice.storage.stores import Store, open_store
 from tests.charts.rendering import manifests, named
 from tests.charts.run_gateway import NOBODY, OURS, THEIRS, Gateway, probe, random_bytes
 from tests.charts.test_store_accounts import BUCKETS, get, put
@@ -42,7 +43,7 @@ OWN = {
 LAID = {
     ("sluice", "datasets/1/rows/part-0.parquet"): "steps",
     ("sluice", "models/1/model.json"): "steps",
-    ("sluice", "code/1.patch"): "steps",
+    ("sluice", f"code/{hashlib.sha256(b'forged').hexdigest()}.patch"): "steps",
     ("sluice", "runs/run-theirs/result.json"): "steps",
     ("sluice", "training/run-theirs/job/checkpoint.safetensors"): "steps",
     ("sluice", "promotions/flights/000001.json"): "register",

@@ -6,13 +6,13 @@ from typing import Any
 
 import yaml
 
-from sluice.catalog import find_pipeline, pipeline_names
 from sluice.cluster.spec import compile_for_cluster
+from sluice.running.catalog import find_pipeline, pipeline_names
 from tests.charts.rendering import CASES, Manifest, case, manifests, named
 
 EXPRESSION = re.compile(r'\{\{= (.+?) \? "(.*?)" : "(.*?)" \}\}')
 CONDITION = re.compile(r'(\S+) (matches|==|contains) "([^"]+)"')
-TRAINING = '{"containers": [{"args": ["from components.train_distributed.launching import run"]}]}'
+TRAINING = '{"containers": [{"args": ["from sluice.components.train_distributed.run import run"]}]}'
 
 
 def controller_config(objects: tuple[Manifest, ...]) -> dict[str, Any]:
@@ -63,7 +63,7 @@ def test_every_container_of_a_step_s_pod_is_restricted() -> None:
 def test_only_steps_get_kfp_s_launcher() -> None:
     """A patch with its name would make a container without an image in drivers' pods."""
     for pod, has in {
-        "lake-to-model-abc12-system-container-impl-2718281828": True,
+        "supervised-abc12-system-container-impl-2718281828": True,
         "p-abc12-retry-system-container-impl-1": True,
         "p-abc12-metadata-0-1-system-container-impl-1": True,
         "p-abc12-system-container-driver-1": False,
@@ -99,9 +99,11 @@ def test_each_pod_of_a_workflow_runs_as_the_account_of_what_it_does() -> None:
 def test_the_training_step_is_known_by_its_code() -> None:
     """The text of the component that KFP's driver puts into the pod's patch; and no other step's."""
     for fused in (False, True):
-        spec = compile_for_cluster(find_pipeline("lake_to_model_distributed"), fused=fused).pipeline
+        spec = compile_for_cluster(find_pipeline("supervised_distributed"), fused=fused).pipeline
         executors = spec["deploymentSpec"]["executors"]
-        found = {name for name, each in executors.items() if "components.train_distributed" in str(each["container"])}
+        found = {
+            name for name, each in executors.items() if "sluice.components.train_distributed" in str(each["container"])
+        }
         assert found == ({"exec-all-steps"} if fused else {"exec-train-distributed"})
 
 
@@ -118,11 +120,11 @@ def test_steps_that_ingest_get_the_addresses_of_databases_and_no_others() -> Non
     objects, step = manifests(settings=SOURCES), "p-abc12-system-container-impl-1"
     for name, fused in ((name, fused) for name in pipeline_names() for fused in (False, True)):
         executors = compile_for_cluster(find_pipeline(name), fused=fused).pipeline["deploymentSpec"]["executors"]
-        reads = {"exec-all-steps" if fused else "exec-ingest"} if name != "digits_to_model" else set()
+        reads = {"exec-all-steps" if fused else "exec-ingest"} if name != "supervised_images" else set()
         for label, executor in executors.items():
             made = patch(objects, step, given=json.dumps({"containers": [executor["container"]]}))
             assert ("containers" in made) == (label in reads), (name, label)
-    ingests = json.dumps({"args": ["from components.ingest.ingestion import run"]})
+    ingests = json.dumps({"args": ["from sluice.components.ingest.run import run"]})
     (main,) = patch(objects, step, given=ingests)["containers"]
     key = {"name": "stock", "key": "address.txt", "optional": True}
     assert {"name": "SLUICE_SOURCE_STOCK_2", "valueFrom": {"secretKeyRef": key}} in main["env"]

@@ -15,10 +15,10 @@ from minio.credentials.providers import StaticProvider
 from minio.error import MinioAdminException, S3Error
 from minio.versioningconfig import SUSPENDED, VersioningConfig
 
-from components.common.errors import BadInput, EnvironmentFault
-from components.common.s3_connection import Connection
 from sluice.cluster import store_accounts
-from sluice.cluster.store_accounts import Account
+from sluice.cluster.store_accounts import StoreAccount
+from sluice.core.errors import BadInput, EnvironmentFault
+from sluice.storage.s3_connection import Connection
 from tests.charts.rendering import CASES, manifests, named
 from tests.conftest import MinioServer, NewMinio
 
@@ -131,7 +131,7 @@ WRITES = {
     "steps": {
         ("sluice", name) for name in ("datasets/2/x", "models/2/x", "code/1.patch", "runs/2/x", "training/2/x", "own/x")
     },
-    "people": {("sluice", "lakes/own/x.csv"), ("sluice", "own/x")},
+    "people": {("sluice", "lakes/own/x.csv"), ("sluice", "code/1.patch"), ("sluice", "own/x")},
 }
 WRITES["register"] = WRITES["steps"] | {("sluice", "promotions/flights/000002.json")}
 PLACES = set.union(*WRITES.values()) | {("sluice", "anything"), ("mlpipeline", "anything"), ("mlflow", "anything")}
@@ -202,7 +202,7 @@ def test_no_part_is_an_administrator(filled: Store, monkeypatch: pytest.MonkeyPa
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", f"secret-of-{part}")
         with pytest.raises(EnvironmentFault, match="AccessDenied"):
             store_accounts.keep_account(
-                Connection.from_environment(), Account("steps", f"sluice-{part}", "secret-of-all", everything)
+                Connection.from_environment(), StoreAccount("steps", f"sluice-{part}", "secret-of-all", everything)
             )
         admin = MinioAdmin(
             endpoint=filled.server.endpoint.partition("://")[2],

@@ -13,8 +13,8 @@ import yaml
 from cryptography import x509
 from cryptography.x509 import verification
 
-from components.common.s3_connection import Connection
-from components.common.stores import open_store
+from sluice.storage.s3_connection import Connection
+from sluice.storage.stores import open_store
 from tests.charts.rendering import Manifest, case, containers, manifests, named, of_kind, pods, text
 from tests.conftest import NewMinio
 

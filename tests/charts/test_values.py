@@ -19,6 +19,13 @@ REFUSED = {
         "objectStore.existingSecret=x",
         "objectStore.host=https://s3.example.org",
     ): "give the host name alone",
+    ("objectStore.identity=aws",): "objectStore.identity with minio.enabled: the chart's MinIO knows keys alone",
+    (
+        "minio.enabled=false",
+        "objectStore.host=h",
+        "objectStore.identity=aws",
+        "objectStore.existingSecret=x",
+    ): "both objectStore.identity and objectStore.existingSecret are set",
     ("objectStore.buckets.mlflow=sluice",): "the three buckets need three names",
     ("mysql.enabled=false",): "mysql.enabled is false and mysql.host is empty",
     ("mysql.enabled=false", "mysql.host=db"): "mysql.host is set without mysql.existingSecret",
@@ -77,6 +84,11 @@ SLIPS = {
     "images.pullPolicy=Sometimes": "/images/pullPolicy",
     "tls.ca=ca.crt": "/tls/ca",
     "tls.secrets.mino=x": "mino",
+    "minio.pod.annotation.x=y": "annotation",
+    "steps.pod.envFrom[0].secretRef.name=x": "envFrom",
+    "steps.resourcesByStep.train.memoy=4Gi": "memoy",
+    "steps.resourcesByStep.train.memory=4GB": "/steps/resourcesByStep/train/memory",
+    "steps.maxResources.ram=4Gi": "ram",
 }
 
 

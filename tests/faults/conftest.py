@@ -1,6 +1,8 @@
 """Every operation of a store, and a network that misbehaves on purpose between a store and a real MinIO server."""
 
 import contextlib
+import os
+import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -8,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from components.common.stores import Store
+from sluice.core.errors import SluiceError
+from sluice.storage.stores import Store
 from tests.conftest import MinioServer
 from tests.unit.conftest import empty_tracking as empty_tracking
 from tests.unit.conftest import tracked_home as tracked_home
@@ -69,7 +72,7 @@ def proxied(s3: MinioServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]
 
 def every_operation(store: Store, folder: Path) -> dict[str, Callable[[], object]]:
     source = folder / "source"
-    source.write_bytes(b"x" * 6_000_000)
+    source.write_bytes(b"x" * 9_000_000)
     return {
         "put_bytes": lambda: store.put_bytes("k", b"x"),
         "put_file": lambda: store.put_file("k", source),
@@ -80,3 +83,28 @@ def every_operation(store: Store, folder: Path) -> dict[str, Callable[[], object
         "keys": lambda: list(store.keys()),
         "delete": lambda: store.delete("k"),
     }
+
+
+@pytest.fixture
+def run_forked() -> Callable[[Callable[[], object]], str]:
+    """Calls a function in a fork of this process; what it raised, as text."""
+
+    def run(function: Callable[[], object]) -> str:
+        reading, writing = os.pipe()
+        child = os.fork()
+        if not child:
+            signal.alarm(20)
+            try:
+                function()
+                said = "nothing was raised"
+            except SluiceError as error:
+                said = str(error)
+            os.write(writing, said.encode())
+            os._exit(0)
+        os.close(writing)
+        with os.fdopen(reading, "rb") as told:
+            said = told.read().decode()
+        os.waitpid(child, 0)
+        return said
+
+    return run

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from components.common.errors import BadInput
-from components.common.tracking_database import database_file, ensure_database
+from sluice.core.errors import BadInput
+from sluice.registry.tracking_database import database_file, ensure_database
 
 SECONDS = 240.0
 FORK = multiprocessing.get_context("fork")  # MLflow is imported already: the children begin at once
@@ -20,7 +20,7 @@ FORK = multiprocessing.get_context("fork")  # MLflow is imported already: the ch
 @pytest.fixture(autouse=True)
 def _imported(tracked_home: Path) -> None:
     """MLflow, once for all."""
-    from components.common.mlflow_access import mlflow_module
+    from sluice.registry.mlflow_access import mlflow_module
 
     mlflow_module()
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
+from tests.examples import FLIGHTS
 from tests.sluice_command import QUICKEST, Sluice
 
 DEADLINE_SECONDS = 240
@@ -89,7 +90,7 @@ def _lives(pid: int) -> bool:
 
 def _start(sluice: Sluice, lake: Path) -> subprocess.Popen[bytes]:
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "SLUICE_"))}
-    command = [sys.executable, "-m", "sluice", "run", "lake_to_model", "-p", f"lake={lake}", *QUICKEST]
+    command = [sys.executable, "-m", "sluice", "run", FLIGHTS, "-p", f"lake={lake}", *QUICKEST]
     (sluice.home / "tmp").mkdir()
     return subprocess.Popen(
         command,
@@ -132,7 +133,7 @@ def test_the_next_run_finishes_what_a_killed_one_began(step: str, few_flights: P
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-    done = sluice("run", "lake_to_model", "-p", f"lake={few_flights}", *QUICKEST, "--json")
+    done = sluice("run", FLIGHTS, "-p", f"lake={few_flights}", *QUICKEST, "--json")
     assert done.returncode == 0, done.stdout + done.stderr
     assert json.loads(done.stdout)["result"]["version"] == "1"
     assert len(list(sluice.home.glob("store/promotions/flights-late/*.json"))) == 1

@@ -12,10 +12,10 @@ import pytest
 PROLOGUE = """
 import os, resource, sys
 from pathlib import Path
-from components.common.bundles import open_bundle, publish
-from components.common.errors import EnvironmentFault, SluiceError
-from components.common.manifests import Producer
-from components.common.stores import open_store
+from sluice.artifacts.bundles import open_bundle, publish
+from sluice.core.errors import EnvironmentFault, SluiceError
+from sluice.artifacts.manifests import Producer
+from sluice.storage.stores import open_store
 root = Path(sys.argv[1])
 store = open_store(str(root / "store"))
 def refused(call):

@@ -11,10 +11,10 @@ from typing import TypeAlias
 
 import pytest
 
-from components.common.promotions import promotions
-from components.common.registry import CHAMPION, version_by_alias, versions
-from components.common.steps import default_store
-from components.register.registration import run
+from sluice.components.register.run import run
+from sluice.registry.promotions import promotions
+from sluice.registry.versions import CHAMPION, version_by_alias, versions
+from sluice.storage.locations import default_store
 from tests.unit import small_world
 from tests.unit.test_register import Pipeline
 
@@ -23,7 +23,7 @@ SECONDS = 900
 SERVER = multiprocessing.get_context("forkserver")
 SERVER.set_forkserver_preload(
     [
-        "components.register.registration",
+        "sluice.components.register.run",
         "mlflow.pyfunc",
         "mlflow.store.tracking.sqlalchemy_store",
         "mlflow.store.model_registry.sqlalchemy_store",
@@ -42,7 +42,7 @@ def register_at_once(
     for name in [name for name in os.environ if name.startswith(SETTINGS)]:  # the server's, of an earlier test
         del os.environ[name]
     os.environ.update(variables)
-    from components.common.mlflow_access import mlflow_module
+    from sluice.registry.mlflow_access import mlflow_module
 
     mlflow_module().MlflowClient().search_registered_models()
     folder = Path(place)

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from components.common.bundles import bundle_key, local_copy, open_bundle, publish
-from components.common.errors import EnvironmentFault
-from components.common.manifests import MANIFEST, Producer
-from components.common.stores import open_store
+from sluice.artifacts.bundles import bundle_key, local_copy, open_bundle, publish
+from sluice.artifacts.manifests import MANIFEST, Producer
+from sluice.core.errors import EnvironmentFault
+from sluice.storage.stores import open_store
 from tests.conftest import MinioServer, NewMinio
 from tests.faults.conftest import every_operation
 

@@ -9,10 +9,10 @@ import pytest
 from minio.credentials.providers import StaticProvider
 from minio.minioadmin import MinioAdmin
 
-from components.common import s3_connection
-from components.common.errors import BadInput, EnvironmentFault
-from components.common.s3 import S3Store
-from components.common.stores import open_store
+from sluice.core.errors import BadInput, EnvironmentFault
+from sluice.storage import s3_connection
+from sluice.storage.object_store import ObjectStore
+from sluice.storage.stores import open_store
 from tests.conftest import MinioServer
 from tests.faults.conftest import every_operation
 
@@ -119,5 +119,5 @@ def test_aws_itself_is_the_default(s3: MinioServer, monkeypatch: pytest.MonkeyPa
     monkeypatch.delenv("AWS_ENDPOINT_URL")
     monkeypatch.setenv("AWS_REGION", "eu-central-1")
     assert s3_connection.Connection.from_environment().endpoint == "https://s3.eu-central-1.amazonaws.com"
-    assert isinstance(open_store("s3://lake"), S3Store)
+    assert isinstance(open_store("s3://lake"), ObjectStore)
     assert s3.secret_key not in repr(s3_connection.Connection.from_environment())

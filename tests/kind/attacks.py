@@ -309,7 +309,7 @@ FOLDERS = {
 
 def executor_input(bucket: str = "mlpipeline") -> Json:
     """What KFP's driver tells the launcher of a register step, in short."""
-    place = f"minio://{bucket}/v2/artifacts/lake-to-model/run"
+    place = f"minio://{bucket}/v2/artifacts/supervised/run"
     outputs = {name: {"artifacts": [{"name": name, "uri": f"{place}/register/1/{name}"}]} for name in ("card", "model")}
     evaluation = {"artifacts": [{"name": "evaluation", "uri": f"{place}/evaluate/1/evaluation"}]}
     return {
@@ -324,7 +324,7 @@ def executor_input(bucket: str = "mlpipeline") -> Json:
 def launch(given: str) -> list[str]:
     """The command of a step's main container, with what KFP's launcher is told."""
     emissary = ["/var/run/argo/argoexec", "emissary", "--loglevel", "info", "--log-format", "text", "--gloglevel", "0"]
-    words = ["--pipeline_name", "lake-to-model", "--run_id", "x", "--execution_id", "7", "--executor_input", given]
+    words = ["--pipeline_name", "supervised", "--run_id", "x", "--execution_id", "7", "--executor_input", given]
     words += ["--component_spec", "{}", "--pod_name", "$(KFP_POD_NAME)", "--pod_uid", "$(KFP_POD_UID)"]
     words += ["--mlmd_server_address", "$(METADATA_GRPC_SERVICE_HOST)"]
     words += ["--mlmd_server_port", "$(METADATA_GRPC_SERVICE_PORT)", "--publish_logs", "true", "--"]
@@ -354,7 +354,7 @@ def register_pod(step: str, executor: str, launcher: str, bucket: str = "mlpipel
     env = [{"name": key, "valueFrom": {"secretKeyRef": {"name": REGISTER, "key": key}}} for key in KNOWN["secret"]]
     env += [{"name": k, "valueFrom": {"configMapKeyRef": {"name": "sluice-steps", "key": k}}} for k in KNOWN["config"]]
     env += [{"name": key, "value": value} for key, value in {**KNOWN["constants"], "HOME": "/tmp"}.items()]
-    env += [{"name": KNOWN["image"], "value": step}, {"name": KNOWN["pipeline"], "value": "lake_to_model"}]
+    env += [{"name": KNOWN["image"], "value": step}, {"name": KNOWN["pipeline"], "value": "supervised"}]
     main(pod).update(
         command=launch(json.dumps(executor_input(bucket))),
         args=known_run("register"),
@@ -501,7 +501,7 @@ REGISTER_ATTACKS: dict[str, tuple[Callable[[Json], None], str]] = {
     "an-earlier-image": (container(1, image="sluice/python-torch:0.0.9"), LINE),
     "another-program-as-the-launcher": (with_word("/kfp-launcher/launch", "/minio/launch"), "KFP's launcher"),
     "an-import-in-the-launcher-s-place": (with_word("--component_spec", "--importer_spec"), "KFP's launcher"),
-    "a-key-in-the-launcher-s-words": (with_word("lake-to-model", LEAK), "KFP's launcher"),
+    "a-key-in-the-launcher-s-words": (with_word("supervised", LEAK), "KFP's launcher"),
     "a-key-as-a-parameter": (with_input("inputs", "parameterValues", "splits", value=LEAK), "KFP's launcher"),
     "a-key-as-the-pipeline-s-name": (with_variable("SLUICE_PIPELINE", LEAK), "the variable SLUICE_PIPELINE"),
     "a-key-as-a-node-s-name": (with_variable("ARGO_NODE_ID", LEAK), "the variable ARGO_NODE_ID"),

@@ -9,11 +9,12 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from components.common.stores import Store, open_store
+from sluice.storage.stores import Store, open_store
 from tests.kind.cluster import ROOT, Cluster
 
 UP_SECONDS = 3600  # hermetic images from an empty cache included
@@ -22,6 +23,7 @@ ORDER = (
     "release",
     "images",
     "runs",
+    "foreign_projects",
     "accounts",
     "network_policies",
     "sources",
@@ -80,9 +82,9 @@ def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
 
 
 @pytest.fixture(scope="session")
-def lake(cluster: Cluster) -> str:
-    """The flights, laid out in the cluster's store by the command that users type; laid out once."""
-    cluster.sluice("lake", "flights", "--cluster")
+def lake(cluster: Cluster, flights: Path) -> str:
+    """The flights, copied to the cluster's store by the command that users type; copied once."""
+    cluster.sluice("lake", str(flights), "lakes/flights", "--cluster")
     return "lakes/flights"
 
 
@@ -97,6 +99,6 @@ def store(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Store:
 @pytest.fixture
 def mlflow_client(cluster: Cluster, store: Store) -> Any:
     """A client of the cluster's MLflow with the steps' account."""
-    from components.common.mlflow_access import mlflow_module
+    from sluice.registry.mlflow_access import mlflow_module
 
     return mlflow_module().MlflowClient(tracking_uri=cluster.access()["MLFLOW_TRACKING_URI"])

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import yaml
 
-from components.train_distributed import explaining
-from components.train_distributed.observing import Worker
+from sluice.modeling.distributed import explaining
+from sluice.modeling.distributed.observing import Worker
 from tests.kind.cluster import ROOT, Cluster
 
 IDLE = ["python", "-c", "import signal; signal.pause()"]

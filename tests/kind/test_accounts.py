@@ -24,7 +24,7 @@ ATTACKS = """
 import io, json, os, socket, urllib.error, urllib.request
 from minio import Minio
 from minio.error import S3Error
-from components.common.s3_connection import Connection
+from sluice.storage.s3_connection import Connection
 client = Connection.from_environment().client()
 done = {}
 def store(name, attempt):

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from kfp import dsl
 
-from components.register import component
 from sluice.cluster.step_environment import REGISTER, use_stores
+from sluice.components.register import component
 from tests.kind.attacks import (
     CLAIM,
     COPY,

@@ -17,11 +17,11 @@ import pyarrow.parquet as pq
 import pytest
 import sqlalchemy as sa
 
-from components.common.contracts import Column, TableContract
-from components.common.errors import EnvironmentFault
-from components.ingest import sql_tables
-from components.ingest.databases import locate
-from components.ingest.sql_tables import read_sql
+from sluice.contract.reading import Column, TableContract
+from sluice.core.errors import EnvironmentFault
+from sluice.sources import sql_tables
+from sluice.sources.databases import locate
+from sluice.sources.sql_tables import read_sql
 from tests.conftest import free_port
 
 ROWS = 40_000  # more than two chunks

@@ -2,24 +2,36 @@
 
 import json
 import secrets
+import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from components.common.bundles import open_bundle
-from components.common.stores import Store
-from components.train_distributed.naming import job_key
+from sluice.artifacts.bundles import open_bundle
+from sluice.modeling.distributed.naming import job_key
+from sluice.storage.stores import Store
+from tests.examples import FLIGHTS
 from tests.kind.cluster import Cluster
 
-PIPELINE = "lake_to_model_distributed"
 # Without early stopping's luck: long enough to be disturbed in the middle.
-PARAMETERS = {"sample_fraction": 0.1, "epochs": 12}
+PARAMETERS = {"lake": "lakes/flights", "sample_fraction": 0.1, "epochs": 12}
 JOBSET = "jobset.sigs.k8s.io/jobset-name"
 
 
 def parameters(**more: Any) -> dict[str, Any]:
     """How often it saves is no part of what it learns, but of KFP's cache key: this step alone runs, and always."""
     return {**PARAMETERS, "checkpoint_seconds": 1 + secrets.randbelow(10_000) / 100_000, **more}
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The flights' project with the pipeline that trains on several workers."""
+    folder = tmp_path_factory.mktemp("distributed")
+    shutil.copy(f"{FLIGHTS}/prepare.py", folder)
+    declared = Path(FLIGHTS, "sluice.yaml").read_text(encoding="utf-8")
+    (folder / "sluice.yaml").write_text(f"{declared}pipeline: supervised_distributed\n", encoding="utf-8")
+    return str(folder)
 
 
 def train_jobs(cluster: Cluster, run: str) -> list[dict[str, Any]]:
@@ -53,9 +65,9 @@ def models(store: Store, run: str, job: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(cluster: Cluster, lake: str) -> tuple[str, str]:
+def undisturbed(cluster: Cluster, lake: str, project: str) -> tuple[str, str]:
     """A run that nobody disturbed, and the name of its TrainJob."""
-    run = cluster.submit(PIPELINE, parameters())
+    run = cluster.submit(project, parameters())
     job = train_job(cluster, run)["metadata"]["name"]
     assert cluster.wait(run, 900) == "SUCCEEDED", step_log(cluster, run)
     return run, job
@@ -84,8 +96,10 @@ def test_the_runs_workflow_owns_the_trainjob(cluster: Cluster, undisturbed: tupl
     assert cluster.secret("sluice-steps")["AWS_SECRET_ACCESS_KEY"] not in json.dumps(job)
 
 
-def test_a_killed_worker_changes_nothing(cluster: Cluster, store: Store, undisturbed: tuple[str, str]) -> None:
-    run = cluster.submit(PIPELINE, parameters())
+def test_a_killed_worker_changes_nothing(
+    cluster: Cluster, store: Store, undisturbed: tuple[str, str], project: str
+) -> None:
+    run = cluster.submit(project, parameters())
     job = train_job(cluster, run)["metadata"]["name"]
     key = f"{job_key(run, job)}/checkpoint.safetensors"
     cluster.until(lambda: store.exists(key), 600, f"the first checkpoint of {job}")
@@ -99,8 +113,8 @@ def test_a_killed_worker_changes_nothing(cluster: Cluster, store: Store, undistu
     assert again.id == before.id, "the id is made of every weight's bits"
 
 
-def test_cancelling_the_run_removes_the_trainjob(cluster: Cluster) -> None:
-    run = cluster.submit(PIPELINE, parameters(epochs=60))
+def test_cancelling_the_run_removes_the_trainjob(cluster: Cluster, project: str) -> None:
+    run = cluster.submit(project, parameters(epochs=60))
     job = train_job(cluster, run)["metadata"]["name"]
     cluster.until(lambda: any(p["status"]["phase"] == "Running" for p in pods(cluster, job)), 300, f"workers of {job}")
     cluster.kfp.terminate_run(run)
@@ -108,10 +122,10 @@ def test_cancelling_the_run_removes_the_trainjob(cluster: Cluster) -> None:
     cluster.until(lambda: not pods(cluster, job), 120, f"the workers of {job} to be deleted")
 
 
-def test_a_runtime_that_is_not_there_is_one_line(cluster: Cluster) -> None:
+def test_a_runtime_that_is_not_there_is_one_line(cluster: Cluster, project: str) -> None:
     cluster.kubectl("delete", "trainingruntime", "torch-gpu", "--ignore-not-found")
     try:
-        run = cluster.submit(PIPELINE, parameters(runtime="torch-gpu"))
+        run = cluster.submit(project, parameters(runtime="torch-gpu"))
         assert cluster.wait(run, 600) == "FAILED"
         assert "runtime 'torch-gpu' is not in namespace" in cluster.run_logs(run)
     finally:

@@ -14,31 +14,37 @@ from typing import Any
 
 import pytest
 
-from components.common.stores import Store
+from sluice.storage.stores import Store
+from tests.examples import FLIGHTS
 from tests.kind.cluster import ROOT, Cluster
 from tests.kind.test_release import helm
 
 pytestmark = pytest.mark.usefixtures("lake")
-QUICK = {"sample_fraction": 0.03, "seconds_per_candidate": 120, "candidates": ["heuristic", "logistic-regression"]}
+QUICK = {
+    "lake": "lakes/flights",
+    "sample_fraction": 0.03,
+    "seconds_per_candidate": 120,
+    "candidates": ["heuristic", "logistic-regression"],
+}
 OUTAGE_SECONDS = 60.0
 RUN_SECONDS = 1200.0
 BACK_SECONDS = 420.0
 
 
 @contextmanager
-def outage(cluster: Cluster, deployment: str) -> Iterator[None]:
-    """No pod of a Deployment, from the start of the block to its end; then all is Ready again."""
-    cluster.kubectl("scale", "deployment", deployment, "--replicas=0")
+def outage(cluster: Cluster, *deployments: str) -> Iterator[None]:
+    """No pod of these Deployments, from the start of the block to its end; then all is Ready again."""
+    cluster.kubectl("scale", "deployment", *deployments, "--replicas=0")
     try:
-        selector = f"app.kubernetes.io/name={deployment}"
+        selector = f"app.kubernetes.io/name in ({','.join(deployments)})"
         cluster.until(
             lambda: not cluster.kubectl("get", "pods", "--selector", selector, "--output", "name").strip(),
             120,
-            f"{deployment} to be gone",
+            f"{', '.join(deployments)} to be gone",
         )
         yield
     finally:
-        cluster.kubectl("scale", "deployment", deployment, "--replicas=1")
+        cluster.kubectl("scale", "deployment", *deployments, "--replicas=1")
     cluster.ready()
 
 
@@ -86,10 +92,10 @@ def last_a_minute(cluster: Cluster) -> None:
 
 def test_a_run_outlives_its_agent_and_a_minute_without_store_gateway_metadata_and_database(cluster: Cluster) -> None:
     """And whoever follows it sees it succeed, though the way to the object store led to a pod that is gone."""
-    run = cluster.submit("lake_to_model", QUICK, options=("--fresh",))
-    other = cluster.submit("lake_to_model", QUICK, options=("--fresh",))
+    run = cluster.submit(FLIGHTS, QUICK, options=("--fresh",))
+    other = cluster.submit(FLIGHTS, QUICK, options=("--fresh",))
     with ThreadPoolExecutor(1) as pool:
-        followed = pool.submit(cluster.sluice, "follow", run, "lake_to_model", check=False, timeout=RUN_SECONDS)
+        followed = pool.submit(cluster.sluice, "follow", run, "supervised", check=False, timeout=RUN_SECONDS)
         begun(cluster, run)
         agents = ("pods", "--selector", f"pipeline/runid={run},workflows.argoproj.io/component=agent")
         assert "deleted" in cluster.kubectl("delete", *agents, "--wait=false")
@@ -97,9 +103,10 @@ def test_a_run_outlives_its_agent_and_a_minute_without_store_gateway_metadata_an
             cluster.sluice("cancel", other)  # takes KFP alone
             last_a_minute(cluster)
             assert cluster.state(run) == "RUNNING", cluster.tasks(run)
-        for part in ("metadata-grpc", "run-gateway", "mysql"):  # steps try for two minutes: not the store twice in turn
-            with outage(cluster, part):
-                last_a_minute(cluster)
+        with outage(cluster, "metadata-grpc", "mysql"):  # and not the store twice in turn: steps try for two minutes
+            last_a_minute(cluster)
+        with outage(cluster, "run-gateway"):
+            last_a_minute(cluster)
         cluster.until(lambda: answers(cluster), BACK_SECONDS, "KFP's API to answer")
         assert cluster.wait(run, RUN_SECONDS) == "SUCCEEDED", cluster.tasks(run)
         done = followed.result(RUN_SECONDS)
@@ -113,7 +120,7 @@ def test_without_mlflow_a_run_ends_with_the_reason_and_registers_nothing(
 ) -> None:
     before = kept(store, mlflow_client, cluster)
     with setting(cluster, "MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3"):  # steps try for two minutes otherwise, all in turn
-        run = cluster.submit("lake_to_model", QUICK, options=("--fresh",))
+        run = cluster.submit(FLIGHTS, QUICK)  # what is reused of an earlier run needs no MLflow
         begun(cluster, run)
         without_mlflow(cluster, run)
     after = kept(store, mlflow_client, cluster)
@@ -122,7 +129,7 @@ def test_without_mlflow_a_run_ends_with_the_reason_and_registers_nothing(
 
 def without_mlflow(cluster: Cluster, run: str) -> None:
     with outage(cluster, "mlflow"):
-        another = cluster.sluice("submit", "lake_to_model", check=False)
+        another = cluster.sluice("submit", FLIGHTS, "-p", "lake=lakes/flights", check=False)
         assert another.returncode == 1
         assert len(another.stderr.strip().splitlines()) == 1, another.stderr
         assert "Service mlflow" in another.stderr

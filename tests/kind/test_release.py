@@ -1,6 +1,7 @@
 """The release itself: everything Ready and restricted, Secrets kept, pipelines uploaded once, upgrade and rollback."""
 
 import http.client
+import secrets
 import ssl
 import subprocess
 import urllib.error
@@ -83,7 +84,7 @@ def test_helm_test_runs_a_real_pipeline(cluster: Cluster) -> None:
 
 def test_the_pipelines_stand_in_kfp_once_and_ready_to_start(cluster: Cluster) -> None:
     found = {p.display_name: p for p in cluster.kfp.list_pipelines(page_size=100).pipelines or []}
-    assert {"lake-to-model", "digits-to-model"} <= set(found)
+    assert {"supervised", "supervised-images"} <= set(found)
     for name, pipeline in found.items():
         versions = cluster.kfp.list_pipeline_versions(pipeline.pipeline_id).pipeline_versions
         names = [version.display_name for version in versions]
@@ -149,9 +150,9 @@ def test_an_upgrade_from_the_previous_commit_s_chart_keeps_all(cluster: Cluster,
 
 def test_a_recurring_run_starts_on_its_own(cluster: Cluster) -> None:
     pipeline = next(
-        p for p in cluster.kfp.list_pipelines(page_size=100).pipelines or [] if p.display_name == "lake-to-model"
+        p for p in cluster.kfp.list_pipelines(page_size=100).pipelines or [] if p.display_name == "supervised"
     )
-    experiment = cluster.kfp.create_experiment("recurring")
+    experiment = cluster.kfp.create_experiment(f"recurring-{secrets.token_hex(4)}")  # no run of another test is in it
     version = cluster.kfp.list_pipeline_versions(pipeline.pipeline_id).pipeline_versions[0]
     job = cluster.kfp.create_recurring_run(
         experiment.experiment_id,

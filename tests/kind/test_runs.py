@@ -8,27 +8,29 @@ from typing import Any
 import pytest
 from kfp import dsl
 
-from components.common.stores import Store
 from sluice.cluster.step_environment import use_stores
+from sluice.storage.stores import Store
+from tests.examples import FLIGHTS
 from tests.image_programs import build
 from tests.kind.cluster import ROOT, Cluster
-from tests.sluice_command import QUICK
+from tests.sluice_command import QUICK as FEW
 
+QUICK = ("-p", "lake=lakes/flights", *FEW)
 Done = subprocess.CompletedProcess[str]
 STEPS = ("ingest", "validate", "prepare", "sample", "split", "train", "evaluate", "register", "report")
 
 
 @pytest.fixture(scope="session")
 def first_run(cluster: Cluster, lake: str) -> Done:
-    """One submitted run of lake_to_model, waited for; what the terminal showed."""
+    """One submitted run of supervised, waited for; what the terminal showed."""
     # not --fresh: KFP keeps no results of such a run for the next one
-    return cluster.sluice("submit", "lake_to_model", *QUICK)
+    return cluster.sluice("submit", FLIGHTS, *QUICK)
 
 
 @pytest.fixture(scope="session")
 def again(cluster: Cluster, first_run: Done) -> dict[str, Any]:
     """The same run once more, its results reused."""
-    return dict(json.loads(cluster.sluice("submit", "lake_to_model", "--json", *QUICK).stdout))
+    return dict(json.loads(cluster.sluice("submit", FLIGHTS, "--json", *QUICK).stdout))
 
 
 def test_the_terminal_tells_the_same_story_as_on_a_laptop(first_run: Done) -> None:
@@ -68,7 +70,7 @@ def test_a_changed_lake_is_seen_by_every_later_step(cluster: Cluster, again: dic
     before = store.get_bytes(victim)
     store.put_bytes(victim, b"".join(before.splitlines(keepends=True)[:-1]))
     try:
-        changed = json.loads(cluster.sluice("submit", "lake_to_model", "--json", *QUICK).stdout)
+        changed = json.loads(cluster.sluice("submit", FLIGHTS, "--json", *QUICK).stdout)
     finally:
         store.put_bytes(victim, before)
     assert not [name for name, seconds in changed["seconds_by_step"].items() if seconds is None]
@@ -100,7 +102,7 @@ def test_lineage_answers_the_same_questions(cluster: Cluster, again: dict[str, A
 
 
 def test_a_failing_step_ends_failed_with_its_reason(cluster: Cluster, lake: str) -> None:
-    done = cluster.sluice("submit", "lake_to_model", "-p", "as_of=2020-01-01", *QUICK, check=False)
+    done = cluster.sluice("submit", FLIGHTS, "-p", "as_of=2020-01-01", *QUICK, check=False)
     assert done.returncode == 2, done.stdout + done.stderr
     assert "step validate:" in done.stderr
     assert "Traceback" not in done.stdout + done.stderr
@@ -117,7 +119,7 @@ def test_a_failing_step_ends_failed_with_its_reason(cluster: Cluster, lake: str)
 def test_the_whole_dag_in_one_pod_gives_the_same_artifacts(
     cluster: Cluster, again: dict[str, Any], mlflow_client: Any
 ) -> None:
-    fused = json.loads(cluster.sluice("submit", "lake_to_model", "--fused", "--json", *QUICK).stdout)
+    fused = json.loads(cluster.sluice("submit", FLIGHTS, "--fused", "--json", *QUICK).stdout)
     assert fused["result"]["datasets"] == again["result"]["datasets"]
     assert fused["result"]["candidates"] == again["result"]["candidates"]
     pods = cluster.kubectl("get", "pods", "-l", f"pipeline/runid={fused['run']}", "-o", "name").split()
@@ -126,7 +128,7 @@ def test_the_whole_dag_in_one_pod_gives_the_same_artifacts(
     experiments = [e.experiment_id for e in mlflow_client.search_experiments()]
     found = mlflow_client.search_runs(experiments, filter_string=f"tags.`sluice.run` = '{fused['run']}'")
     (parent,) = [run for run in found if "mlflow.parentRunId" not in run.data.tags]
-    assert "lake-to-model-fused" in parent.info.run_name
+    assert "supervised-fused" in parent.info.run_name
     commit = revision(cluster.step_image())
     assert parent.data.tags["sluice.commit"] == commit
     known = (
@@ -153,7 +155,7 @@ def own_pipeline(image: str) -> Any:
 
         import mlflow
 
-        from components.common.steps import default_store
+        from sluice.storage.locations import default_store
 
         Path(note.path).write_text("by way of KFP")
         default_store().put_bytes(f"own/{os.environ['SLUICE_RUN']}", b"by way of the store")

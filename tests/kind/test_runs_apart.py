@@ -29,7 +29,7 @@ GONE_SECONDS = 180
 def scheduled(cluster: Cluster) -> str:
     """A recurring run that was made before the release switched; its id."""
     pipelines = cluster.kfp.list_pipelines(page_size=100).pipelines or []
-    pipeline = next(p.pipeline_id for p in pipelines if p.display_name == "lake-to-model")
+    pipeline = next(p.pipeline_id for p in pipelines if p.display_name == "supervised")
     version = cluster.kfp.list_pipeline_versions(pipeline).pipeline_versions[0].pipeline_version_id
     experiment = cluster.kfp.create_experiment("recurring").experiment_id
     job = cluster.kfp.create_recurring_run(

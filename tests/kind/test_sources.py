@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from kfp import dsl
 
-from components.common.stores import Store
-from components.ingest import component
 from sluice.cluster.step_environment import use_stores
+from sluice.components.ingest import component
+from sluice.storage.stores import Store
 from tests.kind.cluster import Cluster
 from tests.kind.test_attacks import said_by
 
@@ -27,7 +27,7 @@ tables:
     source: {sql: "${SLUICE_SOURCE_SALES}", table: sales}
     key: [id]
     columns:
-      id: {type: int64, availability: scheduled, description: Number of the sale.}
+      id: {type: int64, description: Number of the sale.}
 """
 
 
@@ -78,9 +78,9 @@ def test_a_step_that_only_says_that_it_ingests_gets_none(cluster: Cluster, addre
     def ingest() -> None:
         import os
 
-        import components.ingest.ingestion
+        import sluice.components.ingest.run
 
-        print(components.ingest.ingestion, os.environ["SLUICE_SOURCE_SALES"])
+        print(sluice.components.ingest.run, os.environ["SLUICE_SOURCE_SALES"])
 
     @dsl.pipeline(name="attack-sales")
     def attacked() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.examples import DIGITS, module, task
 from tests.sluice_command import Sluice
 
 SECONDS = 400
@@ -21,7 +22,10 @@ def launch(folder: Path, lake: Path, **parameters: Any) -> subprocess.CompletedP
         name: {"artifacts": [{"name": name, "uri": f"minio://mlpipeline/{name}", "customPath": str(folder / name)}]}
         for name in ("report", "result")
     }
-    asked = {"inputs": {"parameterValues": {"lake": str(lake), **parameters}}, "outputs": {"artifacts": outputs}}
+    asked = {
+        "inputs": {"parameterValues": {"lake": str(lake), "task": task(DIGITS), **parameters}},
+        "outputs": {"artifacts": outputs},
+    }
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "SLUICE_"))}
     pod = {
         "SLUICE_HOME": str(folder / "home"),
@@ -29,7 +33,7 @@ def launch(folder: Path, lake: Path, **parameters: Any) -> subprocess.CompletedP
         "SLUICE_COMMIT": COMMIT,  # of the image, which has no checkout
         "SLUICE_TERMINATION_LOG": str(folder / "termination-log"),
     }
-    command = [sys.executable, "-m", "sluice.cluster.fused_step", "digits_to_model", json.dumps(asked)]
+    command = [sys.executable, "-m", "sluice.cluster.fused_step", "supervised_images", json.dumps(asked)]
     return subprocess.run(
         command, env=kept | pod, cwd=folder, capture_output=True, text=True, timeout=SECONDS, check=False
     )
@@ -38,8 +42,9 @@ def launch(folder: Path, lake: Path, **parameters: Any) -> subprocess.CompletedP
 @pytest.fixture(scope="module")
 def digits_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Sluice, dict[str, Any]]:
     sluice = Sluice(tmp_path_factory.mktemp("plain"))
-    assert sluice("lake", "digits").returncode == 0
-    done = sluice("run", "digits_to_model", "--json", "-p", "candidates=zero-rule,logistic-regression")
+    module(DIGITS, "lake").lay_out_digits(sluice.home / "store/lakes/digits")
+    words = ("-p", "lake=lakes/digits", "-p", "candidates=zero-rule,logistic-regression")
+    done = sluice("run", DIGITS, "--json", *words)
     assert done.returncode == 0, done.stderr
     return sluice, json.loads(done.stdout)
 

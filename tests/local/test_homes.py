@@ -7,6 +7,7 @@ import subprocess
 from contextlib import closing
 from pathlib import Path
 
+from tests.examples import FLIGHTS
 from tests.sluice_command import QUICKEST, Sluice
 
 Run = tuple[Sluice, subprocess.CompletedProcess[str]]
@@ -23,7 +24,7 @@ def test_a_home_that_was_moved_to_a_hostile_path_goes_on(first_run: Run, few_fli
     assert found.returncode == 0, found.stderr
     champion = json.loads(found.stdout)["model"]
     assert "champion" in champion["aliases"]
-    done = moved("run", "lake_to_model", "-p", "seed=7", *QUICKEST, "--json")
+    done = moved("run", FLIGHTS, "-p", "lake=lakes/flights", "-p", "seed=7", *QUICKEST, "--json")
     assert done.returncode == 0, done.stdout + done.stderr
     result = json.loads(done.stdout)
     assert Path(result["report"]).is_relative_to(home)

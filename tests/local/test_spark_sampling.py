@@ -14,9 +14,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from components.common.engines import duckdb_engine
-from components.sample.drawing import Weighting, draw
-from components.sample.sampling import plan_sample
+from sluice.components.sample.run import plan_sample
+from sluice.engine.duckdb_engine import duckdb_engine
+from sluice.sampling.drawing import Weighting, draw
 
 pytestmark = pytest.mark.spark
 ROWS = 3_000

@@ -12,7 +12,7 @@ _PROGRAM = """
 import resource, sys
 resource.setrlimit(resource.RLIMIT_AS, ({limit}, {limit}))
 {setup}
-from components.common.errors import SluiceError
+from sluice.core.errors import SluiceError
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 try:
 {body}

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from components.common.mlflow_access import mlflow_module, tracking_faults
+from sluice.registry.mlflow_access import mlflow_module, tracking_faults
+from tests.unit import predict_world
 from tests.unit.api_server import Server
+from tests.unit.predict_world import Registered
 
 _VARIABLES = ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_RUN_ID")
 
@@ -32,10 +34,36 @@ def tracked_home(empty_tracking: Path, tmp_path: Path, monkeypatch: pytest.Monke
     home = tmp_path / "home"
     home.mkdir()
     shutil.copyfile(empty_tracking, home / "mlflow.db")
-    monkeypatch.setenv("SLUICE_HOME", str(home))
-    for name in (*_VARIABLES, "SLUICE_STORE", "SLUICE_RUN", "SLUICE_PIPELINE"):
-        monkeypatch.delenv(name, raising=False)
+    _use(monkeypatch, home)
     return home
+
+
+@pytest.fixture(scope="session")
+def registered_projects(empty_tracking: Path, tmp_path_factory: pytest.TempPathFactory) -> Registered:
+    """Two projects with code of their own, each registered; the folder of that code is gone."""
+    scratch = tmp_path_factory.mktemp("projects")
+    home = scratch / "home"
+    home.mkdir()
+    shutil.copyfile(empty_tracking, home / "mlflow.db")
+    with pytest.MonkeyPatch.context() as patch:
+        _use(patch, home)
+        found = Registered(home, predict_world.run_houses(scratch), predict_world.run_visits(scratch))
+    for name in ("code", "code2"):
+        shutil.rmtree(scratch / name)
+    return found
+
+
+@pytest.fixture
+def projects(registered_projects: Registered, monkeypatch: pytest.MonkeyPatch) -> Registered:
+    """The same, where this test looks for them."""
+    _use(monkeypatch, registered_projects.home)
+    return registered_projects
+
+
+def _use(patch: pytest.MonkeyPatch, home: Path) -> None:
+    patch.setenv("SLUICE_HOME", str(home))
+    for name in (*_VARIABLES, "SLUICE_STORE", "SLUICE_RUN", "SLUICE_PIPELINE"):
+        patch.delenv(name, raising=False)
 
 
 @pytest.fixture

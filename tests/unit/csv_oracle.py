@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
 
-from components.common.contracts import Column
+from sluice.contract.reading import Column
 
 UNCLEAR = object()
 WRONG = object()

@@ -15,23 +15,22 @@ from pathlib import Path
 from typing import Any
 
 import ibis
-import pytest
 
-from components.common.bundles import Bundle
-from components.evaluate.judging import run as evaluate
-from components.evaluate.settings import Gate, Settings
-from components.ingest.ingestion import run as ingest
-from components.prepare import recipes
-from components.prepare.preparation import run as prepare
-from components.prepare.recipes import Recipe
-from components.register.registration import Registered
-from components.register.registration import run as register
-from components.report.reporting import run as report
-from components.sample.sampling import run as sample
-from components.split.splitting import run as split
-from components.train import settings as training_settings
-from components.train.training import run as train
-from components.validate.validation import validate_tables
+from sluice.artifacts.bundles import Bundle
+from sluice.components.evaluate.run import run as evaluate
+from sluice.components.ingest.run import run as ingest
+from sluice.components.prepare.run import prepare_rows
+from sluice.components.register.run import Registered
+from sluice.components.register.run import run as register
+from sluice.components.report.run import run as report
+from sluice.components.sample.run import run as sample
+from sluice.components.split.run import run as split
+from sluice.components.train.run import run as train
+from sluice.components.validate.run import validate_tables
+from sluice.evaluation.evaluation_settings import EvaluationSettings, GateLimits
+from sluice.features.building import Prepare
+from sluice.modeling import training_settings as training_settings
+from sluice.project.declaration import Label, Rows, TaskDeclaration
 
 PWN = "document.body.setAttribute(`data-pwned`,1)"
 OURS = (
@@ -158,8 +157,9 @@ def lay_out(folder: Path, names: Sequence[str], role: Roles, *, source: str = "c
     columns: dict[str, dict[str, Any]] = {name: {"type": kind, "nullable": True} for name, kind in kinds.items()}
     for name in (role.key, role.time):
         columns[name]["nullable"] = False
-    columns[role.label] |= {"availability": "arrived", "known_after_hours": 1, "range": [0, 1]}
+    columns[role.label] |= {"known": "1h", "range": [0, 1]}
     table = {"source": where, "key": [role.key], "columns": columns}
+    table["known"] = "0s"
     table["freshness"] = {"column": role.time, "max_age_days": 10000}
     body = {"name": "$hostile$ <lake>", "tables": {TABLE: table}}
     (folder / "contract.yaml").write_text(contract_text(body), encoding="utf-8")
@@ -201,26 +201,23 @@ class Story:
         return {path.name: path.read_text(encoding="utf-8") for path in found}
 
 
-def recipe_for(names: Sequence[str], role: Roles) -> Recipe:
+def keep_all(tables: Mapping[str, ibis.Table]) -> ibis.Table:
+    """A prepare function that leaves no row out."""
+    return tables[TABLE].mutate(left_out=ibis.null("string"))
+
+
+def declared_for(names: Sequence[str], role: Roles) -> TaskDeclaration:
     """A question over the lake's one table."""
-
-    def build(tables: Mapping[str, ibis.Table]) -> ibis.Table:
-        return tables[TABLE].mutate(**{recipes.LEFT_OUT: ibis.null("string")})
-
     features = tuple(name for name in names if name not in (role.key, role.time, role.label, role.cluster))
-    return Recipe(
-        build=build,
-        needs={TABLE: tuple(names)},
-        task="hostile",
+    return TaskDeclaration(
+        name="hostile",
         question="Will $it$ <b>hold</b> | \x1b[2J?",
-        label=role.label,
-        classes=CLASSES,
-        key=(role.key,),
-        time=role.time,
-        slices=(*role.strata, role.heuristic),
-        heuristic=role.heuristic,
+        rows=Rows(table=TABLE, key=(role.key,), time=role.time, group=role.cluster),
+        label=Label(column=role.label, classes=CLASSES),
         features=features,
-        cluster=role.cluster,
+        slices=(*role.strata, role.heuristic),
+        baseline=role.heuristic,
+        prepare="prepare.py:keep_all",
     )
 
 
@@ -229,20 +226,21 @@ def run_steps(
     folder: Path,
     names: Sequence[str],
     role: Roles,
-    patch: pytest.MonkeyPatch,
     *,
     strategy: str = "time",
     last: str = "report",
     as_of: str = "2013-02-20",
-    recipe: Recipe | None = None,
+    declared: TaskDeclaration | None = None,
+    function: Prepare = keep_all,
 ) -> Story:
     """Every step from ingest to report, as a pipeline runs them, or to the split or the evaluation."""
-    patch.setitem(recipes.RECIPES, "hostile", recipe or recipe_for(names, role))
     folder.mkdir(parents=True, exist_ok=True)
     bundles = {"ingest": ingest(str(lake), summary=folder / "ingest.md")}
     verdict = validate_tables(bundles["ingest"].uri, as_of, folder / "quality.html", folder / "findings.json")
     verdict.open_gate()
-    bundles["prepare"] = prepare(verdict.bundle.uri, recipe="hostile", features=[], summary=folder / "prepare.md")
+    bundles["prepare"] = prepare_rows(
+        verdict.bundle.uri, declared or declared_for(names, role), function, summary=folder / "prepare.md"
+    )
     bundles["sample"] = sample(
         bundles["prepare"].uri,
         fraction=0.7,
@@ -258,9 +256,11 @@ def run_steps(
     if last == "split":
         return Story(folder, bundles, None)
     chosen = ("zero-rule", "heuristic", "logistic-regression", "gradient-boosted-trees")
-    trained = train(bundles["split"].uri, training_settings.Settings(chosen, max_rounds=1))
+    trained = train(bundles["split"].uri, training_settings.TrainingSettings(chosen, max_rounds=1))
     (folder / "curves.html").write_text(trained.page, encoding="utf-8")
-    gate = Settings(Gate(max_calibration_error=1.0, slice_tolerance=1.0, min_slice_rows=10), resamples=20, seed=1)
+    gate = EvaluationSettings(
+        GateLimits(max_calibration_error=1.0, slice_tolerance=1.0, min_slice_rows=10), resamples=20, seed=1
+    )
     evaluation, page = folder / "evaluation.json", folder / "gate.html"
     evaluate(bundles["split"].uri, trained.bundle.uri, gate, evaluation=evaluation, page=page)
     bundles["train"] = trained.bundle

@@ -8,11 +8,11 @@ import pandas as pd
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from components.common.models import Model
-from components.common.tasks import Task
-from components.train.catalogue import candidates_for
-from components.train.parts import Part, Parts
-from components.train.settings import Settings
+from sluice.modeling.catalogue import candidates_for
+from sluice.modeling.model_files import Model
+from sluice.modeling.parts import Part, Parts
+from sluice.modeling.training_settings import TrainingSettings
+from sluice.problems.task import Task
 
 TABLE = Task(
     name="late",
@@ -86,4 +86,4 @@ def fitted(task: str, name: str, rounds: int = 2, seed: int = 3) -> Model:
     """A candidate trained for a few rounds."""
     parts = table_parts() if task == TABLE.name else image_parts()
     candidate = next(entry for entry in candidates_for(parts.task) if entry.name == name)
-    return candidate.fit(parts, Settings(max_rounds=rounds, seed=seed)).model
+    return candidate.fit(parts, TrainingSettings(max_rounds=rounds, seed=seed)).model

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from components.common.errors import BadInput
-from components.common.pixels import decode_png
+from sluice.core.errors import BadInput
+from sluice.features.pixels import decode_png
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 SAID = (

@@ -14,9 +14,9 @@ from typing import Any
 import pyarrow as pa
 from hypothesis import strategies as st
 
-from components.common.contracts import Column
-from components.common.errors import BadInput
-from components.common.parquet import ARROW_TYPES
+from sluice.contract.reading import Column
+from sluice.core.errors import BadInput
+from sluice.engine.parquet import ARROW_TYPES
 
 _TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=12)
 _INTEGERS = st.integers(-(2**63), 2**63 - 1)

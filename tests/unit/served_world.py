@@ -13,15 +13,15 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 
-from components.common.learned_inputs import learn_inputs
-from components.common.model_inputs import RowWise, write_inputs
-from components.common.models import Model, Threshold, save_model
-from components.common.registry import model_digest
-from components.common.tasks import Task
-from components.register.logging_model import Registration, packaged
-from components.train.catalogue import candidates_for
-from components.train.parts import Part, Parts
-from components.train.settings import Settings
+from sluice.features.learned_inputs import learn_inputs
+from sluice.features.model_inputs import RowWise, write_inputs
+from sluice.modeling.catalogue import candidates_for
+from sluice.modeling.model_digests import model_digest
+from sluice.modeling.model_files import Model, Threshold, save_model
+from sluice.modeling.parts import Part, Parts
+from sluice.modeling.training_settings import TrainingSettings
+from sluice.problems.task import Task
+from sluice.registry.model_logging import Registration, packaged
 
 TASK = Task(
     name="late",
@@ -67,7 +67,7 @@ def model(name: str = "logistic-regression") -> Model:
     """A fitted candidate."""
     train, validation = Part(*rows(1200)), Part(*rows(400, seed=1))
     candidate = next(entry for entry in candidates_for(TASK) if entry.name == name)
-    return candidate.fit(Parts(TASK, train, validation, train), Settings(max_rounds=2, seed=3)).model
+    return candidate.fit(Parts(TASK, train, validation, train), TrainingSettings(max_rounds=2, seed=3)).model
 
 
 def saved(folder: Path, name: str = "logistic-regression", *, inputs: bool = True, row_wise: bool = True) -> Path:

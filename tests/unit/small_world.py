@@ -11,14 +11,15 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from components.common.baselines import Baseline
-from components.common.bundles import Bundle, publish
-from components.common.datasets import write_dataset
-from components.common.learned_inputs import learn_inputs
-from components.common.model_inputs import write_inputs
-from components.common.models import Threshold, save_model
-from components.common.steps import default_store, producer
-from components.common.tasks import Task
+from sluice.artifacts.bundles import Bundle, publish
+from sluice.artifacts.producer import producer
+from sluice.engine.datasets import write_dataset
+from sluice.features.learned_inputs import learn_inputs
+from sluice.features.model_inputs import write_inputs
+from sluice.modeling.baselines import Baseline
+from sluice.modeling.model_files import Threshold, save_model
+from sluice.problems.task import Task
+from sluice.storage.locations import default_store
 
 TASK = Task(
     name="late",

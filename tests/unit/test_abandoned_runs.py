@@ -7,13 +7,13 @@ from pathlib import Path
 import mlflow
 import pytest
 
-from components.common.bundles import workspace
-from components.common.mlflow_access import mlflow_module
-from components.common.steps import default_store
-from sluice import abandoned_runs
-from sluice.abandoned_runs import SCRATCH_PREFIX, close_abandoned, notes
+from sluice.artifacts.bundles import workspace
+from sluice.registry.mlflow_access import mlflow_module
+from sluice.running import abandoned_runs
+from sluice.running.abandoned_runs import SCRATCH_PREFIX, close_abandoned, notes
+from sluice.storage.locations import default_store
 
-RUN = "20260101-000000-lake_to_model-abcd"
+RUN = "20260101-000000-supervised-abcd"
 
 
 @pytest.fixture

@@ -16,12 +16,12 @@ from rich.console import Console
 from urllib3.exceptions import LocationParseError
 from urllib3.util import parse_url
 
-from components.common.addresses import Login, is_ambiguous, is_web_address, redacted, shown, without_login
-from components.common.errors import BadInput
-from components.common.pipeline_runs import log_parameters
 from sluice.cluster.connection import Cluster
 from sluice.cluster.kfp_api import KfpApi
-from sluice.progress import captured
+from sluice.core.addresses import Login, is_ambiguous, is_web_address, redacted, shown, without_login
+from sluice.core.errors import BadInput
+from sluice.registry.pipeline_runs import log_parameters
+from sluice.running.run_progress import captured
 from tests.unit.api_server import Server
 
 QUICK = settings(max_examples=300)
@@ -110,7 +110,7 @@ def test_every_error_is_redacted(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_traceback_is_redacted_too() -> None:
     script = (
-        "import sys\nfrom components.common.steps import step\n"
+        "import sys\nfrom sluice.steps.step import step\n"
         "with step('a'):\n    raise ValueError('http://me:pass-word@proxy and ' + sys.argv[1])\n"
     )
     done = subprocess.run(

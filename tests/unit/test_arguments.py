@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from components.common.errors import BadInput
-from sluice.arguments import parse_arguments
-from sluice.catalog import Parameter, Pipeline, find_pipeline, pipeline_names
+from sluice.core.errors import BadInput
+from sluice.running.arguments import parse_arguments
+from sluice.running.catalog import Parameter, Pipeline, find_pipeline, pipeline_names
 
 PIPELINE = Pipeline(
     "example",
@@ -25,6 +25,12 @@ PIPELINE = Pipeline(
     ),
     None,
 )
+
+# KFP wants a default of each parameter; an empty one of these is refused.
+TO_BE_GIVEN: dict[str, Any] = {
+    "lake": "lakes/houses",
+    "task": {"name": "houses", "rows": {"table": "images"}, "label": {"column": "price"}},
+}
 
 
 @pytest.mark.parametrize(
@@ -73,10 +79,17 @@ def test_a_wrong_word_ends_in_one_line(pairs: list[str], message: str) -> None:
 @pytest.mark.parametrize("name", pipeline_names())
 def test_every_default_of_a_pipeline_can_be_typed(name: str) -> None:
     pipeline = find_pipeline(name)
-    typed = [
-        f"{p.name}={p.default if isinstance(p.default, str) else json.dumps(p.default)}" for p in pipeline.parameters
-    ]
-    assert parse_arguments(pipeline, typed) == {p.name: p.default for p in pipeline.parameters}
+    values = {p.name: TO_BE_GIVEN.get(p.name, p.default) for p in pipeline.parameters}
+    typed = [f"{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in values.items()]
+    assert parse_arguments(pipeline, typed) == values
+
+
+@pytest.mark.parametrize("name", pipeline_names())
+@pytest.mark.parametrize("missing", TO_BE_GIVEN)
+def test_a_pipeline_without_data_or_a_question_is_refused(name: str, missing: str) -> None:
+    others = [f"{key}={json.dumps(TO_BE_GIVEN[key])}" for key in TO_BE_GIVEN if key != missing]
+    with pytest.raises(BadInput, match=f"parameter '{missing}' is empty"):
+        parse_arguments(find_pipeline(name), [other.replace('"lakes/houses"', "lakes/houses") for other in others])
 
 
 def test_what_is_not_offered_is_refused_with_the_choices() -> None:

@@ -9,8 +9,8 @@ import certifi
 import pytest
 from cryptography import x509
 
-from components.common.authorities import BUNDLES, tls_context, trust_in_requests
-from components.common.errors import BadInput
+from sluice.core.authorities import BUNDLES, tls_context, trust_in_requests
+from sluice.core.errors import BadInput
 from tests.certificates import self_signed
 
 

@@ -5,17 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from components.common import bounds
-from components.common.bounds import EVERY, Bound
-from components.common.errors import LONGEST_MESSAGE, BadInput, SluiceError, shortened
-from components.common.json_documents import parse_json
+from sluice.core import bounds
+from sluice.core.bounds import EVERY, Bound
+from sluice.core.errors import LONGEST_MESSAGE, BadInput, SluiceError, shortened
+from sluice.core.json_documents import parse_json
 from tests.unit.bounded import ROOT, run_bounded
 
 READ_JSON = """
 from pathlib import Path
-from components.common.contracts import Column
-from components.ingest.json_tables import read_json
-from components.ingest.source_files import SourceFile
+from sluice.contract.reading import Column
+from sluice.sources.json_tables import read_json
+from sluice.sources.source_files import SourceFile
 path = Path({path!r})
 """
 
@@ -63,7 +63,7 @@ def test_a_message_is_cut_in_the_middle(length: int) -> None:
 
 def test_a_message_of_many_millions_takes_no_memory() -> None:
     body = "text = 'a ' * 5_000_000\nraise BadInput(text)"
-    done = run_bounded("from components.common.errors import BadInput", body)
+    done = run_bounded("from sluice.core.errors import BadInput", body)
     assert "characters left out" in done.said
     assert done.mib < 30
 
@@ -92,9 +92,9 @@ READ_SQL = """
 import sqlite3
 from contextlib import closing
 from pathlib import Path
-from components.common.contracts import Column, TableContract
-from components.ingest.databases import locate
-from components.ingest.sql_tables import read_sql
+from sluice.contract.reading import Column, TableContract
+from sluice.sources.databases import locate
+from sluice.sources.sql_tables import read_sql
 folder = Path({folder!r})
 columns = {{"a": Column("int64"), "b": Column("string", nullable=True)}}
 contract = TableContract({{"sql": "sqlite:///t.db", "table": "t"}}, columns, ("a",))
@@ -154,7 +154,7 @@ import io, json, zipfile
 from pathlib import Path
 import numpy as np
 import sklearn.ensemble, sklearn.linear_model, sklearn.pipeline, sklearn.preprocessing
-from components.common.skops_files import read_skops, write_skops
+from sluice.modeling.skops_files import read_skops, write_skops
 path = Path({str(folder / "model.skops")!r})
 scaler = sklearn.preprocessing.StandardScaler().fit(np.arange(6.0).reshape(3, 2))
 write_skops(path, scaler)
@@ -217,8 +217,8 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 import torch, safetensors.torch
-from components.common.models import load_model
-from components.common.networks import read_network
+from sluice.modeling.model_files import load_model
+from sluice.modeling.networks import read_network
 from tests.unit.small_world import TASK
 folder = Path({str(tmp_path)!r})
 sizes = dict(numeric=1, bins=2, cardinalities=[2, 2], embeddings=[1, 1], hidden=[1] * 300_000, classes=2, dropout=0.0)
@@ -239,7 +239,7 @@ import hashlib, io, json, os
 from pathlib import Path
 import numpy as np
 from PIL import Image
-from components.ingest_images.ingestion import run
+from sluice.components.ingest_images.run import run
 lake = Path({str(folder / "lake")!r})
 lake.mkdir()
 stream = io.BytesIO()
@@ -256,7 +256,8 @@ lines = [json.dumps(dict(line, id=str(n), file=f"{{n}}.png")) for n in range({co
 
 @pytest.mark.parametrize("variable", ["SLUICE_IMAGES_BYTES", "SLUICE_IMAGES_VALUES"])
 def test_images_that_are_too_much_together(tmp_path: Path, variable: str) -> None:
-    body = "run(str(lake), lake.parent / 'page.html')"
+    task = {"name": "pictures", "rows": {"table": "images"}, "label": {"column": "label"}}
+    body = f"run(str(lake), {task!r}, lake.parent / 'page.html')"
     variables = {variable: str(100_000_000), "SLUICE_STORE": str(tmp_path / "store")}
     done = run_bounded(_image_lake(tmp_path, 60), body, **variables)
     assert "metadata.jsonl: " in done.said

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from components.common.bundles import Bundle, bundle_key, file_entries, local_copy, open_bundle, publish
-from components.common.errors import BadInput
-from components.common.manifests import MANIFEST, FileEntry, Manifest, Producer, TableEntry
-from components.common.stores import Store
+from sluice.artifacts.bundles import Bundle, bundle_key, file_entries, local_copy, open_bundle, publish
+from sluice.artifacts.manifests import MANIFEST, FileEntry, Manifest, Producer, TableEntry
+from sluice.core.errors import BadInput
+from sluice.storage.stores import Store
 
 PRODUCER = Producer("sample", {"seed": 1})
 CONTENT = {"rows/part-0.parquet": b"PAR1 would stand here", "notes.json": b"{}", "deep/er/empty": b""}

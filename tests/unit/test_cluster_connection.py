@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 from cryptography import x509
 
-from components.common.errors import BadInput, EnvironmentFault
 from sluice.cluster.access import Kubernetes, Target
-from sluice.cluster.connection import connected, environment, inside
+from sluice.cluster.connection import connected, inside
 from sluice.cluster.forwarding import Forward, forwarded
+from sluice.core.environment import changed_variables
+from sluice.core.errors import BadInput, EnvironmentFault
 from tests.certificates import self_signed
 from tests.unit.api_server import Server
 
@@ -96,7 +97,7 @@ def test_what_steps_know_is_read_and_never_shown(
     kubectl.write_text("#!/bin/sh\necho 'Forwarding from 127.0.0.1:4711 -> 1'\nexec sleep 60\n")
     kubectl.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
-    with connected(Target()) as cluster, environment(cluster.variables):
+    with connected(Target()) as cluster, changed_variables(cluster.variables):
         assert cluster.variables["AWS_SECRET_ACCESS_KEY"] == "hidden-key"
         assert cluster.variables["AWS_ENDPOINT_URL"] == cluster.kfp == "http://127.0.0.1:4711"
         assert cluster.variables["MLFLOW_TRACKING_URI"] == "https://mlflow.example"

@@ -5,15 +5,15 @@ from typing import Any
 
 import pytest
 
-from components.common.images import step_images
-from components.common.mlflow_access import mlflow_module
-from components.common.tracking import child_run, tracked_run
-from sluice.catalog import find_pipeline
 from sluice.cluster.connection import Cluster
 from sluice.cluster.run_tracking import announce, settle
+from sluice.core.step_images import step_images
+from sluice.registry.mlflow_access import mlflow_module
+from sluice.registry.tracking import child_run, tracked_run
+from sluice.running.catalog import find_pipeline
 from tests.unit.api_server import Server
 
-PIPELINE = find_pipeline("digits_to_model")
+PIPELINE = find_pipeline("supervised_images")
 RUN, OTHER = "4f1c0de0", "5f1c0de0"
 
 
@@ -21,7 +21,7 @@ RUN, OTHER = "4f1c0de0", "5f1c0de0"
 def cluster(server: Server, tracked_home: Path, monkeypatch: pytest.MonkeyPatch) -> Cluster:
     uri = f"sqlite:///{tracked_home}/mlflow.db"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    monkeypatch.setenv("SLUICE_PIPELINE", "digits_to_model")
+    monkeypatch.setenv("SLUICE_PIPELINE", "supervised_images")
     for run in (RUN, OTHER):
         ends(server, run, "RUNNING")
     return Cluster(server.url, {"MLFLOW_TRACKING_URI": uri}, step_images({}), None)
@@ -52,6 +52,17 @@ def test_a_run_has_its_name_in_kfp_and_its_parameters(cluster: Cluster, monkeypa
     assert set(params) == {parameter.name for parameter in PIPELINE.parameters}
     settle(cluster, RUN, "no reason")
     assert runs()["the first try"].info.status == "RUNNING", "it goes on"
+
+
+def test_a_run_whose_first_step_was_quicker_gets_its_name_too(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as pod:
+        pod.setenv("SLUICE_RUN", RUN)
+        with tracked_run("ingest") as run:
+            pass
+    announce(cluster, PIPELINE, RUN, "the first try", {})
+    assert runs()["the first try"].info.run_id == run
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,6 @@ from typing import Any
 
 import pytest
 
-from components.common.errors import BadInput, EnvironmentFault
-from sluice.catalog import find_pipeline
 from sluice.cluster import setup, waiting
 from sluice.cluster.access import Kubernetes, Target
 from sluice.cluster.buckets import make_buckets, require_answer
@@ -16,6 +14,8 @@ from sluice.cluster.kfp_api import KfpApi
 from sluice.cluster.runtimes import apply_runtimes, documents
 from sluice.cluster.spec import compile_for_cluster
 from sluice.cluster.uploads import all_specs, upload
+from sluice.core.errors import BadInput, EnvironmentFault
+from sluice.running.catalog import find_pipeline
 from tests.conftest import MinioServer
 from tests.unit.api_server import Server
 
@@ -23,7 +23,7 @@ API = "/apis/v2beta1"
 
 
 def test_a_version_that_stands_is_not_uploaded_again(server: Server) -> None:
-    spec = compile_for_cluster(find_pipeline("lake_to_model"))
+    spec = compile_for_cluster(find_pipeline("supervised"))
     server.answers[f"{API}/pipelines"] = (200, {"pipelines": [{"pipeline_id": "p", "display_name": spec.name}]})
     versions = {"pipeline_versions": [{"pipeline_version_id": "v", "display_name": spec.version}]}
     server.answers[f"{API}/pipelines/p/versions"] = (200, versions)
@@ -32,7 +32,7 @@ def test_a_version_that_stands_is_not_uploaded_again(server: Server) -> None:
 
 
 def test_a_new_version_joins_the_pipeline_that_is_there(server: Server) -> None:
-    spec = compile_for_cluster(find_pipeline("lake_to_model"))
+    spec = compile_for_cluster(find_pipeline("supervised"))
     server.answers[f"{API}/pipelines"] = (200, {"pipelines": [{"pipeline_id": "p", "display_name": spec.name}]})
     server.answers[f"{API}/pipelines/p/versions"] = (200, {})
     server.answers[f"{API}/pipelines/upload_version"] = (200, {"pipeline_version_id": "v"})

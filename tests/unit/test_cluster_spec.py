@@ -10,9 +10,8 @@ from kfp import dsl
 from kfp.kubernetes import kubernetes_executor_config_pb2 as kubernetes
 from kfp.pipeline_spec import pipeline_spec_pb2 as kfp
 
-from components.common.images import TABULAR, TABULAR_IMAGE, TORCH, TORCH_IMAGE, step_images
-from sluice.catalog import Pipeline, find_pipeline, pipeline_names
-from sluice.cluster.executors import complete_executor
+from sluice.cluster.executors import built_in_resources, complete_executor
+from sluice.cluster.resources import from_container
 from sluice.cluster.spec import compile_for_cluster
 from sluice.cluster.step_environment import (
     CONFIG_KEYS,
@@ -23,6 +22,8 @@ from sluice.cluster.step_environment import (
     secret_for,
     use_stores,
 )
+from sluice.core.step_images import TABULAR, TABULAR_IMAGE, TORCH, TORCH_IMAGE, step_images
+from sluice.running.catalog import Pipeline, find_pipeline, pipeline_names
 
 
 @pytest.fixture(params=pipeline_names())
@@ -72,20 +73,18 @@ def test_nothing_secret_stands_in_a_spec(pipeline: Pipeline, monkeypatch: pytest
 
 
 def test_choices_are_literals_where_the_server_takes_them() -> None:
-    pipeline = find_pipeline("lake_to_model")
+    pipeline = find_pipeline("supervised")
     spec, _, _ = read(compile_for_cluster(pipeline).to_yaml())
-    strategy = spec.root.input_definitions.parameters["split_strategy"]
-    assert [value.string_value for value in strategy.literals] == ["time", "stratified"]
+    allocation = spec.root.input_definitions.parameters["allocation"]
+    assert [value.string_value for value in allocation.literals] == ["proportional", "equal"]
     assert "literals" not in compile_for_cluster(pipeline, choices=False).to_yaml()
 
 
 def test_choices_are_those_of_the_steps() -> None:
-    from components.prepare.recipes import RECIPES
-    from components.split.splitting import STRATEGIES
+    from sluice.parameters.sample import Parameters
 
-    choices = {parameter.name: parameter.choices for parameter in find_pipeline("lake_to_model").parameters}
-    assert choices["recipe"] == tuple(RECIPES)
-    assert choices["split_strategy"] == tuple(STRATEGIES)
+    choices = {parameter.name: parameter.choices for parameter in find_pipeline("supervised").parameters}
+    assert choices["allocation"] == Parameters.choices()["allocation"]
 
 
 def test_the_description_explains_every_parameter(pipeline: Pipeline) -> None:
@@ -109,9 +108,13 @@ def test_a_clusters_images_replace_those_of_this_machine(pipeline: Pipeline) -> 
 
 def test_what_a_pipeline_itself_asks_for_is_kept() -> None:
     asked = {"image": TORCH_IMAGE, "resources": {"resourceMemoryLimit": "64Gi"}, "env": [{"name": "A", "value": "b"}]}
-    whole = complete_executor(asked, "lake_to_model", {})
+    given = from_container(asked, {}).over(built_in_resources(asked))
+    whole = complete_executor(asked, "supervised", {}, given)
     assert whole["resources"]["resourceMemoryLimit"] == "64Gi"
-    assert whole["resources"]["resourceMemoryRequest"] == "1Gi"
+    assert whole["resources"]["resourceMemoryRequest"] == "64Gi", (
+        "a limit alone is a request, too, as Kubernetes has it"
+    )
+    assert whole["resources"]["resourceCpuRequest"] == "200m"
     assert {"name": "A", "value": "b"} in whole["env"]
     config = platform_config({"nodeSelector": {"labels": {"gpu": "yes"}}, "imagePullPolicy": "Always"})
     assert config["nodeSelector"] == {"labels": {"gpu": "yes"}}
@@ -158,9 +161,9 @@ def test_the_fused_pipeline_has_the_same_form_and_outputs_and_one_task(pipeline:
     assert container["command"] == ["python", "-m", "sluice.cluster.fused_step"]
     assert container["args"][:2] == [pipeline.name, "{{$}}"]
     steps = set(container["args"][2].split(","))
-    assert "components.ingest" in steps or "components.ingest_images" in steps
+    assert "sluice.components.ingest" in steps or "sluice.components.ingest_images" in steps
     # by which the chart gives a pod the account that makes TrainJobs
-    assert ("components.train_distributed" in steps) == (pipeline.name == "lake_to_model_distributed")
+    assert ("sluice.components.train_distributed" in steps) == (pipeline.name == "supervised_distributed")
 
 
 def test_only_what_registers_has_the_account_that_may() -> None:

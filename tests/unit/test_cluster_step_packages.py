@@ -11,8 +11,8 @@ import pytest
 from kfp import __version__ as kfp_version
 from kfp import dsl
 
-from sluice.cluster import step_packages
-from sluice.cluster.step_packages import plan
+from sluice.running import step_packages
+from sluice.running.step_packages import plan
 
 HAS = {"kfp": "2.17.0", "pandas": "2.3.1", "typing-extensions": "4.15.0", "torch": "2.6.0+debian"}
 

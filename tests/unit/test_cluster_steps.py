@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from sluice.catalog import find_pipeline
 from sluice.cluster.spec import compile_for_cluster
 from sluice.cluster.submit import documents
 from sluice.cluster.workflow_steps import steps_of, task_order
+from sluice.running.catalog import find_pipeline
 
 BEGIN, LATER = "2026-11-21T10:00:00Z", "2026-11-21T10:00:07Z"
 REASON = "main: Error (exit code 1): step validate failed with exit code 2: flights: 3 rows break the contract"
@@ -106,12 +106,12 @@ def test_before_the_first_report_everything_waits() -> None:
 
 
 def test_tasks_stand_behind_what_they_wait_for() -> None:
-    order = task_order(compile_for_cluster(find_pipeline("lake_to_model")).pipeline)
+    order = task_order(compile_for_cluster(find_pipeline("supervised")).pipeline)
     assert order == ["ingest", "validate", "prepare", "sample", "split", "train", "evaluate", "register", "report"]
 
 
 def test_a_fresh_run_asks_the_cache_for_nothing_and_leaves_the_spec_alone() -> None:
-    spec = compile_for_cluster(find_pipeline("lake_to_model"))
+    spec = compile_for_cluster(find_pipeline("supervised"))
     fresh = documents(spec, fresh=True)["pipeline_spec"]["root"]["dag"]["tasks"]
     assert not any(task["cachingOptions"].get("enableCache") for task in fresh.values())
     kept = documents(spec, fresh=False)["pipeline_spec"]["root"]["dag"]["tasks"]

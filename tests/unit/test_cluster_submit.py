@@ -10,19 +10,20 @@ import pytest
 from rich.console import Console
 from urllib3 import Retry
 
-from components.common.errors import BadInput, EnvironmentFault
-from components.common.images import step_images
-from components.common.run_results import read_result
-from components.common.stores import open_store
-from sluice.catalog import find_pipeline
+from sluice.artifacts.run_results import read_result
 from sluice.cluster.access import Kubernetes, Target
 from sluice.cluster.connection import KFP, OBJECT_STORE, Cluster
+from sluice.cluster.resources import parse_settings
 from sluice.cluster.spec import compile_for_cluster
 from sluice.cluster.submit import Order, finish, start
+from sluice.core.errors import BadInput, EnvironmentFault
+from sluice.core.step_images import step_images
+from sluice.running.catalog import find_pipeline
+from sluice.storage.stores import open_store
 from tests.unit.api_server import Server
 from tests.unit.test_cluster_steps import REASON, manifest, node
 
-PIPELINE = find_pipeline("digits_to_model")
+PIPELINE = find_pipeline("supervised_images")
 API, RUN = "/apis/v2beta1", "4f1c0de0"
 
 
@@ -64,11 +65,38 @@ def test_any_other_is_sent_along_with_what_kubernetes_needs(cluster: Cluster, se
     start(cluster, Order(PIPELINE, {}, fused=True, name="mine"))
     body = sent(server)
     assert body["display_name"] == "mine"
-    assert body["pipeline_spec"]["pipeline_spec"]["pipelineInfo"]["name"] == "digits-to-model-fused"
+    assert body["pipeline_spec"]["pipeline_spec"]["pipelineInfo"]["name"] == "supervised-images-fused"
     assert body["pipeline_spec"]["platform_spec"]["platforms"]["kubernetes"]
 
 
 FAULT = (500, {"message": "Failed to start transaction: invalid connection"})
+
+
+def test_resources_that_are_asked_for_are_sent_along(cluster: Cluster, server: Server) -> None:
+    """Over the chart's, which the release's ConfigMap carries."""
+    server.answers[f"{API}/pipelines"] = (200, {})
+    chart = {**cluster.variables, "SLUICE_STEP_RESOURCES": '{"train": {"memory": "3Gi"}, "*": {"cpu": "1"}}'}
+    order = Order(PIPELINE, {}, resources=parse_settings(["train.memory=5Gi", "evaluate.gpu=1"]))
+    assert start(replace(cluster, variables=chart), order) == RUN
+    executors = sent(server)["pipeline_spec"]["pipeline_spec"]["deploymentSpec"]["executors"]
+    train, evaluate = (executors[f"exec-{step}"]["container"]["resources"] for step in ("train", "evaluate"))
+    assert (train["resourceMemoryLimit"], train["resourceCpuLimit"]) == ("5Gi", "1")
+    assert evaluate["accelerator"]["resourceType"] == "nvidia.com/gpu"
+
+
+def test_what_a_site_forbids_is_not_submitted(cluster: Cluster, server: Server) -> None:
+    rules = {"SLUICE_PROJECT_CODE": "false", "SLUICE_MAX_RESOURCES": '{"memory": "8Gi"}'}
+    strict = replace(cluster, variables={**cluster.variables, **rules})
+    with pytest.raises(BadInput, match="Sluice's own steps alone, not the project's code"):
+        start(strict, Order(PIPELINE, {"code": "code/1.zip"}))
+    assert not server.asked, "it is said before anything is asked of KFP"
+    for words, line in {
+        "train.memory=16Gi": r"steps\.train\.memory: 16Gi is more than this site gives a step: 8Gi",
+        "trian.memory=1Gi": r"steps\.trian: the pipeline has no such step \(did you mean 'train'\?\)",
+    }.items():
+        with pytest.raises(BadInput, match=line):
+            start(strict, Order(PIPELINE, {}, resources=parse_settings([words])))
+    assert not [asked for asked in server.asked if asked[0] == "POST"]
 
 
 def test_a_question_that_kfp_fails_at_is_asked_again(cluster: Cluster, server: Server) -> None:
@@ -168,7 +196,7 @@ def test_a_result_that_stays_out_of_reach_names_the_command_that_fetches_it(
     monkeypatch.setattr("sluice.cluster.submit.FETCH_SECONDS", 0.0)
     monkeypatch.setattr("sluice.cluster.submit.read_result", lately(tmp_path / "store"))
     ended(server, "SUCCEEDED")
-    with pytest.raises(EnvironmentFault, match=rf"run {RUN} succeeded.*`sluice follow {RUN} digits_to_model`"):
+    with pytest.raises(EnvironmentFault, match=rf"run {RUN} succeeded.*`sluice follow {RUN} supervised_images`"):
         follow(cluster, io.StringIO())
 
 

@@ -9,24 +9,25 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from components.common import code_state, steps
-from components.common.bundles import publish
-from components.common.code_state import CodeState, changes_key, keep_changes, short_commit
-from components.common.digests import sha256_bytes
-from components.common.provenance import origin
-from components.common.stores import open_store
-from components.report.reporting import parameters_section
-from sluice import lineage_tree
-from sluice.lineage import Lineage, ModelFacts
+from sluice.artifacts import code_state
+from sluice.artifacts.bundles import publish
+from sluice.artifacts.code_state import CodeState, changes_key, keep_changes, short_commit
+from sluice.artifacts.producer import CHANGES, COMMIT, producer
+from sluice.artifacts.provenance import origin
+from sluice.cli import lineage_tree
+from sluice.components.report.run import parameters_section
+from sluice.core.digests import sha256_bytes
+from sluice.running.lineage import Lineage, ModelFacts
+from sluice.storage.stores import open_store
 
 FILES = {
-    "components/__init__.py": "",
+    "platform/sluice/__init__.py": "",
     "components/step/step.py": "value = 1\n",
     "components/step/README.md": "A step\n",
     "components/step/page.html": "<p>\n",
     "components/step/picture.png": "\0\1binary",
     "pipelines/one.py": "one = 1\n",
-    "platform/sluice/cli.py": "cli = 1\n",
+    "platform/sluice/cli/main.py": "cli = 1\n",
     "docs/guide.md": "Guide\n",
     "pyproject.toml": "[project]\n",
 }
@@ -100,7 +101,7 @@ def test_the_patch_makes_the_code_again(checkout: Path, tmp_path: Path) -> None:
     (checkout / "components/new step/größe.py").write_text("new = 1")
     (checkout / "pipelines/one.py").unlink()
     git(checkout, "add", "pipelines")
-    git(checkout, "mv", "platform/sluice/cli.py", "platform/sluice/moved.py")
+    git(checkout, "mv", "platform/sluice/cli/main.py", "platform/sluice/moved.py")
     found = state(checkout)
     assert found.commit == git(checkout, "rev-parse", "HEAD") + "+dirty"
     store = open_store(str(tmp_path / "store"))
@@ -159,19 +160,19 @@ def test_a_published_folder_names_what_differed(
 ) -> None:
     (checkout / "pipelines/one.py").write_text("one = 2\n")
     found = state(checkout)
-    for module in ("components.common.steps", "components.common.bundles"):
+    for module in ("sluice.artifacts.producer", "sluice.artifacts.bundles"):
         monkeypatch.setattr(f"{module}.code_state", lambda: found)
-    for name in (steps.COMMIT, steps.CHANGES):
+    for name in (COMMIT, CHANGES):
         monkeypatch.delenv(name, raising=False)
     store = open_store(str(tmp_path / "store"))
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder/rows").write_text("1")
-    bundle = publish(store, tmp_path / "folder", "dataset", steps.producer("sample", {}))
+    bundle = publish(store, tmp_path / "folder", "dataset", producer("sample", {}))
     made = bundle.manifest.producer
     assert (made.commit, made.changes) == (found.commit, found.digest)
     assert store.get_bytes(changes_key(made.changes)) == found.patch
-    monkeypatch.setenv(steps.COMMIT, "abc+dirty")
-    assert steps.producer("sample", {}).changes == "", "an image holds its code; no patch of this machine belongs to it"
+    monkeypatch.setenv(COMMIT, "abc+dirty")
+    assert producer("sample", {}).changes == "", "an image holds its code; no patch of this machine belongs to it"
 
 
 def test_people_see_that_the_commit_is_not_all(checkout: Path, tmp_path: Path) -> None:
@@ -180,7 +181,7 @@ def test_people_see_that_the_commit_is_not_all(checkout: Path, tmp_path: Path) -
     assert short_commit(f"{commit}+dirty") == "0123456789ab+dirty"
     assert short_commit("unknown") == "unknown"
     (tmp_path / "rows").write_text("1")
-    made = steps.producer("sample", {"seed": 1})
+    made = producer("sample", {"seed": 1})
     made = type(made)(**(made.__dict__ | {"commit": f"{commit}+dirty", "changes": "f" * 64}))
     bundle = publish(open_store(str(tmp_path / "store")), tmp_path, "dataset", made, files=())
     facts = ModelFacts(

@@ -10,9 +10,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.common.contracts import parse_contract
-from components.common.core_yaml import MOST_BYTES, parse_yaml
-from components.common.errors import BadInput
+from sluice.contract.reading import parse_contract
+from sluice.core.errors import BadInput
+from sluice.core.strict_yaml import MOST_BYTES, parse_yaml
 
 _TEXTS = st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]), max_size=10) | st.sampled_from(
     ["NO", "no", "on", "y", "12:30", "1e6", "01", "1.10", "null", "~", "", "2013-01-01", "1_0", "0b1", "<<", "=", "*a"]
@@ -135,7 +135,9 @@ def test_a_contract_keeps_the_values_that_its_owner_wrote() -> None:
     contract = parse_contract(text % ("no", "EWR, NO, LGA, 12:30"), "contract.yaml")
     assert contract.tables["t"].columns["no"].values == ("EWR", "NO", "LGA", "12:30")
     for value in ("1.10", "1e6", "null", "true"):
-        with pytest.raises(BadInput, match=r"contract\.yaml: table 't', column 'a': values: .* where text is wanted"):
+        with pytest.raises(
+            BadInput, match=r"contract\.yaml, line 6: table 't', column 'a': values: .* where text is wanted"
+        ):
             parse_contract(text % ("a", value), "contract.yaml")
     with pytest.raises(BadInput, match=r"contract\.yaml, line 6: 01 is octal to some readers"):
         parse_contract(text % ("a", "01"), "contract.yaml")

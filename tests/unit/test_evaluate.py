@@ -9,15 +9,17 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from components.common.baselines import Baseline
-from components.common.errors import BadInput
-from components.common.pages import sections_of
-from components.evaluate.curves import confusion, roc_points
-from components.evaluate.judging import judge, run
-from components.evaluate.settings import Gate, Settings
+from sluice.components.evaluate.run import judge, run
+from sluice.core.errors import BadInput
+from sluice.evaluation.curves import confusion, roc_points
+from sluice.evaluation.evaluation_settings import EvaluationSettings, GateLimits
+from sluice.modeling.baselines import Baseline
+from sluice.reporting.pages import sections_of
 from tests.unit import small_world
 
-SETTINGS = Settings(Gate(max_calibration_error=0.25, slice_tolerance=0.02, min_slice_rows=40), resamples=100, seed=1)
+SETTINGS = EvaluationSettings(
+    GateLimits(max_calibration_error=0.25, slice_tolerance=0.02, min_slice_rows=40), resamples=100, seed=1
+)
 
 
 @pytest.fixture(autouse=True)
@@ -68,7 +70,7 @@ def test_every_row_is_in_one_group_of_each_column_and_small_ones_are_marked(home
     found = judge(data.uri, small_world.models(data, home / "m").uri, SETTINGS)
     for column in small_world.TASK.slices:
         assert sum(entry.rows for entry in found.slices if entry.column == column) == 600
-    strict = Settings(replace(SETTINGS.gate, min_slice_rows=250), resamples=50, seed=1)
+    strict = EvaluationSettings(replace(SETTINGS.gate, min_slice_rows=250), resamples=50, seed=1)
     marked = judge(data.uri, small_world.models(data, home / "m2").uri, strict)
     assert {entry.judged for entry in marked.slices} == {True, False}
     assert all(entry.judged == (entry.rows >= 250) for entry in marked.slices)
@@ -121,7 +123,7 @@ def test_several_classes_are_judged_without_a_positive_one(home: Path) -> None:
         (replace(SETTINGS, gate=replace(SETTINGS.gate, slice_tolerance=-1.0)), "slice_tolerance"),
     ],
 )
-def test_a_number_out_of_range_is_named(settings: Settings, named: str) -> None:
+def test_a_number_out_of_range_is_named(settings: EvaluationSettings, named: str) -> None:
     with pytest.raises(BadInput, match=named):
         judge("nowhere", "nowhere", settings)
 

@@ -5,11 +5,11 @@ import pandas as pd
 import pytest
 from arch.bootstrap import CircularBlockBootstrap, optimal_block_length
 
-from components.common.tasks import Task
-from components.evaluate.blocks import block_length, optimal_length
-from components.evaluate.bootstrap import bootstrap, resample_weights, summary
-from components.evaluate.designs import Design, design_of, independent
-from components.evaluate.metrics import Predictions
+from sluice.evaluation.blocks import block_length, optimal_length
+from sluice.evaluation.bootstrap import bootstrap, resample_weights, summary
+from sluice.evaluation.designs import Design, design_of, independent
+from sluice.problems.task import Task
+from sluice.problems.weighted_metrics import Predictions
 
 DAYS, A_DAY = 56, 20
 

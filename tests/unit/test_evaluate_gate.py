@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 from scipy import stats
 from scipy.special import expit, logit
 
-from components.evaluate.bootstrap import Estimate, Resamples, bootstrap, resample_weights
-from components.evaluate.calibration import Calibration, calibration
-from components.evaluate.champion import NAME, Champion
-from components.evaluate.designs import Design, independent
-from components.evaluate.evidence import Evidence, evidence_of
-from components.evaluate.gate import (
+from sluice.evaluation.bootstrap import Estimate, Resamples, bootstrap, resample_weights
+from sluice.evaluation.calibration import Calibration, calibration
+from sluice.evaluation.champion import NAME, Champion
+from sluice.evaluation.designs import Design, independent
+from sluice.evaluation.evaluation_settings import GateLimits
+from sluice.evaluation.evidence import Evidence, evidence_of
+from sluice.evaluation.gate import (
     Check,
     Duel,
     check_baselines,
@@ -25,13 +26,12 @@ from components.evaluate.gate import (
     check_slices,
     decide,
 )
-from components.evaluate.metrics import Predictions
-from components.evaluate.settings import Gate
-from components.evaluate.significance import ALPHA, detectable, holm, p_above, p_below, spent
-from components.evaluate.simpson import data_reversals
-from components.evaluate.slices import Judged, Slice, slices
+from sluice.evaluation.significance import ALPHA, detectable, holm, p_above, p_below, spent
+from sluice.evaluation.simpson import data_reversals
+from sluice.evaluation.slices import Judged, Slice, slices
+from sluice.problems.weighted_metrics import Predictions
 
-GATE = Gate()
+GATE = GateLimits()
 DAYS, A_DAY = 56, 12
 DESIGN = Design(np.ones(DAYS * A_DAY), np.repeat(np.arange(DAYS), A_DAY), True, "day")
 PLENTY = Evidence(5000, 2000, 56, 56, "day", 900)
@@ -59,7 +59,7 @@ def season(seed: int, challengers: int = 39, effect: float = 0.0) -> int | None:
         by_day = generator.normal(-effect, 0.02, DAYS)[DESIGN.clusters]
         challenger = champion + by_day + generator.normal(0, 0.05, len(champion))
         duel = Duel(losses(win=challenger, champion=champion), PLENTY)
-        if check_champion(duel, "win", CHAMPION, "other", Gate(least_effect=0.0), number).passed:
+        if check_champion(duel, "win", CHAMPION, "other", GateLimits(least_effect=0.0), number).passed:
             return number
     return None
 
@@ -235,7 +235,7 @@ def test_slices_raise_false_alarms_in_five_percent_of_families_at_most() -> None
     for seed in range(40):
         frame, judged = world_of_slices(seed)
         found = slices(frame, ["group"], judged, "win", resamples=60, seed=1, least_rows=50)
-        gate = Gate(slice_tolerance=0.0)
+        gate = GateLimits(slice_tolerance=0.0)
         alarms += check_slices(found, ["zero"], gate).status == "failed"
         single += any(check_slices([entry], ["zero"], gate).status == "failed" for entry in found)
     assert alarms <= stats.binom.isf(0.01, 40, ALPHA)

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn import metrics as reference
 
-from components.evaluate.bootstrap import bootstrap, resample_weights
-from components.evaluate.designs import independent
-from components.evaluate.metrics import Predictions
+from sluice.evaluation.bootstrap import bootstrap, resample_weights
+from sluice.evaluation.designs import independent
+from sluice.problems.weighted_metrics import Predictions
 
 
 def random_predictions(seed: int, rows: int, classes: int, decimals: int) -> Predictions:

@@ -6,17 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.evaluate.bootstrap import Resamples, bootstrap
-from components.evaluate.calibration import reliability, wilson
-from components.evaluate.candidates import Candidate
-from components.evaluate.metrics import Predictions
-from components.evaluate.selection import select
-from components.evaluate.settings import Gate
-from components.evaluate.simpson import data_reversals
-from components.evaluate.simpson_models import model_reversals
-from components.evaluate.slices import MISSING, Slice, groups_of
+from sluice.evaluation.bootstrap import Resamples, bootstrap
+from sluice.evaluation.calibration import reliability, wilson
+from sluice.evaluation.candidates import JudgedModel
+from sluice.evaluation.evaluation_settings import GateLimits
+from sluice.evaluation.selection import select
+from sluice.evaluation.simpson import data_reversals
+from sluice.evaluation.simpson_models import model_reversals
+from sluice.evaluation.slices import MISSING, Slice, groups_of
+from sluice.problems.weighted_metrics import Predictions
 
-GATE = Gate(max_calibration_error=0.05, slice_tolerance=0.01, min_slice_rows=100)
+GATE = GateLimits(max_calibration_error=0.05, slice_tolerance=0.01, min_slice_rows=100)
 
 
 def resamples(losses: dict[str, list[float]]) -> Resamples:
@@ -24,8 +24,8 @@ def resamples(losses: dict[str, list[float]]) -> Resamples:
     return Resamples({name: {"log_loss": np.array(values)} for name, values in losses.items()})
 
 
-def candidate(name: str, rank: int, *, baseline: bool = False) -> Candidate:
-    return Candidate(name, "family", baseline, rank, 1, {})
+def candidate(name: str, rank: int, *, baseline: bool = False) -> JudgedModel:
+    return JudgedModel(name, "family", baseline, rank, 1, {})
 
 
 def test_the_simplest_within_one_standard_error_wins() -> None:

@@ -12,18 +12,18 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from components.common import champions
-from components.common.digests import canonical_json, sha256_bytes
-from components.common.errors import BadInput
-from components.common.local_store import LocalStore
-from components.common.manifests import Manifest, parse_manifest
-from components.common.promotions import promotion_chain
-from components.common.registry import CHAMPION, version_by_alias
-from components.common.steps import default_store
-from sluice.appointing import appoint, roll_back
-from sluice.doctor import champions as examined
-from sluice.doctor import examine
-from sluice.lineage import lineage
+from sluice.artifacts.manifests import Manifest, parse_manifest
+from sluice.cli.appointing import appoint, roll_back
+from sluice.core.digests import canonical_json, sha256_bytes
+from sluice.core.errors import BadInput
+from sluice.registry import champions
+from sluice.registry.promotions import promotion_chain
+from sluice.registry.versions import CHAMPION, version_by_alias
+from sluice.running.doctor import champions as examined
+from sluice.running.doctor import examine
+from sluice.running.lineage import lineage
+from sluice.storage.local_store import LocalStore
+from sluice.storage.locations import default_store
 from tests.unit import small_world
 from tests.unit.test_manifests import recomputed_id
 from tests.unit.test_register import Pipeline

@@ -3,7 +3,6 @@
 import csv
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,9 +10,9 @@ from typing import Any
 import ibis
 import pytest
 
-from components.common.errors import BadInput
-from components.prepare.recipes import Recipe
-from tests.unit.hostile_lake import TABLE, Roles, contract_text, recipe_for, run_steps
+from sluice.core.errors import BadInput
+from sluice.project.declaration import Rows
+from tests.unit.hostile_lake import TABLE, Roles, contract_text, declared_for, keep_all, run_steps
 
 ROLE = Roles("row", "at", "late", ("weather", "other"), "group", "rule")
 TYPES = {
@@ -47,8 +46,9 @@ def lay_out(folder: Path, changes: Mapping[str, Change], timezone: str) -> Path:
     columns: dict[str, Any] = {
         name: {"type": kind, "nullable": name not in ("row", "at")} for name, kind in TYPES.items()
     }
-    columns["late"] |= {"availability": "arrived", "known_after_hours": 1}
+    columns["late"] |= {"known": "1h"}
     table = {"source": {"csv": "rows.csv"}, "key": ["row"], "columns": columns, "timezone": timezone}
+    table["known"] = "0s"
     table["freshness"] = {"column": "at", "max_age_days": 4_000_000}
     body = {"name": "extreme", "tables": {TABLE: table}}
     (folder / "contract.yaml").write_text(contract_text(body), encoding="utf-8")
@@ -111,28 +111,26 @@ def test_all_steps_take_extreme_values(tmp_path: Path, monkeypatch: pytest.Monke
     strategy, changes, timezone, heuristic, cluster, kind = CASES[case]
     monkeypatch.setenv("SLUICE_HOME", str(tmp_path / "home"))
     lake = lay_out(tmp_path / "lake", changes, timezone)
+    plain = declared_for(list(TYPES), ROLE)
     story = run_steps(
         lake,
         tmp_path / "out",
         list(TYPES),
         ROLE,
-        monkeypatch,
         strategy=strategy,
         last="evaluate",
         as_of="9999-12-31",
-        recipe=_with_nothing(replace(recipe_for(list(TYPES), ROLE), heuristic=heuristic, cluster=cluster), kind),
+        declared=plain.model_copy(
+            update={
+                "rows": Rows(table=TABLE, key=("row",), time="at", group=cluster),
+                "features": (*plain.features, "nothing"),
+                "baseline": heuristic,
+            }
+        ),
+        function=lambda tables: keep_all(tables).mutate(nothing=ibis.null(kind)),
     )
     assert sum(table.rows for table in story.bundles["split"].manifest.tables.values()) == story.bundles["sample"].rows
     assert (tmp_path / "out/gate.html").stat().st_size < 2_000_000
-
-
-def _with_nothing(recipe: Recipe, kind: str) -> Recipe:
-    """The recipe with a feature more, which has no value in any row."""
-
-    def build(tables: Mapping[str, ibis.Table]) -> ibis.Table:
-        return recipe.build(tables).mutate(nothing=ibis.null(kind))
-
-    return replace(recipe, build=build, features=(*recipe.features, "nothing"))
 
 
 @pytest.mark.parametrize("value", ["inf", "-inf", "nan"])
@@ -142,4 +140,4 @@ def test_a_number_that_is_none_does_not_pass_the_gate(
     monkeypatch.setenv("SLUICE_HOME", str(tmp_path / "home"))
     lake = lay_out(tmp_path / "lake", {"number": lambda row: value if row == 7 else 0}, "UTC")
     with pytest.raises(BadInput, match=rf"number is not a finite number in 1 row .*row=7, number={value}"):
-        run_steps(lake, tmp_path / "out", list(TYPES), ROLE, monkeypatch, as_of="9999-12-31")
+        run_steps(lake, tmp_path / "out", list(TYPES), ROLE, as_of="9999-12-31")

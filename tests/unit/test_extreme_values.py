@@ -10,17 +10,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from components.common.contracts import Column, contract_body, parse_contract
-from components.common.datasets import write_dataset
-from components.common.engines import duckdb_engine
-from components.common.errors import BadInput
-from components.common.steps import producer
-from components.common.stores import open_store
-from components.ingest.csv_tables import read_csv
-from components.ingest.source_files import SourceFile
-from components.ingest.typed_values import WrongValue, to_arrow
-from components.validate import hindsight
-from components.validate.validation import Verdict, validate_tables
+from sluice.artifacts.producer import producer
+from sluice.components.validate.run import ContractVerdict, validate_tables
+from sluice.contract.reading import Column, contract_body, parse_contract
+from sluice.core.errors import BadInput
+from sluice.engine.datasets import write_dataset
+from sluice.engine.duckdb_engine import duckdb_engine
+from sluice.quality import hindsight
+from sluice.sources.csv_tables import read_csv
+from sluice.sources.source_files import SourceFile
+from sluice.sources.typed_values import WrongValue, to_arrow
+from sluice.storage.stores import open_store
 
 CONTRACT = """
 name: test
@@ -55,7 +55,7 @@ TYPES = {
 }
 
 
-def _validate(folder: Path, contract: str, as_of: str = "", **columns: list[Any]) -> Verdict:
+def _validate(folder: Path, contract: str, as_of: str = "", **columns: list[Any]) -> ContractVerdict:
     engine, values = duckdb_engine(), PLAIN | columns
     table = pa.table(values, schema=pa.schema([(name, TYPES[name]) for name in values]))
     details = {"contract": contract_body(parse_contract(contract, "contract.yaml"))}
@@ -144,8 +144,8 @@ def test_a_query_asks_for_a_bounded_number_of_aggregates(tmp_path: Path, monkeyp
     monkeypatch.setattr(ibis.Table, "aggregate", counting)
     monkeypatch.setattr(hindsight, "_MOST_TESTS", 100)
     names = [f"c{number}" for number in range(60)]
-    stated = "".join(f"      {name}: {{type: int64, nullable: true, availability: departed}}\n" for name in names)
-    early = "".join(f"      e{name}: {{type: int64, nullable: true}}\n" for name in names)
+    stated = "".join(f"      {name}: {{type: int64, nullable: true, known: 24h}}\n" for name in names)
+    early = "".join(f"      e{name}: {{type: int64, nullable: true, known: 0s}}\n" for name in names)
     for name in names:
         monkeypatch.setitem(TYPES, name, pa.int64())
         monkeypatch.setitem(TYPES, f"e{name}", pa.int64())

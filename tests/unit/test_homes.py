@@ -16,16 +16,17 @@ import pytest
 from kfp import dsl
 from rich.console import Console
 
-from components.common import steps
-from components.common.datasets import read_dataset
-from components.common.errors import BadInput, SluiceError
-from components.common.mlflow_access import mlflow_module, tracking_uri
-from components.common.moved_homes import follow_move
-from components.common.tracking import tracked_run
-from components.ingest.ingestion import run
-from pipelines._learning import Outputs
-from sluice.catalog import Pipeline
-from sluice.local_run import run_pipeline
+from sluice.components.ingest.run import run
+from sluice.core.errors import BadInput, SluiceError
+from sluice.core.home import make_home
+from sluice.engine.datasets import read_dataset
+from sluice.pipelines._learning import Outputs
+from sluice.registry.mlflow_access import mlflow_module, tracking_uri
+from sluice.registry.moved_homes import follow_move
+from sluice.registry.tracking import tracked_run
+from sluice.running.catalog import Pipeline
+from sluice.running.local_run import run_pipeline
+from tests.examples import DIGITS
 
 HOSTILE = [
     "a b",
@@ -150,10 +151,10 @@ def work(report: dsl.Output[dsl.HTML], result: dsl.Output[dsl.Artifact]) -> None
     import json
     from pathlib import Path
 
-    from components.common.mlflow_access import mlflow_module
-    from components.common.steps import step
-    from components.common.tracking import tracked_run
-    from components.ingest.ingestion import run
+    from sluice.components.ingest.run import run
+    from sluice.registry.mlflow_access import mlflow_module
+    from sluice.registry.tracking import tracked_run
+    from sluice.steps.step import step
 
     with step("ingest"):
         Path(report.path).write_text("<p>")
@@ -243,20 +244,25 @@ def test_a_home_that_is_no_folder_is_refused(tmp_path: Path, make: object, monke
     make(tmp_path / "a" / "home")
     _go(monkeypatch, tmp_path / "a" / "home")
     with pytest.raises(BadInput, match=r"SLUICE_HOME='.*/a/home': .* is no folder; move it away, or name another"):
-        steps.make_home()
+        make_home()
 
 
 READ_ONLY = """
 import os, sys
 import sklearn.datasets, PIL.PngImagePlugin
-import sluice.cli, sluice.local_run, sluice.listing, sluice.summary, sluice.demo_lakes, sluice.digits
-from sluice.catalog import find_pipeline
-find_pipeline("digits_to_model")
+import encodings.utf_8_sig, importlib, pkgutil
+import sluice.cli.main, sluice.cli.listing, sluice.cli.run_summary
+for package in ("core", "storage", "artifacts", "project", "parameters", "running"):
+    folder = importlib.import_module(f"sluice.{package}").__path__
+    for module in pkgutil.iter_modules(folder):
+        importlib.import_module(f"sluice.{package}.{module.name}")
+from sluice.running.catalog import find_pipeline
+find_pipeline("supervised_images")
 if os.getuid() == 0:
     os.setgid(65534)
     os.setuid(65534)
 sys.argv = ["sluice", *sys.argv[1:]]
-sluice.cli.main()
+sluice.cli.main.main()
 """
 
 
@@ -272,7 +278,7 @@ def read_only_home(empty_tracking: Path) -> Iterator[Path]:
     shutil.rmtree(home)
 
 
-@pytest.mark.parametrize("words", [("run", "digits_to_model"), ("lake", "digits")])
+@pytest.mark.parametrize("words", [("run", DIGITS), ("lake", DIGITS, "lakes/digits")])
 def test_a_home_that_is_read_only_is_told_in_a_line(read_only_home: Path, words: tuple[str, ...]) -> None:
     """Root may write everywhere, so the process becomes nobody once all is imported."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}

@@ -18,26 +18,26 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.common.bundles import Bundle
-from components.common.column_names import free_name, named, repeated
-from components.common.contracts import parse_contract
-from components.common.errors import BadInput
-from components.common.mlflow_access import mlflow_module
-from components.common.plain_text import lines
-from components.common.provenance import ancestry, origin
-from components.common.steps import default_store
-from components.common.tracked_results import plots_of
-from components.ingest.ingestion import run as ingest
-from components.prepare import recipes
-from components.prepare.joins import aggregate_earlier, join_earlier
-from components.prepare.masks import mask
-from components.sample.drawing import count_strata
-from sluice.lineage import lineage
-from sluice.lineage_tree import show
-from sluice.terminal import Terminal
+from sluice.artifacts.bundles import Bundle
+from sluice.artifacts.provenance import ancestry, origin
+from sluice.cli.lineage_tree import show
+from sluice.components.ingest.run import run as ingest
+from sluice.contract.reading import parse_contract
+from sluice.core.column_names import free_name, named, repeated
+from sluice.core.errors import BadInput
+from sluice.core.plain_text import lines
+from sluice.features.building import build_table
+from sluice.features.joins import aggregate_earlier, join_earlier
+from sluice.features.masks import mask
+from sluice.registry.mlflow_access import mlflow_module
+from sluice.registry.tracked_results import plots_of
+from sluice.running.lineage import lineage
+from sluice.running.terminal import Terminal
+from sluice.sampling.drawing import count_strata
+from sluice.storage.locations import default_store
 from tests.unit import hostile_lake
 from tests.unit.browser import Browser, browser
-from tests.unit.hostile_lake import NAMES, Roles, Story, lay_out, recipe_for, roles, run_steps
+from tests.unit.hostile_lake import NAMES, Roles, Story, lay_out, roles, run_steps
 from tests.unit.test_pages import Checker
 
 __all__ = ["browser"]  # a fixture
@@ -64,7 +64,7 @@ def story(home: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) ->
     """A lake with a column of every name, taken through every step."""
     folder = tmp_path_factory.mktemp("hostile")
     lake = lay_out(folder / "lake", NAMES, ROLES)
-    return run_steps(lake, folder / "work", NAMES, ROLES, home)
+    return run_steps(lake, folder / "work", NAMES, ROLES)
 
 
 def rows_of(bundle: Bundle, table: str) -> pd.DataFrame:
@@ -152,7 +152,7 @@ def test_whatever_a_name_stands_for_the_rows_are_sampled_and_split(
     some = [NAMES[(start + place) % len(NAMES)] for place in range(9)]
     role = roles(some, 0)
     lake = lay_out(folder / "lake", some, role, source=source)
-    done = run_steps(lake, folder / "work", some, role, home, strategy="time" if apart else "stratified", last="split")
+    done = run_steps(lake, folder / "work", some, role, strategy="time" if apart else "stratified", last="split")
     assert sum(len(rows_of(done.bundles["split"], part)) for part in ("train", "validation", "test")) == round(
         0.7 * hostile_lake.ROWS
     )
@@ -174,7 +174,7 @@ def ibis_contract(name: str) -> str:
 
 
 @pytest.mark.parametrize("name", ["self", "by", "key_0", "at_0", "value_0", "asked", "having"])
-def test_joins_of_recipes_take_any_name(name: str) -> None:
+def test_joins_take_any_name(name: str) -> None:
     moments = pd.to_datetime(["2013-01-01 00:00", "2013-01-01 01:00", "2013-01-01 02:00"])
     frame: dict[str, Any] = {"t": moments, "place": ["a", "a", "a"], "v": [1, 2, 4]}
     table = ibis.memtable(pd.DataFrame(frame))
@@ -219,12 +219,10 @@ def test_strata_with_empty_and_missing_values_are_ordered() -> None:
     assert count_strata(table, ["a"]) == [(("",), 2), (("a",), 1), (("b",), 1), ((None,), 1)]
 
 
-def test_a_recipe_whose_columns_differ_in_case_only_is_refused() -> None:
+def test_a_prepare_function_whose_columns_differ_in_case_only_is_refused() -> None:
     table = ibis.memtable({"Left_Out": [1], "a": [1]}).mutate(left_out=ibis.null("string"))
-    recipe = recipe_for(["a"] * 8, roles(["a"] * 8, 0))
-    made = recipes.Recipe(**{**recipe.__dict__, "build": lambda _: table})
     with pytest.raises(BadInput, match=r"'left_out' beside 'Left_Out'; names must differ by more than case"):
-        recipes.build(made, "mine", {}, ibis.duckdb.connect())
+        build_table(lambda _: table, "prepare.py:rows", {}, ibis.duckdb.connect())
 
 
 def lake_of_one_file(folder: Path, name: bytes) -> Path:

@@ -25,7 +25,13 @@ def git(folder: Path, *arguments: str) -> str:
 def checkout(tmp_path: Path) -> Path:
     """A small repository laid out like ours."""
     root = tmp_path / "checkout"
-    for name in ("components/common/errors.py", "pipelines/one.py", "platform/sluice/cli.py", "requirements/a.txt"):
+    for name in (
+        "components/step/run.py",
+        "platform/sluice/core/errors.py",
+        "pipelines/one.py",
+        "platform/sluice/cli/main.py",
+        "requirements/a.txt",
+    ):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text("x = 1\n")
     for name in ("pyproject.toml", "README.md", "LICENSE", ".dockerignore"):
@@ -50,7 +56,7 @@ def build_module(checkout: Path) -> ModuleType:
 
 
 def test_an_unchanged_tree_is_its_commit(checkout: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    (checkout / "components/__pycache__").mkdir()
+    (checkout / "components/__pycache__").mkdir(parents=True)
     (checkout / "components/__pycache__/a.pyc").write_bytes(b"x")
     (checkout / "tests").mkdir()
     (checkout / "tests/new.py").write_text("not in an image\n")
@@ -61,14 +67,14 @@ def test_an_unchanged_tree_is_its_commit(checkout: Path, monkeypatch: pytest.Mon
 @pytest.mark.parametrize(
     "change",
     [
-        "edit components/common/errors.py",
+        "edit platform/sluice/core/errors.py",
         "edit requirements/a.txt",
         "edit platform/images/Dockerfile",
         "edit README.md",
         "edit components/new.py",
         "edit components/ignored.py",
-        "hide components/common/errors.py",
-        "skip components/common/errors.py",
+        "hide platform/sluice/core/errors.py",
+        "skip platform/sluice/core/errors.py",
         "remove pipelines/one.py",
     ],
 )
@@ -146,7 +152,7 @@ def test_an_image_under_a_name_of_ones_own_is_taken_again_only_with_the_same_con
     engine.main()
     assert capsys.readouterr().out.count("there already") == 4
     before = (tmp_path / "images/sluice+platform:mine").read_text()
-    (checkout / "components/common/errors.py").write_text("x = 2\n")
+    (checkout / "platform/sluice/core/errors.py").write_text("x = 2\n")
     with pytest.raises(engine.ImageError) as refused:
         engine.main()
     assert str(refused.value).startswith(f"sluice/python-tabular:mine is there already and holds content {before}, not")

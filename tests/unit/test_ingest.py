@@ -12,16 +12,16 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from components.common.bundles import Bundle, open_bundle
-from components.common.contracts import contract_from_body
-from components.common.datasets import read_dataset
-from components.common.digests import sha256_file
-from components.common.errors import BadInput, SluiceError
-from components.common.stores import Store, open_store
-from components.ingest import csv_tables
-from components.ingest.component import ingest
-from components.ingest.ingestion import run
-from components.ingest.source_files import SourceFile, check_readable, hashed
+from sluice.artifacts.bundles import Bundle, open_bundle
+from sluice.components.ingest.component import ingest
+from sluice.components.ingest.run import run
+from sluice.contract.reading import contract_from_body
+from sluice.core.digests import sha256_file
+from sluice.core.errors import BadInput, SluiceError
+from sluice.engine.datasets import read_dataset
+from sluice.sources import csv_tables
+from sluice.sources.source_files import SourceFile, check_readable, hashed
+from sluice.storage.stores import Store, open_store
 
 CONTRACT = """
 name: shop

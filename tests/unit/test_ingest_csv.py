@@ -8,10 +8,10 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from components.common.contracts import Column
-from components.common.errors import BadInput
-from components.ingest.csv_tables import read_csv
-from components.ingest.source_files import SourceFile
+from sluice.contract.reading import Column
+from sluice.core.errors import BadInput
+from sluice.sources.csv_tables import read_csv
+from sluice.sources.source_files import SourceFile
 from tests.unit.csv_oracle import UNCLEAR, check_refusal_is_true, check_rows, meaning, parse
 from tests.unit.random_tables import RandomTable, check_refusal, csv_bytes, random_tables
 

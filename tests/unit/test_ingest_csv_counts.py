@@ -10,13 +10,13 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from components.common.contracts import Column
-from components.common.errors import BadInput
-from components.common.parquet import Written, write_parquet
-from components.ingest import csv_scan, csv_tables
-from components.ingest.csv_counts import CsvCounter, count_csv
-from components.ingest.csv_tables import read_csv
-from components.ingest.source_files import SourceFile
+from sluice.contract.reading import Column
+from sluice.core.errors import BadInput
+from sluice.engine.parquet import WrittenParquet, write_parquet
+from sluice.sources import csv_scan, csv_tables
+from sluice.sources.csv_counts import CsvCounter, count_csv
+from sluice.sources.csv_tables import read_csv
+from sluice.sources.source_files import SourceFile
 from tests.unit.csv_oracle import parse
 
 ANY = settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -130,9 +130,9 @@ def test_a_quote_inside_an_unquoted_value_is_read_as_it_stands(tmp_path: Path) -
 def test_rows_that_a_reader_loses_are_missed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A reader that ends too early, as DuckDB did below a header with a line break of another kind."""
 
-    def loses(batches: Any, schema: Any, target: Path) -> Written:
+    def loses(batches: Any, schema: Any, target: Path) -> WrittenParquet:
         first = next(iter(batches))
-        return Written(write_parquet(iter([first.slice(1)]), schema, target).rows, 0, "")
+        return WrittenParquet(write_parquet(iter([first.slice(1)]), schema, target).rows, 0, "")
 
     monkeypatch.setattr(csv_tables, "write_parquet", loses)
 

@@ -12,16 +12,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from components.common.datasets import read_dataset
-from components.common.digests import sha256_bytes
-from components.common.errors import BadInput
-from components.common.pixels import decode_png
-from components.common.steps import STORE
-from components.common.stores import Store
-from components.common.tasks import task_of
-from components.ingest_images.ingestion import Images, run
-from components.ingest_images.metadata_lines import METADATA, parse_metadata
-from sluice.digits import lay_out_digits
+from sluice.components.ingest_images.run import Images, run
+from sluice.core.digests import sha256_bytes
+from sluice.core.errors import BadInput
+from sluice.engine.datasets import read_dataset
+from sluice.features.pixels import decode_png
+from sluice.problems.task import task_of
+from sluice.sources.image_metadata import METADATA, parse_metadata
+from sluice.storage.locations import STORE
+from sluice.storage.stores import Store
+from tests.examples import DIGITS, module, task
 from tests.unit.png_oracle import check_png
 
 
@@ -46,7 +46,7 @@ def lake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def _read(lake: Path) -> Images:
-    return run(str(lake), lake.parent / "page.html")
+    return run(str(lake), task(DIGITS), lake.parent / "page.html")
 
 
 def _change(lake: Path, number: int, **fields: Any) -> None:
@@ -72,7 +72,7 @@ def test_the_same_lake_is_the_same_dataset(lake: Path) -> None:
 def test_a_lake_in_any_store_is_the_same_dataset(lake: Path, store: Store) -> None:
     for path in lake.iterdir():
         store.put_file(f"lake/{path.name}", path)
-    assert run(f"{store.uri}/lake", lake.parent / "page.html").bundle.id == _read(lake).bundle.id
+    assert run(f"{store.uri}/lake", task(DIGITS), lake.parent / "page.html").bundle.id == _read(lake).bundle.id
 
 
 @pytest.mark.parametrize(
@@ -87,9 +87,9 @@ def test_a_lake_in_any_store_is_the_same_dataset(lake: Path, store: Store) -> No
         (lambda lake: (lake / "1.png").write_bytes(b"GIF89a"), "1.png is no PNG"),
         (lambda lake: (lake / "1.png").write_bytes(_png(50)[:45]), "1.png is a damaged PNG"),
         (lambda lake: (lake / "1.png").write_bytes(_png(51)), "1.png differs from its SHA-256"),
-        (lambda lake: _change(lake, 1, label=10), "line 2: label 10 is outside 0 to 9"),
-        (lambda lake: _change(lake, 1, label="one"), "line 2: field 'label' must be int"),
-        (lambda lake: _change(lake, 1, label=True), "line 2: field 'label' must be int"),
+        (lambda lake: _change(lake, 1, label=1.5), "line 2: field 'label', the label, must be text, a whole number"),
+        (lambda lake: _change(lake, 1, label="one"), "line 2: field 'label' is 'one', text, but on line 1 a whole"),
+        (lambda lake: _change(lake, 1, label=True), "line 2: field 'label' is True, true or false, but on line 1"),
         (lambda lake: _change(lake, 1, id="i2"), "line 2: id 'i2' also stands on line 1"),
         (lambda lake: _change(lake, 1, file="../secret.png"), "line 2: file '../secret.png'"),
         (lambda lake: _change(lake, 1, id="a\ud800"), "line 2: field 'id' is 'a\\ud800', which holds half a character"),
@@ -116,8 +116,10 @@ def test_images_of_another_shape_are_named(lake: Path) -> None:
 
 def test_the_demonstration_lake_is_read_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(STORE, str(tmp_path / "store"))
-    lay_out_digits(tmp_path / "digits")
-    assert run(str(tmp_path / "digits"), tmp_path / "page.html").rows == 1797
+    module(DIGITS, "lake").lay_out_digits(tmp_path / "digits")
+    read = run(str(tmp_path / "digits"), task(DIGITS), tmp_path / "page.html")
+    assert read.rows == 1797
+    assert task_of(read.bundle).classes == tuple("0123456789")
 
 
 @given(st.binary(max_size=300))
@@ -148,11 +150,11 @@ def _line_defect(line: str) -> str:
         return " is not JSON"
     if not isinstance(body, dict):
         return " is no JSON object"
-    for name, value in _LINE.items():
-        if type(body.get(name)) is not type(value):
-            return f": field {name!r} must be {type(value).__name__}"
-    if body["label"] not in range(10):
-        return f": label {body['label']} is outside 0 to 9"
+    for name in ("id", "file", "sha256"):
+        if type(body.get(name)) is not str:
+            return f": field {name!r} must be text"
+    if type(body.get("label")) not in (int, str, bool):
+        return ": field 'label', the label, must be text, a whole number, true or false"
     return f": file {body['file']!r} must be a path inside the lake" if body["file"] in ("", "../x") else ""
 
 
@@ -167,10 +169,13 @@ def _defect(data: bytes) -> str:
         if wrong := _line_defect(line):
             return f"here, line {number}{wrong}"
     found: dict[str, int] = {}
-    for number, line in lines.items():
+    labels = [type(json.loads(line)["label"]) for line in lines.values()]
+    for place, (number, line) in enumerate(lines.items()):
         name = json.loads(line)["id"]
         if found.setdefault(name, number) != number:
             return f"here, line {number}: id {name!r} also stands on line {found[name]}"
+        if labels[place] is not labels[0]:
+            return f"here, line {number}: field 'label' is "
     return "" if found else "here is empty"
 
 
@@ -184,7 +189,7 @@ def _defect(data: bytes) -> str:
 def test_of_any_lines_the_images_or_the_refusal_are_right(data: bytes) -> None:
     wanted = _defect(data)
     try:
-        lines = parse_metadata(data, "here")
+        lines = parse_metadata(data, "here", "label")
     except BadInput as error:
         said = str(error)
         assert wanted, said
@@ -204,4 +209,4 @@ def test_a_key_twice_on_a_line_is_refused(field: str, place: int, nested: bool) 
     with pytest.raises(
         BadInput, match=rf"^here, line {place + 1} is not JSON \(the key '{field}' stands twice in one ob"
     ):
-        parse_metadata("\n".join(lines).encode(), "here")
+        parse_metadata("\n".join(lines).encode(), "here", "label")

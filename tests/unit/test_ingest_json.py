@@ -12,12 +12,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from components.common.bounds import Bound
-from components.common.contracts import Column
-from components.common.errors import BadInput
-from components.ingest import json_tables
-from components.ingest.json_tables import read_json
-from components.ingest.source_files import SourceFile
+from sluice.contract.reading import Column
+from sluice.core.bounds import Bound
+from sluice.core.errors import BadInput
+from sluice.sources import json_tables
+from sluice.sources.json_tables import read_json
+from sluice.sources.source_files import SourceFile
 from tests.unit.random_tables import VALUES, RandomTable, check_refusal, json_bytes, random_tables
 
 COLUMNS = {kind: Column(kind, nullable=True) for kind in VALUES}

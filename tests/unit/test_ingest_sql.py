@@ -14,11 +14,11 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from components.common.contracts import Column, TableContract
-from components.common.errors import BadInput, EnvironmentFault, SluiceError
-from components.ingest import databases, sql_tables
-from components.ingest.databases import locate
-from components.ingest.sql_tables import read_sql
+from sluice.contract.reading import Column, TableContract
+from sluice.core.errors import BadInput, EnvironmentFault, SluiceError
+from sluice.sources import databases, sql_tables
+from sluice.sources.databases import locate
+from sluice.sources.sql_tables import read_sql
 from tests.unit.random_tables import RandomTable, check_refusal, random_tables, write_sqlite
 
 URL, SOURCE = "sqlite:///t.db", "${SLUICE_SOURCE_SALES}"

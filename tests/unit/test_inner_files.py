@@ -7,17 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from components.common.bundles import Bundle, local_copy, publish
-from components.common.errors import BadInput, EnvironmentFault
-from components.common.inner_files import told_by
-from components.common.models import MODEL, load_model
-from components.common.steps import default_store, producer
-from components.common.tasks import task_of
-from components.evaluate.judging import judge
-from components.evaluate.settings import Gate, Settings
+from sluice.artifacts.bundles import Bundle, local_copy, publish
+from sluice.artifacts.producer import producer
+from sluice.components.evaluate.run import judge
+from sluice.core.errors import BadInput, EnvironmentFault
+from sluice.core.inner_files import told_by
+from sluice.evaluation.evaluation_settings import EvaluationSettings, GateLimits
+from sluice.modeling.model_files import MODEL, load_model
+from sluice.problems.task import task_of
+from sluice.storage.locations import default_store
 from tests.unit import small_world
 
-SETTINGS = Settings(Gate(min_slice_rows=40), resamples=20, seed=1)
+SETTINGS = EvaluationSettings(GateLimits(min_slice_rows=40), resamples=20, seed=1)
 SPOILT: dict[str, tuple[Callable[[Path], object], str]] = {
     "no JSON": (lambda model: (model / MODEL).write_text("{"), f"weather/{MODEL} does not describe a model"),
     "a pickle": (lambda model: (model / "x.bin").write_bytes(b"\x80\x04N."), "weather/x.bin holds a pickle"),

@@ -8,19 +8,21 @@ from pathlib import Path
 
 import pytest
 
-from components.common.bundles import Bundle
-from components.common.contracts import Availability, parse_contract
-from components.common.datasets import read_dataset
-from components.common.errors import BadInput
-from components.ingest.ingestion import run
-from components.validate.validation import Verdict, validate_tables
-from sluice import lake as lakes
-from sluice.lake import lay_out_lake
+from sluice.artifacts.bundles import Bundle
+from sluice.components.ingest.run import run
+from sluice.components.validate.run import ContractVerdict, validate_tables
+from sluice.contract.reading import parse_contract
+from sluice.core.errors import BadInput
+from sluice.engine.datasets import read_dataset
+from tests.examples import FLIGHTS, module
+
+lakes = module(FLIGHTS, "lake")
+lay_out_lake = lakes.lay_out_lake
 
 
 @pytest.fixture(scope="module")
 def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return lay_out_lake(tmp_path_factory.mktemp("lakes") / "flights")
+    return Path(lay_out_lake(tmp_path_factory.mktemp("lakes") / "flights"))
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +35,7 @@ def ingested(lake: Path, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
 
 @pytest.fixture(scope="module")
-def verdict(ingested: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Verdict:
+def verdict(ingested: Bundle, tmp_path_factory: pytest.TempPathFactory) -> ContractVerdict:
     folder = tmp_path_factory.mktemp("quality")
     return validate_tables(ingested.uri, "2014-01-01", folder / "quality.html", folder / "findings.json")
 
@@ -78,7 +80,7 @@ def test_ingest_reads_every_row_and_gap(ingested: Bundle) -> None:
     assert (first["tailnum"], first["dep_delay"], first["air_time"], first["hour"]) == ("N14228", 2.0, 227.0, 5)
 
 
-def test_it_passes_its_own_contract_but_for_what_is_known(verdict: Verdict) -> None:
+def test_it_passes_its_own_contract_but_for_what_is_known(verdict: ContractVerdict) -> None:
     verdict.open_gate()
     known = {(finding.table, finding.column, finding.check): finding for finding in verdict.findings}
     assert known["weather", "wind_speed", "range"].rows == 1
@@ -88,23 +90,24 @@ def test_it_passes_its_own_contract_but_for_what_is_known(verdict: Verdict) -> N
 
 def test_what_is_known_only_later_is_declared(lake: Path) -> None:
     contract = parse_contract((lake / "contract.yaml").read_text(), "contract.yaml")
-    later = {
-        f"{table}.{column}": stated.availability
+    stated = {
+        (table, column): contract.availability(table, column)
         for table, told in contract.tables.items()
-        for column, stated in told.columns.items()
-        if stated.availability is not Availability.SCHEDULED
+        for column in told.columns
     }
-    assert {name for name, when in later.items() if when is Availability.DEPARTED} == {
+    assert None not in stated.values()
+    later = {f"{table}.{column}": when.name for (table, column), when in stated.items() if when and not when.always}
+    assert {name for name, when in later.items() if when == "departed"} == {
         "flights.dep_time",
         "flights.dep_delay",
         "flights.tailnum",
     }
-    assert {name for name, when in later.items() if when is Availability.ARRIVED} == {
+    assert {name for name, when in later.items() if when == "arrived"} == {
         "flights.arr_time",
         "flights.arr_delay",
         "flights.air_time",
     }
-    assert {name.split(".")[0] for name, when in later.items() if when is Availability.OBSERVED} == {"weather"}
+    assert {name.split(".")[0] for name, when in later.items() if when == "observed"} == {"weather"}
     assert all(stated.description for told in contract.tables.values() for stated in told.columns.values())
 
 

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from components.common.bundles import Bundle
-from components.common.errors import BadInput
-from components.common.local_store import LocalStore
-from components.common.stores import Store
-from components.ingest import lakes
-from components.ingest.ingestion import run
-from components.ingest.source_files import find, may_mean
+from sluice.artifacts.bundles import Bundle
+from sluice.components.ingest.run import run
+from sluice.core.errors import BadInput
+from sluice.sources import lakes
+from sluice.sources.source_files import find, may_mean
+from sluice.storage.local_store import LocalStore
+from sluice.storage.stores import Store
 
 CONTRACT = "name: x\ntables:\n  t:\n    source: {csv: '%s'}\n    columns: {a: {type: int64}}\n"
 PATTERNS = ["**/*.csv", "*.csv", "*/*.csv", "a/**/*.csv", "**/a*", "a/*", "[ab].csv", "?.csv", "a/../b.csv", "./a.csv"]
@@ -117,7 +117,7 @@ def test_rows_in_a_write_ahead_log_are_refused(tmp_path: Path, kind: type[LocalS
 
 
 def test_a_log_that_begins_while_rows_are_read_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from components.ingest import ingestion
+    from sluice.components.ingest import run as ingestion
 
     lake = tmp_path / "lake"
     lake.mkdir()

@@ -8,14 +8,15 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from components.common.bundles import Bundle
-from components.common.datasets import write_dataset
-from components.common.errors import BadInput
-from components.common.learned_inputs import row_wise_features
-from components.common.model_inputs import RowWise
-from components.common.row_features import RowFeatures
-from components.common.steps import default_store, producer
-from components.common.tasks import Task
+from sluice.artifacts.bundles import Bundle
+from sluice.artifacts.producer import producer
+from sluice.core.errors import BadInput
+from sluice.engine.datasets import write_dataset
+from sluice.features.learned_inputs import row_wise_features
+from sluice.features.model_inputs import RowWise
+from sluice.features.row_features import RowFeatures
+from sluice.problems.task import Task
+from sluice.storage.locations import default_store
 
 TASK = Task(
     name="t",

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from components.common.lifeline import Lifeline, Stopped, abandoned, stoppable
+from sluice.core.lifeline import Lifeline, Stopped, abandoned, stoppable
 
 SECONDS = 60.0
 STEP = """
 import pathlib, sys, time
-from components.common import lifeline
-from components.common.steps import step
+from sluice.core import lifeline
+from sluice.steps.step import step
 lifeline.GRACE_SECONDS = float(sys.argv[2])
 folder = pathlib.Path(sys.argv[1])
 with step("train"):
@@ -30,7 +30,7 @@ with step("train"):
 """
 RUN = """
 import os, pathlib, subprocess, sys
-from components.common.lifeline import Lifeline, stoppable
+from sluice.core.lifeline import Lifeline, stoppable
 folder = pathlib.Path(sys.argv[1])
 line = Lifeline(folder)
 line.note({"mlflow_run": "abc"})

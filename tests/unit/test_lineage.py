@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from components.common.errors import BadInput
-from components.common.registry import parse_reference
-from sluice.lineage import lineage, render
+from sluice.cli.lineage_tree import show
+from sluice.core.errors import BadInput
+from sluice.registry.versions import parse_reference
+from sluice.running.lineage import lineage
 from tests.unit import small_world
 from tests.unit.test_register import Pipeline
 
@@ -55,7 +56,7 @@ def test_a_refused_version_keeps_its_evidence(pipeline: Pipeline) -> None:
 def test_the_tree_shows_it_all(pipeline: Pipeline) -> None:
     pipeline(small_world.GOOD)
     out = io.StringIO()
-    render(lineage("late"), Console(file=out, width=100))
+    show(lineage("late"), Console(file=out, width=100))
     shown = out.getvalue()
     for word in (
         "late version 1",
@@ -86,7 +87,7 @@ def test_an_unknown_model_is_answered_with_the_known_ones(pipeline: Pipeline) ->
 def test_without_any_run_the_way_to_a_first_model_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("SLUICE_HOME", str(tmp_path))
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    with pytest.raises(BadInput, match="sluice run lake_to_model"):
+    with pytest.raises(BadInput, match="`sluice run` in a project's folder makes one"):
         lineage("late")
     assert list(tmp_path.iterdir()) == []
 

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from components.common.bundles import local_copy, open_bundle
-from components.common.errors import BadInput
-from components.common.manifests import MANIFEST
-from components.common.models import MODEL, load_model, save_model
-from components.common.stores import open_store
-from components.ingest.ingestion import run
+from sluice.artifacts.bundles import local_copy, open_bundle
+from sluice.artifacts.manifests import MANIFEST
+from sluice.components.ingest.run import run
+from sluice.core.errors import BadInput
+from sluice.modeling.model_files import MODEL, load_model, save_model
+from sluice.storage.stores import open_store
 from tests.unit import small_world
 
 SECRET = "root:x:0:0:secret"

@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sluice.catalog import find_pipeline
-from sluice.local_python import this_python, with_python
+from sluice.running.catalog import find_pipeline
+from sluice.running.local_python import this_python, with_python
 
 ROOT = Path(__file__).parents[2]
 
 
 def _command(*arguments: str) -> list[str]:
-    executors = find_pipeline("digits_to_model").component.pipeline_spec.deployment_spec["executors"]
+    executors = find_pipeline("supervised_images").component.pipeline_spec.deployment_spec["executors"]
     container = next(iter(executors.values()))["container"]
     return [str(word) for word in container["command"]] + list(arguments)
 
@@ -58,34 +58,14 @@ def test_kfp_s_runner_takes_it_for_the_run_alone() -> None:
     assert kfp.replace_python_executable is before
 
 
-@pytest.mark.parametrize(
-    ("words", "given_path"), [(("-m", "sluice"), ""), (("-c", "from sluice.cli import main; main()"), ".")]
-)
-def test_another_package_of_our_name_hides_nothing(tmp_path: Path, words: tuple[str, ...], given_path: str) -> None:
-    for name in ("components", "pipelines"):
+@pytest.mark.parametrize("words", [("-m", "sluice"), ("-c", "from sluice.cli.main import main; main()")])
+def test_folders_of_a_user_s_own_are_not_taken_for_ours(tmp_path: Path, words: tuple[str, ...]) -> None:
+    for name in ("components", "pipelines", "core"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "__init__.py").write_text("raise SystemExit('not ours')\n")
-    (tmp_path / "mine.py").write_text("")
-    path = os.pathsep.join(filter(None, (given_path, os.environ.get("PYTHONPATH"))))
+    path = os.pathsep.join(filter(None, (".", os.environ.get("PYTHONPATH"))))
     environment = os.environ | {"PYTHONPATH": path, "SLUICE_HOME": str(tmp_path / "home")}
     command = [sys.executable, *words, "pipelines", "--json"]
     done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert "lake_to_model" in done.stdout
-
-
-def test_steps_find_ours_too_and_the_project_s_other_modules(tmp_path: Path) -> None:
-    (tmp_path / "components").mkdir()
-    (tmp_path / "components" / "__init__.py").write_text("raise SystemExit('not ours')\n")
-    (tmp_path / "mine.py").write_text("")
-    program = (
-        "import subprocess, sys, sluice\n"
-        "code = 'import components.common, mine, platform; print(components.__file__, platform.system())'\n"
-        "sys.exit(subprocess.run([sys.executable, '-P', '-c', code]).returncode)\n"
-    )
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join((".", os.environ.get("PYTHONPATH", "")))}
-    done = subprocess.run(
-        [sys.executable, "-c", program], env=environment, cwd=tmp_path, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    assert str(ROOT / "components") in done.stdout
+    assert "supervised" in done.stdout

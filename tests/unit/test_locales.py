@@ -46,7 +46,7 @@ def told(turkish: dict[str, str], variable: str, start: str) -> list[object]:
 def test_an_insert_begins_a_transaction_and_files_are_utf8(
     turkish: dict[str, dict[str, str]], encoding: str, variable: str
 ) -> None:
-    start = "from sluice.text_encoding import use_utf8; use_utf8()"
+    start = "from sluice.running.text_encoding import use_utf8; use_utf8()"
     assert told(turkish[encoding], variable, start) == [True, "utf-8"] * 2
 
 
@@ -58,7 +58,7 @@ def test_a_turkish_process_of_pythons_own_begins_none(turkish: dict[str, dict[st
 def test_a_system_without_c_utf8_gets_c(monkeypatch: pytest.MonkeyPatch) -> None:
     import locale
 
-    from sluice import text_encoding
+    from sluice.running import text_encoding
 
     chosen: list[str] = []
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.common.errors import BadInput
-from components.common.manifests import FileEntry, Manifest, Producer, TableEntry, parse_manifest
+from sluice.artifacts.manifests import FileEntry, Manifest, Producer, TableEntry, parse_manifest
+from sluice.core.errors import BadInput
 
 ENTRY = FileEntry("rows/part-0.parquet", 10, "a" * 64)
 MANIFEST = Manifest(

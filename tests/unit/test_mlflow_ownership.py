@@ -15,11 +15,11 @@ import requests
 from mlflow.tracking.request_header.abstract_request_header_provider import RequestHeaderProvider
 from mlflow.tracking.request_header.registry import _request_header_provider_registry as providers
 
-from components.common.errors import TrackingFault
-from components.common.pipeline_runs import find_or_open, log_parameters
-from components.common.tracked_results import CANDIDATE_TAG, _log
-from components.common.tracking import child_run, fail_pipeline_run, finish_pipeline_run, tracked_run
+from sluice.core.errors import TrackingFault
 from sluice.mlflow_server.ownership import Guard, Refused
+from sluice.registry.pipeline_runs import find_or_open, log_parameters
+from sluice.registry.tracked_results import CANDIDATE_TAG, _log
+from sluice.registry.tracking import child_run, fail_pipeline_run, finish_pipeline_run, tracked_run
 from tests.unit.test_mlflow_server import ADMIN, REGISTER, STEPS, migrated_once, server, serving
 
 __all__ = ["migrated_once", "server", "serving"]  # fixtures of that module

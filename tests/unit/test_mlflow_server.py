@@ -28,12 +28,12 @@ from mlflow import environment_variables
 from mlflow.server import constants
 from werkzeug.security import check_password_hash
 
-from components.common.errors import BadInput, TrackingFault
-from components.common.mlflow_access import mlflow_module, tracking_faults
+from sluice.core.errors import BadInput, TrackingFault
 from sluice.mlflow_server.app import keep_transfers_here, sign_for
 from sluice.mlflow_server.schemas import ACCOUNTS, RUNS, Schema
+from sluice.mlflow_server.server_settings import ServerSettings
 from sluice.mlflow_server.serving import server_environment
-from sluice.mlflow_server.settings import Settings
+from sluice.registry.mlflow_access import mlflow_module, tracking_faults
 from tests.certificates import self_signed
 from tests.conftest import MinioServer, free_port
 
@@ -241,7 +241,7 @@ def test_a_certificate_and_its_key_belong_together(certified: tuple[Pod, Path]) 
         with pytest.raises(
             BadInput, match="belong together" if key is None else "or another one's key; correct"
         ) as said:
-            Settings.from_environment(variables)
+            ServerSettings.from_environment(variables)
         assert "PRIVATE" not in str(said.value)
 
 
@@ -457,7 +457,7 @@ def test_revisions_are_those_that_alembic_sees(schema: Schema) -> None:
 def test_the_server_is_told_what_mlflow_tells_its_workers(pod: Pod) -> None:
     known = {value for name, value in vars(constants).items() if name.endswith("_ENV_VAR")}
     known |= set(vars(environment_variables))
-    given = set(server_environment(Settings.from_environment(pod.variables)))
+    given = set(server_environment(ServerSettings.from_environment(pod.variables)))
     assert given <= known
     assert constants.SERVE_ARTIFACTS_ENV_VAR in given
 
@@ -474,7 +474,7 @@ def test_the_server_is_told_what_mlflow_tells_its_workers(pod: Pod) -> None:
 )
 def test_a_wrong_variable_is_named(pod: Pod, name: str, value: str, message: str) -> None:
     with pytest.raises(BadInput, match=message.replace("(", r"\(")):
-        Settings.from_environment(pod.variables | {name: value})
+        ServerSettings.from_environment(pod.variables | {name: value})
 
 
 @pytest.mark.minio

@@ -15,9 +15,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 
-from components.common.digests import sha256_file
-from components.common.errors import BadInput
-from components.common.models import MODEL, Predictor, load_model, save_model
+from sluice.core.digests import sha256_file
+from sluice.core.errors import BadInput
+from sluice.modeling.model_files import MODEL, Predictor, load_model, save_model
 from tests.unit.model_world import IMAGE_NAMES, IMAGES, TABLE, TABLE_NAMES, fitted, image_rows, png, table_rows
 
 EVERY = [*((TABLE.name, name) for name in TABLE_NAMES), *((IMAGES.name, name) for name in IMAGE_NAMES)]
@@ -115,7 +115,7 @@ def test_a_value_that_is_no_such_image_is_named(name: str, value: object, named:
 def test_a_process_that_loads_another_family_never_imports_torch(tmp_path: Path, name: str) -> None:
     folder = saved(tmp_path, TABLE.name, name)
     code = (
-        "import sys; from pathlib import Path; from components.common.models import load_model; "
+        "import sys; from pathlib import Path; from sluice.modeling.model_files import load_model; "
         f"load_model(Path({str(folder)!r})); loaded = {{'torch', 'mlflow', 'kfp'}} & set(sys.modules); "
         "assert not loaded, loaded"
     )

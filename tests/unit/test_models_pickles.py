@@ -21,9 +21,9 @@ from hypothesis import strategies as st
 from safetensors.numpy import save
 from sklearn.linear_model import LogisticRegression
 
-from components.common.errors import BadInput
-from components.common.models import load_model
-from components.common.pickles import pickle_in, refuse_pickles
+from sluice.core.errors import BadInput
+from sluice.modeling.model_files import load_model
+from sluice.modeling.pickles import pickle_in, refuse_pickles
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=10) | st.binary(max_size=10),

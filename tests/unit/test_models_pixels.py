@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
 
-from components.common.bounds import IMAGE_BYTES
-from components.common.errors import BadInput
-from components.common.pixels import ImageShape, blank_png, decode_png, shape_of
+from sluice.core.bounds import IMAGE_BYTES
+from sluice.core.errors import BadInput
+from sluice.features.pixels import ImageShape, blank_png, decode_png, shape_of
 from tests.unit.png_oracle import check_png, pixels_of
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"

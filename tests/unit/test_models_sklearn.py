@@ -20,9 +20,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from components.common.errors import BadInput
-from components.common.models import load_model, save_model
-from components.common.skops_files import read_skops, write_skops
+from sluice.core.errors import BadInput
+from sluice.modeling.model_files import load_model, save_model
+from sluice.modeling.skops_files import read_skops, write_skops
 from tests.unit.model_world import TABLE, fitted, table_rows
 
 X, Y = np.random.default_rng(0).normal(size=(60, 3)), np.arange(60) % 2

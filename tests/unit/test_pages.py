@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markupsafe import Markup
 
-from components.common import pages, plots
-from components.common.errors import BadInput
-from components.common.pages import Section, render_page, sections_of, table_html
-from components.common.plain_text import lines
+from sluice.core.errors import BadInput
+from sluice.core.plain_text import lines
+from sluice.reporting import pages, plots
+from sluice.reporting.pages import Section, render_page, sections_of, table_html
 
 TEXT = st.text(st.characters(codec=None, exclude_categories=()), min_size=1, max_size=40)
 VOID = {"meta", "br", "img", "hr", "link"}

@@ -12,15 +12,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from components.common.errors import BadInput
-from components.common.parameters import MOST_WHOLE, check_numbers, step_checks
-from components.common.steps import step
-from pipelines import lake_to_model
-from sluice.arguments import check_values, parse_arguments
-from sluice.catalog import Parameter, find_pipeline, pipeline_names
-from sluice.cli import app
-from sluice.cluster.fused_step import typed
+from sluice.cli.main import app
+from sluice.cluster.fused_step import checked as typed
+from sluice.core.errors import BadInput
+from sluice.core.parameter_checks import MOST_WHOLE, check_numbers
+from sluice.parameters import step_checks
+from sluice.pipelines import supervised
+from sluice.running.arguments import check_values, parse_arguments
+from sluice.running.catalog import Parameter, find_pipeline, pipeline_names
+from sluice.steps.step import step
 from tests.unit.bounded import ROOT
+from tests.unit.test_arguments import TO_BE_GIVEN
 
 NONE = ("nan", "NaN", "-nan", "inf", "-Infinity", "1e999")
 NUMBERS = [
@@ -29,7 +31,7 @@ NUMBERS = [
     for parameter in find_pipeline(name).parameters
     if parameter.type == "Float" or parameter.name == "shares"
 ]
-assert lake_to_model
+assert supervised
 
 
 @pytest.mark.parametrize("text", NONE)
@@ -47,10 +49,11 @@ def test_a_pipeline_takes_no_number_that_is_none(pipeline: str, parameter: Param
 @pytest.mark.parametrize("text", ["1_0", "٣", "1e3", "0x10", "9" * 500, str(MOST_WHOLE + 1), "--1", ""])
 def test_a_pipeline_takes_whole_numbers_as_they_are_written(text: str) -> None:
     with pytest.raises(BadInput, match="parameter 'seed'"):
-        parse_arguments(find_pipeline("lake_to_model"), [f"seed={text}"])
+        parse_arguments(find_pipeline("supervised"), [f"seed={text}"])
 
 
-LAKE_TO_MODEL = find_pipeline("lake_to_model")
+SUPERVISED = find_pipeline("supervised")
+ASKED = {"lake": "./here", "task": {"name": "x", "rows": {"table": "t"}, "label": {"column": "y"}}}
 
 
 @given(number=st.integers(-MOST_WHOLE, MOST_WHOLE))
@@ -62,28 +65,28 @@ def test_a_whole_number_that_kfp_keeps_is_taken(number: int) -> None:
 @given(number=st.integers(-MOST_WHOLE, MOST_WHOLE) | st.integers(-3, 3))
 def test_a_seed_is_taken_where_every_step_takes_it(number: int) -> None:
     if 0 <= number < 2**31:
-        assert parse_arguments(LAKE_TO_MODEL, [f"seed={number}"]) == {"seed": number}
+        assert parse_arguments(SUPERVISED, [f"seed={number}"], ASKED) == {**ASKED, "seed": number}
     else:
         with pytest.raises(BadInput, match=f"parameter 'seed' is {number}; give a whole number from 0 to 2147483647"):
-            parse_arguments(LAKE_TO_MODEL, [f"seed={number}"])
+            parse_arguments(SUPERVISED, [f"seed={number}"])
 
 
 OUT_OF_RANGE: list[tuple[str, str, Any]] = [
-    *(("lake_to_model", "sample_fraction", value) for value in (2, 0, -0.5, 1.0000001, -1e308)),
-    *(("lake_to_model", "seconds_per_candidate", value) for value in (-1, 0, -5e-324)),
-    *(("digits_to_model", "max_rounds", value) for value in (-1, -MOST_WHOLE)),
+    *(("supervised", "sample_fraction", value) for value in (2, 0, -0.5, 1.0000001, -1e308)),
+    *(("supervised", "seconds_per_candidate", value) for value in (-1, 0, -5e-324)),
+    *(("supervised_images", "max_rounds", value) for value in (-1, -MOST_WHOLE)),
     *(
-        ("digits_to_model", "shares", value)
+        ("supervised_images", "shares", value)
         for value in ([0.5, 0.5], [0.5, 0.1, 0.1], [1.5, -0.3, -0.2], [], [1, 0, 0])
     ),
-    *(("digits_to_model", "shares", value) for value in ([0.7, 0.15, "x"], [0.7, [0.15], 0.15], ["1e999999999", 0, 0])),
-    *(("lake_to_model_distributed", name, -1) for name in ("epochs", "checkpoint_seconds", "max_restarts", "seed")),
-    *(("lake_to_model_distributed", "workers", value) for value in (0, 1025)),
-    ("lake_to_model_distributed", "timeout_seconds", 0),
     *(
-        ("lake_to_model", "as_of", value)
-        for value in ("yesterday", "2013-02-30", "20130201", "2013-W01-1", "10000-01-01")
+        ("supervised_images", "shares", value)
+        for value in ([0.7, 0.15, "x"], [0.7, [0.15], 0.15], ["1e999999999", 0, 0])
     ),
+    *(("supervised_distributed", name, -1) for name in ("epochs", "checkpoint_seconds", "max_restarts", "seed")),
+    *(("supervised_distributed", "workers", value) for value in (0, 1025)),
+    ("supervised_distributed", "timeout_seconds", 0),
+    *(("supervised", "as_of", value) for value in ("yesterday", "2013-02-30", "20130201", "2013-W01-1", "10000-01-01")),
 ]
 
 
@@ -102,17 +105,14 @@ def test_every_number_of_a_pipeline_has_a_range_and_a_default_within(name: str) 
     pipeline = find_pipeline(name)
     numbers = {each.name for each in pipeline.parameters if each.type in ("Integer", "Float")} | {"shares"}
     assert not numbers - {each.name for each in pipeline.parameters if each.checks}
-    check_values(pipeline, {each.name: each.default for each in pipeline.parameters})
+    check_values(pipeline, {each.name: TO_BE_GIVEN.get(each.name, each.default) for each in pipeline.parameters})
 
 
 @pytest.mark.parametrize(
-    "path", sorted((ROOT / "components").glob("*/parameters.py")), ids=lambda path: path.parent.name
+    "name", sorted(path.parent.name for path in ROOT.glob("components/*/component.py") if step_checks(path.parent.name))
 )
-def test_every_number_of_a_step_has_a_range(path: Path) -> None:
-    name = path.parent.name
-    if name == "common":
-        return
-    inputs = getattr(importlib.import_module(f"components.{name}.component"), name).component_spec.inputs
+def test_every_number_of_a_step_has_a_range(name: str) -> None:
+    inputs = getattr(importlib.import_module(f"sluice.components.{name}.component"), name).component_spec.inputs
     anything = {"seed"} if name in ("sample", "split") else set()  # their own order takes any integer
     numbers = {key for key, each in inputs.items() if each.type in ("Integer", "Float")}
     assert numbers - anything <= set(step_checks(name)) <= set(inputs)
@@ -124,7 +124,7 @@ def test_a_step_without_numbers_states_no_checks() -> None:
 
 def test_a_run_that_a_later_step_would_refuse_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLUICE_HOME", str(tmp_path / "home"))
-    done = CliRunner().invoke(app, ["run", "lake_to_model", "-p", "sample_fraction=2"])
+    done = CliRunner().invoke(app, ["run", "supervised", "-p", "sample_fraction=2"])
     assert isinstance(done.exception, BadInput)
     assert str(done.exception) == "parameter 'sample_fraction' is 2.0; give a number above 0 and at most 1"
     assert not (tmp_path / "home/runs").exists()
@@ -150,7 +150,7 @@ def test_what_is_no_number_passes() -> None:
     check_numbers({"a": "nan", "b": True, "c": None, "d": object(), "e": [], "f": [0.5], "g": 1e308})
 
 
-@pytest.mark.parametrize("command", [["follow", "run", "lake_to_model"], ["submit", "lake_to_model"]])
+@pytest.mark.parametrize("command", [["follow", "run", "supervised"], ["submit", "supervised"]])
 @pytest.mark.parametrize("hours", ["nan", "inf"])
 def test_no_run_is_followed_for_no_number_of_hours(command: list[str], hours: str, no_cluster: None) -> None:
     done = CliRunner().invoke(app, [*command, "--hours", hours])

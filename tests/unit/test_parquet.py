@@ -13,9 +13,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from components.common.digests import sha256_file
-from components.common.engines import arrow_batches, duckdb_engine
-from components.common.parquet import ROW_GROUP_ROWS, write_parquet
+from sluice.core.digests import sha256_file
+from sluice.engine.duckdb_engine import arrow_batches, duckdb_engine
+from sluice.engine.parquet import ROW_GROUP_ROWS, write_parquet
 
 ROWS = 3 * ROW_GROUP_ROWS + 1234
 
@@ -73,7 +73,7 @@ import resource, signal, sys
 sys.path.insert(0, {str(Path(__file__).parents[2])!r})
 import pyarrow as pa
 from pathlib import Path
-from components.common.parquet import write_parquet
+from sluice.engine.parquet import write_parquet
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 table = pa.table({{"n": range(1_000_000)}})

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.common.addresses import show_defect
-from components.common.errors import BadInput
-from components.common.plain_text import lines, markdown, markdown_code, one_line
-from components.common.steps import progress
+from sluice.core.addresses import show_defect
+from sluice.core.errors import BadInput
+from sluice.core.plain_text import lines, markdown, markdown_code, one_line
+from sluice.core.progress import progress
 
 ANY = st.text(alphabet=st.characters(codec=None, exclude_categories=()))
 NASTY = st.text(

@@ -9,42 +9,46 @@ import ibis
 import pandas as pd
 import pytest
 
-from components.common.contracts import Availability, Contract, parse_contract
-from components.common.engines import duckdb_engine
-from components.common.errors import BadInput
-from components.prepare.gate import Feature, Gate, gate_of
-from components.prepare.joins import aggregate_earlier, join_earlier
+from sluice.contract.reading import Availability, Contract, parse_contract
+from sluice.core.errors import BadInput
+from sluice.engine.duckdb_engine import duckdb_engine
+from sluice.features.joins import aggregate_earlier, join_earlier
+from sluice.leakage.gate import Feature, LeakageGate, gate_of
 
 CONTRACT: Contract = parse_contract(
     """
 name: test
+moments: [{scheduled: always}, {observed: 1h}, departed, {arrived: 48h}]
 tables:
   flights:
     source: {csv: x}
     freshness: {column: time, max_age_days: 1}
     timezone: America/New_York
+    known: scheduled
     columns:
       id: {type: int64}
       origin: {type: string}
       time: {type: timestamp}
-      dep_delay: {type: float64, availability: departed}
-      arr_delay: {type: float64, availability: arrived, known_after_hours: 36}
+      dep_delay: {type: float64, known: departed}
+      arr_delay: {type: float64, availability: arrived, known: 36h}
   weather:
     source: {csv: x}
     freshness: {column: time, max_age_days: 1}
+    known: observed
     columns:
-      origin: {type: string}
-      time: {type: timestamp}
-      temp: {type: float64, availability: observed}
-      pressure: {type: float64, availability: observed}
+      origin: {type: string, known: scheduled}
+      time: {type: timestamp, known: scheduled}
+      temp: {type: float64}
+      pressure: {type: float64}
   undated:
     source: {csv: x}
     columns:
       origin: {type: string}
-      fog: {type: float64, availability: observed}
+      fog: {type: float64, known: observed}
 """,
     "contract.yaml",
 )
+SCHEDULED = Availability("scheduled", -math.inf, 0)
 START = datetime(2013, 1, 1, tzinfo=UTC)
 HOURS = 120
 ENGINE = duckdb_engine(threads=1)
@@ -70,7 +74,7 @@ def weather() -> ibis.Table:
     return engine_table("weather", rows | {"temp": list(range(20)), "pressure": [1000 + h**2 for h in range(20)]})
 
 
-def gate(table: ibis.Table, *given: ibis.Table) -> Gate:
+def gate(table: ibis.Table, *given: ibis.Table) -> LeakageGate:
     return gate_of(table, {each.op().name: each for each in given}, CONTRACT, "time")
 
 
@@ -83,12 +87,15 @@ def refusal(judge: Callable[[], object]) -> str:
 
 @pytest.mark.parametrize(
     ("column", "known"),
-    [("dep_delay", "flights.dep_delay, which is known only after the event has begun"), ("arr_delay", "has ended")],
+    [
+        ("dep_delay", "flights.dep_delay, which is known only at the moment 'departed' of the contract"),
+        ("arr_delay", "at the moment 'arrived'"),
+    ],
 )
 def test_a_late_column_is_refused_under_any_name(flights: ibis.Table, column: str, known: str) -> None:
     table = flights.mutate(harmless=flights.origin.length() + 0 * flights[column])
     judge = gate(table, flights)
-    assert judge.feature("origin") == Feature("origin", ("flights.origin",), Availability.SCHEDULED)
+    assert judge.feature("origin") == Feature("origin", ("flights.origin",), SCHEDULED)
     said = refusal(lambda: judge.feature("harmless"))
     assert said.startswith("feature 'harmless' rests on flights.")
     assert known in said
@@ -103,12 +110,12 @@ def test_an_observation_passes_with_its_lag(flights: ibis.Table, weather: ibis.T
     table = join_earlier(flights, weather, ["origin"], "time", ["temp"])
     table = table.mutate(celsius=(table.temp - 32) / 1.8)
     passed = gate(table, flights, weather).feature("celsius")
-    assert (passed.availability, passed.lag_hours) == (Availability.OBSERVED, 1.0)
+    assert (passed.availability.name, passed.lag_hours) == ("observed", 1.0)
     joined = table.order_by("time").temp.to_pyarrow().to_pylist()
     assert joined[:5] == [None, None, 1.0, None, 3.0], "each flight from JFK has the weather of the hour before"
 
 
-@pytest.mark.parametrize(("hours", "shown"), [(0, "a lag of 0 hours is proven"), (-1, "a lag of -1 hours is proven")])
+@pytest.mark.parametrize(("hours", "shown"), [(0, "a lag of 0 hours is proven"), (-1, "a lag of -1 hour is proven")])
 def test_an_observation_too_young_is_refused(flights: ibis.Table, weather: ibis.Table, hours: int, shown: str) -> None:
     table = join_earlier(flights, weather, ["origin"], "time", ["temp"], hours=hours)
     said = refusal(lambda: gate(table, flights, weather).feature("temp"))
@@ -127,7 +134,7 @@ def test_without_a_clock_no_lag_can_be_proven(flights: ibis.Table) -> None:
     undated = ibis.table({"origin": "string", "fog": "float64"}, name="undated")
     table = flights.left_join(undated, "origin")
     said = refusal(lambda: gate(table, flights, undated).feature("fog"))
-    assert "names no freshness column that dates the rows of 'undated'" in said
+    assert "names no time that dates the rows of 'undated'" in said
 
 
 def pressure_change(flights: ibis.Table, weather: ibis.Table, hours: int) -> ibis.Table:
@@ -185,7 +192,7 @@ def test_lateness_some_days_old_passes_and_younger_is_refused(
     flights: ibis.Table, history: Callable[[ibis.Table, int], ibis.Table]
 ) -> None:
     passed = gate(history(flights, 3), flights).feature("late")
-    assert (passed.availability, passed.lag_hours) == (Availability.ARRIVED, 48)
+    assert (passed.availability.name, passed.lag_hours) == ("arrived", 48)
     said = refusal(lambda: gate(history(flights, 2), flights).feature("late"))
     assert "flights.arr_delay" in said
     assert "at least 36 hours older than 'time'; a lag of 24 hours is proven" in said
@@ -194,7 +201,8 @@ def test_lateness_some_days_old_passes_and_younger_is_refused(
 def test_what_the_contract_gives_no_wait_for_has_no_safe_history(flights: ibis.Table) -> None:
     old = flights.select(o="origin", past=flights.time + ibis.interval(days=900), d="dep_delay")
     table = flights.left_join(old, [flights.origin == old.o, flights.time == old.past])
-    assert "does not say how long after (known_after_hours)" in refusal(lambda: gate(table, flights).feature("d"))
+    said = refusal(lambda: gate(table, flights).feature("d"))
+    assert "add tables.flights.columns.dep_delay: {availability: departed, known: 24h}" in said
 
 
 def test_the_helper_computes_what_it_says(flights: ibis.Table) -> None:
@@ -236,7 +244,7 @@ def test_the_rows_themselves_may_not_depend_on_what_is_late(flights: ibis.Table,
         flights.difference(chosen),
     ):
         said = refusal(lambda table=table: gate(table, flights).rows("left_out"))
-        assert said.startswith("which rows the recipe has rests on flights.")
+        assert said.startswith("which rows there are rests on flights.")
         assert way_out in said
     gate(join_earlier(flights, weather, ["origin"], "time", ["temp"]), flights, weather).rows("left_out")
 

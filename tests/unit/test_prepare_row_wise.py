@@ -6,8 +6,8 @@ import duckdb
 import ibis
 import pyarrow as pa
 
-from components.common.engines import duckdb_engine
-from components.prepare.row_wise import row_wise
+from sluice.engine.duckdb_engine import duckdb_engine
+from sluice.leakage.row_wise import row_wise
 
 ROWS = pa.table(
     {
@@ -33,7 +33,7 @@ def test_what_follows_from_a_row_alone_is_computed_anew() -> None:
     )
     table = table.mutate(mean=table.x - table.x.mean(), none=ibis.literal(4))
     names = ["x", "double", "n", "day", "height", "high", "deeper", "mean", "place"]
-    alone = row_wise(table, names, given, "at")
+    alone = row_wise(table, names, given, "events")
     assert alone["table"] == "events"
     assert alone["features"] == ["day", "deeper", "double", "place", "x"]
     assert set(alone["columns"]) == {"x", "place", "at"}
@@ -48,4 +48,4 @@ def test_what_follows_from_a_row_alone_is_computed_anew() -> None:
 def test_there_may_be_none() -> None:
     events = ibis.table({"id": "int64", "at": "timestamp"}, name="events")
     table = events.mutate(n=events.count().over(group_by="id"))
-    assert row_wise(table, ["n"], {"events": events}, "at") == {}
+    assert row_wise(table, ["n"], {"events": events}, "events") == {}

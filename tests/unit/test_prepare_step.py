@@ -11,18 +11,27 @@ import ibis
 import pandas as pd
 import pytest
 
-from components.common.bundles import Bundle
-from components.common.contracts import Contract, contract_body, parse_contract
-from components.common.datasets import read_dataset, write_dataset
-from components.common.engines import duckdb_engine
-from components.common.errors import BadInput
-from components.common.steps import default_store, home, producer
-from components.common.tasks import Task, task_of
-from components.prepare.flights_late import FEATURES, NEEDS
-from components.prepare.preparation import run
+from sluice.artifacts.bundles import Bundle
+from sluice.artifacts.producer import producer
+from sluice.components.prepare.run import run
+from sluice.contract.reading import Contract, contract_body, parse_contract
+from sluice.core.errors import BadInput
+from sluice.core.home import home
+from sluice.engine.datasets import read_dataset, write_dataset
+from sluice.engine.duckdb_engine import duckdb_engine
+from sluice.problems.task import Task, task_of
+from sluice.project.code_store import publish as publish_code
+from sluice.project.packing import closure
+from sluice.storage.locations import default_store
+from tests.examples import FLIGHTS, task
 
-CONTRACT = parse_contract(
-    (Path(__file__).parents[2] / "platform/sluice/nycflights13.yaml").read_text(), "nycflights13.yaml"
+CONTRACT = parse_contract((Path(FLIGHTS) / "contract.yaml").read_text(), "contract.yaml")
+NEEDED = (  # by table, columns that the example's own code reads
+    ("flights", "sched_arr_time"),
+    ("flights", "arr_delay"),
+    ("weather", "pressure"),
+    ("planes", "seats"),
+    ("airports", "tz"),
 )
 START = datetime(2013, 3, 1, 12, tzinfo=UTC)  # 07:00 in New York, a Friday
 HOURS = 30
@@ -89,9 +98,10 @@ def own_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def prepare(source: Bundle, features: tuple[str, ...] = (), recipe: str = "flights_late") -> Bundle:
-    summary = home() / "summary.md"
-    return run(source.uri, recipe=recipe, features=features, summary=summary)
+def prepare(source: Bundle, features: tuple[str, ...] = ()) -> Bundle:
+    declared = task(FLIGHTS) | ({"features": list(features)} if features else {})
+    code = publish_code(default_store(), closure(Path(FLIGHTS), [declared["prepare"]]))
+    return run(source.uri, task=declared, code=code, summary=home() / "summary.md")
 
 
 def rows_of(bundle: Bundle) -> pd.DataFrame:
@@ -121,17 +131,18 @@ def test_rows_labels_and_features_are_right() -> None:
 
 def test_the_task_and_the_account(own_home: Path) -> None:
     bundle = prepare(publish(frames()))
-    task = task_of(bundle)
-    assert (task.name, task.label, task.classes, task.time) == (
+    made = task_of(bundle)
+    assert (made.name, made.label, made.classes, made.time) == (
         "flights-late",
         "late",
         ("on time", "late"),
         "time_hour",
     )
-    assert task.categorical == ("carrier", "origin", "dest")
-    assert (task.timezone, task.cluster, task.weight) == ("America/New_York", None, None)
-    assert task.features == (*task.numeric, *task.categorical)
-    assert sorted(task.features) == sorted(FEATURES)
+    assert made.categorical == ("carrier", "origin", "dest")
+    assert (made.timezone, made.cluster, made.weight) == ("America/New_York", None, None)
+    assert made.features == (*made.numeric, *made.categorical)
+    assert {"wind_gust", "route_late_2d", "flight_late_2w", "departures_in_hour"} <= set(made.features)
+    assert len(made.features) == 25
     details = bundle.manifest.details
     assert details["left_out"] == {"cancelled": HOURS // 2, "diverted": HOURS // 2}
     assert details["masked"] == {"weather.wind_speed": 2}
@@ -168,8 +179,8 @@ def test_the_id_does_not_follow_the_order_in_which_python_hashes(tmp_path: Path)
 
 
 def test_features_can_be_chosen() -> None:
-    task: Task = task_of(prepare(publish(frames()), ("dest", "distance")))
-    assert (task.numeric, task.categorical, task.heuristic) == (("distance",), ("dest",), None)
+    made: Task = task_of(prepare(publish(frames()), ("dest", "distance")))
+    assert (made.numeric, made.categorical, made.heuristic) == (("distance",), ("dest",), None)
 
 
 @pytest.mark.parametrize(
@@ -177,17 +188,17 @@ def test_features_can_be_chosen() -> None:
     [
         (
             ("distance", "dep_delay"),
-            "'dep_delay' rests on flights.dep_delay, which is known only after the event has begun",
+            "'dep_delay' rests on flights.dep_delay, which is known only at the moment 'departed'",
         ),
-        (("air_time",), "'air_time' rests on flights.air_time, which is known only after the event has ended"),
-        (("arr_delay",), "availability arrived"),
-        (("tailnum",), "'tailnum' rests on flights.tailnum, which is known only after the event has begun"),
+        (("air_time",), "'air_time' rests on flights.air_time, which is known only at the moment 'arrived'"),
+        (("arr_delay",), "at the moment 'arrived' of the contract"),
+        (("tailnum",), "'tailnum' rests on flights.tailnum, which is known only at the moment 'departed'"),
         (("seats",), "'seats' rests on flights.tailnum"),
-        (("left_out",), "'left_out' is no column"),
+        (("left_out",), "'left_out' is the reason why a row is left out"),
         (("late",), "'late' is the label"),
         (("distnce",), "did you mean distance"),
         (("hour", "hour"), "'hour' twice"),
-        (("time_hour",), "models take numbers and strings"),
+        (("time_hour",), "models take numbers, text and truth values"),
     ],
 )
 def test_features_that_are_refused(features: tuple[str, ...], named: str) -> None:
@@ -196,11 +207,6 @@ def test_features_that_are_refused(features: tuple[str, ...], named: str) -> Non
         prepare(source, features)
     assert named in str(caught.value)
     assert len(list((home() / "store/datasets").iterdir())) == 1, "nothing but the source is published"
-
-
-def test_an_unknown_recipe_is_refused() -> None:
-    with pytest.raises(BadInput, match="recipe='flights_early' is unknown; use one of flights_late"):
-        prepare(publish(frames()), recipe="flights_early")
 
 
 @pytest.mark.parametrize(("delay", "absent"), [(0.0, "late"), (60.0, "on time")])
@@ -219,8 +225,8 @@ def test_rows_that_repeat_are_refused(table: str) -> None:
         prepare(publish(tables))
 
 
-@pytest.mark.parametrize(("table", "column"), [(table, column) for table in NEEDS for column in NEEDS[table]])
-def test_every_column_that_is_needed_is_asked_for(table: str, column: str) -> None:
+@pytest.mark.parametrize(("table", "column"), NEEDED)
+def test_a_column_that_the_code_needs_is_named_with_the_line_that_needs_it(table: str, column: str) -> None:
     tables = frames()
     body = contract_body(CONTRACT)
     del body["tables"][table]["columns"][column]
@@ -230,7 +236,7 @@ def test_every_column_that_is_needed_is_asked_for(table: str, column: str) -> No
         for said in other["columns"].values():
             said.pop("references", None)
     lesser = parse_contract(str(body), "contract")
-    with pytest.raises(BadInput, match=f"needs {table}.{column}, which is missing"):
+    with pytest.raises(BadInput, match=rf"prepare.py:rows: prepare.py:\d+: .*{column}"):
         prepare(publish(tables, lesser))
 
 
@@ -244,7 +250,7 @@ def test_a_key_that_breaks_its_contract_is_refused() -> None:
 def test_a_table_that_is_missing_is_asked_for() -> None:
     tables = frames()
     del tables["planes"]
-    with pytest.raises(BadInput, match="needs the table 'planes'; the dataset has airports, flights, weather"):
+    with pytest.raises(BadInput, match=r"prepare\.py:rows: the lake has no table 'planes'"):
         prepare(publish(tables))
 
 

@@ -7,13 +7,14 @@ import pytest
 from kfp import dsl, local
 from rich.console import Console
 
-from sluice.progress import RunOutput, captured
+from sluice.running.run_progress import RunOutput, captured
 
 
 @dsl.component(base_image="python", install_kfp_package=False)
 def count(n: int) -> int:
-    from components.common.errors import BadInput
-    from components.common.steps import progress, step
+    from sluice.core.errors import BadInput
+    from sluice.core.progress import progress
+    from sluice.steps.step import step
 
     with step("count"):
         progress(f"counting to {n} [of many]")

@@ -6,18 +6,10 @@ from itertools import pairwise
 
 import pytest
 
-from components.common.digests import canonical_json
-from components.common.errors import BadInput
-from components.common.promotions import (
-    Chain,
-    Decision,
-    Promotion,
-    Ruling,
-    promotion_chain,
-    promotions,
-    record_promotion,
-)
-from components.common.stores import Store
+from sluice.core.digests import canonical_json
+from sluice.core.errors import BadInput
+from sluice.registry.promotions import Chain, Decision, Promotion, Ruling, promotion_chain, promotions, record_promotion
+from sluice.storage.stores import Store
 
 
 def promote(store: Store, version: str) -> Promotion:
@@ -26,13 +18,13 @@ def promote(store: Store, version: str) -> Promotion:
 
 
 def test_records_come_back_in_order_and_name_who_decided(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SLUICE_PIPELINE", "lake_to_model")
+    monkeypatch.setenv("SLUICE_PIPELINE", "supervised")
     monkeypatch.setenv("SLUICE_RUN", "r1")
     written = [promote(store, str(number)) for number in range(1, 13)]
     assert promotions(store, "late") == written
     assert [record.number for record in written] == list(range(1, 13))
     assert "@" in written[0].who
-    assert written[0].run == "lake_to_model/r1"
+    assert written[0].run == "supervised/r1"
     assert written[0].previous == ""
     assert len({record.previous for record in written}) == 12
     assert promotions(store, "other") == []

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from components.common.errors import EnvironmentFault
-from components.common.promotions import promotions
-from components.common.registry import CHALLENGER, CHAMPION, version_by_alias, version_files, versions
-from components.common.steps import default_store
+from sluice.core.errors import EnvironmentFault
+from sluice.registry.promotions import promotions
+from sluice.registry.versions import CHALLENGER, CHAMPION, version_by_alias, version_files, versions
+from sluice.storage.locations import default_store
 from tests.unit import small_world
 from tests.unit.test_register import Pipeline
 

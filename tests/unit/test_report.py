@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from components.common.errors import BadInput
-from components.common.pages import Section, render_page, sections_of
-from components.common.provenance import Origin, Source
-from components.report.graph import lineage_svg
-from components.report.reporting import run, unique
+from sluice.artifacts.provenance import Origin, Source
+from sluice.components.report.run import run, unique
+from sluice.core.errors import BadInput
+from sluice.reporting.lineage_graph import lineage_svg
+from sluice.reporting.pages import Section, render_page, sections_of
 from tests.unit import small_world
 from tests.unit.test_pages import Checker
 from tests.unit.test_register import Pipeline

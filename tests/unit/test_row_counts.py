@@ -9,13 +9,13 @@ import ibis
 import pyarrow as pa
 import pytest
 
-from components.common import datasets
-from components.common.bundles import Bundle
-from components.common.datasets import read_dataset, write_dataset
-from components.common.errors import BadInput, SluiceError
-from components.common.manifests import Producer, TableEntry
-from components.common.row_counts import reconcile
-from components.common.stores import open_store
+from sluice.artifacts.bundles import Bundle
+from sluice.artifacts.manifests import Producer, TableEntry
+from sluice.core.errors import BadInput, SluiceError
+from sluice.engine import datasets
+from sluice.engine.datasets import read_dataset, write_dataset
+from sluice.engine.row_counts import reconcile
+from sluice.storage.stores import open_store
 
 
 @pytest.fixture

@@ -11,13 +11,13 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from components.common.baselines import Baseline
-from components.common.engines import duckdb_engine
-from components.common.tasks import Task
-from components.sample.drawing import PURPOSE, draw
-from components.sample.sampling import plan_sample, purpose
-from components.split.parameters import check_shares
-from components.split.partition import at_random
+from sluice.components.sample.run import plan_sample, purpose
+from sluice.engine.duckdb_engine import duckdb_engine
+from sluice.modeling.baselines import Baseline
+from sluice.parameters.split import check_shares
+from sluice.problems.task import Task
+from sluice.sampling.drawing import PURPOSE, draw
+from sluice.sampling.partition import at_random
 
 ENGINE = duckdb_engine(threads=1)
 ROWS, SEEDS = 4_800, 40

@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sluice.run_gateway import __main__ as program
-from sluice.run_gateway import settings
+from sluice.run_gateway import gateway_settings
 from sluice.run_gateway.pods import KNOWN_SECONDS, MOST_KNOWN, UNKNOWN_SECONDS, Away, Object, Pods
 from sluice.run_gateway.requests import Asked, Refused, Request, wish_of
 from sluice.run_gateway.rules import DELETED, ONCE, OWN, Buckets, Caller, allow, needs_caller
-from sluice.run_gateway.serving import Gate, shown
+from sluice.run_gateway.serving import RequestGate, shown
 
 BUCKETS = Buckets("mlpipeline", "sluice", "mlflow", ("own/",))
 OURS = Caller("run-ours", "flow-ours", "sluice")
@@ -69,7 +69,7 @@ def test_it_writes_nowhere_else(path: str, method: str, query: str) -> None:
         verdict(method, path + query)
 
 
-@pytest.mark.parametrize("folder", ONCE)
+@pytest.mark.parametrize("folder", [each for each in ONCE if each != "code"])
 def test_what_is_kept_is_made_once(folder: str) -> None:
     place = f"/sluice/{folder}/1/x"
     for method, query in WRITES:
@@ -79,6 +79,39 @@ def test_what_is_kept_is_made_once(folder: str) -> None:
         verdict("DELETE", place)
     with pytest.raises(Refused):
         verdict("PUT", f"/sluice/{folder}")
+
+
+DIGEST = "0123456789abcdef" * 4
+
+
+def test_code_is_put_once_under_its_own_digest() -> None:
+    for ending in ("zip", "patch"):
+        place = f"/sluice/code/{DIGEST}.{ending}"
+        assert verdict("PUT", place, x_amz_content_sha256=DIGEST) is True, "only where it is not there yet"
+        with pytest.raises(Refused, match="must have the SHA-256 of its name"):
+            verdict("PUT", place, x_amz_content_sha256="f" * 64)
+        assert verdict("GET", place) is False
+        for method, query in (*WRITES[1:], ("DELETE", ""), ("DELETE", "?uploadId=u")):
+            with pytest.raises(Refused, match="may write"):
+                verdict(method, place + query, x_amz_content_sha256=DIGEST)
+    assert verdict("PUT", f"/sluice/code/{DIGEST}.patch", x_amz_content_sha256="UNSIGNED-PAYLOAD") is True
+    with pytest.raises(Refused, match="must have the SHA-256 of its name"):
+        verdict("PUT", f"/sluice/code/{DIGEST}.zip", x_amz_content_sha256="UNSIGNED-PAYLOAD")
+    for name in (f"{DIGEST}.zip/x", f"x/{DIGEST}.zip", f"{DIGEST[1:]}.zip", f"{DIGEST.upper()}.zip", DIGEST, "1.patch"):
+        with pytest.raises(Refused, match="code/ holds <sha256>"):
+            verdict("PUT", f"/sluice/code/{name}", x_amz_content_sha256=DIGEST)
+
+
+def test_a_site_keeps_projects_code_from_steps() -> None:
+    closed = Buckets("mlpipeline", "sluice", "mlflow", ("own/",), project_code=False)
+    for method in ("GET", "HEAD", "PUT"):
+        for query in ("", "?versionId=1") if method != "PUT" else ("",):
+            headers = {"x-amz-content-sha256": DIGEST}
+            wish = wish_of(Request(method, f"/sluice/code/{DIGEST}.zip{query}", headers))
+            with pytest.raises(Refused, match=r"steps.projectCode in the chart's values"):
+                needs_caller(wish, closed)
+    for uri in (f"/sluice/code/{DIGEST}.patch", "/sluice/datasets/1/code/x.zip", f"/mlflow/code/{DIGEST}.zip"):
+        assert needs_caller(wish_of(Request("GET", uri, {})), closed) is False
 
 
 def test_it_deletes_what_passes_and_nothing_else() -> None:
@@ -425,9 +458,9 @@ class TestWhose:
 
 
 class TestGate:
-    def gate(self, api: Api) -> Gate:
+    def gate(self, api: Api) -> RequestGate:
         pods = look(api)
-        return Gate(BUCKETS, pods.caller, pods.look, pods.run)
+        return RequestGate(BUCKETS, pods.caller, pods.look, pods.run)
 
     def test_reads_ask_nobody(self) -> None:
         api = Api()
@@ -452,13 +485,13 @@ class TestGate:
 def test_without_its_settings_it_says_which(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for name in (settings.BUCKETS, settings.NAMESPACE, settings.SOCKET):
+    for name in (gateway_settings.BUCKETS, gateway_settings.NAMESPACE, gateway_settings.SOCKET):
         monkeypatch.delenv(name, raising=False)
     assert program.main() == 2
     assert "SLUICE_GATEWAY_BUCKETS must hold 3 words" in capsys.readouterr().err
-    monkeypatch.setenv(settings.BUCKETS, "a b c")
-    monkeypatch.setenv(settings.NAMESPACE, "sluice")
-    monkeypatch.setenv(settings.SOCKET, "/x/y")
+    monkeypatch.setenv(gateway_settings.BUCKETS, "a b c")
+    monkeypatch.setenv(gateway_settings.NAMESPACE, "sluice")
+    monkeypatch.setenv(gateway_settings.SOCKET, "/x/y")
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
     assert program.main() == 1
     assert "no Kubernetes API" in capsys.readouterr().err

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.common.errors import BadInput
-from components.sample.allocation import allocate
+from sluice.core.errors import BadInput
+from sluice.sampling.allocation import allocate
 
 SIZES = st.lists(st.integers(1, 2_000), min_size=1, max_size=40)
 

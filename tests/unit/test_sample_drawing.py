@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.common.engines import duckdb_engine
-from components.common.errors import BadInput
-from components.common.hashing import with_row_order
-from components.sample import drawing
-from components.sample.drawing import PURPOSE, Stratum, draw
-from components.sample.sampling import plan_sample
+from sluice.components.sample.run import plan_sample
+from sluice.core.errors import BadInput
+from sluice.engine.duckdb_engine import duckdb_engine
+from sluice.engine.row_order import with_row_order
+from sluice.sampling import drawing
+from sluice.sampling.drawing import PURPOSE, Stratum, draw
 
 ENGINE = duckdb_engine(threads=1)
 

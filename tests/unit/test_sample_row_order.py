@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from components.common.errors import BadInput
-from components.common.hashing import check_key, order_bound, with_row_order
+from sluice.core.errors import BadInput
+from sluice.engine.row_order import check_key, order_bound, with_row_order
 
 ROWS = 200_000
 LEAST_P = 1e-4  # of some hundred tests with fixed seeds, none may be this unlikely

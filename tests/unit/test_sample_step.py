@@ -8,14 +8,16 @@ import ibis
 import pandas as pd
 import pytest
 
-from components.common.bundles import Bundle, open_bundle
-from components.common.datasets import read_dataset, write_dataset
-from components.common.engines import duckdb_engine
-from components.common.errors import BadInput
-from components.common.steps import default_store, home, producer
-from components.common.tasks import Task, task_of
-from components.sample.component import sample as component
-from components.sample.sampling import run
+from sluice.artifacts.bundles import Bundle, open_bundle
+from sluice.artifacts.producer import producer
+from sluice.components.sample.component import sample as component
+from sluice.components.sample.run import run
+from sluice.core.errors import BadInput
+from sluice.core.home import home
+from sluice.engine.datasets import read_dataset, write_dataset
+from sluice.engine.duckdb_engine import duckdb_engine
+from sluice.problems.task import Task, task_of
+from sluice.storage.locations import default_store
 
 ROWS = 1_000
 TASK = Task("late", "Late?", "late", ("on time", "late"), ("id",), numeric=("x",))

@@ -11,16 +11,18 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from components.common.bundles import Bundle
-from components.common.datasets import read_dataset, write_dataset
-from components.common.engines import duckdb_engine
-from components.common.errors import BadInput
-from components.common.populations import Population, population_of
-from components.common.row_groups import row_weights
-from components.common.steps import default_store, home, producer
-from components.common.tasks import Task, task_of
-from components.sample.drawing import Weighting, draw
-from components.sample.sampling import plan_sample, run
+from sluice.artifacts.bundles import Bundle
+from sluice.artifacts.populations import Population, population_of
+from sluice.artifacts.producer import producer
+from sluice.components.sample.run import plan_sample, run
+from sluice.core.errors import BadInput
+from sluice.core.home import home
+from sluice.engine.datasets import read_dataset, write_dataset
+from sluice.engine.duckdb_engine import duckdb_engine
+from sluice.problems.row_groups import row_weights
+from sluice.problems.task import Task, task_of
+from sluice.sampling.drawing import Weighting, draw
+from sluice.storage.locations import default_store
 
 ROWS = 1_000
 TASK = Task("late", "Late?", "late", ("on time", "late"), ("id",), numeric=("x",))

@@ -14,12 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mlflow.pyfunc.scoring_server import invocations
 
-from components.common.columns import category_text
-from components.common.learned_inputs import learn_inputs
-from components.common.model_inputs import write_inputs
-from components.common.models import save_model
-from components.common.registry import model_digest
-from components.register.logging_model import Registration, packaged
+from sluice.features.columns import category_text
+from sluice.features.learned_inputs import learn_inputs
+from sluice.features.model_inputs import write_inputs
+from sluice.modeling.model_digests import model_digest
+from sluice.modeling.model_files import save_model
+from sluice.registry.model_logging import Registration, packaged
 from tests.unit import served_world
 from tests.unit.model_world import IMAGES, fitted, image_rows
 from tests.unit.served_world import KINDS, TASK, held, values_of

@@ -11,29 +11,33 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from components.common import run_results, steps
-from components.common.authorities import tls_context
-from components.common.bounds import EVERY
-from components.common.engines import duckdb_engine
-from components.common.errors import BadInput, EnvironmentFault, SluiceError, TrackingFault
-from components.common.mlflow_access import mlflow_module, tracking_faults
-from components.common.mlflow_settings import SWITCHES
-from components.common.s3_retries import retries, tries
-from components.common.stores import open_store
-from components.common.tracking import tracked_run
-from components.ingest.databases import locate
-from sluice.catalog import find_pipeline
+from sluice.artifacts import run_results
 from sluice.cluster import check, setup, store_accounts
 from sluice.cluster.access import Target
-from sluice.cluster.connection import connected, environment
+from sluice.cluster.connection import connected
+from sluice.cluster.site_rules import SiteRules
 from sluice.cluster.spec import compile_for_cluster
-from sluice.local_run import run_pipeline
+from sluice.core.authorities import tls_context
+from sluice.core.bounds import EVERY
+from sluice.core.environment import changed_variables
+from sluice.core.errors import BadInput, EnvironmentFault, SluiceError, TrackingFault
+from sluice.core.mlflow_settings import SWITCHES
+from sluice.engine.duckdb_engine import duckdb_engine
+from sluice.mlflow_server.server_settings import ServerSettings
 from sluice.mlflow_server.serving import serve, write_configuration
-from sluice.mlflow_server.settings import Settings
-from sluice.run_gateway import settings as gateway_settings
+from sluice.registry.mlflow_access import mlflow_module, tracking_faults
+from sluice.registry.tracking import tracked_run
+from sluice.run_gateway import gateway_settings as gateway_settings
+from sluice.running.catalog import find_pipeline
+from sluice.running.local_run import run_pipeline
+from sluice.sources.databases import locate
+from sluice.steps.step import step
+from sluice.storage.locations import default_store
+from sluice.storage.s3_retries import retries, tries
+from sluice.storage.stores import open_store
 
 ROOT = Path(__file__).parents[2]
-VARIABLE = re.compile(r"\b(?:SLUICE|MLFLOW|AWS)_[A-Z0-9_]*[A-Z0-9]\b")
+VARIABLE = re.compile(r"\b(?:SLUICE|MLFLOW|AWS|AZURE|GCE|GOOGLE)_[A-Z0-9_]*[A-Z0-9]\b")
 DOCUMENTED = set(VARIABLE.findall((ROOT / "docs" / "settings.md").read_text()))
 IMPORT_ALL = """
 import pkgutil, importlib, components, pipelines, sluice
@@ -52,15 +56,41 @@ SERVER = {
     "SLUICE_MLFLOW_REGISTER_USERNAME": "register",
     "SLUICE_MLFLOW_REGISTER_PASSWORD": "register-password",
 }
+ROLE = {"AWS_ROLE_ARN": "role", "AWS_WEB_IDENTITY_TOKEN_FILE": __file__}
 S3 = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_ENDPOINT_URL": "http://127.0.0.1:9"}
 
 
 def _store() -> None:
-    steps.default_store().put_bytes("a", b"")
+    default_store().put_bytes("a", b"")
 
 
 def _bucket() -> None:
     open_store("s3://bucket").exists("a")
+
+
+def _bucket_by(**given: str) -> Callable[[], None]:
+    """Opens S3 without keys, and with these variables beside the one that is looked at."""
+
+    def opened() -> None:
+        nobody = {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "", "AWS_EC2_METADATA_DISABLED": "true"}
+        with changed_variables(nobody | {name: value for name, value in given.items() if name not in os.environ}):
+            open_store("s3://bucket")
+
+    return opened
+
+
+def _google() -> None:
+    open_store("gs://bucket")
+
+
+def _azure() -> None:
+    with changed_variables({"AZURE_STORAGE_ACCOUNT_NAME": os.environ.get("AZURE_STORAGE_ACCOUNT_NAME", "account")}):
+        open_store("az://container")
+
+
+def _azure_application() -> None:
+    with changed_variables({"AZURE_CLIENT_SECRET": os.environ.get("AZURE_CLIENT_SECRET", "secret")}):
+        _azure()
 
 
 def _track() -> None:
@@ -78,24 +108,24 @@ def _connect() -> None:
 
 
 def _compile() -> None:
-    compile_for_cluster(find_pipeline("lake_to_model"), None)
+    compile_for_cluster(find_pipeline("supervised"), None)
 
 
 def _compile_check() -> None:
-    from components.common.images import step_images
+    from sluice.core.step_images import step_images
 
-    compile_for_cluster(find_pipeline("lake_to_model"), step_images(os.environ))
+    compile_for_cluster(find_pipeline("supervised"), step_images(os.environ))
 
 
 def _join() -> None:
-    from components.train_distributed.groups import joined
+    from sluice.modeling.distributed.groups import joined
 
     with joined():
         pass
 
 
 def _job() -> None:
-    from components.train_distributed.settings import job_from_json
+    from sluice.modeling.distributed.job_settings import job_from_json
 
     job_from_json(os.environ["SLUICE_TRAINING_JOB"])
 
@@ -105,32 +135,36 @@ def _results() -> None:
 
 
 def _server() -> None:
-    Settings.from_environment({name: os.environ[name] for name in os.environ if name in DOCUMENTED})
+    ServerSettings.from_environment({name: os.environ[name] for name in os.environ if name in DOCUMENTED})
 
 
 def _serve() -> None:
-    serve(Settings.from_environment(SERVER))
+    serve(ServerSettings.from_environment(SERVER))
 
 
 def _folder() -> None:
-    write_configuration(Settings.from_environment(os.environ))
+    write_configuration(ServerSettings.from_environment(os.environ))
 
 
 def _accounts() -> None:
     names = (store_accounts.ACCOUNTS, store_accounts.POLICIES)
-    with environment({name: os.environ.get(name, str(ROOT)) for name in names}):
+    with changed_variables({name: os.environ.get(name, str(ROOT)) for name in names}):
         store_accounts.make(1)
 
 
 def _gateway() -> None:
     given = {"BUCKETS": "a b c", "NAMESPACE": "sluice", "SOCKET": "/run/x"}
     names = {f"SLUICE_GATEWAY_{name}": value for name, value in given.items()}
-    with environment({name: os.environ.get(name, value) for name, value in names.items()}):
-        gateway_settings.Settings.from_environment()
+    with changed_variables({name: os.environ.get(name, value) for name, value in names.items()}):
+        gateway_settings.GatewaySettings.from_environment()
+
+
+def _site_rules() -> None:
+    SiteRules.from_variables(os.environ)
 
 
 def _versioned() -> None:
-    with environment({store_accounts.VERSIONED: os.environ.get(store_accounts.VERSIONED, "sluice")}):
+    with changed_variables({store_accounts.VERSIONED: os.environ.get(store_accounts.VERSIONED, "sluice")}):
         store_accounts.versioned()
 
 
@@ -151,6 +185,10 @@ READERS: dict[str, tuple[Callable[[], object], tuple[str, ...]]] = {
         _connect,
         ("nonsense", "ftp://host", "http://", "http://[::1", "http://host:99999", "http://a b", "http://u:p@x@h"),
     ),
+    "SLUICE_STEP_RESOURCES": (_site_rules, ("{", "[]", '{"train": {"memory": "4GB"}}', '{"train": {"memoy": "4Gi"}}')),
+    "SLUICE_MAX_RESOURCES": (_site_rules, ("{", "1", '{"ram": "4Gi"}', '{"cpu": "many"}')),
+    "SLUICE_PROJECT_CODE": (_site_rules, ("no", "False", "0")),
+    "SLUICE_GATEWAY_PROJECT_CODE": (_gateway, ("no", "False", "0")),
     "SLUICE_TABULAR_IMAGE": (_compile, ("with blanks:1", "UPPER:1", "a//b:1", "a:", ":1", "a@sha256:12")),
     "SLUICE_TORCH_IMAGE": (_compile, ("sluice/Torch:1",)),
     "SLUICE_IMAGES": (_compile_check, ("registry/with blank", "/", "a/UPPER")),
@@ -165,6 +203,31 @@ READERS: dict[str, tuple[Callable[[], object], tuple[str, ...]]] = {
     "AWS_SESSION_TOKEN": (_bucket, ("token\n", "a\nb", "€")),
     "AWS_REGION": (_bucket, ("eu\n", "two words", "ü")),
     "AWS_DEFAULT_REGION": (_bucket, ("eu\n", "ü")),
+    "AWS_ROLE_ARN": (_bucket_by(AWS_WEB_IDENTITY_TOKEN_FILE=__file__), ("", "role\n", "ü")),
+    "AWS_WEB_IDENTITY_TOKEN_FILE": (_bucket_by(AWS_ROLE_ARN="role"), ("", "/nowhere/at/all")),
+    "AWS_ROLE_SESSION_NAME": (_bucket_by(**ROLE), ("a\n", "ü")),
+    "AWS_ENDPOINT_URL_STS": (_bucket_by(**ROLE), ("host", "http://host", "https://", "https://u:p@x@h")),
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI": (
+        _bucket_by(AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE=__file__),
+        ("agent", "ftp://host", "http://"),
+    ),
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": (
+        _bucket_by(AWS_CONTAINER_CREDENTIALS_FULL_URI="http://127.0.0.1:9"),
+        ("", "/nowhere/at/all"),
+    ),
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI": (_bucket_by(), ("/a\n", "/ü")),
+    "AWS_EC2_METADATA_SERVICE_ENDPOINT": (_bucket_by(AWS_EC2_METADATA_DISABLED="false"), ("host", "http://")),
+    "GOOGLE_APPLICATION_CREDENTIALS": (_google, ("/dev/null", "/nowhere/at/all", __file__)),
+    "GOOGLE_BASE_URL": (_google, ("host", "ftp://host", "http://", "http://u:p@x@h")),
+    "AZURE_STORAGE_ACCOUNT_NAME": (_azure, ("", "ab", "Upper", "a-b")),
+    "AZURE_STORAGE_ENDPOINT": (_azure, ("host", "ftp://host", "http://")),
+    "AZURE_STORAGE_ACCOUNT_KEY": (_azure, ("key\n", "ü")),
+    "AZURE_STORAGE_SAS_TOKEN": (_azure, ("token\n", "ü")),
+    "AZURE_FEDERATED_TOKEN_FILE": (_azure, ("/nowhere/at/all",)),
+    "AZURE_CLIENT_ID": (_azure, ("client\n", "ü")),
+    "AZURE_TENANT_ID": (_azure_application, ("",)),
+    "AZURE_CLIENT_SECRET": (_azure, ("secret",)),
+    "AZURE_IDENTITY_ENDPOINT": (_azure, ("host", "http://")),
     "MLFLOW_TRACKING_URI": (
         _track,
         (
@@ -221,6 +284,9 @@ READERS: dict[str, tuple[Callable[[], object], tuple[str, ...]]] = {
 } | dict.fromkeys(SWITCHES, (mlflow_module, ("maybe", "yes", "2")))
 # Any text will do: it is recorded or sent as it stands; or Sluice sets it over whatever was there.
 FREE = {
+    "AWS_EC2_METADATA_DISABLED",  # but `true`, as Amazon's own clients read it
+    "GCE_METADATA_HOST",  # obstore reads it
+    "AZURE_AUTHORITY_HOST",  # read with a token of a service account: see test_store_identities.py
     "MLFLOW_TRACKING_USERNAME",
     "MLFLOW_TRACKING_PASSWORD",
     "MLFLOW_TRACKING_TOKEN",
@@ -234,6 +300,8 @@ FREE = {
     "SLUICE_RUN_NAME",
     "SLUICE_MLFLOW_RUN",
     "SLUICE_LIFELINE",
+    "SLUICE_SCRATCH_STORE",
+    "MLFLOW_REGISTRY_URI",
     "SLUICE_TERMINATION_LOG",  # a place that cannot be written to hides no error: see below
     "SLUICE_SETUP_RUNTIMES",
     "SLUICE_RUNS_NAMESPACE",
@@ -293,7 +361,7 @@ def test_settings_are_read_when_they_are_needed(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("SLUICE_STORE_TRIES", "")
     assert tries() == 4
     monkeypatch.setenv("SLUICE_TABULAR_IMAGE", "registry.example:5000/of/ours@sha256:" + "0" * 64)
-    spec = compile_for_cluster(find_pipeline("lake_to_model"), None)
+    spec = compile_for_cluster(find_pipeline("supervised"), None)
     images = {e["container"]["image"] for e in spec.pipeline["deploymentSpec"]["executors"].values()}
     assert os.environ["SLUICE_TABULAR_IMAGE"] in images
 
@@ -308,8 +376,9 @@ def test_nothing_is_read_while_modules_are_imported(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("bare")
 def test_the_command_ends_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "contract.yaml").touch()
     environment = os.environ | {"SLUICE_STORE": "s3://bucket", "SLUICE_STORE_TRIES": "many"}
-    command = [sys.executable, "-m", "sluice", "lake", "digits"]
+    command = [sys.executable, "-m", "sluice", "lake", str(tmp_path), "lakes/x"]
     done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert done.stderr.splitlines() == [
@@ -322,7 +391,7 @@ def test_a_termination_log_that_cannot_be_written_hides_no_error(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("SLUICE_TERMINATION_LOG", "/dev/null/none")
-    with pytest.raises(SystemExit) as ended, steps.step("sample"):
+    with pytest.raises(SystemExit) as ended, step("sample"):
         raise BadInput("row 3 is wrong")
     assert ended.value.code == 2
     first, second = capsys.readouterr().out.splitlines()
@@ -334,7 +403,7 @@ def test_an_engine_without_memory_is_a_fault_of_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("SLUICE_ENGINE_MEMORY", "1KB")
-    with pytest.raises(SystemExit) as ended, steps.step("sample"):
+    with pytest.raises(SystemExit) as ended, step("sample"):
         duckdb_engine().raw_sql("SELECT count(*) FROM range(1000)").fetchall()
     assert ended.value.code == EnvironmentFault.exit_code
     assert "DuckDB is out of memory; raise SLUICE_ENGINE_MEMORY" in capsys.readouterr().out
@@ -381,8 +450,8 @@ def test_a_wrong_setting_is_told_before_any_work(
 ) -> None:
     monkeypatch.setenv(name, value)
     with pytest.raises(BadInput, match=name):
-        run_pipeline(find_pipeline("lake_to_model"), {}, Console())
-    with pytest.raises(SystemExit) as ended, steps.step("ingest"):
+        run_pipeline(find_pipeline("supervised"), {}, Console())
+    with pytest.raises(SystemExit) as ended, step("ingest"):
         pytest.fail("the step began")
     assert ended.value.code == 2
     (line,) = capsys.readouterr().out.splitlines()

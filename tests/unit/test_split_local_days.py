@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.common.engines import duckdb_engine
-from components.common.errors import BadInput
-from components.split.local_days import day_numbers, first_moment, rows_by_day
-from components.split.parameters import check_shares
-from components.split.partition import by_time
+from sluice.core.errors import BadInput
+from sluice.engine.duckdb_engine import duckdb_engine
+from sluice.parameters.split import check_shares
+from sluice.sampling.local_days import day_numbers, first_moment, rows_by_day
+from sluice.sampling.partition import by_time
 
 ENGINE = duckdb_engine(threads=1)
 SHARES = check_shares("shares", [0.6, 0.2, 0.2])

@@ -12,15 +12,15 @@ from scipy import stats
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import roc_auc_score
 
-from components.common.engines import duckdb_engine
-from components.common.errors import BadInput
-from components.common.tasks import Task
-from components.split.copies import find_copies
-from components.split.groups import Group
-from components.split.overlap import Overlap, find_overlap
-from components.split.parameters import check_shares
-from components.split.partition import at_random
-from components.split.variances import Counts, analyse
+from sluice.core.errors import BadInput
+from sluice.engine.duckdb_engine import duckdb_engine
+from sluice.parameters.split import check_shares
+from sluice.problems.task import Task
+from sluice.sampling.copies import find_copies
+from sluice.sampling.likely_groups import LikelyGroup
+from sluice.sampling.overlap import Overlap, find_overlap
+from sluice.sampling.partition import at_random
+from sluice.sampling.variances import Counts, analyse
 
 ENGINE = duckdb_engine(threads=1)
 SHARES = check_shares("shares", [0.7, 0.15, 0.15])
@@ -198,7 +198,7 @@ def test_images_are_compared_by_their_bytes() -> None:
 
 
 def test_what_is_found_is_kept_for_the_report() -> None:
-    group = Group("person", 10, 0.5, 0.25, "likely")
+    group = LikelyGroup("person", 10, 0.5, 0.25, "likely")
     found = overlap(independent(1))
     assert found.notes() == {
         "overlap": {"copies": {"exact": 0.0, "near": 0.0, "copied": False}, "groups": [], "warnings": []}

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.common.engines import duckdb_engine
-from components.common.errors import BadInput
-from components.split.parameters import PARTS, check_shares
-from components.split.partition import at_random, by_time
+from sluice.core.errors import BadInput
+from sluice.engine.duckdb_engine import duckdb_engine
+from sluice.parameters.split import PARTS, check_shares
+from sluice.sampling.partition import at_random, by_time
 
 ENGINE = duckdb_engine(threads=1)
 PART = "_part"

@@ -8,13 +8,15 @@ import ibis
 import pandas as pd
 import pytest
 
-from components.common.bundles import Bundle
-from components.common.datasets import read_dataset, write_dataset
-from components.common.engines import duckdb_engine
-from components.common.errors import BadInput
-from components.common.steps import default_store, home, producer
-from components.common.tasks import Task, task_of
-from components.split.splitting import run
+from sluice.artifacts.bundles import Bundle
+from sluice.artifacts.producer import producer
+from sluice.components.split.run import run
+from sluice.core.errors import BadInput
+from sluice.core.home import home
+from sluice.engine.datasets import read_dataset, write_dataset
+from sluice.engine.duckdb_engine import duckdb_engine
+from sluice.problems.task import Task, task_of
+from sluice.storage.locations import default_store
 
 START = datetime(2013, 1, 1, tzinfo=UTC)
 ROWS = 400
@@ -111,7 +113,11 @@ def test_images_are_split_at_random_only() -> None:
 @pytest.mark.parametrize(
     ("strategy", "shares", "named"),
     [
-        ("alphabet", (0.7, 0.15, 0.15), "strategy='alphabet' is unknown; use one of time, stratified"),
+        (
+            "alphabet",
+            (0.7, 0.15, 0.15),
+            "strategy='alphabet' is unknown; use one of folds, group, random, stratified, time",
+        ),
         ("time", (0.7, 0.3), "must hold three numbers"),
         ("stratified", (0.7, 0.1, 0.1), "adds up to 0.9"),
     ],

@@ -9,12 +9,12 @@ import pytest
 from kfp import dsl
 from rich.console import Console
 
-from components.common import steps
-from components.common.code_state import CodeState, changes_key
-from pipelines._learning import Outputs
-from sluice import step_code
-from sluice.catalog import Pipeline
-from sluice.local_run import RunResult, run_pipeline
+from sluice.artifacts.code_state import CodeState, changes_key
+from sluice.artifacts.producer import CHANGES, COMMIT
+from sluice.pipelines._learning import Outputs
+from sluice.running import step_code
+from sluice.running.catalog import Pipeline
+from sluice.running.local_run import RunResult, run_pipeline
 
 ROOT = Path(__file__).parents[2]
 STEP = '''
@@ -77,9 +77,9 @@ def test_what_no_step_runs_does_not_count(place: Path, name: str) -> None:
 
 def test_a_new_and_a_removed_file_count(place: Path) -> None:
     digests = [step_code.code_digest()]
-    (place / "our_steps/new.py").write_text("")
+    (place / "our_steps/count/new.py").write_text("")
     digests.append(step_code.code_digest())
-    (place / "our_steps/new.py").rename(place / "our_steps/newer.py")
+    (place / "our_steps/count/new.py").rename(place / "our_steps/count/newer.py")
     digests.append(step_code.code_digest())
     assert len(set(digests)) == 3
 
@@ -87,18 +87,20 @@ def test_a_new_and_a_removed_file_count(place: Path) -> None:
 @pytest.mark.usefixtures("place")
 def test_installed_packages_count_by_their_versions_alone() -> None:
     names = {name.partition("/")[0] for name in step_code.step_files()}
-    assert names == {"our_steps", "outside_of_it", "deeper"}
+    assert names == {"our_steps.count", "outside_of_it", "deeper"}
 
 
 def test_our_own_steps_read_none_of_the_pages_that_do_not_count() -> None:
     files = step_code.step_files()
-    assert "components/0/common/steps.py" in files
-    assert "components/0/register/templates/card.md" in files
-    assert "pipelines/0/lake_to_model.py" in files
+    assert "sluice.steps/0/step.py" in files
+    assert "sluice.registry/0/templates/card.md" in files
+    assert "sluice.components/0/train/run.py" in files
+    assert "sluice.pipelines/0/supervised.py" in files
     code = "\n".join(path.read_text() for path in files.values() if path.suffix == ".py")
     assert not [name for name in step_code.NOT_RUN if f'"{name}"' in code]
     every = {path for folder in ("components", "pipelines") for path in (ROOT / folder).rglob("*.py")}
-    assert every <= set(files.values())
+    assert every <= {path.resolve() for path in files.values()}
+    assert not [name for name in files if name.partition("/")[0].removeprefix("sluice.") in step_code.NO_STEP]
 
 
 def test_a_package_installed_from_a_folder_counts_by_its_record(
@@ -116,14 +118,33 @@ def test_a_package_installed_from_a_folder_counts_by_its_record(
     assert step_code.code_digest() != before
 
 
+def test_a_package_that_extends_sluice_and_is_being_edited_counts(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No step imports it: a registry does, by its entry point."""
+    (tmp_path / "acme").mkdir()
+    (tmp_path / "acme" / "__init__.py").write_text("")
+    (tmp_path / "acme" / "metrics.py").write_text("value = 1\n")
+    before = step_code.code_digest()
+    info = tmp_path / "site" / "acme-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: acme\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[sluice.metrics]\npoisson = acme.metrics:value\n")
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    offered = step_code.code_digest()
+    (tmp_path / "acme" / "metrics.py").write_text("value = 2\n")
+    assert len({before, offered, step_code.code_digest()}) == 3
+    assert step_code.code_digest() == step_code.code_digest()
+
+
 def test_a_run_reuses_results_over_a_comma_and_not_over_code_outside(
     place: Path, tracked_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", f"{place}:{':'.join(sys.path)}")
-    for name in (steps.COMMIT, steps.CHANGES):
+    for name in (COMMIT, CHANGES):
         monkeypatch.delenv(name, raising=False)
     state = CodeState("abc+dirty", b"diff --git a/x b/x")
-    for module in ("sluice.local_run", "components.common.steps"):
+    for module in ("sluice.running.local_run", "sluice.artifacts.producer"):
         monkeypatch.setattr(f"{module}.code_state", lambda: state)
     first = run()
     (place / "our_steps/count/README.md").write_text("It counts, slowly")

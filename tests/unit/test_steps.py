@@ -5,8 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from components.common import steps
-from components.common.errors import BadInput, EnvironmentFault, SluiceError
+from sluice.artifacts.producer import COMMIT, producer
+from sluice.core.errors import BadInput, EnvironmentFault, SluiceError
+from sluice.core.termination_message import TERMINATION_LOG, read_message
+from sluice.steps.step import step
+from sluice.storage.locations import STORE, open_lake
 
 
 @pytest.mark.parametrize(
@@ -17,11 +20,11 @@ def test_a_failure_is_one_line_an_exit_code_and_a_termination_message(
     error: Exception, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     message = tmp_path / "failure.json"
-    monkeypatch.setenv(steps.TERMINATION_LOG, str(message))
-    with pytest.raises(SystemExit) as caught, steps.step("sample"):
+    monkeypatch.setenv(TERMINATION_LOG, str(message))
+    with pytest.raises(SystemExit) as caught, step("sample"):
         raise error
     assert caught.value.code == code
-    said = steps.read_message(f"main: Error (exit code 1): {message.read_text()}")
+    said = read_message(f"main: Error (exit code 1): {message.read_text()}")
     assert said
     assert said.exit_code == code
     assert str(said).startswith("step sample: ")
@@ -29,11 +32,11 @@ def test_a_failure_is_one_line_an_exit_code_and_a_termination_message(
 
 
 def test_last_words_of_another_kind_say_nothing() -> None:
-    assert steps.read_message("main: OOMKilled (exit code 137)") is None
+    assert read_message("main: OOMKilled (exit code 137)") is None
 
 
 def test_a_defect_of_ours_keeps_its_traceback() -> None:
-    with pytest.raises(ZeroDivisionError), steps.step("sample"):
+    with pytest.raises(ZeroDivisionError), step("sample"):
         _ = 1 / 0
 
 
@@ -53,19 +56,19 @@ def test_a_plain_address_is_a_key_of_the_store(
     address: str, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv(steps.STORE, str(tmp_path / "store"))
+    monkeypatch.setenv(STORE, str(tmp_path / "store"))
     wanted = expected.format(store=tmp_path / "store", cwd=tmp_path)
-    assert steps.open_lake(address).uri == wanted
+    assert open_lake(address).uri == wanted
 
 
 def test_an_empty_address_is_refused() -> None:
     with pytest.raises(BadInput, match="empty"):
-        steps.open_lake("")
+        open_lake("")
 
 
 def test_the_producer_says_which_code_and_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(steps.COMMIT, raising=False)
-    made = steps.producer("sample", {"seed": 1})
+    monkeypatch.delenv(COMMIT, raising=False)
+    made = producer("sample", {"seed": 1})
     assert made.parameters == {"seed": 1}
     assert len(made.environment) == 64
     assert made.commit

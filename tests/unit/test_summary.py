@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from components.register.verdict import Verdict
-from sluice.local_run import RunResult
-from sluice.progress import StepTimes
-from sluice.summary import show
+from sluice.cli.run_summary import show
+from sluice.evaluation.record import CandidateRow, Number
+from sluice.registry.evaluation_verdict import candidate_table
+from sluice.running.local_run import RunResult
+from sluice.running.run_progress import StepTimes
 
 CUT = "cut by the clock after round 9; max_rounds=9 repeats it on any machine"
 
@@ -24,7 +25,7 @@ def told(**cut: str) -> str:
         for name in names
     ]
     result = {"question": "Late?", "candidates": rows, "winner": names[1], "decision": "promoted", "task": "late"}
-    result |= {"version": 1, "replaced": None, "reason": "no champion yet", "checks": [], "pipeline": "lake_to_model"}
+    result |= {"version": 1, "replaced": None, "reason": "no champion yet", "checks": [], "pipeline": "supervised"}
     stream = io.StringIO()
     show(RunResult("r", result, Path("report.html"), None, 1.0, StepTimes()), Console(file=stream, width=80))
     return stream.getvalue()
@@ -40,8 +41,10 @@ def test_a_cut_candidate_is_marked_in_the_table_and_says_how_to_repeat_it(key: s
 
 
 def test_the_words_reach_the_terminal_from_the_evaluation() -> None:
-    rows = [{"name": "trees", "baseline": False, "metrics": {}, "cut": CUT, "rank": 4}]
-    assert Verdict({"candidates": rows}).table() == [{"name": "trees", "baseline": False, "metrics": {}, "cut": CUT}]
+    number = Number(value=0.5, low=0.4, high=0.6, n=10, method="bootstrap")
+    kept = {"name": "trees", "baseline": False, "metrics": {}, "cut": CUT}
+    row = CandidateRow(**kept, family="sklearn", rank=4, size=9, parameters={}, validation=number)
+    assert candidate_table((row,)) == [kept]
 
 
 def test_a_whole_candidate_is_not() -> None:

@@ -15,15 +15,17 @@ from hypothesis import strategies as st
 from rich.table import Table
 from rich.tree import Tree
 
-from components.common.errors import BadInput, SluiceError
-from components.common.promotions import Promotion
-from components.common.provenance import Origin, Source
-from sluice import cli, local_run
-from sluice.lineage import Lineage, ModelFacts
-from sluice.lineage_tree import show
-from sluice.progress import RunOutput
-from sluice.terminal import Terminal, plain, print_json
-from sluice.text_encoding import check_words
+from sluice.artifacts.provenance import Origin, Source
+from sluice.cli import main
+from sluice.cli.lineage_tree import show
+from sluice.core.errors import BadInput, SluiceError
+from sluice.registry.promotions import Promotion
+from sluice.running import local_run
+from sluice.running.lineage import Lineage, ModelFacts
+from sluice.running.run_progress import RunOutput
+from sluice.running.run_records import Recorder, RunRecord
+from sluice.running.terminal import Terminal, plain, print_json
+from sluice.running.text_encoding import check_words
 
 EVIL = "a\x1b]0;pwned\x07\x1b[2J\x9b31m\r\nforged ✓ promoted\u202e[red]x[/]\ud800"
 OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -102,7 +104,11 @@ def test_the_log_has_no_colours_and_a_step_cannot_speak_for_the_runner(tmp_path:
 
 
 def test_a_runners_colours_are_not_in_the_error(tmp_path: Path) -> None:
-    with pytest.raises(SluiceError) as raised, local_run._explained(tmp_path / "run.log", tmp_path / "failure"):
+    recorder = Recorder(RunRecord(id="one", pipeline="p"), tmp_path)
+    with (
+        pytest.raises(SluiceError) as raised,
+        local_run._explained(tmp_path / "run.log", tmp_path / "failure", recorder),
+    ):
         raise RuntimeError("Pipeline \x1b[95m'p'\x1b[0m finished with status \x1b[91mFAILURE\x1b[0m.")
     assert str(raised.value).startswith("Pipeline 'p' finished with status FAILURE. ")
 
@@ -121,7 +127,7 @@ def test_arguments_and_variables_that_are_not_utf8_are_refused() -> None:
         (["run", f"--{EVIL[:-1]}=1"], r"No such option: --a\x1b]0;pwned"),
         (["run", "a", "\x1b[2Jmore"], r"Got unexpected extra argument(s) (\x1b[2Jmore) (see `sluice run --help`)"),
         (["follow", "a", "--hours", "\x1b[31m"], "Invalid value for '--hours': Input should be a valid number"),
-        (["run"], "Missing argument 'pipeline' (see `sluice run --help`)"),
+        (["cancel"], "Missing argument 'RUN' (see `sluice cancel --help`)"),
         (["run", "--json=\x1b[2J"], "Option '--json' does not take a value (see `sluice --help`)"),
     ],
 )
@@ -130,7 +136,7 @@ def test_a_wrong_command_ends_in_one_line_without_anything_to_obey(
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["sluice", *words])
     with pytest.raises(SystemExit) as ended:
-        cli.main()
+        main.main()
     error = capsys.readouterr().err
     assert ended.value.code == 2
     assert clean(error)
@@ -144,7 +150,7 @@ def test_help_is_shown_where_it_is_asked_for_or_nothing_is(
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["sluice", *words])
     with pytest.raises(SystemExit) as ended:
-        cli.main()
+        main.main()
     told = capsys.readouterr()
     assert (ended.value.code or 0) == code
     assert "Usage: sluice" in told.out
@@ -158,7 +164,8 @@ def test_a_hostile_lake_says_its_one_line_on_a_real_terminal_of_another_locale(t
     (lake / "contract.yaml").write_text(
         "name: x\ntables:\n  t:\n    source: {csv: t.csv}\n    columns:\n      a: {type: int64}\n"
     )
-    command = [sys.executable, "-m", "sluice", "run", "lake_to_model", "-p", f"lake={lake}"]
+    task = '{"name": "x", "rows": {"table": "t"}, "label": {"column": "a"}}'
+    command = [sys.executable, "-m", "sluice", "run", "supervised", "-p", f"lake={lake}", "-p", f"task={task}"]
     ours, theirs = pty.openpty()
     environment = os.environ | {"SLUICE_HOME": str(tmp_path / "home"), "COLUMNS": "300", "TERM": "xterm"}
     environment |= {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}  # as ISO-8859-9 does, it lacks UTF-8

@@ -10,13 +10,13 @@ from xml.etree import ElementTree
 
 import pytest
 
-from components.common.bundles import Bundle
-from components.common.mlflow_access import mlflow_module
-from components.common.pages import Section, figure_html, render_page
-from components.common.pipeline_runs import find
-from components.common.plots import figure_svg, new_figure
-from components.common.tracked_results import CANDIDATE_TAG, keep_report, log_evaluation, log_report
-from components.common.tracking import child_run, finish_pipeline_run, log_dataset, pipeline_run, tracked_run
+from sluice.artifacts.bundles import Bundle
+from sluice.registry.mlflow_access import mlflow_module
+from sluice.registry.pipeline_runs import find
+from sluice.registry.tracked_results import CANDIDATE_TAG, keep_report, log_evaluation, log_report
+from sluice.registry.tracking import child_run, finish_pipeline_run, log_dataset, pipeline_run, tracked_run
+from sluice.reporting.pages import Section, figure_html, render_page
+from sluice.reporting.plots import figure_svg, new_figure
 from tests.unit import small_world
 from tests.unit.test_register_server import server as mlflow_server  # noqa: F401 - a fixture
 
@@ -31,7 +31,7 @@ def split(request: pytest.FixtureRequest, tracked_home: Path, monkeypatch: pytes
     else:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tracked_home}/mlflow.db")
     monkeypatch.setenv("SLUICE_RUN", "4f1c0de0-9a")
-    monkeypatch.setenv("SLUICE_PIPELINE", "lake_to_model")
+    monkeypatch.setenv("SLUICE_PIPELINE", "supervised")
     return small_world.splits()
 
 
@@ -88,7 +88,7 @@ def test_a_pipeline_run_is_one_run_with_its_candidates_under_it(
     runs = everything(client)
     assert set(runs) == {"my run", "zero-rule", "logistic"}
     top = runs["my run"]
-    assert client.get_experiment(top.info.experiment_id).name == "lake_to_model"
+    assert client.get_experiment(top.info.experiment_id).name == "supervised"
     assert top.data.params == {"lake": "lakes/flights", "shares": "[0.7, 0.15, 0.15]", "seed": "7"}
     assert top.data.metrics == {"test_log_loss": 1.5, "test_log_loss_low": 0.5}
     assert {key: top.data.tags[f"sluice.{key}"] for key in ("winner", "decision", "reason")} == {

@@ -12,17 +12,19 @@ import ibis
 import pyarrow as pa
 import pytest
 
-from components.common import pipeline_runs
-from components.common.datasets import write_dataset
-from components.common.errors import BadInput, EnvironmentFault
-from components.common.mlflow_access import mlflow_module, tracking_uri
-from components.common.steps import default_store, producer, step
-from components.common.tracking import child_run, fail_pipeline_run, finish_pipeline_run, log_dataset, tracked_run
+from sluice.artifacts.producer import producer
+from sluice.core.errors import BadInput, EnvironmentFault
+from sluice.engine.datasets import write_dataset
+from sluice.registry import pipeline_runs
+from sluice.registry.mlflow_access import mlflow_module, tracking_uri
+from sluice.registry.tracking import child_run, fail_pipeline_run, finish_pipeline_run, log_dataset, tracked_run
+from sluice.steps.step import step
+from sluice.storage.locations import default_store
 
 
 @pytest.fixture(autouse=True)
 def place(tracked_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("SLUICE_PIPELINE", "lake_to_model")
+    monkeypatch.setenv("SLUICE_PIPELINE", "supervised")
     return tmp_path
 
 
@@ -41,7 +43,7 @@ def test_a_run_remembers_where_it_came_from_and_what_it_read(place: Path) -> Non
     assert tracking_uri() == f"sqlite:///{place}/home/mlflow.db"
     run = run_of(parent)
     assert run.info.status == "FINISHED"
-    assert run.data.tags["sluice.pipeline"] == "lake_to_model"
+    assert run.data.tags["sluice.pipeline"] == "supervised"
     assert run.data.tags["sluice.dataset.training"] == bundle.id
     (entry,) = run.inputs.dataset_inputs
     assert (entry.dataset.name, entry.dataset.digest) == ("split", bundle.id[:36])
@@ -49,7 +51,7 @@ def test_a_run_remembers_where_it_came_from_and_what_it_read(place: Path) -> Non
     assert run_of(child).data.tags["mlflow.parentRunId"] == parent
     assert run_of(child).data.metrics == {"log_loss": 0.5}
     experiment = mlflow_module().get_experiment(run.info.experiment_id)
-    assert experiment.name == "lake_to_model"
+    assert experiment.name == "supervised"
     assert experiment.artifact_location == (place / "home" / "mlartifacts").as_uri()
 
 
@@ -140,7 +142,7 @@ def test_the_steps_of_one_run_share_one_run_that_the_last_ends(in_pods: None) ->
     assert second == first
     run = run_of(first)
     assert run.data.tags["sluice.run"] == "4f1c0de0-9a"
-    assert run.info.run_name.endswith("-lake_to_model-4f1c")
+    assert run.info.run_name.endswith("-supervised-4f1c")
     finish_pipeline_run()
     assert run_of(first).info.status == "FINISHED"
 
@@ -229,7 +231,7 @@ def test_a_server_that_was_given_up_is_not_waited_for_again(monkeypatch: pytest.
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     calls: list[str | None] = []
     monkeypatch.setattr(
-        "components.common.tracking.pipeline_run_id",
+        "sluice.registry.tracking.pipeline_run_id",
         lambda _: calls.append(os.environ.get("MLFLOW_HTTP_REQUEST_MAX_RETRIES")),
     )
     with pytest.raises(SystemExit), step("train"), tracked_run("train"):
@@ -241,7 +243,7 @@ def test_a_server_that_was_given_up_is_not_waited_for_again(monkeypatch: pytest.
 @pytest.mark.parametrize("named", ["", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME"])
 def test_an_experiment_that_was_deleted_is_told_in_a_line(named: str, monkeypatch: pytest.MonkeyPatch) -> None:
     client = mlflow_module().MlflowClient()
-    name = "other" if named else "lake_to_model"
+    name = "other" if named else "supervised"
     number = client.create_experiment(name)
     client.delete_experiment(number)
     if named:

@@ -13,16 +13,16 @@ from hypothesis import strategies as st
 from scipy.special import digamma
 from sklearn.metrics import roc_auc_score
 
-from components.common.baselines import Baseline
-from components.common.digests import sha256_file
-from components.common.errors import BadInput
-from components.common.features import learn_encoder
-from components.common.models import save_model
-from components.train.baselines import fit_baseline
-from components.train.catalogue import candidates_for, choose
-from components.train.networks import batch_rows, choose_device
-from components.train.parts import Part, Parts, log_loss
-from components.train.settings import Settings, check_settings
+from sluice.core.digests import sha256_file
+from sluice.core.errors import BadInput
+from sluice.features.encoding import learn_encoder
+from sluice.modeling.baseline_fitting import fit_baseline
+from sluice.modeling.baselines import Baseline
+from sluice.modeling.catalogue import candidates_for, choose
+from sluice.modeling.model_files import save_model
+from sluice.modeling.network_fitting import batch_rows, choose_device
+from sluice.modeling.parts import Part, Parts, log_loss
+from sluice.modeling.training_settings import TrainingSettings, check_settings
 from tests.unit.model_world import IMAGE_NAMES, IMAGES, TABLE, TABLE_NAMES, image_parts, table_parts, table_rows
 
 SHARES = np.array([0.7, 0.3])
@@ -48,14 +48,14 @@ def test_random_is_another_for_another_seed_and_for_another_row() -> None:
 
 def test_zero_rule_is_the_share_of_each_class() -> None:
     parts = table_parts()
-    found = fit_baseline("zero-rule", parts, Settings())
+    found = fit_baseline("zero-rule", parts, TrainingSettings())
     assert found.model.predict_proba(parts.validation.rows)[0, 1] == parts.train.labels.mean()
     assert (found.rounds, found.stopped_by) == (0, "closed form")
 
 
 def test_the_heuristic_is_the_share_by_value_pulled_to_the_average() -> None:
     parts = table_parts()
-    model = fit_baseline("heuristic", parts, Settings()).model
+    model = fit_baseline("heuristic", parts, TrainingSettings()).model
     storm = (parts.train.rows["weather"] == "storm").to_numpy()
     share = parts.train.labels.mean()
     expected = (parts.train.labels[storm].sum() + 20 * share) / (storm.sum() + 20)
@@ -66,7 +66,7 @@ def test_the_heuristic_is_the_share_by_value_pulled_to_the_average() -> None:
 def test_the_heuristic_cuts_numbers_into_tenths() -> None:
     parts = table_parts()
     task = replace(TABLE, heuristic="wind")
-    model = fit_baseline("heuristic", replace(parts, task=task), Settings()).model
+    model = fit_baseline("heuristic", replace(parts, task=task), TrainingSettings()).model
     assert isinstance(model, Baseline)
     assert model.table is not None
     assert len(model.table) == 10
@@ -78,14 +78,14 @@ def test_the_heuristic_cuts_numbers_into_tenths() -> None:
 def test_a_candidate_beats_the_baselines_where_there_is_something_to_learn(name: str) -> None:
     parts = table_parts(4000)
     candidate = next(entry for entry in candidates_for(TABLE) if entry.name == name)
-    bar = fit_baseline("heuristic", parts, Settings()).kept.validation_log_loss
-    assert candidate.fit(parts, Settings()).kept.validation_log_loss < bar - 0.005
+    bar = fit_baseline("heuristic", parts, TrainingSettings()).kept.validation
+    assert candidate.fit(parts, TrainingSettings()).kept.validation < bar - 0.005
 
 
 @pytest.mark.parametrize("name", ["logistic-regression", "convolutional-network"])
 def test_images_are_learned(name: str) -> None:
     candidate = next(entry for entry in candidates_for(IMAGES) if entry.name == name)
-    assert candidate.fit(image_parts(), Settings(max_rounds=8)).kept.validation_log_loss < 0.5
+    assert candidate.fit(image_parts(), TrainingSettings(max_rounds=8)).kept.validation < 0.5
 
 
 @pytest.mark.parametrize(("task", "name"), [*((TABLE, n) for n in TABLE_NAMES), *((IMAGES, n) for n in IMAGE_NAMES)])
@@ -94,7 +94,7 @@ def test_the_same_seed_gives_the_same_weights(tmp_path: Path, task: object, name
     candidate = next(entry for entry in candidates_for(parts.task) if entry.name == name)
     for number, turn in enumerate(("one", "two")):
         torch.manual_seed(number)  # what others drew from torch's generator must not matter
-        fitted = candidate.fit(parts, Settings(max_rounds=2, seed=5))
+        fitted = candidate.fit(parts, TrainingSettings(max_rounds=2, seed=5))
         save_model(tmp_path / turn, fitted.model, parts.task)
     files = sorted(path.name for path in (tmp_path / "one").iterdir())
     assert all(sha256_file(tmp_path / "one" / file) == sha256_file(tmp_path / "two" / file) for file in files)
@@ -104,7 +104,7 @@ def test_a_class_that_training_never_saw_has_no_chance_and_does_no_harm() -> Non
     parts = table_parts()
     three = replace(parts, task=replace(TABLE, classes=("on time", "late", "cancelled")))
     for candidate in candidates_for(three.task):
-        proba = candidate.fit(three, Settings(max_rounds=1)).model.predict_proba(parts.validation.rows)
+        proba = candidate.fit(three, TrainingSettings(max_rounds=1)).model.predict_proba(parts.validation.rows)
         assert proba.shape[1] == 3
         assert np.isfinite(proba).all()
 
@@ -114,7 +114,7 @@ def test_a_single_feature_is_enough() -> None:
     for task in (replace(TABLE, numeric=(), heuristic=None), replace(TABLE, categorical=(), heuristic="wind")):
         part = Part(rows, labels)
         for candidate in candidates_for(task):
-            assert candidate.fit(Parts(task, part, part, part), Settings(max_rounds=1)).rounds <= 1
+            assert candidate.fit(Parts(task, part, part, part), TrainingSettings(max_rounds=1)).rounds <= 1
 
 
 @given(st.lists(st.none() | st.text(max_size=3), min_size=1, max_size=400))
@@ -139,7 +139,7 @@ def test_batches_are_a_power_of_two_within_bounds(rows: int) -> None:
 def test_candidates_come_simplest_first_and_an_unknown_one_is_named() -> None:
     chosen = choose(["embedding-network", "zero-rule", "logistic-regression"], TABLE)
     assert [candidate.name for candidate in chosen] == ["zero-rule", "logistic-regression", "embedding-network"]
-    with pytest.raises(BadInput, match=r"candidates names 'forest', which .* use .*zero-rule"):
+    with pytest.raises(BadInput, match=r"'candidates' names 'forest'; choose from .*zero-rule"):
         choose(["forest"], TABLE)
     with pytest.raises(BadInput, match="'gradient-boosted-trees', which task 'digits' cannot use"):
         choose(["gradient-boosted-trees"], IMAGES)
@@ -154,7 +154,7 @@ def test_candidates_come_simplest_first_and_an_unknown_one_is_named() -> None:
         ({"patience": 0}, "parameter 'patience' is 0"),
         ({"threads": 0}, "parameter 'threads' is 0"),
         ({"seed": -1}, "parameter 'seed' is -1"),
-        ({"device": "tpu"}, "device 'tpu' is unknown"),
+        ({"device": "tpu"}, "parameter 'device' is 'tpu'; choose auto or cpu or cuda"),
     ],
 )
 def test_a_wrong_parameter_is_named(given: dict[str, float], named: str) -> None:

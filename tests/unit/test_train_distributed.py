@@ -15,19 +15,19 @@ from typing import Any
 
 import pytest
 
-from components.common.bundles import Bundle, open_bundle
-from components.common.errors import BadInput, EnvironmentFault
-from components.common.mlflow_access import mlflow_module
-from components.common.models import load_model
-from components.common.pages import sections_of
-from components.common.steps import default_store
-from components.evaluate.candidates import read_candidates
-from components.train_distributed import processes
-from components.train_distributed.checkpoints import NAME
-from components.train_distributed.component import train_distributed
-from components.train_distributed.publishing import RESULT
-from components.train_distributed.results import published
-from components.train_distributed.settings import Job, Learning, Running
+from sluice.artifacts.bundles import Bundle, open_bundle
+from sluice.components.train_distributed.component import train_distributed
+from sluice.core.errors import BadInput, EnvironmentFault
+from sluice.evaluation.candidates import read_candidates
+from sluice.modeling.distributed import processes
+from sluice.modeling.distributed.checkpoints import NAME
+from sluice.modeling.distributed.job_settings import Job, Learning, Running
+from sluice.modeling.distributed.publishing import RESULT
+from sluice.modeling.distributed.results import published
+from sluice.modeling.model_files import load_model
+from sluice.registry.mlflow_access import mlflow_module
+from sluice.reporting.pages import sections_of
+from sluice.storage.locations import default_store
 from tests.unit.test_train_step import Place, dataset, labelled
 
 ROOT = Path(__file__).parents[2]
@@ -109,7 +109,7 @@ def worker_of(rank: int) -> int:
         except (OSError, ValueError):
             continue
         wanted = {f"RANK={rank}".encode(), f"PYTEST_WORKERS_OF={os.getpid()}".encode()}
-        if b"components.train_distributed.worker" in command and wanted <= set(variables):
+        if b"sluice.modeling.distributed.worker" in command and wanted <= set(variables):
             return int(place.name)
     return 0
 

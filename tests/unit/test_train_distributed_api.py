@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from kubernetes import client
 
-from components.common.errors import EnvironmentFault
-from components.train_distributed import trainjobs
-from components.train_distributed.trainjobs import TrainJobs
+from sluice.core.errors import EnvironmentFault
+from sluice.modeling.distributed import trainjobs
+from sluice.modeling.distributed.trainjobs import TrainJobs
 
 CALLS: dict[str, Callable[[TrainJobs], Any]] = {
     "own_pod": lambda jobs: jobs.own_pod(),

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from components.common.errors import BadInput, EnvironmentFault
-from components.train_distributed import explaining
-from components.train_distributed.cluster import train
-from components.train_distributed.observing import Observer, Worker
-from components.train_distributed.settings import Job, Learning, Running, job_from_json
-from components.train_distributed.specs import processes_per_node, reference_to, train_job, workflow_of
+from sluice.core.errors import BadInput, EnvironmentFault
+from sluice.modeling.distributed import explaining
+from sluice.modeling.distributed.cluster import train
+from sluice.modeling.distributed.job_settings import Job, Learning, Running, job_from_json
+from sluice.modeling.distributed.observing import Observer, Worker
+from sluice.modeling.distributed.specs import processes_per_node, reference_to, train_job, workflow_of
 from tests.charts.test_trainer import runtimes
 
 JOB = Job("sluice+s3://sluice/datasets/x", "training/x", Learning(workers=3), 10.0)

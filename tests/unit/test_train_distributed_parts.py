@@ -7,27 +7,27 @@ from typing import Any
 import pytest
 import torch
 
-from components.common.errors import BadInput
-from components.common.stores import Store
-from components.train.networks import table_model
-from components.train.rounds import Point
-from components.train_distributed.checkpoints import Checkpoint, Checkpoints, Progress, decode, encode
-from components.train_distributed.groups import Group, PeerLost, peer_faults
-from components.train_distributed.learning import Learner
-from components.train_distributed.naming import job_name
-from components.train_distributed.settings import Job, Learning, check_settings, job_from_json
-from components.train_distributed.specs import LONGEST_NAME
+from sluice.core.errors import BadInput
+from sluice.modeling.distributed.checkpoints import Checkpoint, Checkpoints, Progress, decode, encode
+from sluice.modeling.distributed.groups import PeerLost, ProcessGroup, peer_faults
+from sluice.modeling.distributed.job_settings import Job, Learning, check_settings, job_from_json
+from sluice.modeling.distributed.learning import Learner
+from sluice.modeling.distributed.naming import job_name
+from sluice.modeling.distributed.specs import LONGEST_NAME
+from sluice.modeling.network_fitting import table_model
+from sluice.modeling.rounds import Point
+from sluice.storage.stores import Store
 from tests.unit.model_world import table_parts
 
 CPU = torch.device("cpu")
-ALONE = Group(0, 1, CPU)
+ALONE = ProcessGroup(0, 1, CPU)
 JOB = Job("store/datasets/x", "training/x", Learning(), 10.0)
 STATE = Checkpoint(
     Progress(7, 1.5, 2.5, (Point(1, 0.5, 0.6, 0.7),), 1), {"a": torch.arange(6.0).reshape(2, 3), "n": torch.tensor(3)}
 )
 
 
-def learner(seed: int = 1, group: Group = ALONE) -> Learner:
+def learner(seed: int = 1, group: ProcessGroup = ALONE) -> Learner:
     parts = table_parts(300)
     return Learner(table_model(parts, seed), parts, Learning(batch_rows=64, seed=seed), group)
 
@@ -58,12 +58,12 @@ def test_a_learner_goes_on_from_a_checkpoint_to_the_last_bit() -> None:
 
 def test_dropout_differs_between_steps_and_ranks() -> None:
     """Else every rank would leave out the same activations in every step."""
-    seeds = {learner(group=Group(rank, 1, CPU))._number("step", step) for rank in range(3) for step in range(50)}
+    seeds = {learner(group=ProcessGroup(rank, 1, CPU))._number("step", step) for rank in range(3) for step in range(50)}
     assert len(seeds) == 150
 
 
 def test_every_row_is_in_one_shard_and_every_epoch_takes_each_row_once() -> None:
-    groups = [Group(rank, 3, CPU) for rank in range(3)]
+    groups = [ProcessGroup(rank, 3, CPU) for rank in range(3)]
     shards = [list(range(100))[group.shard(100)] for group in groups]
     assert sorted(row for shard in shards for row in shard) == list(range(100))
     one = learner()
@@ -147,7 +147,7 @@ def test_a_variable_that_is_no_job_is_named(text: str) -> None:
         ({"max_restarts": -1}, "parameter 'max_restarts' is -1"),
         ({"timeout_seconds": 0}, "parameter 'timeout_seconds' is 0"),
         ({"seed": 2**31}, "parameter 'seed' is 2147483648"),
-        ({"runtime": "Torch CPU"}, "runtime 'Torch CPU' cannot be a TrainingRuntime's name"),
+        ({"runtime": "Torch CPU"}, "parameter 'runtime' is 'Torch CPU', which no TrainingRuntime"),
     ],
 )
 def test_a_parameter_out_of_its_range_is_named(given: dict[str, Any], said: str) -> None:

@@ -9,8 +9,8 @@ import pytest
 from scipy.stats import binomtest, mannwhitneyu, norm
 from sklearn.metrics import roc_auc_score
 
-from components.common.baselines import Baseline
-from components.common.hashing import with_row_order
+from sluice.engine.row_order import with_row_order
+from sluice.modeling.baselines import Baseline
 from tests.unit.model_world import TABLE
 
 SHARES = np.array([0.7, 0.3])

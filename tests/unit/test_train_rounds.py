@@ -15,16 +15,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.common.baselines import Baseline
-from components.common.digests import sha256_file
-from components.common.models import save_model
-from components.train.catalogue import candidates_for
-from components.train.deadlines import TimeIsUp, ended_after
-from components.train.parts import Part, Parts
-from components.train.records import cut_words
-from components.train.rounds import BUDGET, EARLY, LIMIT, Fitted, NoRound, fit_in_rounds
-from components.train.settings import Settings
-from components.train.threads import fixed_threads
+from sluice.core.digests import sha256_file
+from sluice.core.errors import TimeIsUp
+from sluice.modeling.baselines import Baseline
+from sluice.modeling.catalogue import candidates_for
+from sluice.modeling.deadlines import ended_after
+from sluice.modeling.model_files import save_model
+from sluice.modeling.parts import Part, Parts
+from sluice.modeling.rounds import BUDGET, EARLY, LIMIT, Fitted, NoRound, fit_in_rounds
+from sluice.modeling.threads import fixed_threads
+from sluice.modeling.training_records import cut_words
+from sluice.modeling.training_settings import TrainingSettings
 from tests.unit.model_world import TABLE, TABLE_NAMES, table_parts
 
 LABELS = np.array([0, 1])
@@ -46,7 +47,7 @@ class Scripted:
         while self._round == self._endless:
             sum(range(100))
 
-    def probabilities(self) -> tuple[np.ndarray, np.ndarray]:
+    def forecasts(self) -> tuple[np.ndarray, np.ndarray]:
         right = np.exp(-self._losses[self._round - 1])
         return np.full((2, 2), 0.5), np.array([[right, 1 - right], [1 - right, right]])
 
@@ -58,7 +59,9 @@ class Scripted:
 
 
 def fit(losses: Sequence[float], endless: int = 0, **changes: Any) -> Fitted:
-    return fit_in_rounds(lambda parts, settings: Scripted(losses, endless), PARTS, Settings(**changes), "scripted")
+    return fit_in_rounds(
+        lambda parts, settings: Scripted(losses, endless), PARTS, TrainingSettings(**changes), "scripted"
+    )
 
 
 FALLING = [0.9 / (1 + number) for number in range(50)]
@@ -105,7 +108,7 @@ def test_a_preparation_that_does_not_end_is_no_model() -> None:
             sum(range(100))
 
     with pytest.raises(NoRound):
-        fit_in_rounds(start, PARTS, Settings(seconds_per_candidate=0.2), "scripted")
+        fit_in_rounds(start, PARTS, TrainingSettings(seconds_per_candidate=0.2), "scripted")
 
 
 class Endless:
@@ -130,20 +133,20 @@ def test_what_is_broken_off_leaves_the_kept_round_as_it_was(
 ) -> None:
     candidate, parts, made = next(c for c in candidates_for(TABLE) if c.name == name), table_parts(), list[Endless]()
 
-    def start(parts: Parts, settings: Settings) -> Endless:
+    def start(parts: Parts, settings: TrainingSettings) -> Endless:
         made.append(Endless(pkgutil.resolve_name(candidate.start)(parts, settings)))
         return made[-1]
 
     def left(_: object) -> float:
         return 0.3 if made and made[-1].rounds == 2 else math.inf
 
-    settings = Settings(seed=5)
+    settings = TrainingSettings(seed=5)
     with monkeypatch.context() as patch, fixed_threads(1):
-        patch.setattr("components.train.rounds._Clock.left", left)
+        patch.setattr("sluice.modeling.rounds._Clock.left", left)
         cut = fit_in_rounds(start, parts, settings, name)
     assert (cut.rounds, cut.stopped_by) == (2, BUDGET)
     again = candidate.fit(parts, replace(settings, max_rounds=cut.rounds))
-    assert [p.validation_log_loss for p in again.curve] == [p.validation_log_loss for p in cut.curve]
+    assert [p.validation for p in again.curve] == [p.validation for p in cut.curve]
     for turn, found in (("cut", cut), ("again", again)):
         save_model(tmp_path / turn, found.model, parts.task)
     for file in (tmp_path / "cut").iterdir():
@@ -191,10 +194,10 @@ def test_no_thread_of_a_deadline_stays() -> None:
 @given(st.lists(st.floats(0.01, 3.0), min_size=40, max_size=40), st.integers(1, 6))
 def test_the_model_is_from_the_kept_round_and_none_seen_is_better(losses: list[float], patience: int) -> None:
     found = fit(losses, patience=patience)
-    seen = [point.validation_log_loss for point in found.curve]
+    seen = [point.validation for point in found.curve]
     assert found.model.options() is not None
-    assert found.kept.validation_log_loss <= min(seen) + 1e-4
-    assert found.kept.validation_log_loss == pytest.approx(losses[found.kept.round - 1])
+    assert found.kept.validation <= min(seen) + 1e-4
+    assert found.kept.validation == pytest.approx(losses[found.kept.round - 1])
     assert getattr(found.model, "seed") == found.kept.round  # noqa: B009 - the double keeps its round there
 
 
@@ -202,5 +205,5 @@ def test_progress_says_the_round_the_loss_and_the_end(capsys: pytest.CaptureFixt
     fit([0.6, 0.5, 0.7], patience=1)
     said = capsys.readouterr().out
     assert re.search(
-        r"scripted: round 3, validation log loss 0\.7000, \d+\.\d s of 20 s: kept round 2, early stopping", said
+        r"scripted: round 3, validation log loss 0\.7000, \d+\.\d s of 60 s: kept round 2, early stopping", said
     )

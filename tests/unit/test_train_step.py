@@ -11,21 +11,22 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from components.common.bundles import Bundle, open_bundle
-from components.common.datasets import write_dataset
-from components.common.errors import BadInput
-from components.common.mlflow_access import mlflow_module
-from components.common.models import load_model, read_threshold
-from components.common.pages import sections_of
-from components.common.steps import default_store, producer
-from components.common.tasks import Task
-from components.evaluate.candidates import read_candidates
-from components.train.component import train
-from components.train.settings import Settings
-from components.train.training import Result, run
+from sluice.artifacts.bundles import Bundle, open_bundle
+from sluice.artifacts.producer import producer
+from sluice.components.train.component import train
+from sluice.components.train.run import TrainingResult, run
+from sluice.core.errors import BadInput
+from sluice.engine.datasets import write_dataset
+from sluice.evaluation.candidates import read_candidates
+from sluice.modeling.model_files import load_model, read_threshold
+from sluice.modeling.training_settings import TrainingSettings
+from sluice.problems.task import Task
+from sluice.registry.mlflow_access import mlflow_module
+from sluice.reporting.pages import sections_of
+from sluice.storage.locations import default_store
 from tests.unit.model_world import TABLE, TABLE_NAMES, table_rows
 
-FAST = Settings(max_rounds=2)
+FAST = TrainingSettings(max_rounds=2)
 
 
 def dataset(task: Task = TABLE, details: dict[str, Any] | None = None, **parts: pd.DataFrame) -> Bundle:
@@ -47,11 +48,11 @@ def labelled(rows: int, seed: int) -> pd.DataFrame:
 
 
 @pytest.fixture
-def trained(tracked_home: Path) -> Result:
+def trained(tracked_home: Path) -> TrainingResult:
     return run(dataset().uri, FAST)
 
 
-def test_each_candidate_is_a_model_of_its_own_with_a_record(trained: Result) -> None:
+def test_each_candidate_is_a_model_of_its_own_with_a_record(trained: TrainingResult) -> None:
     folder = Path(trained.bundle.uri)
     record = json.loads((folder / "training.json").read_text())
     assert [entry["name"] for entry in record["candidates"]] == list(TABLE_NAMES)
@@ -66,7 +67,7 @@ def test_each_candidate_is_a_model_of_its_own_with_a_record(trained: Result) -> 
         assert entry["baseline"] == (entry["family"] == "baseline")
 
 
-def test_the_bundle_tells_what_it_was_made_from_and_how_long_it_took(trained: Result) -> None:
+def test_the_bundle_tells_what_it_was_made_from_and_how_long_it_took(trained: TrainingResult) -> None:
     manifest = open_bundle(trained.bundle.uri, "model").manifest
     source = open_bundle(dataset().uri)
     assert manifest.parents == (source.id,)
@@ -77,8 +78,8 @@ def test_the_bundle_tells_what_it_was_made_from_and_how_long_it_took(trained: Re
     assert "seconds" not in (Path(trained.bundle.uri) / "training.json").read_text().replace("budget_seconds", "")
 
 
-def test_the_same_data_and_seed_are_the_same_models(trained: Result) -> None:
-    again, other = run(dataset().uri, FAST), run(dataset().uri, Settings(max_rounds=2, seed=7))
+def test_the_same_data_and_seed_are_the_same_models(trained: TrainingResult) -> None:
+    again, other = run(dataset().uri, FAST), run(dataset().uri, TrainingSettings(max_rounds=2, seed=7))
     assert again.bundle.id == trained.bundle.id
     digests = [{f.path: f.sha256 for f in result.bundle.manifest.files} for result in (trained, again, other)]
     assert digests[0] == digests[1]
@@ -86,7 +87,7 @@ def test_the_same_data_and_seed_are_the_same_models(trained: Result) -> None:
     assert changed == {"random", "gradient-boosted-trees", "embedding-network", "training.json"}
 
 
-def test_the_page_has_a_table_and_a_curve_for_each_candidate(trained: Result) -> None:
+def test_the_page_has_a_table_and_a_curve_for_each_candidate(trained: TrainingResult) -> None:
     (section,) = sections_of(trained.page)
     assert section.id == "training"
     assert section.html.count("<svg") == 3
@@ -95,7 +96,7 @@ def test_the_page_has_a_table_and_a_curve_for_each_candidate(trained: Result) ->
 
 
 def test_a_candidate_that_still_got_better_is_marked_wherever_it_is_shown(tracked_home: Path) -> None:
-    result = run(dataset().uri, Settings(candidates=("zero-rule", "embedding-network"), max_rounds=2))
+    result = run(dataset().uri, TrainingSettings(candidates=("zero-rule", "embedding-network"), max_rounds=2))
     words = "still getting better in its last round, 2; a greater max_rounds lets it go on"
     record = json.loads((Path(result.bundle.uri) / "training.json").read_text())
     assert [entry["cut"] for entry in record["candidates"]] == ["", words]
@@ -116,19 +117,19 @@ def test_a_candidate_without_a_round_is_left_out_and_the_others_go_on(
     def left(clock: Any) -> float:
         return 0.2 if clock._title == "gradient-boosted trees" else math.inf
 
-    monkeypatch.setattr("components.train.trees.TreesFitting.advance", never)
-    monkeypatch.setattr("components.train.rounds._Clock.left", left)
+    monkeypatch.setattr("sluice.modeling.trees.TreesFitting.advance", never)
+    monkeypatch.setattr("sluice.modeling.rounds._Clock.left", left)
     names = ("zero-rule", "logistic-regression", "gradient-boosted-trees")
-    result = run(dataset().uri, Settings(candidates=names))
+    result = run(dataset().uri, TrainingSettings(candidates=names))
     record = json.loads((Path(result.bundle.uri) / "training.json").read_text())
     assert [entry["name"] for entry in record["candidates"]] == list(names[:2])
     assert record["left_out"] == ["gradient-boosted-trees"]
     assert "Left out, for not a single round ended in time: gradient-boosted-trees." in result.page
-    with pytest.raises(BadInput, match="seconds_per_candidate is 20, too little for a single round of gradient"):
-        run(dataset().uri, Settings(candidates=(names[0], names[2])))
+    with pytest.raises(BadInput, match="seconds_per_candidate is 60, too little for a single round of gradient"):
+        run(dataset().uri, TrainingSettings(candidates=(names[0], names[2])))
 
 
-def test_mlflow_has_a_run_for_each_candidate_inside_the_steps(trained: Result) -> None:
+def test_mlflow_has_a_run_for_each_candidate_inside_the_steps(trained: TrainingResult) -> None:
     client = mlflow_module().MlflowClient()
     experiments = [experiment.experiment_id for experiment in client.search_experiments()]
     runs = client.search_runs(experiments)
@@ -145,7 +146,7 @@ def test_mlflow_has_a_run_for_each_candidate_inside_the_steps(trained: Result) -
 
 
 def test_mlflow_takes_a_long_curve(tracked_home: Path) -> None:
-    settings = Settings(candidates=("zero-rule", "logistic-regression"), max_rounds=400, patience=400)
+    settings = TrainingSettings(candidates=("zero-rule", "logistic-regression"), max_rounds=400, patience=400)
     result = run(dataset().uri, settings)
     client = mlflow_module().MlflowClient()
     runs = client.search_runs([found.experiment_id for found in client.search_experiments()])
@@ -222,4 +223,4 @@ def test_the_component_ends_with_one_line_and_code_2(
     with pytest.raises(SystemExit) as caught:
         train.python_func(splits=dataset().uri, candidates=["forest"], **places)
     assert caught.value.code == 2
-    assert "error: candidates names 'forest'" in capsys.readouterr().out
+    assert "error: parameter 'candidates' names 'forest'" in capsys.readouterr().out

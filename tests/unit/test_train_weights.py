@@ -16,16 +16,16 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss as sklearn_log_loss
 from sklearn.metrics import precision_recall_curve
 
-from components.common.errors import BadInput
-from components.common.models import read_threshold
-from components.common.tasks import Task
-from components.common.thresholds import best_threshold
-from components.train.baselines import fit_baseline
-from components.train.catalogue import candidates_for
-from components.train.networks import mean_loss, summed_loss
-from components.train.parts import Part, Parts, log_loss, quantiles, read_parts
-from components.train.settings import Settings
-from components.train.training import run
+from sluice.components.train.run import run
+from sluice.core.errors import BadInput
+from sluice.modeling.baseline_fitting import fit_baseline
+from sluice.modeling.catalogue import candidates_for
+from sluice.modeling.model_files import read_threshold
+from sluice.modeling.network_fitting import mean_loss, summed_loss
+from sluice.modeling.parts import Part, Parts, log_loss, quantiles, read_parts
+from sluice.modeling.thresholds import best_threshold
+from sluice.modeling.training_settings import TrainingSettings
+from sluice.problems.task import Task
 from tests.unit.model_world import TABLE, TABLE_NAMES, table_parts
 from tests.unit.test_train_step import dataset, labelled
 
@@ -63,7 +63,7 @@ def test_with_weights_a_sample_by_class_speaks_of_the_population(name: str) -> N
     whole, held_out = population(ROWS, 0), population(ROWS, 1)
     train, validation = equal_allocation(*whole, 2), equal_allocation(*held_out, 3)
     candidate = next(entry for entry in candidates_for(POPULATION) if entry.name == name)
-    settings, rows = Settings(max_rounds=12), population(ROWS, 4)[0]
+    settings, rows = TrainingSettings(max_rounds=12), population(ROWS, 4)[0]
 
     def forecasts(train: Part, validation: Part) -> np.ndarray:
         model = candidate.fit(Parts(POPULATION, train, validation, train), settings).model
@@ -92,7 +92,7 @@ def weighed_parts() -> Parts:
 
 def fitted(parts: Parts, name: str, **changes: Any) -> Any:
     candidate = next(entry for entry in candidates_for(parts.task) if entry.name == name)
-    return candidate.fit(parts, Settings(**changes))
+    return candidate.fit(parts, TrainingSettings(**changes))
 
 
 def test_trees_are_those_of_scikit_learn_with_these_weights() -> None:
@@ -129,7 +129,7 @@ def test_equal_weights_are_as_none(name: str) -> None:
     none = fitted(parts, name, max_rounds=3)
     rows = parts.validation.rows
     assert np.abs(equal.model.predict_proba(rows) - none.model.predict_proba(rows)).max() < 0.05
-    assert equal.kept.validation_log_loss == pytest.approx(none.kept.validation_log_loss, abs=0.005)
+    assert equal.kept.validation == pytest.approx(none.kept.validation, abs=0.005)
 
 
 def test_logistic_regression_is_that_of_scikit_learn_with_these_weights() -> None:
@@ -173,7 +173,7 @@ def test_batches_add_up_to_the_weighted_log_loss() -> None:
 def test_the_curve_is_weighted(name: str) -> None:
     parts = weighed_parts()
     found = fitted(parts, name, max_rounds=1)
-    for part, loss in ((parts.sample, found.kept.train_log_loss), (parts.validation, found.kept.validation_log_loss)):
+    for part, loss in ((parts.sample, found.kept.train), (parts.validation, found.kept.validation)):
         proba = found.model.predict_proba(part.rows)
         assert loss == pytest.approx(sklearn_log_loss(part.labels, proba, sample_weight=part.weights), rel=1e-5)
         assert log_loss(part.labels, proba) == pytest.approx(sklearn_log_loss(part.labels, proba))
@@ -183,11 +183,11 @@ def test_baselines_count_with_weights() -> None:
     parts = weighed_parts()
     labels, weights = parts.train.labels, parts.train.weights
     share = np.average(labels, weights=weights)
-    zero = fit_baseline("zero-rule", parts, Settings()).model
+    zero = fit_baseline("zero-rule", parts, TrainingSettings()).model
     assert zero.predict_proba(parts.validation.rows)[0, 1] == pytest.approx(share)
     storm = (parts.train.rows["weather"] == "storm").to_numpy()
     expected = (weights[storm & (labels == 1)].sum() + 20 * share) / (weights[storm].sum() + 20)
-    heuristic = fit_baseline("heuristic", parts, Settings()).model
+    heuristic = fit_baseline("heuristic", parts, TrainingSettings()).model
     assert heuristic.predict_proba(pd.DataFrame({"weather": ["storm"]}))[0, 1] == pytest.approx(expected)
 
 
@@ -250,7 +250,7 @@ def test_weights_that_are_none_are_named(tracked_home: Path, task: Task, changes
 
 
 def test_every_candidate_carries_its_threshold(tracked_home: Path) -> None:
-    result = run(weighed_dataset(), Settings(max_rounds=1))
+    result = run(weighed_dataset(), TrainingSettings(max_rounds=1))
     with read_parts(weighed_dataset()) as (_, parts):
         for name in TABLE_NAMES:
             found = read_threshold(Path(result.bundle.uri) / name)

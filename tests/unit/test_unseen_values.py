@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.common import learned_inputs
-from components.common.errors import BadInput
-from components.common.learned_inputs import learn_inputs
-from components.common.model_inputs import INPUTS, read_inputs, write_inputs
-from components.common.tasks import Task
-from components.common.unseen import SeenValues
+from sluice.core.errors import BadInput
+from sluice.features import learned_inputs
+from sluice.features.learned_inputs import learn_inputs
+from sluice.features.model_inputs import INPUTS, read_inputs, write_inputs
+from sluice.features.unseen_values import SeenValues
+from sluice.problems.task import Task
 from tests.unit import served_world
 
 TASK = Task(

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from components.common.user_names import user_name
+from sluice.core.user_names import user_name
 
 NOBODY = 1_234_567
 # Python itself may lie where only root can read, so the process becomes another once all is imported.
 RECORD = f"""
 import getpass, os, pwd, sys
-from components.common.steps import step
-import components.common.tracking
+from sluice.steps.step import step
+import sluice.registry.tracking
 from mlflow.tracking.context.default_context import DefaultRunContext
 if os.getuid() == 0:
     os.setgid({NOBODY})

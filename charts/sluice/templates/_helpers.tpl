@@ -191,6 +191,13 @@ metadata:
   namespace: {{ $namespace }}
   labels:
     {{- include "sluice.labels" . | nindent 4 }}
+    {{- with include "sluice.accountExtras" (list $root (index . 1) "labels") }}
+    {{- . | nindent 4 }}
+    {{- end }}
+  {{- with include "sluice.accountExtras" (list $root (index . 1) "annotations") }}
+  annotations:
+    {{- . | nindent 4 }}
+  {{- end }}
 automountServiceAccountToken: false
 {{- end }}
 
@@ -272,7 +279,7 @@ Nothing where it is not exposed; else networkPolicy.entryPoints, and where those
 {{- if eq (include "sluice.objectStore.secure" .) "true" }}https{{ else }}http{{ end }}://{{ include "sluice.objectStore.host" . }}:{{ include "sluice.objectStore.port" . }}
 {{- end }}
 {{- define "sluice.objectStore.secret" -}}
-{{ .Values.objectStore.existingSecret | default "mlpipeline-minio-artifact" }}
+{{ .Values.objectStore.existingSecret | default (ternary "mlpipeline-minio-artifact" "" .Values.minio.enabled) }}
 {{- end }}
 
 {{/* MLflow's address for clients in the cluster. */}}
@@ -369,6 +376,16 @@ lastRetry.message matches '(?s){{ $codes }}|{{ $nil }}|failed to execute compone
         cidr: {{ . | quote }}
     {{- end }}
   {{- end }}
+{{- if .Values.objectStore.identity }}
+# EKS Pod Identity's agent, on each node.
+- ports:
+    - port: 80
+  to:
+    - ipBlock:
+        cidr: 169.254.170.23/32
+    - ipBlock:
+        cidr: fd00:ec2::23/128
+{{- end }}
 {{- end }}
 {{- end }}
 
@@ -379,17 +396,23 @@ two closing braces: keep them apart. */}}
 {{- $account := "serviceAccountName: %s\\nautomountServiceAccountToken: true" -}}
 # {{ printf `{{= pod.name matches "system-(container|dag)-driver-[0-9]+$" && %s ? "driver\n%s" : "others" }}` $own (printf $account (include "sluice.accounts.driver" .)) }}
 {{- if .Values.runtimes.enabled }}
-# {{ printf `{{= pod.name matches "system-container-impl-[0-9]+$" && %s && inputs.parameters["pod-spec-patch"] contains "components.train_distributed" ? "training\n%s" : "others" }}` $own (printf $account (include "sluice.accounts.training" .)) }}
+# {{ printf `{{= pod.name matches "system-container-impl-[0-9]+$" && %s && inputs.parameters["pod-spec-patch"] contains "sluice.components.train_distributed" ? "training\n%s" : "others" }}` $own (printf $account (include "sluice.accounts.training" .)) }}
 {{- end }}
 {{- if .Values.steps.sources }}
-# {{ printf `{{= pod.name matches "system-container-impl-[0-9]+$" && inputs.parameters["pod-spec-patch"] matches "components[.]ingest[.,]" ? "sources\n%s" : "others" }}` (include "sluice.sourceVariables" .) }}
+# {{ printf `{{= pod.name matches "system-container-impl-[0-9]+$" && inputs.parameters["pod-spec-patch"] matches "sluice[.]components[.]ingest[.,]" ? "sources\n%s" : "others" }}` (include "sluice.sourceVariables" .) }}
 {{- end }}
 securityContext:
   {{- include "sluice.podSecurityContext" .Values.steps.runAsUser | nindent 2 }}
 {{- include "sluice.imagePullSecrets" . }}
+{{- with include "sluice.stepPlaces" . }}
+{{ . }}
+{{- end }}
 volumes:
 - name: sluice-tmp
   emptyDir: {sizeLimit: {{ .Values.steps.tmpSize }}}
+{{- with include "sluice.stepExtras" (list . "volumes") }}
+{{ . }}
+{{- end }}
 {{- with include "sluice.tls.caVolume" . }}
 {{ . }}
 {{- end }}

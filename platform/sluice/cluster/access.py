@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from components.common.errors import BadInput, EnvironmentFault
+from sluice.core.errors import BadInput, EnvironmentFault
 
 NAMESPACE = "sluice"
 TIMEOUT = (5, 20)  # seconds to connect, seconds to answer

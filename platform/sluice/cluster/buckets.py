@@ -1,14 +1,14 @@
 """Makes the buckets that a release needs, where they are not there yet."""
 
-import os
 from collections.abc import Iterable
 
 from minio.error import S3Error
 from minio.helpers import check_bucket_name
 
-from components.common.errors import BadInput, EnvironmentFault
-from components.common.s3_connection import Connection
-from components.common.s3_refusals import Place, refusals
+from sluice.core.environment import variable
+from sluice.core.errors import BadInput, EnvironmentFault
+from sluice.storage.s3_connection import Connection
+from sluice.storage.s3_refusals import RequestPlace, refusals
 
 BUCKETS = "SLUICE_SETUP_BUCKETS"
 PRESENT = ("BucketAlreadyOwnedByYou", "BucketAlreadyExists")
@@ -21,7 +21,7 @@ def required_buckets() -> list[str]:
     Raises:
         BadInput: One is no name of a bucket.
     """
-    names = os.environ.get(BUCKETS, "").replace(",", " ").split()
+    names = variable(BUCKETS).replace(",", " ").split()
     for name in names:
         try:
             check_bucket_name(name, strict=True)
@@ -40,7 +40,7 @@ def make_buckets(names: Iterable[str]) -> list[str]:
     connection = Connection.from_environment()
     client, made = connection.client(), []
     for name in names:
-        with refusals(Place(connection.endpoint, name, "")):
+        with refusals(RequestPlace(connection.endpoint, name, "")):
             if client.bucket_exists(name):
                 continue
             try:
@@ -60,7 +60,7 @@ def require_answer() -> None:
         EnvironmentFault: It does not.
     """
     connection = Connection.from_environment()
-    with refusals(Place(connection.endpoint, "", "")):
+    with refusals(RequestPlace(connection.endpoint, "", "")):
         try:
             connection.client().list_buckets()
         except S3Error as error:

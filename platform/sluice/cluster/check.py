@@ -4,25 +4,31 @@
 MLflow, so the chain from KFP over Argo, the driver and the launcher to the stores is seen whole.
 """
 
-import os
 import sys
 import time
 
-from components.common import settings
-from components.common.errors import BadInput, EnvironmentFault, SluiceError
-from components.common.images import TABULAR_IMAGE, step_images
-from components.common.steps import progress
-from pipelines._check import sluice_check
-from sluice.catalog import Pipeline
 from sluice.cluster.connection import KFP
 from sluice.cluster.kfp_api import KfpApi, Run
+from sluice.cluster.site_rules import SiteRules
 from sluice.cluster.spec import compile_for_cluster
 from sluice.cluster.workflow_steps import steps_of
+from sluice.core import settings
+from sluice.core.environment import variables
+from sluice.core.errors import BadInput, EnvironmentFault, SluiceError
+from sluice.core.progress import progress
+from sluice.core.step_images import TABULAR_IMAGE, step_images
+from sluice.pipelines._check import sluice_check
+from sluice.running.catalog import Pipeline
 
 EXPERIMENT = "helm-test"
 DEADLINE = "SLUICE_CHECK_SECONDS"
 PAUSE_SECONDS = 1.0
 IMAGE_SECONDS = 60.0  # how long a pod may lack its image
+
+
+def own_pipeline() -> Pipeline:
+    """The pipeline that the check runs; the chart's admission policy knows its step, too."""
+    return Pipeline("sluice_check", "", (), sluice_check)
 
 
 def run() -> str:
@@ -36,7 +42,8 @@ def run() -> str:
     if not url:
         raise BadInput(f"{KFP} is not set; give it the URL of KFP's API")
     api = KfpApi(url)
-    spec = compile_for_cluster(Pipeline("sluice_check", "", (), sluice_check), step_images(os.environ))
+    plan = SiteRules.from_variables(variables()).plan()
+    spec = compile_for_cluster(own_pipeline(), step_images(variables()), resources=plan)
     begin = time.monotonic()
     made = api.create_run("sluice-check", api.experiment(EXPERIMENT), spec.documents(), {})
     progress(f"run {made} started in experiment {EXPERIMENT}")

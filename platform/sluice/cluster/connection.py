@@ -6,7 +6,6 @@ Secret sluice-people who may use them, and Services inside the cluster are reach
 speak TLS, a ConfigMap of the release holds whom to trust.
 """
 
-import os
 import tempfile
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -15,15 +14,16 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from components.common.addresses import shown
-from components.common.authorities import CA_FILE
-from components.common.errors import BadInput
-from components.common.images import TABULAR, TORCH, step_images
-from components.common.s3_connection import ENDPOINTS
-from components.common.settings import web_address
 from sluice.cluster.access import Kubernetes, Target
 from sluice.cluster.forwarding import MEND_SECONDS, Forward, forwarded
 from sluice.cluster.step_environment import DIRECT, DIRECT_TRACKING, NAME, PEOPLE, RUNS_NAMESPACE
+from sluice.core.addresses import shown
+from sluice.core.authorities import CA_FILE
+from sluice.core.environment import variable, variables
+from sluice.core.errors import BadInput
+from sluice.core.settings import web_address
+from sluice.core.step_images import TABULAR, TORCH, step_images
+from sluice.storage.s3 import ENDPOINTS
 
 KFP = "SLUICE_KFP"
 KFP_SERVICE, KFP_PORT = "ml-pipeline", 8888
@@ -103,7 +103,7 @@ def connected(
     """
     given = web_address(KFP)
     if given and not target.context:
-        yield Cluster(given, {}, step_images(os.environ), None)
+        yield Cluster(given, {}, step_images(variables()), None)
         return
     kubernetes = Kubernetes(target)
     config, secret = kubernetes.settings(NAME, accounts) if needs else ({}, {})
@@ -125,10 +125,10 @@ def connected(
             if TRACKING in forwards:
                 config[TRACKING_AUTHORITY] = config[CA_FILE]
         url = f"http://127.0.0.1:{forwards[KFP].local}" if kfp else ""
-        own = {name: os.environ[name] for name in IMAGE_SETTINGS if os.environ.get(name)}
+        own = {name: variable(name) for name in IMAGE_SETTINGS if variable(name)}
         images = step_images(config | own)
-        variables = {**config, **secret, **images, **dict.fromkeys(PODS_ONLY, "false"), KFP: url}
-        yield Cluster(url, variables, images, kubernetes, forwards)
+        found = {**config, **secret, **images, **dict.fromkeys(PODS_ONLY, "false"), KFP: url}
+        yield Cluster(url, found, images, kubernetes, forwards)
 
 
 def _trust(folder: str, kubernetes: Kubernetes, name: str) -> dict[str, str]:
@@ -147,19 +147,7 @@ def _trust(folder: str, kubernetes: Kubernetes, name: str) -> dict[str, str]:
     return {CA_FILE: str(file)}
 
 
-@contextmanager
-def environment(variables: Mapping[str, str]) -> Iterator[None]:
-    """These variables for the time of the `with` block."""
-    before = dict(os.environ)
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
-
-
-class Service(NamedTuple):
+class ServicePort(NamedTuple):
     """A port of a Service of a cluster."""
 
     namespace: str
@@ -167,7 +155,7 @@ class Service(NamedTuple):
     port: int
 
 
-def inside(address: str, namespace: str) -> Service | None:
+def inside(address: str, namespace: str) -> ServicePort | None:
     """The Service that an address means to pods of a namespace; None for an address of the world outside.
 
     `http://mlflow:5000`, `http://mlflow.sluice:5000` and `http://mlflow.sluice.svc.cluster.local:5000` are all the
@@ -179,4 +167,4 @@ def inside(address: str, namespace: str) -> Service | None:
     place = rest[0] if rest else namespace
     if not name or (rest[1:2] != ["svc"] if len(rest) > 1 else place != namespace):
         return None
-    return Service(place, name, url.port or (443 if url.scheme == "https" else 80))
+    return ServicePort(place, name, url.port or (443 if url.scheme == "https" else 80))

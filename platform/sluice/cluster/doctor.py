@@ -1,13 +1,11 @@
 """`sluice doctor --cluster`: whether a cluster has what Sluice needs, each finding with the way out."""
 
-import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from components.common.errors import SluiceError
 from sluice.cluster.access import TIMEOUT, Kubernetes, Target
 from sluice.cluster.open_doors import open_doors, shared_accounts
 from sluice.cluster.runs_apart import namespaces, runs_apart
@@ -15,7 +13,9 @@ from sluice.cluster.services import services
 from sluice.cluster.step_environment import ACCOUNTS, CONFIG_KEYS, NAME, SECRET_KEYS
 from sluice.cluster.workflow_steps import NO_IMAGE
 from sluice.cluster.workloads import workloads
-from sluice.doctor import Finding
+from sluice.core.environment import variable
+from sluice.core.errors import SluiceError
+from sluice.running.doctor import DoctorFinding
 
 CRDS = ("workflows.argoproj.io", "scheduledworkflows.kubeflow.org")
 TRAINING_CRDS = ("trainjobs.trainer.kubeflow.org", "jobsets.jobset.x-k8s.io")
@@ -23,7 +23,7 @@ DOCKER_SECONDS = 10
 ABSENT = 404
 
 
-def examine(target: Target) -> Iterator[Finding]:
+def examine(target: Target) -> Iterator[DoctorFinding]:
     """Look at the tools of this machine, then at the cluster, each part for itself: one that is broken hides no other.
 
     Only where there is no cluster, or it does not answer, nothing of it is looked at.
@@ -33,9 +33,9 @@ def examine(target: Target) -> Iterator[Finding]:
         kubernetes = Kubernetes(target)
         version = _version(kubernetes)
     except SluiceError as error:
-        yield Finding("cluster", "error", str(error))
+        yield DoctorFinding("cluster", "error", str(error))
         return
-    yield Finding("cluster", "ok", f"{kubernetes.client.configuration.host} answers, Kubernetes {version}")
+    yield DoctorFinding("cluster", "ok", f"{kubernetes.client.configuration.host} answers, Kubernetes {version}")
     yield from _safely("crds", lambda: _crds(kubernetes))
     yield from _safely("settings", lambda: _settings(kubernetes))
     yield from _safely("runs", lambda: runs_apart(kubernetes))
@@ -53,53 +53,55 @@ def _version(kubernetes: Kubernetes) -> str:
         return str(client.VersionApi(kubernetes.client).get_code(_request_timeout=TIMEOUT).git_version)
 
 
-def _docker() -> Finding:
+def _docker() -> DoctorFinding:
     if not shutil.which("docker"):
-        return Finding("docker", "warning", "not on the PATH; only `make kind` and building images need it")
+        return DoctorFinding("docker", "warning", "not on the PATH; only `make kind` and building images need it")
     try:
         command = ["docker", "version", "--format", "{{.Server.Version}}"]
         done = subprocess.run(command, capture_output=True, text=True, timeout=DOCKER_SECONDS, check=False)  # noqa: S603
     except subprocess.TimeoutExpired:
-        return Finding("docker", "warning", f"its engine did not answer within {DOCKER_SECONDS} s; start it again")
+        return DoctorFinding(
+            "docker", "warning", f"its engine did not answer within {DOCKER_SECONDS} s; start it again"
+        )
     if done.returncode:
-        return Finding("docker", "warning", "its engine is not running; `make kind` needs it: start Docker")
-    return Finding("docker", "ok", f"engine {done.stdout.strip()} runs")
+        return DoctorFinding("docker", "warning", "its engine is not running; `make kind` needs it: start Docker")
+    return DoctorFinding("docker", "ok", f"engine {done.stdout.strip()} runs")
 
 
-def _kind() -> Finding:
+def _kind() -> DoctorFinding:
     """On the PATH, or where `make kind` looks for what it built itself."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    cache = Path(variable("XDG_CACHE_HOME") or Path.home() / ".cache")
     found = shutil.which("kind") or shutil.which(str(cache / "sluice/hermetic/tools/kind"))
     if found:
-        return Finding("kind", "ok", found)
-    return Finding("kind", "warning", "not on the PATH; only `make kind` needs it")
+        return DoctorFinding("kind", "ok", found)
+    return DoctorFinding("kind", "warning", "not on the PATH; only `make kind` needs it")
 
 
-def _kubectl() -> Finding:
+def _kubectl() -> DoctorFinding:
     """On the PATH: forwarded ports take it from nowhere else."""
     found = shutil.which("kubectl")
     if found:
-        return Finding("kubectl", "ok", found)
-    return Finding("kubectl", "error", "not on the PATH; install it")
+        return DoctorFinding("kubectl", "ok", found)
+    return DoctorFinding("kubectl", "error", "not on the PATH; install it")
 
 
-def _safely(name: str, look: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
+def _safely(name: str, look: Callable[[], Iterator[DoctorFinding]]) -> Iterator[DoctorFinding]:
     try:
         yield from look()
     except SluiceError as error:
-        yield Finding(name, "error", str(error))
+        yield DoctorFinding(name, "error", str(error))
 
 
-def _crds(kubernetes: Kubernetes) -> Iterator[Finding]:
+def _crds(kubernetes: Kubernetes) -> Iterator[DoctorFinding]:
     missing = [name for name in CRDS if not _has_crd(kubernetes, name)]
     if missing:
         way_out = "install the chart with crds.enabled=true, or apply manifests/crds"
-        yield Finding("crds", "error", f"the cluster lacks {', '.join(missing)}; {way_out}")
+        yield DoctorFinding("crds", "error", f"the cluster lacks {', '.join(missing)}; {way_out}")
     else:
-        yield Finding("crds", "ok", "those of workflows are there")
+        yield DoctorFinding("crds", "ok", "those of workflows are there")
     absent = [name for name in TRAINING_CRDS if not _has_crd(kubernetes, name)]
     if absent:
-        yield Finding("crds", "warning", f"the cluster lacks {', '.join(absent)}: no distributed training there")
+        yield DoctorFinding("crds", "warning", f"the cluster lacks {', '.join(absent)}: no distributed training there")
 
 
 def _has_crd(kubernetes: Kubernetes, name: str) -> bool:
@@ -122,21 +124,21 @@ def _has_crd(kubernetes: Kubernetes, name: str) -> bool:
     return any(resource.name == plural for resource in found.resources)
 
 
-def _settings(kubernetes: Kubernetes) -> Iterator[Finding]:
+def _settings(kubernetes: Kubernetes) -> Iterator[DoctorFinding]:
     """The ConfigMap, and each Secret with accounts: of the steps, of the one that registers, of people."""
     found = {name: kubernetes.settings(NAME, name) for name in ACCOUNTS}
     missing = [f"ConfigMap {NAME} key {key}" for key in CONFIG_KEYS if key not in found[NAME][0]]
     missing += [f"Secret {name} key {key}" for name in ACCOUNTS for key in SECRET_KEYS if key not in found[name][1]]
     if missing:
-        yield Finding("settings", "error", f"missing: {', '.join(missing)}; upgrade the release, or add them")
+        yield DoctorFinding("settings", "error", f"missing: {', '.join(missing)}; upgrade the release, or add them")
     else:
-        yield Finding(
+        yield DoctorFinding(
             "settings", "ok", f"ConfigMap {NAME} and the Secrets {', '.join(ACCOUNTS)} have all that steps need"
         )
     yield from shared_accounts({name: secret for name, (_, secret) in found.items()})
 
 
-def _pods(kubernetes: Kubernetes) -> Iterator[Finding]:
+def _pods(kubernetes: Kubernetes) -> Iterator[DoctorFinding]:
     pods, troubles = [], []
     for namespace in namespaces(kubernetes):
         with kubernetes.answers(f"pods of namespace {namespace}"):
@@ -145,10 +147,10 @@ def _pods(kubernetes: Kubernetes) -> Iterator[Finding]:
         troubles += [f"{where}{said}" for pod in found if (said := trouble(pod))]
         pods += found
     for said in troubles:
-        yield Finding("pods", "error", said)
+        yield DoctorFinding("pods", "error", said)
     if not troubles:
         running = sum(pod.status.phase == "Running" for pod in pods)
-        yield Finding("pods", "ok" if running else "warning", f"{running} run, nothing is wrong with any of them")
+        yield DoctorFinding("pods", "ok" if running else "warning", f"{running} run, nothing is wrong with any of them")
 
 
 def trouble(pod: Any) -> str:  # noqa: ANN401 - a V1Pod

@@ -8,14 +8,14 @@ from rich.console import Console
 from rich.live import Live
 from rich.spinner import Spinner
 
-from components.common import steps as step_words
-from components.common.errors import BadInput, EnvironmentFault, SluiceError
 from sluice.cluster.connection import KFP, Cluster
 from sluice.cluster.kfp_api import KfpApi, Run
 from sluice.cluster.pod_logs import PodLogs
 from sluice.cluster.workflow_steps import Step, steps_of
-from sluice.progress import PLAIN_NOTE_SECONDS, StepTimes
-from sluice.terminal import plain
+from sluice.core.errors import BadInput, EnvironmentFault, SluiceError
+from sluice.core.termination_message import read_message
+from sluice.running.run_progress import PLAIN_NOTE_SECONDS, StepTimes
+from sluice.running.terminal import plain
 
 PAUSE_SECONDS = 1.0
 LOST_SECONDS = 300.0  # how long the server may be away, its database's restart included, before it is given up
@@ -147,7 +147,7 @@ class Follower:
             return BadInput(f"run {self._id} was cancelled")
         failed = [step for step in steps_of(run.manifest, self._names) if step.state == "failed"]
         for step in failed:
-            said = step_words.read_message(step.message)
+            said = read_message(step.message)
             if said:
                 return said
         if failed:

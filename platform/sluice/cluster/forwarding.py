@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from components.common.errors import EnvironmentFault
 from sluice.cluster.access import Target
+from sluice.core.errors import EnvironmentFault
 
 START_SECONDS = 20.0
 STOP_SECONDS = 5.0

@@ -7,17 +7,20 @@ and the third is for who reads the command line: the chart gives the pod its acc
 
 import io
 import json
-import os
 import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from components.common import steps
-from components.common.errors import SluiceError
-from components.common.parameters import check_numbers
-from sluice.arguments import check_values
+from sluice.artifacts.producer import RUN
+from sluice.core.environment import variable
+from sluice.core.errors import SluiceError
+from sluice.core.parameter_checks import check_numbers
+from sluice.core.progress import PROGRESS
+from sluice.core.termination_message import leave_message
+from sluice.running.arguments import check_values
+from sluice.running.resuming import typed
 
 WIDTH = 140
 
@@ -28,7 +31,7 @@ class Marked(io.StringIO):
     def write(self, text: str) -> int:
         """Write whole lines, empty ones left out."""
         for line in filter(None, map(str.strip, text.splitlines())):
-            print(f"{steps.PROGRESS}{line}", file=sys.__stdout__, flush=True)
+            print(f"{PROGRESS}{line}", file=sys.__stdout__, flush=True)
         return len(text)
 
 
@@ -36,30 +39,30 @@ def main(pipeline_name: str, executor_input: str) -> None:
     """Run the pipeline and hand over its outputs; a failing step's one line and exit code become this task's."""
     from rich.console import Console
 
-    from sluice import catalog, local_run
+    from sluice.running import catalog, local_run
 
     asked = json.loads(executor_input)
     pipeline = catalog.find_pipeline(pipeline_name)
     console = Console(file=Marked(), width=WIDTH, no_color=True)
     try:
-        arguments = typed(pipeline, asked.get("inputs", {}).get("parameterValues", {}))
-        done = local_run.run_pipeline(pipeline, arguments, console, run=os.environ.get(steps.RUN, ""))
+        arguments = checked(pipeline, asked.get("inputs", {}).get("parameterValues", {}))
+        done = local_run.run_pipeline(pipeline, arguments, console, run=variable(RUN))
     except SluiceError as error:
-        print(f"{steps.PROGRESS}error: {error}", flush=True)  # noqa: T201 - a step's standard output is its log
+        print(f"{PROGRESS}error: {error}", flush=True)  # noqa: T201 - a step's standard output is its log
         leave(error)
         raise SystemExit(error.exit_code) from None
+    if done.report is None:  # every pipeline of an image makes one
+        raise RuntimeError(f"pipeline {pipeline_name} has left no report")
     result = done.report.with_suffix(".json")
     result.write_text(json.dumps(done.result, indent=1, ensure_ascii=False), encoding="utf-8")
     for name, made in (("report", done.report), ("result", result)):
         hand_over(asked, name, made)
 
 
-def typed(pipeline: Any, values: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ANN401 - a catalog.Pipeline, imported late
-    """The parameters' values as the pipeline declares them: KFP's JSON has 7.0 for the integer 7, and 60 for 60.0."""
+def checked(pipeline: Any, values: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ANN401 - a catalog.Pipeline, imported late
+    """The parameters' values as the pipeline declares them, and as its steps take them."""
     check_numbers(values)
-    numbers = {"Integer": int, "Float": float}
-    kinds = {parameter.name: numbers.get(parameter.type) for parameter in pipeline.parameters}
-    found = {name: kind(value) if (kind := kinds.get(name)) else value for name, value in values.items()}
+    found = typed(pipeline, values)
     check_values(pipeline, found)
     return found
 
@@ -68,9 +71,9 @@ def leave(error: SluiceError) -> None:
     """Leave the line of the step that failed as this task's, under that step's own name where it has one."""
     place, separator, message = str(error).partition(": ")
     if separator and place.startswith("step "):
-        steps.leave_message(place.removeprefix("step "), type(error)(message))
+        leave_message(place.removeprefix("step "), type(error)(message))
     else:
-        steps.leave_message("all-steps", error)
+        leave_message("all-steps", error)
 
 
 def hand_over(asked: Mapping[str, Any], name: str, made: Path) -> None:

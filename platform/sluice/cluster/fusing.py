@@ -8,12 +8,12 @@ import json
 import re
 from typing import Any
 
-from components.common.images import TORCH_IMAGE
+from sluice.core.step_images import TORCH_IMAGE
 
 SUFFIX = "-fused"
 TASK = "all-steps"
 MODULE = "sluice.cluster.fused_step"
-_STEP = re.compile(r"\bcomponents\.(?!common\b)\w+")
+_STEP = re.compile(r"\bsluice\.components\.\w+")
 
 
 def fuse(spec: dict[str, Any], pipeline: str) -> dict[str, Any]:

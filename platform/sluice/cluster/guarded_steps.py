@@ -11,14 +11,17 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from components.common import images, steps
-from sluice.catalog import find_pipeline, pipeline_names
+from sluice.artifacts.producer import IMAGE, PIPELINE, RUN
+from sluice.cluster.check import own_pipeline
 from sluice.cluster.executors import THREADS, USER
+from sluice.cluster.resources import StepResources
 from sluice.cluster.spec import compile_for_cluster
 from sluice.cluster.step_environment import CONFIG_KEYS, REGISTER, RUN_LABEL, SECRET_KEYS, secret_for
+from sluice.core import step_images
+from sluice.running.catalog import find_pipeline, pipeline_names
 
-IMAGES = {images.TABULAR: images.TABULAR_IMAGE, images.TORCH: images.TORCH_IMAGE}
-_INGEST = re.compile(r"\bcomponents\.ingest[.,]")  # the chart tells the pods by this, too
+IMAGES = {step_images.TABULAR: step_images.TABULAR_IMAGE, step_images.TORCH: step_images.TORCH_IMAGE}
+_INGEST = re.compile(r"\bsluice\.components\.ingest[.,]")  # the chart tells the pods by this, too
 
 
 def guarded_steps() -> dict[str, Any]:
@@ -26,20 +29,24 @@ def guarded_steps() -> dict[str, Any]:
 
     Returns:
         `registers` and `ingests`, each a list of commands with their arguments, as KFP's driver hands them to its
-        launcher; `secret` and `config`, the variables that come from a key of their own name; `constants`, the
-        variables whose value is known; `image`, the variable that repeats the container's image; `pipeline`, the one
-        that names the pipeline; `fields`, those that the pod itself fills in.
+        launcher; `others`, all other steps of Sluice's, for sites that run these alone; `secret` and `config`, the
+        variables that come from a key of their own name; `constants`, the variables whose value is known; `image`, the
+        variable that repeats the container's image; `pipeline`, the one that names the pipeline; `fields`, those that
+        the pod itself fills in.
     """
     runs = {label: run for each in _executors() for label, run in each.items()}
+    registers = _sorted(run for label, run in runs.items() if secret_for(label[1]) == REGISTER)
+    ingests = _sorted(run for run in runs.values() if any(_INGEST.search(word) for word in run))
     return {
-        "registers": _sorted(run for label, run in runs.items() if secret_for(label[1]) == REGISTER),
-        "ingests": _sorted(run for run in runs.values() if any(_INGEST.search(word) for word in run)),
+        "registers": registers,
+        "ingests": ingests,
+        "others": [run for run in _sorted(runs.values()) if run not in registers and run not in ingests],
         "secret": list(SECRET_KEYS),
         "config": list(CONFIG_KEYS),
-        "constants": THREADS | USER,
-        "image": steps.IMAGE,
-        "pipeline": steps.PIPELINE,
-        "fields": {steps.RUN: RUN_LABEL},
+        "constants": THREADS | USER | StepResources(disk="1Gi").variables(),
+        "image": IMAGE,
+        "pipeline": PIPELINE,
+        "fields": {RUN: RUN_LABEL},
     }
 
 
@@ -50,9 +57,10 @@ def text() -> str:
 
 def _executors() -> Iterator[dict[tuple[str, str], list[str]]]:
     """Command and arguments of every executor, by its pipeline and its label in KFP."""
-    for name in pipeline_names():
-        for fused in (False, True):
-            spec = compile_for_cluster(find_pipeline(name), IMAGES, fused=fused)
+    pipelines = [*map(find_pipeline, pipeline_names()), own_pipeline()]
+    for pipeline in pipelines:
+        for fused in (False, True) if pipeline.parameters else (False,):  # nobody fuses the check's one step
+            spec = compile_for_cluster(pipeline, IMAGES, fused=fused)
             found = {label: each["container"] for label, each in spec.pipeline["deploymentSpec"]["executors"].items()}
             yield {(spec.name, label): [*each["command"], *each["args"]] for label, each in found.items()}
 

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from components.common.addresses import without_login
-from components.common.errors import BadInput, EnvironmentFault
 from sluice.cluster.spec import ClusterSpec
+from sluice.core.addresses import without_login
+from sluice.core.errors import BadInput, EnvironmentFault
 
 TIMEOUT = (5, 30)  # seconds to connect, seconds to answer
 CHOICES_SINCE = (2, 16)
@@ -46,6 +46,25 @@ class Run:
     def ended(self) -> bool:
         """Whether it will not change any more."""
         return self.state in ENDED
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A run in a list.
+
+    Attributes:
+        id: Its id.
+        name: Its display name.
+        state: As `Run.state`.
+        created: UTC, ISO 8601.
+        seconds: From start to end; None until its end.
+    """
+
+    id: str
+    name: str
+    state: str
+    created: str
+    seconds: float | None
 
 
 class KfpApi:
@@ -175,6 +194,46 @@ class KfpApi:
         error = str(told.error.message) if told.error and told.error.message else ""
         return Run(run, str(told.display_name), str(told.state or ""), error, self._manifest(run))
 
+    def runs(self, most: int) -> list[Listed]:
+        """The newest runs, of whichever pipeline, newest first."""
+        found: list[Listed] = []
+        token = ""
+        while len(found) < most:
+            with self._answers():
+                page = self._runs.run_service_list_runs(
+                    page_size=min(PAGE, most - len(found)),
+                    page_token=token,
+                    sort_by="created_at desc",
+                    _request_timeout=TIMEOUT,
+                )
+            found += [_listed(entry) for entry in page.runs or []]
+            token = page.next_page_token or ""
+            if not token:
+                break
+        return found
+
+    def asked(self, run: str) -> tuple[str, dict[str, Any]]:
+        """The name of the pipeline that a run runs, as its spec has it, and the parameters that it was given.
+
+        Raises:
+            BadInput: There is none of this id.
+        """
+        with self._answers():
+            told = self._runs.run_service_get_run(run, _request_timeout=TIMEOUT)
+        spec = told.pipeline_spec or {}
+        info = dict(spec.get("pipeline_spec", spec)).get("pipelineInfo", {})
+        given = told.runtime_config.parameters if told.runtime_config else None
+        return str(info.get("name", "") or self._version_name(told)), dict(given or {})
+
+    def _version_name(self, told: Any) -> str:  # noqa: ANN401 - the client's V2beta1Run
+        """The name of the pipeline that a run refers to."""
+        reference = told.pipeline_version_reference
+        if not reference:
+            return ""
+        with self._answers():
+            found = self._pipelines.pipeline_service_get_pipeline(reference.pipeline_id, _request_timeout=TIMEOUT)
+        return str(found.display_name or found.name)
+
     def cancel(self, run: str) -> None:
         """End a run; its pods are ended too.
 
@@ -225,6 +284,13 @@ def _retries() -> Any:  # noqa: ANN401 - urllib3's Retry, imported late
         backoff_factor=0.25,
         raise_on_status=False,  # the last answer says more than how often it was asked for
     )
+
+
+def _listed(entry: Any) -> Listed:  # noqa: ANN401 - the client's V2beta1Run
+    ended = entry.finished_at if entry.finished_at and entry.finished_at.year > 1970 else None
+    seconds = (ended - entry.created_at).total_seconds() if ended and entry.created_at else None
+    created = entry.created_at.isoformat(timespec="seconds") if entry.created_at else ""
+    return Listed(str(entry.run_id), str(entry.display_name), str(entry.state or ""), created, seconds)
 
 
 def _named(name: str) -> str:

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from components.common.s3_connection import ENDPOINTS, KEYS
 from sluice.cluster.access import TIMEOUT, Kubernetes
 from sluice.cluster.step_environment import DIRECT, DIRECT_TRACKING, NAME, REGISTER
-from sluice.doctor import Finding
+from sluice.running.doctor import DoctorFinding
+from sluice.storage.s3 import ENDPOINTS, KEYS
 
 PART_OF = "app.kubernetes.io/part-of=sluice"
 WITHOUT_LOGIN = {"ml-pipeline": "KFP's API", "ml-pipeline-ui": "KFP's pages, and its API behind them"}
@@ -20,7 +20,7 @@ ADDRESSES = {ENDPOINTS[1]: "the object store", "MLFLOW_TRACKING_URI": "MLflow"}
 USERNAME = "MLFLOW_TRACKING_USERNAME"
 
 
-def open_doors(kubernetes: Kubernetes) -> Iterator[Finding]:
+def open_doors(kubernetes: Kubernetes) -> Iterator[DoctorFinding]:
     """Each door to outside, and each address that is http.
 
     Raises:
@@ -39,12 +39,12 @@ def open_doors(kubernetes: Kubernetes) -> Iterator[Finding]:
     doors = (_service(service, config) for service in services.items)
     found = [*filter(None, doors), *filter(None, map(_ingress, listed.items)), *_clear(config)]
     for said in found:
-        yield Finding("open", "warning", said)
+        yield DoctorFinding("open", "warning", said)
     if not found:
-        yield Finding("open", "ok", "no part is reached from outside, and none over http")
+        yield DoctorFinding("open", "ok", "no part is reached from outside, and none over http")
 
 
-def shared_accounts(secrets: Mapping[str, Mapping[str, str]]) -> Iterator[Finding]:
+def shared_accounts(secrets: Mapping[str, Mapping[str, str]]) -> Iterator[DoctorFinding]:
     """Whether every step may do what only the register step should.
 
     Args:
@@ -53,10 +53,10 @@ def shared_accounts(secrets: Mapping[str, Mapping[str, str]]) -> Iterator[Findin
     steps, register = secrets[NAME], secrets[REGISTER]
     if steps.get(KEYS[0]) and steps.get(KEYS[0]) == register.get(KEYS[0]):
         way_out = "name Secrets of accounts of their own in objectStore.accounts (docs/security.md)"
-        yield Finding("accounts", "warning", f"every step may rewrite promotions in the object store; {way_out}")
+        yield DoctorFinding("accounts", "warning", f"every step may rewrite promotions in the object store; {way_out}")
     if steps.get(USERNAME) and steps.get(USERNAME) == register.get(USERNAME):
         way_out = "give MLflow's Secret the keys register-username and register-password"
-        yield Finding("accounts", "warning", f"every step may move aliases in MLflow; {way_out}")
+        yield DoctorFinding("accounts", "warning", f"every step may move aliases in MLflow; {way_out}")
 
 
 def _service(service: Any, config: Mapping[str, str]) -> str:  # noqa: ANN401 - a V1Service

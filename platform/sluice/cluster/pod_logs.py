@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from typing import Any
 
-from components.common.steps import PROGRESS
 from sluice.cluster.access import TIMEOUT, Kubernetes
 from sluice.cluster.workflow_steps import NO_IMAGE
+from sluice.core.progress import PROGRESS
 
 RUN_LABEL, NODE = "pipeline/runid", "workflows.argoproj.io/node-name"
 LINES = 40

@@ -7,18 +7,18 @@ done: no run fails, and no command waits long, because MLflow is away.
 """
 
 import logging
-import os
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from typing import Any
 
-from components.common import steps
-from components.common.errors import SluiceError
-from components.common.mlflow_access import URI, mlflow_module
-from components.common.pipeline_runs import PARENT_TAG, RUN_TAG, close_run, find, find_or_open, log_parameters
-from sluice.catalog import Pipeline
-from sluice.cluster.connection import TRACKING, Cluster, connected, environment
+from sluice.artifacts.producer import PIPELINE, RUN
+from sluice.cluster.connection import TRACKING, Cluster, connected
 from sluice.cluster.kfp_api import KfpApi
+from sluice.core.environment import changed_variables, variable
+from sluice.core.errors import SluiceError
+from sluice.registry.mlflow_access import URI, mlflow_module
+from sluice.registry.pipeline_runs import PARENT_TAG, RUN_TAG, close_run, find, find_or_open, log_parameters
+from sluice.running.catalog import Pipeline
 
 _STATUS = {"FAILED": "FAILED", "CANCELED": "KILLED", "CANCELING": "KILLED"}
 _IMPATIENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "5"}
@@ -41,10 +41,12 @@ def announce(cluster: Cluster, pipeline: Pipeline, run: str, name: str, argument
 
     def tell(mlflow: Any) -> None:  # noqa: ANN401 - MLflow, imported late
         client, opened = mlflow.MlflowClient(), find_or_open(mlflow, name)
+        if client.get_run(opened).info.run_name != name:  # its first step was quicker, and knows no name of KFP's
+            client.update_run(opened, name=name)
         log_parameters(client, opened, values)
         _settle_others(KfpApi(cluster.kfp), client, client.get_run(opened).info.experiment_id, run)
 
-    _reach(cluster, tell, {steps.RUN: run, steps.PIPELINE: pipeline.name})
+    _reach(cluster, tell, {RUN: run, PIPELINE: pipeline.name})
 
 
 def settle(cluster: Cluster, run: str, reason: str) -> None:
@@ -88,8 +90,8 @@ def _reach(cluster: Cluster, tell: Callable[[Any], None], variables: Mapping[str
         with ExitStack() as stack:
             if cluster.kubernetes and URI not in cluster.variables:
                 cluster = stack.enter_context(connected(cluster.kubernetes.target, (TRACKING,), kfp=False))
-            stack.enter_context(environment({**cluster.variables, **_IMPATIENT, **(variables or {})}))
-            if os.environ.get(URI):
+            stack.enter_context(changed_variables({**cluster.variables, **_IMPATIENT, **(variables or {})}))
+            if variable(URI):
                 tell(mlflow_module())
     except Exception:  # whatever it is, the run matters more than what is told of it
         logging.getLogger(__name__).debug("MLflow could not be told of the run", exc_info=True)

@@ -6,10 +6,10 @@ The chart names it in the ConfigMap of the release (`runs.namespace` in its valu
 from collections.abc import Iterator
 from dataclasses import replace
 
-from components.common.errors import BadInput, SluiceError
 from sluice.cluster.access import TIMEOUT, Kubernetes
 from sluice.cluster.step_environment import CONFIG_KEYS, NAME, REGISTER, RUNS_NAMESPACE, SECRET_KEYS
-from sluice.doctor import Finding
+from sluice.core.errors import BadInput, SluiceError
+from sluice.running.doctor import DoctorFinding
 
 
 def namespaces(kubernetes: Kubernetes) -> list[str]:
@@ -24,7 +24,7 @@ def namespaces(kubernetes: Kubernetes) -> list[str]:
     return [release] if apart == release else [release, apart]
 
 
-def runs_apart(kubernetes: Kubernetes) -> Iterator[Finding]:
+def runs_apart(kubernetes: Kubernetes) -> Iterator[DoctorFinding]:
     """Whether the namespace of runs has the settings and accounts of steps, the same as the release's.
 
     Nothing where runs live in the release's own.
@@ -37,9 +37,9 @@ def runs_apart(kubernetes: Kubernetes) -> Iterator[Finding]:
         there = Kubernetes(replace(kubernetes.target, namespace=apart))
         troubles = [said for name in (NAME, REGISTER) if (said := _differs(kubernetes, there, name))]
         for said in troubles:
-            yield Finding("runs", "error", f"namespace {apart}, where runs live, {said}")
+            yield DoctorFinding("runs", "error", f"namespace {apart}, where runs live, {said}")
         if not troubles:
-            yield Finding("runs", "ok", f"they live in namespace {apart}, apart from the platform's Secrets")
+            yield DoctorFinding("runs", "ok", f"they live in namespace {apart}, apart from the platform's Secrets")
 
 
 def _differs(release: Kubernetes, there: Kubernetes, name: str) -> str:

@@ -5,17 +5,17 @@ Owned by the ConfigMap, they go when the release goes.
 """
 
 import json
-import os
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
 import yaml
 
-from components.common.errors import BadInput, EnvironmentFault
-from components.common.steps import progress
 from sluice.cluster.access import TIMEOUT, Kubernetes
 from sluice.cluster.waiting import wait_for
+from sluice.core.environment import variable
+from sluice.core.errors import BadInput, EnvironmentFault
+from sluice.core.progress import progress
 
 GROUP, VERSION, PLURAL = "trainer.kubeflow.org", "v1alpha1", "trainingruntimes"
 FIELD_MANAGER = "sluice-setup"
@@ -104,4 +104,4 @@ def _message(error: Any) -> str:  # noqa: ANN401 - the client's ApiException
 
 def named() -> str:
     """The ConfigMap that SLUICE_SETUP_RUNTIMES names, or empty."""
-    return os.environ.get("SLUICE_SETUP_RUNTIMES", "")
+    return variable("SLUICE_SETUP_RUNTIMES")

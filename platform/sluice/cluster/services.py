@@ -1,23 +1,22 @@
 """Whether a release's KFP, object store and MLflow answer, and its champions are the recorded ones, each for itself."""
 
-import os
 from collections.abc import Callable, Iterator
 
-from components.common.errors import SluiceError
-from components.common.stores import plain_address
 from sluice.cluster.access import Target
-from sluice.cluster.buckets import require_answer
-from sluice.cluster.connection import OBJECT_STORE, TRACKING, Cluster, connected, environment
+from sluice.cluster.connection import OBJECT_STORE, TRACKING, Cluster, connected
 from sluice.cluster.forwarding import LOOK
 from sluice.cluster.kfp_api import KfpApi
 from sluice.cluster.step_environment import NAME
-from sluice.doctor import Finding, champions
+from sluice.core.environment import changed_variables, variable
+from sluice.core.errors import SluiceError
+from sluice.running.doctor import DoctorFinding, champions
+from sluice.storage.stores import plain_address
 
 # A server that is ill is to be told, not waited for: MLflow's client would try for minutes.
 IMPATIENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
 
 
-def services(target: Target) -> Iterator[Finding]:
+def services(target: Target) -> Iterator[DoctorFinding]:
     """Ask each of them; a way that leads nowhere is told of that one alone."""
     answering = {"kfp": _asked(target, "kfp", (), _kfp)}
     yield answering["kfp"]
@@ -28,32 +27,35 @@ def services(target: Target) -> Iterator[Finding]:
         yield _asked(target, "champions", (OBJECT_STORE, TRACKING), lambda _: champions())
 
 
-def _asked(target: Target, name: str, needs: tuple[str, ...], look: Callable[[Cluster], Finding]) -> Finding:
+def _asked(
+    target: Target, name: str, needs: tuple[str, ...], look: Callable[[Cluster], DoctorFinding]
+) -> DoctorFinding:
     try:
-        with connected(target, needs, kfp=not needs) as cluster, environment({**cluster.variables, **IMPATIENT}):
+        with connected(target, needs, kfp=not needs) as cluster, changed_variables({**cluster.variables, **IMPATIENT}):
             return look(cluster)
     except SluiceError as error:
-        return Finding(name, "error", str(error).removesuffix(f"; {LOOK}"))  # that is what looks here
+        return DoctorFinding(name, "error", str(error).removesuffix(f"; {LOOK}"))  # that is what looks here
 
 
-def _kfp(cluster: Cluster) -> Finding:
-    return Finding("kfp", "ok", f"version {KfpApi(cluster.kfp).version()} answers")
+def _kfp(cluster: Cluster) -> DoctorFinding:
+    return DoctorFinding("kfp", "ok", f"version {KfpApi(cluster.kfp).version()} answers")
 
 
-def _object_store(_: Cluster) -> Finding:
-    from components.common.steps import default_store
+def _object_store(_: Cluster) -> DoctorFinding:
+    from sluice.storage.locations import default_store
 
-    require_answer()
     store = default_store()
     store.exists("doctor")
-    return Finding("s3", "ok", f"{plain_address(store.uri)} answers")
+    return DoctorFinding("s3", "ok", f"{plain_address(store.uri)} answers")
 
 
-def _mlflow(_: Cluster) -> Finding:
-    from components.common.mlflow_access import URI, mlflow_module, tracking_faults
+def _mlflow(_: Cluster) -> DoctorFinding:
+    from sluice.registry.mlflow_access import URI, mlflow_module, tracking_faults
 
-    if not os.environ.get(URI):
-        return Finding("mlflow", "warning", f"{NAME} names no tracking server: nothing is registered for good there")
+    if not variable(URI):
+        return DoctorFinding(
+            "mlflow", "warning", f"{NAME} names no tracking server: nothing is registered for good there"
+        )
     with tracking_faults():
         count = len(mlflow_module().MlflowClient().search_registered_models())
-    return Finding("mlflow", "ok", f"answers, {count} registered models")
+    return DoctorFinding("mlflow", "ok", f"answers, {count} registered models")

@@ -4,22 +4,23 @@ The chart's Job runs `python -m sluice.cluster.setup` after each install and upg
 With the chart's own MinIO the buckets are there by then (`store_accounts`).
 """
 
-import os
 import sys
 from pathlib import Path
 
-from components.common import settings
-from components.common.errors import SluiceError
-from components.common.images import step_images
-from components.common.steps import progress
 from sluice.cluster.access import Kubernetes, Target
 from sluice.cluster.buckets import make_buckets, require_answer, required_buckets
 from sluice.cluster.connection import KFP
 from sluice.cluster.kfp_api import KfpApi
 from sluice.cluster.runtimes import apply_runtimes, named
+from sluice.cluster.site_rules import SiteRules
 from sluice.cluster.step_environment import RUNS_NAMESPACE
 from sluice.cluster.uploads import all_specs, upload
 from sluice.cluster.waiting import wait_for
+from sluice.core import settings
+from sluice.core.environment import variable, variables
+from sluice.core.errors import SluiceError
+from sluice.core.progress import progress
+from sluice.core.step_images import step_images
 
 DEADLINE = "SLUICE_SETUP_SECONDS"
 NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
@@ -58,14 +59,15 @@ def _upload_all(url: str, seconds: float) -> None:
     version = wait_for(f"KFP's API at {url}", seconds, api.version)
     choices = api.takes_choices()
     progress(f"KFP {version}: {'with' if choices else 'without'} drop-downs for choices")
-    for spec in all_specs(step_images(os.environ), choices=choices):
+    plan = SiteRules.from_variables(variables()).plan()
+    for spec in all_specs(step_images(variables()), choices=choices, resources=plan):
         new = upload(api, spec)
         progress(f"pipeline {spec.name}: version {spec.version} {'uploaded' if new else 'was there already'}")
 
 
 def _namespace() -> str:
     """Where runs live: apart, where the release says so, else in this pod's namespace."""
-    if apart := os.environ.get(RUNS_NAMESPACE):
+    if apart := variable(RUNS_NAMESPACE):
         return apart
     return NAMESPACE_FILE.read_text(encoding="utf-8").strip() if NAMESPACE_FILE.exists() else Target().namespace
 

@@ -4,9 +4,11 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from components.common import steps
-from components.common.s3_connection import ENDPOINTS, KEYS, REGIONS
-from components.common.s3_retries import TRIES_VARIABLE
+from sluice.artifacts.producer import RUN
+from sluice.cluster.resources import NO_RESOURCES, StepResources
+from sluice.storage.locations import STORE
+from sluice.storage.s3 import ENDPOINTS, KEYS, REGIONS
+from sluice.storage.tries import TRIES_VARIABLE
 
 if TYPE_CHECKING:
     from kfp import dsl
@@ -25,7 +27,7 @@ MLFLOW = (
     "MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES",
 )
-CONFIG_KEYS = (steps.STORE, TRIES_VARIABLE, ENDPOINTS[1], REGIONS[0], *MLFLOW)
+CONFIG_KEYS = (STORE, TRIES_VARIABLE, ENDPOINTS[1], REGIONS[0], *MLFLOW)
 # Of the ConfigMap: the object store and MLflow for who is no pod of a run.
 DIRECT, DIRECT_TRACKING = "SLUICE_STORE_ENDPOINT", "SLUICE_MLFLOW_ENDPOINT"
 RUN_LABEL = "metadata.labels['pipeline/runid']"  # KFP sets it on every pod of a run, of a recurring one too
@@ -34,7 +36,7 @@ RUN_LABEL = "metadata.labels['pipeline/runid']"  # KFP sets it on every pod of a
 def use_stores(task: "dsl.PipelineTask", secret: str = NAME) -> "dsl.PipelineTask":
     """Give a step of a pipeline of your own the release's object store and MLflow, as Sluice's steps have them.
 
-    Its code finds the variables that boto3, MLflow and `components.common.steps.default_store` read, and its run's id
+    Its code finds the variables that boto3, MLflow and `sluice.storage.locations.default_store` read, and its run's id
     in SLUICE_RUN. Neither an address nor a key stands in the compiled pipeline.
 
     Args:
@@ -59,17 +61,28 @@ def use_stores(task: "dsl.PipelineTask", secret: str = NAME) -> "dsl.PipelineTas
 
 def secret_for(executor: str) -> str:
     """The name of the Secret with the accounts of an executor, by KFP's label of it, such as `exec-register`."""
-    step = re.sub(r"-[0-9]+$", "", executor.removeprefix("exec-"))  # KFP numbers equal names
-    return REGISTER if step in REGISTERING else NAME
+    return REGISTER if _label(executor) in REGISTERING else NAME
 
 
-def platform_config(present: Mapping[str, Any], secret: str = NAME) -> dict[str, Any]:
+def step_of(executor: str) -> str:
+    """The step's name by KFP's label of its executor: `exec-train-distributed-2` is of `train_distributed`."""
+    return _label(executor).replace("-", "_")
+
+
+def _label(executor: str) -> str:
+    return re.sub(r"-[0-9]+$", "", executor.removeprefix("exec-"))  # KFP numbers equal names
+
+
+def platform_config(
+    present: Mapping[str, Any], secret: str = NAME, resources: StepResources = NO_RESOURCES
+) -> dict[str, Any]:
     """Kubernetes' part of an executor: `KubernetesExecutorConfig` as JSON values.
 
     Args:
-        secret: The name of the Secret with its accounts.
         present: What the pipeline itself has asked for, in the same form; it is kept, and where only one value can
-            stand it wins.
+            stand it wins, but over nodes and volumes that `resources` says.
+        secret: The name of the Secret with its accounts.
+        resources: What the step gets, the pipeline's own among it.
 
     Returns:
         The whole, read by KFP's own message once, so that no misspelt field is left to a server to find.
@@ -78,7 +91,12 @@ def platform_config(present: Mapping[str, Any], secret: str = NAME) -> dict[str,
     from kfp.kubernetes import kubernetes_executor_config_pb2 as kubernetes
 
     message = json_format.ParseDict(_ours(secret), kubernetes.KubernetesExecutorConfig())
-    message.MergeFrom(json_format.ParseDict(present, kubernetes.KubernetesExecutorConfig()))
+    nodes = resources.to_platform()
+    kept = {key: value for key, value in present.items() if key not in nodes or key == "genericEphemeralVolume"}
+    if "tolerations" in nodes:  # those that a pipeline's parameter says are no part of `resources`
+        kept["tolerations"] = [each for each in present.get("tolerations", []) if "tolerationJson" in each]
+    for each in (kept, nodes):
+        message.MergeFrom(json_format.ParseDict(each, kubernetes.KubernetesExecutorConfig()))
     whole: dict[str, Any] = json_format.MessageToDict(message)
     return whole
 
@@ -91,6 +109,6 @@ def _ours(name: str) -> dict[str, Any]:
     return {
         "secretAsEnv": [{"secretName": name, "secretNameParameter": accounts, "keyToEnv": secret}],
         "configMapAsEnv": [{"configMapName": NAME, "configMapNameParameter": places, "keyToEnv": config}],
-        "fieldPathAsEnv": [{"name": steps.RUN, "fieldPath": RUN_LABEL}],
+        "fieldPathAsEnv": [{"name": RUN, "fieldPath": RUN_LABEL}],
         "imagePullPolicy": "IfNotPresent",
     }

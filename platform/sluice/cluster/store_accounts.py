@@ -9,7 +9,6 @@ Source: MinIO's admin API, as minio-py 7.2 calls it; the policies are those of A
 
 import argparse
 import json
-import os
 import re
 import sys
 from collections.abc import Iterator
@@ -26,15 +25,16 @@ from minio.helpers import check_bucket_name
 from minio.versioningconfig import VersioningConfig
 from urllib3.exceptions import HTTPError
 
-from components.common import settings
-from components.common.errors import BadInput, EnvironmentFault, SluiceError
-from components.common.files import faults
-from components.common.keys import check_prefix
-from components.common.s3_connection import Connection
-from components.common.s3_refusals import Place, refusals
-from components.common.steps import progress
 from sluice.cluster.buckets import make_buckets, require_answer, required_buckets
 from sluice.cluster.waiting import wait_for
+from sluice.core import settings
+from sluice.core.environment import variable
+from sluice.core.errors import BadInput, EnvironmentFault, SluiceError
+from sluice.core.files import faults
+from sluice.core.progress import progress
+from sluice.storage.keys import check_prefix
+from sluice.storage.s3_connection import Connection
+from sluice.storage.s3_refusals import RequestPlace, refusals
 
 DEADLINE = "SLUICE_SETUP_SECONDS"
 ACCOUNTS, POLICIES = "SLUICE_STORE_ACCOUNTS", "SLUICE_STORE_POLICIES"  # folders
@@ -45,7 +45,7 @@ PREFIX = "sluice-"  # of the policies' names
 
 
 @dataclass(frozen=True)
-class Account:
+class StoreAccount:
     """A user of MinIO.
 
     Attributes:
@@ -108,7 +108,7 @@ def make(seconds: float) -> None:
         progress(f"account of {part}: removed one with keys that its Secret has no more")
 
 
-def accounts(keys: Path, policies: Path) -> list[Account]:
+def accounts(keys: Path, policies: Path) -> list[StoreAccount]:
     """The accounts that the release wants: one for each policy.
 
     Args:
@@ -125,7 +125,7 @@ def accounts(keys: Path, policies: Path) -> list[Account]:
     return [_account(file, keys / file.stem) for file in files]
 
 
-def keep_account(root: Connection, account: Account) -> None:
+def keep_account(root: Connection, account: StoreAccount) -> None:
     """Bring a user and its policy to what is wanted.
 
     Raises:
@@ -138,7 +138,7 @@ def keep_account(root: Connection, account: Account) -> None:
         admin.policy_set(policy, user=account.access_key)  # takes the place of all that it had
 
 
-def remove_former(root: Connection, found: list[Account]) -> list[str]:
+def remove_former(root: Connection, found: list[StoreAccount]) -> list[str]:
     """Remove the users that have a part's policy, and keys that its Secret has no more; return their parts.
 
     Raises:
@@ -165,10 +165,10 @@ def versioned() -> tuple[str, list[str]] | None:
     Raises:
         BadInput: SLUICE_STORE_VERSIONED is no name of a bucket, or SLUICE_STORE_PASSING holds what is no prefix.
     """
-    bucket = os.environ.get(VERSIONED)
+    bucket = variable(VERSIONED)
     if not bucket:
         return None
-    prefixes, name = os.environ.get(PASSING, "").split(), VERSIONED
+    prefixes, name = variable(PASSING).split(), VERSIONED
     try:
         check_bucket_name(bucket, strict=True)
         name = PASSING
@@ -190,7 +190,7 @@ def keep_versions(bucket: str, passing: list[str]) -> None:
     wanted = VersioningConfig(ENABLED, excluded_prefixes=[f"{prefix}*" for prefix in passing])
     connection = Connection.from_environment()
     client = connection.client()
-    with refusals(Place(connection.endpoint, bucket, "")):
+    with refusals(RequestPlace(connection.endpoint, bucket, "")):
         if client.get_bucket_versioning(bucket) != wanted:
             client.set_bucket_versioning(bucket, wanted)
             progress(f"bucket {bucket}: what is overwritten stays as an earlier version from now on")
@@ -204,12 +204,12 @@ def require_bucket(bucket: str) -> None:
         EnvironmentFault: The store does not answer, or does not know the account yet.
     """
     connection = Connection.from_environment()
-    with refusals(Place(connection.endpoint, bucket, "")):
+    with refusals(RequestPlace(connection.endpoint, bucket, "")):
         for _ in connection.client().list_objects(bucket, prefix="sluice-looks-for-its-account/"):
             break
 
 
-def _account(file: Path, folder: Path) -> Account:
+def _account(file: Path, folder: Path) -> StoreAccount:
     part = file.stem
     access, secret = (_key(folder / name, part) for name in KEY_FILES)
     for name, value, least in (("access", access, ACCESS_CHARACTERS), ("secret", secret, SECRET_CHARACTERS)):
@@ -222,7 +222,7 @@ def _account(file: Path, folder: Path) -> Account:
         policy = json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:
         raise BadInput(f"{file} is no JSON ({error}); correct the ConfigMap") from None
-    return Account(part, access, secret, policy)
+    return StoreAccount(part, access, secret, policy)
 
 
 def _key(file: Path, part: str) -> str:
@@ -235,7 +235,7 @@ def _key(file: Path, part: str) -> str:
         ) from None
 
 
-def _refuse_shared(found: list[Account], root: str) -> None:
+def _refuse_shared(found: list[StoreAccount], root: str) -> None:
     """Two parts with one name would have one's rights: that of the last."""
     owner = {root: "MinIO's root"}
     for account in found:
@@ -247,7 +247,7 @@ def _refuse_shared(found: list[Account], root: str) -> None:
 
 
 def _folder(name: str) -> Path:
-    value = os.environ.get(name)
+    value = variable(name)
     if not value:
         raise BadInput(f"{name} is not set; the chart's Job sets it")
     return Path(value)

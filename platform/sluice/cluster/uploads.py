@@ -2,22 +2,32 @@
 
 from collections.abc import Iterator, Mapping
 
-from sluice.catalog import find_pipeline, pipeline_names
 from sluice.cluster.kfp_api import KfpApi
+from sluice.cluster.resources import ResourcePlan
 from sluice.cluster.spec import ClusterSpec, compile_for_cluster
+from sluice.running.catalog import find_pipeline, pipeline_names
 
 
-def all_specs(found: Mapping[str, str], *, choices: bool) -> Iterator[ClusterSpec]:
+def all_specs(
+    found: Mapping[str, str],
+    *,
+    choices: bool,
+    resources: ResourcePlan = ResourcePlan(),  # noqa: B008 - frozen, and empty
+) -> Iterator[ClusterSpec]:
     """Every pipeline compiled, then fused.
 
     Args:
-        found: The step images by variable, as `components.common.images.step_images` gives them.
+        found: The step images by variable, as `sluice.core.step_images.step_images` gives them.
         choices: Whether the server takes `literals`.
+        resources: What the site gives steps: as `sluice submit` has it, so that both compile the same version.
+
+    Raises:
+        BadInput: A pipeline asks for more than the site gives.
     """
     for name in pipeline_names():
         pipeline = find_pipeline(name)
         for fused in (False, True):
-            yield compile_for_cluster(pipeline, found, choices=choices, fused=fused)
+            yield compile_for_cluster(pipeline, found, choices=choices, fused=fused, resources=resources)
 
 
 def upload(api: KfpApi, spec: ClusterSpec) -> bool:

@@ -4,8 +4,8 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from components.common.errors import EnvironmentFault
-from components.common.steps import progress
+from sluice.core.errors import EnvironmentFault
+from sluice.core.progress import progress
 
 PAUSE_SECONDS = 2.0
 Value = TypeVar("Value")

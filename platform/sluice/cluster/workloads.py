@@ -15,10 +15,10 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from components.common.errors import SluiceError
 from sluice.cluster.access import TIMEOUT, Kubernetes
 from sluice.cluster.step_environment import NAME
-from sluice.doctor import Finding
+from sluice.core.errors import SluiceError
+from sluice.running.doctor import DoctorFinding
 
 KINDS = ("Deployment", "StatefulSet")
 PART_OF = "app.kubernetes.io/part-of=sluice"
@@ -42,7 +42,7 @@ class Workload(NamedTuple):
         return f"{self.kind} {self.name}"
 
 
-def workloads(kubernetes: Kubernetes) -> Iterator[Finding]:
+def workloads(kubernetes: Kubernetes) -> Iterator[DoctorFinding]:
     """Each one that is missing, scaled to nothing, or refused its pods; what is wrong with pods, they tell themselves.
 
     Raises:
@@ -54,12 +54,14 @@ def workloads(kubernetes: Kubernetes) -> Iterator[Finding]:
     ]
     troubles += [said for each, item in found.items() if (said := _trouble(each, item, kubernetes.target.namespace))]
     for said in sorted(troubles):
-        yield Finding("workloads", "error", said)
+        yield DoctorFinding("workloads", "error", said)
     if not found:
-        yield Finding("workloads", "error", f"namespace {kubernetes.target.namespace} has no Deployment of Sluice")
+        yield DoctorFinding(
+            "workloads", "error", f"namespace {kubernetes.target.namespace} has no Deployment of Sluice"
+        )
     elif not troubles:
         known = "all that Helm installed" if wanted else "Helm's own list cannot be read; one may be missing"
-        yield Finding("workloads", "ok", f"{len(found)} Deployments and StatefulSets: {known}")
+        yield DoctorFinding("workloads", "ok", f"{len(found)} Deployments and StatefulSets: {known}")
 
 
 def _trouble(each: Workload, item: Any, namespace: str) -> str:  # noqa: ANN401 - a V1Deployment or a V1StatefulSet

@@ -1,11 +1,11 @@
 """`python -m sluice.mlflow_server COMMAND`; errors that Sluice understands end in one line on standard error."""
 
 import argparse
-import os
 import sys
 
-from components.common.errors import SluiceError
-from sluice.mlflow_server.settings import Settings
+from sluice.core.environment import variables
+from sluice.core.errors import SluiceError
+from sluice.mlflow_server.server_settings import ServerSettings
 
 DEADLINE_SECONDS = 600.0
 
@@ -21,14 +21,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--deadline", type=float, default=DEADLINE_SECONDS, help="seconds that a wait may take")
     given = parser.parse_args(arguments)
     try:
-        _run(given.command, Settings.from_environment(os.environ), given.deadline)
+        _run(given.command, ServerSettings.from_environment(variables()), given.deadline)
     except SluiceError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201 - the last line of the pod's log
         return error.exit_code
     return 0
 
 
-def _run(command: str, settings: Settings, deadline: float) -> None:
+def _run(command: str, settings: ServerSettings, deadline: float) -> None:
     if command == "migrate":
         from sluice.mlflow_server.migration import migrate
 

@@ -1,24 +1,24 @@
 """MLflow's own accounts, kept at what the Secrets say: the administrator's, the steps' and the register step's."""
 
-import os
 from typing import Any
 
-from components.common.steps import progress
+from sluice.core.environment import set_variables
+from sluice.core.progress import progress
+from sluice.mlflow_server.server_settings import MlflowAccount, ServerSettings
 from sluice.mlflow_server.serving import CONFIG_PATH, write_configuration
-from sluice.mlflow_server.settings import Account, Settings
 
 # What they may do with anybody's experiments and models; what an account made itself it may manage, within `limits`.
 STEPS = {"experiment": "EDIT", "registered_model": "READ"}
 REGISTER = {"experiment": "EDIT", "registered_model": "MANAGE"}  # MLflow asks for it to take an alias or a tag back
 
 
-def load_mlflow(settings: Settings) -> None:
+def load_mlflow(settings: ServerSettings) -> None:
     """Import what a migration needs of MLflow, which reads its file on accounts at that moment."""
-    os.environ[CONFIG_PATH] = str(write_configuration(settings))
+    set_variables({CONFIG_PATH: str(write_configuration(settings))})
     import mlflow.server.auth.sqlalchemy_store  # noqa: F401 - kept by Python for those who import it next
 
 
-def keep_accounts(settings: Settings) -> None:
+def keep_accounts(settings: ServerSettings) -> None:
     """Bring the schema of accounts up to date, then make or correct the accounts; after `load_mlflow`.
 
     A password is written only where it differs, so that a new Secret takes effect with the next upgrade of the release.
@@ -36,7 +36,7 @@ def keep_accounts(settings: Settings) -> None:
     store.engine.dispose()
 
 
-def _keep(store: Any, account: Account, *, is_admin: bool) -> None:  # noqa: ANN401 - MLflow's, which has no types
+def _keep(store: Any, account: MlflowAccount, *, is_admin: bool) -> None:  # noqa: ANN401 - MLflow's, which has no types
     if not store.has_user(account.username):
         store.create_user(account.username, account.password, is_admin=is_admin)
         progress(f"made the account {account.username}")

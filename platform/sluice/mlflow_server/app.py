@@ -3,17 +3,17 @@
 MLflow's own /health says OK whatever happens to its database; the pod then takes requests that can only fail.
 """
 
-import os
 import time
 from typing import Any
 
 from sqlalchemy import Engine, create_engine, literal, select, table
 from sqlalchemy.exc import SQLAlchemyError
 
+from sluice.core.environment import variable
 from sluice.mlflow_server.limits import Limits
 from sluice.mlflow_server.ownership import Kept
 from sluice.mlflow_server.schemas import RUNS
-from sluice.mlflow_server.settings import DATABASE, DIRECT, REGISTER, STEPS, TRANSFERS
+from sluice.mlflow_server.server_settings import DATABASE, DIRECT, REGISTER, STEPS, TRANSFERS
 
 READY = "/health/database"  # MLflow asks for no account under /health
 SECONDS = 3  # less than a probe's timeout
@@ -24,14 +24,14 @@ def create_app() -> Any:  # noqa: ANN401 - a FastAPI application, untyped in MLf
     from mlflow.server import app
     from mlflow.server.auth import create_app as with_accounts
 
-    engine = _engine(os.environ[DATABASE])
+    engine = _engine(variable(DATABASE))
     app.add_url_rule(READY, "database", lambda: readiness(engine))
-    if os.environ.get(DIRECT) != "true":
+    if variable(DIRECT) != "true":
         keep_transfers_here()
-    if endpoint := os.environ.get(TRANSFERS):
+    if endpoint := variable(TRANSFERS):
         sign_for(endpoint)
     whole = with_accounts(app)
-    steps, register = (os.environ.get(name, "") for name in (STEPS[0], REGISTER[0]))
+    steps, register = (variable(name) for name in (STEPS[0], REGISTER[0]))
     kept = Kept(_store, time.monotonic)
     return Limits(whole, steps, register, _is_ready, kept) if steps and register else whole
 

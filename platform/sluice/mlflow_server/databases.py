@@ -1,6 +1,5 @@
 """Reaching a database that may still be starting, and keeping others out while it is changed."""
 
-import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,9 +9,10 @@ from sqlalchemy import URL, Connection, Engine, create_engine, make_url, text
 from sqlalchemy.exc import ArgumentError, OperationalError
 from sqlalchemy.pool import NullPool
 
-from components.common.addresses import shown
-from components.common.errors import BadInput, EnvironmentFault
-from components.common.steps import progress
+from sluice.core.addresses import shown
+from sluice.core.environment import variable
+from sluice.core.errors import BadInput, EnvironmentFault
+from sluice.core.progress import progress
 
 POLL_SECONDS = 1.0
 CONNECT_SECONDS = 5
@@ -95,7 +95,7 @@ def _refusal(engine: Engine) -> str | None:
         reason = str(error.orig).strip().splitlines()[0].split("failed: ")[-1].removeprefix("FATAL:").strip()
     for words, way_out in _FINAL.items():
         if words in reason:
-            raise BadInput(f"{place(engine.url)} refuses {os.environ.get('PGUSER', 'the user')}: {reason}; {way_out}")
+            raise BadInput(f"{place(engine.url)} refuses {variable('PGUSER', 'the user')}: {reason}; {way_out}")
     return reason
 
 

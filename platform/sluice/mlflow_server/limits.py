@@ -1,7 +1,7 @@
 """What the accounts of steps may not do at MLflow, whatever MLflow's own permissions let them.
 
 MLflow gives who made an experiment or a model all rights on it, and anybody may make a model of a new name. So by
-permissions alone a step could make `flights-late` before the register step does, and move its aliases for ever. Here:
+permissions alone a step could make `house-prices` before the register step does, and move its aliases for ever. Here:
 
 - Steps log runs. They make no registered model and no version, and move no alias; the register step's account does.
 - Neither deletes more than a run (which an administrator can restore), makes accounts, or gives permissions away. The

@@ -2,15 +2,15 @@
 
 from sqlalchemy import Connection, make_url
 
-from components.common.errors import BadInput
-from components.common.steps import progress
+from sluice.core.errors import BadInput
+from sluice.core.progress import progress
 from sluice.mlflow_server.accounts import keep_accounts, load_mlflow
 from sluice.mlflow_server.databases import Deadline, alone, mlflow_version, place, reach
 from sluice.mlflow_server.schemas import ACCOUNTS, RUNS, Schema, State
-from sluice.mlflow_server.settings import Settings
+from sluice.mlflow_server.server_settings import ServerSettings
 
 
-def migrate(settings: Settings, seconds: float) -> None:
+def migrate(settings: ServerSettings, seconds: float) -> None:
     """Bring both schemas to the code's revision and the accounts to the Secrets' passwords; repeating it is harmless.
 
     Raises:
@@ -32,7 +32,7 @@ def migrate(settings: Settings, seconds: float) -> None:
         progress(f"{ACCOUNTS.name} are at revision {ACCOUNTS.head}")
 
 
-def wait(settings: Settings, seconds: float) -> None:
+def wait(settings: ServerSettings, seconds: float) -> None:
     """Wait until both schemas are at the code's revision.
 
     Raises:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 from urllib.parse import unquote
 
-from components.common.pipeline_runs import KFP_TAG, PARENT_TAG, RUN_TAG
+from sluice.registry.pipeline_runs import KFP_TAG, PARENT_TAG, RUN_TAG
 
 SOURCE_RUN = "mlflow.sourceRun"  # of a trace's metadata: the MLflow run that it was made in
 ARTIFACTS = re.compile(r"/(?:ajax-)?api/2\.0/mlflow-artifacts/(?:artifacts|mpu/(?:create|complete|abort))/(.+)")

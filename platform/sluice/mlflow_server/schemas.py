@@ -13,7 +13,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, column, inspect, select, table
 
-from components.common.errors import BadInput
+from sluice.core.errors import BadInput
 
 
 class State(Enum):

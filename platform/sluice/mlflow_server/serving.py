@@ -11,24 +11,25 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NoReturn
 
-from components.common.errors import BadInput
-from components.common.files import faults
-from sluice.mlflow_server.settings import SECRET_KEY, Settings
+from sluice.core.environment import variable, variables
+from sluice.core.errors import BadInput
+from sluice.core.files import faults
+from sluice.mlflow_server.server_settings import SECRET_KEY, ServerSettings
 
 CONFIG_PATH = "MLFLOW_AUTH_CONFIG_PATH"
 AUTH_CACHE_SECONDS = 60  # else each request costs a password hash; so long an old password may still work
 GRACE_SECONDS = 20  # for requests in flight when the pod ends
 
 
-def serve(settings: Settings) -> NoReturn:
+def serve(settings: ServerSettings) -> NoReturn:
     """Turn this process into the server.
 
     Raises:
         BadInput: The key that signs sessions is missing.
     """
-    if not os.environ.get(SECRET_KEY):
+    if not variable(SECRET_KEY):
         raise BadInput(f"{SECRET_KEY} is not set; it signs sessions and must be the same in all pods")
-    environment = os.environ | server_environment(settings) | {CONFIG_PATH: str(write_configuration(settings))}
+    environment = {**variables(), **server_environment(settings), CONFIG_PATH: str(write_configuration(settings))}
     command = [sys.executable, "-m", "uvicorn", "--factory", "sluice.mlflow_server.app:create_app", "--no-access-log"]
     command += ["--host", "0.0.0.0", "--port", str(settings.port), "--workers", str(settings.workers)]  # noqa: S104 - in a pod
     command += ["--timeout-graceful-shutdown", str(GRACE_SECONDS)]
@@ -38,7 +39,7 @@ def serve(settings: Settings) -> NoReturn:
     os.execve(sys.executable, command, environment)  # noqa: S606 - our own interpreter
 
 
-def server_environment(settings: Settings) -> Mapping[str, str]:
+def server_environment(settings: ServerSettings) -> Mapping[str, str]:
     """What `mlflow server` with the same options tells its workers, and what must hold in any case."""
     return {
         "_MLFLOW_SGI_NAME": "uvicorn",
@@ -54,7 +55,7 @@ def server_environment(settings: Settings) -> Mapping[str, str]:
     }
 
 
-def write_configuration(settings: Settings) -> Path:
+def write_configuration(settings: ServerSettings) -> Path:
     """Write MLflow's file on accounts; passwords stay in the environment.
 
     Returns:

@@ -4,11 +4,11 @@ import signal
 import sys
 import threading
 
-from components.common.errors import SluiceError
-from components.common.steps import progress
+from sluice.core.errors import SluiceError
+from sluice.core.progress import progress
+from sluice.run_gateway.gateway_settings import GatewaySettings
 from sluice.run_gateway.pods import Cluster, Pods
-from sluice.run_gateway.serving import Gate, Server
-from sluice.run_gateway.settings import Settings
+from sluice.run_gateway.serving import RequestGate, Server
 
 
 def main() -> int:
@@ -18,12 +18,12 @@ def main() -> int:
         The exit code: 0 ended by a signal, 1 there is no Kubernetes API, 2 a variable is wrong.
     """
     try:
-        settings = Settings.from_environment()
+        settings = GatewaySettings.from_environment()
         pods = Pods(Cluster(), settings.namespace, platform=settings.platform)
     except SluiceError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201 - the last line of the pod's log
         return error.exit_code
-    with Server(settings.socket, Gate(settings.buckets, pods.caller, pods.look, pods.run)) as server:
+    with Server(settings.socket, RequestGate(settings.buckets, pods.caller, pods.look, pods.run)) as server:
         signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())
         progress(f"deciding for runs of namespace {settings.namespace} at {settings.socket}")
         server.serve_forever()

@@ -5,7 +5,6 @@ An answer holds for two seconds: an address is given to another pod only after i
 """
 
 import json
-import os
 import threading
 import time
 from collections import OrderedDict
@@ -18,7 +17,8 @@ from urllib.parse import quote
 import urllib3
 from urllib3.exceptions import HTTPError
 
-from components.common.errors import EnvironmentFault
+from sluice.core.environment import variable
+from sluice.core.errors import EnvironmentFault
 from sluice.run_gateway.requests import Refused
 from sluice.run_gateway.rules import Caller
 
@@ -213,7 +213,7 @@ class Cluster:
         Raises:
             EnvironmentFault: This runs in no pod, or one without a token.
         """
-        host, port = (os.environ.get(f"KUBERNETES_SERVICE_{name}", "") for name in ("HOST", "PORT"))
+        host, port = (variable(f"KUBERNETES_SERVICE_{name}") for name in ("HOST", "PORT"))
         if not host or not (_ACCOUNT / "ca.crt").is_file():
             raise EnvironmentFault("no Kubernetes API: the gateway runs in a pod with a token of its account")
         self._url = f"https://{f'[{host}]' if ':' in host else host}:{port}"

@@ -14,6 +14,7 @@ LONGEST_KEY = 1024  # bytes; S3's own bound
 READING = ("GET", "HEAD")
 _QUERY = re.compile(r"[A-Za-z0-9%._~=&+*/:-]*")
 _PARAMETER = re.compile(r"[A-Za-z0-9-]{1,64}")
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\\]")
 # Of a signed address; it stands in the query instead of the header Authorization.
 _SIGNATURE = frozenset(
@@ -79,12 +80,14 @@ class Wish:
         bucket: Where.
         key: The object's; empty where a read is about the bucket.
         signed_address: Whether its signature stands in the query: whoever made the address gave the right away.
+        digest: SHA-256 of what is sent, 64 hexadecimal digits, where the signature covers it: the store checks it.
     """
 
     asked: Asked
     bucket: str
     key: str
     signed_address: bool = False
+    digest: str = ""
 
     def __str__(self) -> str:
         return f"{self.asked.value} s3://{self.bucket}/{quote(self.key)}"
@@ -111,7 +114,8 @@ def wish_of(request: Request) -> Wish:
         raise Refused(f"{request.method} with the parameters {sorted(parameters)} is nothing that a step needs")
     if signature and not signature >= _SIGNATURE:
         raise Refused("a signed address lacks a part of its signature")
-    return Wish(asked, bucket, key, bool(signature))
+    digest = request.headers.get("x-amz-content-sha256", "").lower()
+    return Wish(asked, bucket, key, bool(signature), digest if _DIGEST.fullmatch(digest) else "")
 
 
 def _decoded(path: str) -> str:

@@ -1,5 +1,6 @@
 """Where a run may write: a pure function of what is asked for and of whose pod asks."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -10,18 +11,29 @@ ARTIFACTS, LOGS = "v2/artifacts", "private-artifacts"
 OWN = ("runs", "training", "check")  # below each the run's id
 DELETED = ("training", "check")  # where a run may delete, too
 ONCE = ("datasets", "models", "code", "promotions")  # what is there stays as it is
+CODE, ARCHIVE = "code", ".zip"  # a project's code: code/<sha256>.zip
+_CODE = re.compile(r"code/(?P<digest>[0-9a-f]{64})[.](zip|patch)")
 _WRITING = (Asked.PUT, Asked.BEGIN, Asked.PART, Asked.COMPLETE, Asked.ABORT)
 _MAKING = (Asked.PUT, Asked.BEGIN, Asked.COMPLETE)
 
 
 @dataclass(frozen=True)
 class Buckets:
-    """The names of the three buckets, and the prefixes of `sluice` that steps use as they like."""
+    """The names of the three buckets, and what is said of `sluice`.
+
+    Attributes:
+        pipelines: KFP's.
+        sluice: The lake, datasets, models and code.
+        mlflow: MLflow's.
+        scratch: The prefixes that steps use as they like.
+        project_code: Whether steps may read the code of projects.
+    """
 
     pipelines: str
     sluice: str
     mlflow: str
     scratch: tuple[str, ...] = ()
+    project_code: bool = True
 
     @property
     def names(self) -> tuple[str, str, str]:
@@ -52,6 +64,10 @@ def needs_caller(wish: Wish, buckets: Buckets) -> bool:
     """
     if wish.bucket not in buckets.names:
         raise Refused(f"there is no bucket {wish.bucket!r} here")
+    # The second wall: admission lets no pod ask for it (steps.projectCode), by whatever store.
+    archive = wish.bucket == buckets.sluice and wish.key.startswith(f"{CODE}/") and wish.key.endswith(ARCHIVE)
+    if archive and not buckets.project_code:
+        raise Refused("projects' code is not for steps of this site (steps.projectCode in the chart's values)")
     return wish.asked is not Asked.READ
 
 
@@ -72,6 +88,10 @@ def allow(wish: Wish, caller: Caller, buckets: Buckets) -> bool:
         raise Refused("only MLflow's server signs addresses; sign the request itself")
     elif _is_own(wish, caller, buckets):
         return False
+    elif wish.bucket == buckets.sluice and _below(wish.key, (CODE,)):
+        if wish.asked is Asked.PUT:
+            _check_code(wish)
+            return True
     elif wish.bucket == buckets.sluice and wish.asked in _WRITING and _below(wish.key, ONCE):
         return wish.asked in _MAKING
     raise Refused(_may(wish, caller, buckets))
@@ -86,6 +106,19 @@ def _is_own(wish: Wish, caller: Caller, buckets: Buckets) -> bool:
     if any(wish.key.startswith(prefix) for prefix in buckets.scratch):
         return True
     return _below(wish.key, [f"{name}/{caller.run}" for name in (OWN if writing else DELETED)])
+
+
+def _check_code(wish: Wish) -> None:
+    """Code has the name of its content: whoever put something else there would keep others from theirs.
+
+    Raises:
+        Refused: The name is none, or not that of what is sent.
+    """
+    found = _CODE.fullmatch(wish.key)
+    if not found:
+        raise Refused(f"{CODE}/ holds <sha256>.zip and <sha256>.patch, not {wish.key!r}")
+    if wish.digest != found["digest"] and (wish.digest or wish.key.endswith(ARCHIVE)):
+        raise Refused(f"{wish.key} must have the SHA-256 of its name, and sign it (x-amz-content-sha256)")
 
 
 def _below(key: str, folders: Iterable[str]) -> bool:

@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from xml.sax.saxutils import escape
 
-from components.common.steps import progress
+from sluice.core.progress import progress
 from sluice.run_gateway.pods import Away
 from sluice.run_gateway.requests import Refused, Request, Wish, wish_of
 from sluice.run_gateway.rules import Buckets, Caller, allow, needs_caller
@@ -23,7 +23,7 @@ IDLE_SECONDS = 120
 LONGEST_REASON = 600
 
 
-class Gate:
+class RequestGate:
     """What requests are held against."""
 
     def __init__(
@@ -131,7 +131,7 @@ class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, place: Path, gate: Gate) -> None:
+    def __init__(self, place: Path, gate: RequestGate) -> None:
         """Listen.
 
         Args:

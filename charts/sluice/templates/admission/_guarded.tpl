@@ -81,7 +81,7 @@ j.split('"outputFile"').filter(u, u.matches(r'^\s*:\s*"/tmp/kfp(_outputs/output_
 {{- $fields := merge (dict "KFP_POD_NAME" "metadata.name" "KFP_POD_UID" "metadata.uid") $file.fields -}}
 {{- $constants := merge (dict "HOME" "/tmp" "ARGO_CONTAINER_NAME" "main" "ARGO_PROGRESS_FILE" "/var/run/argo/progress") $file.constants -}}
 {{- /* What the chart itself lays over main (templates/argo/configmap.yaml). */ -}}
-{{- range concat (include "sluice.tls.stepEnv" . | fromYamlArray) (include "sluice.runs.env" . | fromYamlArray) -}}
+{{- range concat (include "sluice.tls.stepEnv" . | fromYamlArray) (include "sluice.runs.env" . | fromYamlArray) (include "sluice.stepExtras" (list . "env") | fromYamlArray) -}}
 {{- $constants = set $constants .name .value -}}
 {{- end -}}
 {{- $argo := list "ARGO_NODE_ID" "ARGO_INCLUDE_SCRIPT_OUTPUT" "ARGO_DEADLINE" "ARGO_PROGRESS_PATCH_TICK_DURATION" "ARGO_PROGRESS_FILE_TICK_DURATION" "ARGO_TERMINATION_GRACE_PERIOD_SECONDS" "KFP_RETRY_INDEX" -}}
@@ -101,6 +101,9 @@ j.split('"outputFile"').filter(u, u.matches(r'^\s*:\s*"/tmp/kfp(_outputs/output_
 || (e.name == {{ $file.image | quote }} && e.?value.orValue("") == c.image)
 || (e.name == {{ $file.pipeline | quote }} && e.?value.orValue("").matches("^[A-Za-z0-9_-]+$"))
 || (e.name in {{ $argo | toJson }} && !e.?value.orValue("").contains("$("))
+{{- with include "sluice.identity.variables" . }}
+|| (e.name in {{ . }} && {{ . }}[e.name] == e.?value.orValue(""))
+{{- end }}
 {{- if include "sluice.mlflowPlugin" . }}
 || (e.name == "KFP_MLFLOW_CONFIG" && !e.?value.orValue("").contains("\\u") && !e.?value.orValue("").contains("$(")
 && e.?value.orValue("").lowerAscii().split('"endpoint"').size() == 2
@@ -108,16 +111,68 @@ j.split('"outputFile"').filter(u, u.matches(r'^\s*:\s*"/tmp/kfp(_outputs/output_
 {{- end }})
 {{- end }}
 
+{{/*
+What a cloud's webhook puts into the pods of an account with an identity, as JSON: variables with their values, and where
+its tokens are mounted. Nothing where steps have none. Who the identity is stands in steps.pod.serviceAccount: a pipeline's
+author cannot name another. On GKE nothing is put there.
+Source: aws/amazon-eks-pod-identity-webhook; Amazon EKS, "EKS Pod Identity"; Azure/azure-workload-identity, "Mutating
+Admission Webhook".
+*/}}
+{{- define "sluice.identity.aws" -}}
+{{- if or .Values.objectStore.identity (hasKey (include "sluice.identity.notes" . | fromYaml) "eks.amazonaws.com/role-arn") }}true{{ end -}}
+{{- end }}
+{{- define "sluice.identity.azure" -}}
+{{- if eq (get ((include "sluice.stepPod" . | fromYaml).labels | default dict) "azure.workload.identity/use") "true" }}true{{ end -}}
+{{- end }}
+{{- define "sluice.identity.notes" -}}
+{{ ((include "sluice.stepPod" . | fromYaml).serviceAccount | default dict).annotations | default dict | toYaml }}
+{{- end }}
+{{- define "sluice.identity.variables" -}}
+{{- $notes := include "sluice.identity.notes" . | fromYaml -}}{{- $found := dict -}}
+{{- if include "sluice.identity.aws" . -}}
+{{- $found = merge $found (dict "AWS_ROLE_ARN" (get $notes "eks.amazonaws.com/role-arn" | default "")
+  "AWS_WEB_IDENTITY_TOKEN_FILE" "/var/run/secrets/eks.amazonaws.com/serviceaccount/token"
+  "AWS_STS_REGIONAL_ENDPOINTS" "regional" "AWS_DEFAULT_REGION" .Values.objectStore.region "AWS_REGION" .Values.objectStore.region
+  "AWS_CONTAINER_CREDENTIALS_FULL_URI" "http://169.254.170.23/v1/credentials"
+  "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE" "/var/run/secrets/pods.eks.amazonaws.com/serviceaccount/eks-pod-identity-token") -}}
+{{- end -}}
+{{- if include "sluice.identity.azure" . -}}
+{{- $found = merge $found (dict "AZURE_CLIENT_ID" (get $notes "azure.workload.identity/client-id") "AZURE_TENANT_ID" (get $notes "azure.workload.identity/tenant-id")
+  "AZURE_FEDERATED_TOKEN_FILE" "/var/run/secrets/azure/tokens/azure-identity-token" "AZURE_AUTHORITY_HOST" "https://login.microsoftonline.com/") -}}
+{{- end -}}
+{{- if $found }}{{ toJson $found }}{{ end -}}
+{{- end }}
+{{- define "sluice.identity.mounts" -}}
+{{- $found := dict -}}
+{{- if include "sluice.identity.aws" . -}}
+{{- $found = merge $found (dict "aws-iam-token" "/var/run/secrets/eks.amazonaws.com/serviceaccount" "eks-pod-identity-token" "/var/run/secrets/pods.eks.amazonaws.com/serviceaccount") -}}
+{{- end -}}
+{{- if include "sluice.identity.azure" . }}{{ $found = merge $found (dict "azure-identity-token" "/var/run/secrets/azure/tokens") }}{{ end -}}
+{{- if $found }}{{ toJson $found }}{{ end -}}
+{{- end }}
+
 {{/* Variables of Argo's and KFP's own containers, e. */}}
 {{- define "sluice.guarded.ownVariable" -}}
-(e.name.startsWith("ARGO_") || e.name in ["EXECUTOR_RETRY_BACKOFF_STEPS"]) && !(has(e.valueFrom) && !has(e.valueFrom.fieldRef))
+((e.name.startsWith("ARGO_") || e.name in ["EXECUTOR_RETRY_BACKOFF_STEPS"]) && !(has(e.valueFrom) && !has(e.valueFrom.fieldRef)))
+{{- with include "sluice.identity.variables" . }}
+|| (e.name in {{ . }} && {{ . }}[e.name] == e.?value.orValue(""))
+{{- end }}
 {{- end }}
 
 {{/* Volumes that containers mount, m, each at its own place; they begin empty. */}}
 {{- define "sluice.guarded.mounts" -}}
-{{- dict "kfp-launcher" "/kfp-launcher" "gcs-scratch" "/gcs" "s3-scratch" "/s3" "minio-scratch" "/minio"
+{{- $mounts := dict "kfp-launcher" "/kfp-launcher" "gcs-scratch" "/gcs" "s3-scratch" "/s3" "minio-scratch" "/minio"
   "dot-local-scratch" "/.local" "dot-cache-scratch" "/.cache" "dot-config-scratch" "/.config"
-  "sluice-tmp" "/tmp" "tmp-dir-argo" "/tmp" "var-run-argo" "/var/run/argo" | toJson -}}
+  "sluice-tmp" "/tmp" "tmp-dir-argo" "/tmp" "var-run-argo" "/var/run/argo" "sluice-scratch" "/scratch" -}}
+{{- range include "sluice.stepExtras" (list . "volumeMounts") | fromYamlArray }}{{ $mounts = set $mounts .name .mountPath }}{{ end -}}
+{{ $mounts | toJson }}
+{{- end }}
+{{/* What a mounted volume, v, must be: empty, or the very one that the chart adds (steps.pod.volumes). */}}
+{{- define "sluice.guarded.volume" -}}
+{{- range include "sluice.stepExtras" (list . "volumes") | fromYamlArray -}}
+v.name == {{ .name | quote }} ? {{ if .configMap }}has(v.configMap) && v.configMap.?name.orValue("") == {{ .configMap.name | quote }}{{ else if .persistentVolumeClaim }}has(v.persistentVolumeClaim) && v.persistentVolumeClaim.claimName == {{ .persistentVolumeClaim.claimName | quote }}{{ else }}has(v.emptyDir){{ end }} :{{ " " }}
+{{- end -}}
+v.name == "sluice-scratch" ? has(v.ephemeral) : has(v.emptyDir)
 {{- end }}
 {{- define "sluice.guarded.mount" -}}
 {{- /* Argo's own containers have the keys of its log store, and the one that waits sees main's folders elsewhere. */ -}}
@@ -128,6 +183,9 @@ m.all(k, k in ["name", "mountPath", "readOnly"] || (k == "subPath" && m.name == 
 || (c.name in ["init", "wait"] && m.name in {{ ternary (list $keys "sluice-ca") (list $keys) (ne "" (include "sluice.tls.on" .)) | toJson }} && m.mountPath == "/argo/secret/" + m.name)
 {{- if include "sluice.tls.on" . }}
 || (m.name == "sluice-trusted" && m.mountPath in ["/etc/sluice/ca", "/mainctrfs/etc/sluice/ca"])
+{{- end }}
+{{- with include "sluice.identity.mounts" . }}
+|| {{ . }}[?m.name].orValue("") == m.mountPath
 {{- end }}
 || (m.mountPath == "/var/run/secrets/kubernetes.io/serviceaccount"
 && (m.name.startsWith("kube-api-access-") || (m.name == "exec-sa-token" && c.name != "main"))))
@@ -181,13 +239,63 @@ s.initContainers.filter(c, c.name == "init").all(c, c.?env.orValue([]).filter(e,
 + ({{ printf $main `c.?envFrom.orValue([]).all(f, has(f.configMapRef) && f.configMapRef.name == "metadata-grpc-configmap" && f.?prefix.orValue("") == "")` }} ? [] : ["envFrom"])
 + ({{ printf $all (printf `c.name == "main" || (c.?env.orValue([]).all(e, %s) && !has(c.envFrom))` (include "sluice.guarded.ownVariable" .)) }} ? [] : ["variables of the programs beside it"])
 + ({{ printf $all (printf `c.?volumeMounts.orValue([]).all(m, %s)` (include "sluice.guarded.mount" .)) }}
-&& variables.guarded.all(s, s.?volumes.orValue([]).all(v, !(v.name in {{ include "sluice.guarded.mounts" . }}) || has(v.emptyDir)))
+&& variables.guarded.all(s, s.?volumes.orValue([]).all(v, !(v.name in {{ include "sluice.guarded.mounts" . }}) || ({{ include "sluice.guarded.volume" . }})))
 {{- if include "sluice.tls.on" . }}
 && variables.guarded.all(s, s.?volumes.orValue([]).all(v, v.name != "sluice-trusted"
 || (has(v.configMap) && v.configMap.name == {{ (include "sluice.tls.caVolume" . | fromYamlArray | first).configMap.name | quote }})))
+{{- end }}
+{{- with include "sluice.identity.mounts" . }}
+&& variables.guarded.all(s, s.?volumes.orValue([]).all(v, !(v.name in {{ . }})
+|| (has(v.projected) && v.projected.?sources.orValue([]).all(p, has(p.serviceAccountToken)))))
 {{- end }}
 && !variables.guarded.exists(s, s.?volumes.orValue([]).exists(v, {{ include "sluice.guarded.volumeNames" . }})) ? [] : ["its volumes"])
 + variables.guarded.map(s, s.filter(k, !(k in {{ include "sluice.guarded.podFields" . }})).join(", ")).filter(n, n != "")
 + ({{ printf $all (printf `c.all(k, k in %s) && c.?terminationMessagePath.orValue("/dev/termination-log") == "/dev/termination-log"` (include "sluice.guarded.containerFields" .)) }} ? [] : ["hooks, probes, folders or other fields of its containers"])
 + (variables.guarded.all(s, s.?dnsPolicy.orValue("ClusterFirst") == "ClusterFirst") ? [] : ["dnsPolicy"])).join(", ")
+{{- end }}
+
+{{/*
+Where steps.projectCode is false: every pod with one of Sluice's images, whatever its tag, is one of this release's own steps
+as a guarded one is, and brings no code. The address of a project's archive, code/<sha256>.zip, is the parameter `code`
+of a step; JSON may spell its letters as escapes, and an address has a slash, or an escape of one.
+*/}}
+{{- define "sluice.ownImages" -}}
+{{- $root := . -}}{{- $patterns := list -}}
+{{- range list .Values.images.tabular .Values.images.torch -}}
+{{- $patterns = append $patterns (include "sluice.image" (list $root (dict "repository" .repository "tag" "x" "digest" "")) | trimSuffix ":x" | regexQuoteMeta) -}}
+{{- end -}}
+{{ printf "^(%s)(:.*)?(@.*)?$" (join "|" $patterns) | toJson }}
+{{- end }}
+{{- define "sluice.ownSteps.differs" -}}
+{{- $file := include "sluice.guarded.file" . | fromJson -}}
+{{- $images := list (include "sluice.image" (list . .Values.images.tabular)) (include "sluice.image" (list . .Values.images.torch)) | uniq | toJson -}}
+{{- $code := `"(c|\\u0063)(o|\\u006[fF])(d|\\u0064)(e|\\u0065)"\s*:\s*"[^"]*[/\\]` -}}
+{{ include "sluice.guarded.differs" . | replace "variables.guarded" "variables.ours" }}
++ (variables.ours.all(s, s.containers.filter(c, c.name == "main").all(c, c.image in {{ $images }}
+&& c.?args.orValue([]) in {{ concat $file.registers $file.ingests $file.others | toJson }})) ? "" : "; what it runs is no step of this release")
++ (variables.ours.all(s, s.containers.filter(c, c.name == "main").all(c,
+!c.?command.orValue([]).join("\n").matches(r'{{ $code }}'))) ? "" : "; it brings a project's code")
+{{- end }}
+
+{{/* What a step may take at most, as terms over main, c, and its pod's spec, s; in Kubernetes' own count. */}}
+{{- define "sluice.maxResources.holds" -}}
+{{- $max := .Values.steps.maxResources | default dict -}}
+{{- $terms := list -}}
+{{- range $name := list "cpu" "memory" -}}
+{{- with get $max $name -}}
+{{- $terms = append $terms (printf `(%q in c.?resources.?limits.orValue({}) && quantity(string(c.resources.limits[%q])).compareTo(quantity(%q)) <= 0)` $name $name (toString .)) -}}
+{{- end -}}
+{{- end -}}
+{{- if hasKey $max "gpu" -}}
+{{- $terms = append $terms (printf `c.?resources.?limits.orValue({}).all(k, !k.contains("/") || quantity(string(c.resources.limits[k])).compareTo(quantity(%q)) <= 0)` (toString $max.gpu)) -}}
+{{- end -}}
+{{- with $max.disk -}}
+{{- $terms = append $terms (printf `s.?volumes.orValue([]).all(v, !has(v.ephemeral) || quantity(string(v.ephemeral.volumeClaimTemplate.spec.resources.requests.storage)).compareTo(quantity(%q)) <= 0)` (toString .)) -}}
+{{- end -}}
+{{ join " && " $terms }}
+{{- end }}
+{{- define "sluice.maxResources.words" -}}
+{{- $words := list -}}
+{{- range $name, $most := .Values.steps.maxResources }}{{ $words = append $words (printf "%s %v" $name $most) }}{{ end -}}
+{{ join ", " $words }}
 {{- end }}

@@ -67,7 +67,7 @@ namespaceSelector:
 {{- $secrets := list (include "sluice.objectStore.account" (list . "runs")) -}}
 {{- if include "sluice.mlflowPlugin" . }}{{ $secrets = append $secrets "kfp-mlflow-credentials" }}{{ end -}}
 {{- if include "sluice.tls.of" (list . "minio") }}{{ $secrets = append $secrets "sluice-ca" }}{{ end -}}
-{{ $secrets | toJson }}
+{{ compact $secrets | toJson }}
 {{- end }}
 
 {{/* The Secrets that any pod of a run may pull images with. */}}

@@ -8,8 +8,14 @@ wrong together. Call: include "sluice.refuse" .
 {{- if and (not $v.minio.enabled) (not $v.objectStore.host) -}}
 {{- $bad = append $bad "minio.enabled is false and objectStore.host is empty: name the S3 to use, such as s3.eu-central-1.amazonaws.com" -}}
 {{- end -}}
-{{- if and (not $v.minio.enabled) $v.objectStore.host (not $v.objectStore.existingSecret) -}}
-{{- $bad = append $bad "objectStore.host is set without objectStore.existingSecret: name a Secret with the keys accesskey and secretkey" -}}
+{{- if and (not $v.minio.enabled) $v.objectStore.host (not $v.objectStore.existingSecret) (not $v.objectStore.identity) -}}
+{{- $bad = append $bad "objectStore.host is set without objectStore.existingSecret: name a Secret with the keys accesskey and secretkey, or say objectStore.identity=aws where the accounts of pods have identities of their own" -}}
+{{- end -}}
+{{- if and $v.minio.enabled $v.objectStore.identity -}}
+{{- $bad = append $bad "objectStore.identity with minio.enabled: the chart's MinIO knows keys alone; leave it empty" -}}
+{{- end -}}
+{{- if and $v.objectStore.identity $v.objectStore.existingSecret -}}
+{{- $bad = append $bad "both objectStore.identity and objectStore.existingSecret are set: leave one of them empty" -}}
 {{- end -}}
 {{- if and $v.minio.enabled $v.objectStore.host -}}
 {{- $bad = append $bad "both minio.enabled and objectStore.host are set: set minio.enabled=false to use the S3 of your own, or leave objectStore.host empty" -}}
@@ -109,5 +115,6 @@ wrong together. Call: include "sluice.refuse" .
 {{- end -}}
 {{- $bad = concat $bad (include "sluice.tls.refusals" . | fromYamlArray) -}}
 {{- $bad = concat $bad (include "sluice.runs.refusals" . | trim | splitList "\n" | compact) -}}
+{{- $bad = concat $bad (include "sluice.stepPod.refusals" . | trim | splitList "\n" | compact) -}}
 {{- if $bad }}{{ fail (printf "\n\nsluice: %s\n" (join "\nsluice: " $bad)) }}{{ end -}}
 {{- end }}

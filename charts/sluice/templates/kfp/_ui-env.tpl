@@ -25,7 +25,17 @@
   value: {{ include "sluice.objectStore.port" . | quote }}
 - name: MINIO_SSL
   value: {{ include "sluice.objectStore.secure" . | quote }}
-{{ include "sluice.objectStore.keys" (list (include "sluice.objectStore.account" (list . "kfp")) "MINIO_ACCESS_KEY" "MINIO_SECRET_KEY") }}
+{{- with include "sluice.objectStore.account" (list . "kfp") }}
+{{ include "sluice.objectStore.keys" (list . "MINIO_ACCESS_KEY" "MINIO_SECRET_KEY") }}
+{{- else }}
+# Empty, it takes the identity of its account; without these it takes MinIO's well-known keys.
+- name: MINIO_ACCESS_KEY
+  value: ""
+- name: MINIO_SECRET_KEY
+  value: ""
+- name: AWS_REGION
+  value: {{ .Values.objectStore.region | quote }}
+{{- end }}
 # Logs of pods that are gone.
 - name: ARGO_ARCHIVE_LOGS
   value: "true"

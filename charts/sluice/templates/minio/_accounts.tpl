@@ -19,6 +19,7 @@ people: who types commands
 {{- $own := get ($v.objectStore.accounts | default dict) $part -}}
 {{- if $own }}{{ $own }}
 {{- else if $v.minio.enabled }}object-store-{{ $part }}
+{{- else if $v.objectStore.identity }}
 {{- else }}{{ $v.objectStore.existingSecret }}{{ end -}}
 {{- end }}
 
@@ -33,6 +34,8 @@ people: who types commands
 {{- $root := index . 0 -}}{{- $part := index . 1 -}}{{- $key := index . 2 -}}
 {{- if include "sluice.objectStore.accountMade" (list $root $part) -}}
 {{ include "sluice.objectStore.madeKey" . }}
+{{- else if not (include "sluice.objectStore.account" (list $root $part)) -}}
+""
 {{- else -}}
 {{- $given := get ($root.Values.objectStore.accounts | default dict) $part -}}
 {{- $setting := ternary (printf "objectStore.accounts.%s" $part) "objectStore.existingSecret" (ne ($given | default "") "") -}}
@@ -59,18 +62,21 @@ MinIO has faults that open an account to whoever knows that name (docs/security.
 {{ include "sluice.objectStore.keys" (list $secret "AWS_ACCESS_KEY_ID" "AWS_SECRET_ACCESS_KEY") }}
 {{- end }}
 
-{{/* Two variables from a Secret of the store. Call: include "sluice.objectStore.keys" (list "secret" "USER" "PASSWORD") */}}
+{{/* Two variables from a Secret of the store, or none where there is no Secret (objectStore.identity). Call:
+include "sluice.objectStore.keys" (list "secret" "USER" "PASSWORD") */}}
 {{- define "sluice.objectStore.keys" -}}
-- name: {{ index . 1 }}
+{{- with index . 0 -}}
+- name: {{ index $ 1 }}
   valueFrom:
     secretKeyRef:
-      name: {{ index . 0 }}
+      name: {{ . }}
       key: accesskey
-- name: {{ index . 2 }}
+- name: {{ index $ 2 }}
   valueFrom:
     secretKeyRef:
-      name: {{ index . 0 }}
+      name: {{ . }}
       key: secretkey
+{{- end }}
 {{- end }}
 
 {{/*
@@ -105,7 +111,7 @@ deletes versions, changes a bucket or another account.
 {{- else -}}
   {{- $written := list -}}
   {{- $free := $root.Values.objectStore.scratch | default list -}}
-  {{- if eq $part "people" }}{{ $free = append $free "lakes/" }}
+  {{- if eq $part "people" }}{{ $free = append $free "lakes/" }}{{ $written = list "code/" }}
   {{- else }}
     {{- $written = list "datasets/" "models/" "code/" "runs/" -}}
     {{- $free = concat (list "training/" "check/") $free -}}

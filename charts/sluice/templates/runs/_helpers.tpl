@@ -52,7 +52,7 @@ runs.namespace is the release's own namespace: leave it empty, or name another
 {{- if not $v.kfp.enabled }}
 runs.namespace without kfp.enabled: the KFP of your own starts runs where it does; leave it empty
 {{- end }}
-{{- if not $v.minio.enabled }}
+{{- if not (or $v.minio.enabled $v.objectStore.identity) }}
 {{- $shared := list }}
 {{- range $part := list "runs" "steps" "register" }}
 {{- if and (not (get $v.objectStore.accounts $part)) (or $v.steps.createSecret (eq $part "runs")) }}{{ $shared = append $shared (printf "objectStore.accounts.%s" $part) }}{{ end }}

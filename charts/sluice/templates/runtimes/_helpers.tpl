@@ -41,6 +41,13 @@ spec:
                   labels:
                     {{- include "sluice.labels" (list $root .name "training") | nindent 20 }}
                     sluice.dev/training-worker: "true"
+                    {{- with include "sluice.stepExtras" (list $root "labels") }}
+                    {{- . | nindent 20 }}
+                    {{- end }}
+                  {{- with include "sluice.stepExtras" (list $root "annotations") }}
+                  annotations:
+                    {{- . | nindent 20 }}
+                  {{- end }}
                 spec:
                   restartPolicy: Never
                   terminationGracePeriodSeconds: 5
@@ -92,6 +99,9 @@ spec:
                         {{- with include "sluice.tls.pythonEnv" $root }}
                         {{- . | nindent 24 }}
                         {{- end }}
+                        {{- with include "sluice.stepExtras" (list $root "env") }}
+                        {{- . | nindent 24 }}
+                        {{- end }}
                       terminationMessagePolicy: FallbackToLogsOnError
                       securityContext:
                         {{- include "sluice.containerSecurityContext" $root | nindent 24 }}
@@ -101,6 +111,9 @@ spec:
                         - name: tmp
                           mountPath: /tmp
                         {{- with include "sluice.tls.caMount" $root }}
+                        {{- . | nindent 24 }}
+                        {{- end }}
+                        {{- with include "sluice.stepExtras" (list $root "volumeMounts") }}
                         {{- . | nindent 24 }}
                         {{- end }}
                         # Libraries of several processes exchange batches and gradients there; it counts as memory.
@@ -115,6 +128,9 @@ spec:
                         medium: Memory
                         sizeLimit: {{ $v.sharedMemory }}
                     {{- with include "sluice.tls.caVolume" $root }}
+                    {{- . | nindent 20 }}
+                    {{- end }}
+                    {{- with include "sluice.stepExtras" (list $root "volumes") }}
                     {{- . | nindent 20 }}
                     {{- end }}
 {{- end }}

@@ -1,13 +1,18 @@
+{{/* Whether pods of runs hold this release's own steps alone. A release of before keeps its values with --reuse-values. */}}
+{{- define "sluice.ownStepsOnly" -}}{{ if eq (toString .Values.steps.projectCode) "false" }}true{{ end }}{{- end }}
+
 {{/* What KFP's launcher asks the Kubernetes API for: its settings, and its keys to the object store. */}}
 {{- define "sluice.launcherRules" -}}
 - apiGroups: [""]
   resources: [configmaps]
   resourceNames: [kfp-launcher]
   verbs: [get]
+{{- with include "sluice.objectStore.account" (list . "runs") }}
 - apiGroups: [""]
   resources: [secrets]
-  resourceNames: [{{ include "sluice.objectStore.account" (list . "runs") }}]
+  resourceNames: [{{ . }}]
   verbs: [get]
+{{- end }}
 {{- end }}
 
 {{/*

@@ -238,7 +238,7 @@ OpenSSL reads the same variable and finds there what it found before.
 {{- end -}}
 {{- end }}
 
-{{/* The same for Sluice's own Python (components.common.authorities): beside the system's. */}}
+{{/* The same for Sluice's own Python (sluice.core.authorities): beside the system's. */}}
 {{- define "sluice.tls.pythonEnv" -}}
 {{- if include "sluice.tls.on" . -}}
 - name: SLUICE_CA_FILE

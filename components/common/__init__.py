@@ -1,1 +1,0 @@
-"""What several steps share: errors, stores, datasets, engines, tracking, models and pages."""

@@ -1,0 +1,40 @@
+"""The settings that any run or step may need, read once before its work begins: a wrong one must not wait for hours.
+
+What only some commands read, such as a cluster's address, they read when they start.
+"""
+
+import os
+import tempfile
+from pathlib import Path
+
+from sluice.core.environment import variable
+from sluice.core.errors import BadInput, EnvironmentFault
+from sluice.core.mlflow_settings import check_mlflow_settings
+from sluice.core.settings import memory_size
+
+_SCRATCH = ("TMPDIR", "TEMP", "TMP")  # in the order in which Python asks for them
+
+
+def check_settings() -> None:
+    """Read them.
+
+    Raises:
+        BadInput: One is wrong; the message names it.
+        EnvironmentFault: No folder for temporary files can be written to.
+    """
+    check_scratch()
+    memory_size("SLUICE_ENGINE_MEMORY")
+    check_mlflow_settings()
+
+
+def check_scratch() -> None:
+    """See that there is a folder for temporary files; Python passes over a TMPDIR that is none without a word."""
+    name = next((name for name in _SCRATCH if variable(name)), "")
+    if name and not (Path(variable(name)).is_dir() and os.access(variable(name), os.W_OK | os.X_OK)):
+        raise BadInput(
+            f"{name}={variable(name)!r} is no folder that can be written to; make it, name another, or unset {name}"
+        )
+    try:
+        tempfile.gettempdir()
+    except OSError as error:
+        raise EnvironmentFault(f"{error.strerror}; name a folder in {_SCRATCH[0]}") from None

@@ -1,0 +1,101 @@
+"""New rows with the features that were made for them, row by row: none is lost, none is there twice."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import ibis
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+
+from sluice.core.column_names import named
+from sluice.core.errors import BadInput
+from sluice.features.building import computed
+
+
+@dataclass(frozen=True)
+class NewRows:
+    """New rows, ready to be judged.
+
+    Attributes:
+        keys: The columns that identify them, in the order in which the rows were given.
+        features: Of those rows that got some, in the same order.
+        kept: Which of the rows these are, shape (rows,).
+        notes: What a person should know of how they were made.
+    """
+
+    keys: pa.Table
+    features: pd.DataFrame
+    kept: npt.NDArray[np.bool_]
+    notes: tuple[str, ...]
+
+
+def gathered(
+    asked: ibis.Table,
+    place: str,
+    key: Sequence[str],
+    made: ibis.Table | None,
+    features: Sequence[str],
+    where: str,
+    notes: Sequence[str],
+) -> NewRows:
+    """The features of the rows asked about, in their order.
+
+    Args:
+        asked: The rows as they were given.
+        place: Its column with each row's place.
+        key: What identifies a row of `made`.
+        made: The table with the features; None where that is `asked` itself, row by row.
+        features: Columns of it.
+        where: What made it, for messages.
+        notes: What a person should know so far.
+
+    Raises:
+        BadInput: A key is there twice, or cannot be told from the rows given; no row is left; or the engine cannot
+            compute what the project's code asks for.
+    """
+    shown = [name for name in key if name in asked.columns]
+    keys = named({f"k{i}": asked[name] for i, name in enumerate(shown)})
+    if made is None:
+        flat = asked.select(asked[place].name("place"), *keys, *_features(asked, features)).order_by("place")
+    elif len(shown) < len(key):
+        raise BadInput(
+            f"{where} makes the key {', '.join(key)} itself, so new rows cannot be found again behind it; take columns "
+            "of the rows' own table as rows.key, and train again"
+        )
+    else:
+        first = asked.group_by(keys).agg(asked[place].min().name("place"))
+        own = named({f"j{i}": made[name] for i, name in enumerate(key)})
+        found = computed(made.select(*own, *_features(made, features), ibis.literal(True).name("there")), where)
+        matches = [first[f"k{i}"].identical_to(found[f"j{i}"]) for i in range(len(key))]
+        flat = first.left_join(found, matches).order_by("place")
+    return _checked(computed(flat, where).to_pyarrow(), shown, features, where, notes)
+
+
+def _features(table: ibis.Table, names: Sequence[str]) -> list[ibis.Value]:
+    """The features as `prepare` keeps them: a truth value is 0 or 1."""
+    columns = [table[name] for name in names]
+    return named({f"f{i}": c.cast("int64") if c.type().is_boolean() else c for i, c in enumerate(columns)})
+
+
+def _checked(table: pa.Table, key: Sequence[str], features: Sequence[str], where: str, notes: Sequence[str]) -> NewRows:
+    keys = pa.table([table.column(f"k{i}") for i in range(len(key))], names=list(key))
+    places = table.column("place").to_numpy()
+    kept, told = np.ones(len(table), np.bool_), list(notes)
+    if (again := np.flatnonzero(places[1:] == places[:-1])).size:
+        raise BadInput(f"{where} gives several rows with the key {_shown(keys, int(again[0]))}; give each key once")
+    if "there" in table.column_names:
+        kept = table.column("there").is_valid().to_numpy()
+        left_out = int((~kept).sum())
+        if left_out == len(table):
+            raise BadInput(f"{where} leaves out all {len(table):,} rows; see by which columns it chooses them")
+        if left_out:
+            first = _shown(keys, int(np.argmin(kept)))
+            told.append(f"{left_out:,} of {len(table):,} rows get no forecast: {where} leaves them out, first {first}")
+    chosen = table.filter(pa.array(kept)).select([f"f{i}" for i in range(len(features))])
+    return NewRows(keys, chosen.to_pandas().set_axis(list(features), axis=1), kept, tuple(told))
+
+
+def _shown(keys: pa.Table, row: int) -> str:
+    return ", ".join(f"{name}={value}" for name, value in keys.slice(row, 1).to_pylist()[0].items())

@@ -1,0 +1,1 @@
+"""Models, and training them under equal budgets."""

@@ -1,0 +1,1 @@
+"""Tools around a project: proposing one from a file, and checking one."""

@@ -1,0 +1,1 @@
+"""Holding tables to their data contract."""

@@ -1,0 +1,174 @@
+"""MLflow made ready for use: where it tracks, no telemetry, no pickles, bounded retries, errors in one line.
+
+Importing MLflow takes seconds, so it happens inside the functions.
+"""
+
+import logging
+import re
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sluice.core.addresses import redacted, shown
+from sluice.core.authorities import trust_in_requests
+from sluice.core.environment import set_default, unset_variables, variable
+from sluice.core.errors import BadInput, TrackingFault
+from sluice.core.home import HOME, home, make_home
+from sluice.core.mlflow_settings import RUN_ID, check_mlflow_settings, set_login_apart, unknown_run
+from sluice.core.mlflow_settings import URI as URI
+from sluice.registry.moved_homes import DATABASE, follow_move
+from sluice.registry.tracking_database import ensure_database
+
+# The address of a database ends at `?`; an experiment's place is decoded once too often; KFP takes `{{` for a
+# placeholder's start; text must have UTF-8.
+_MISREAD = re.compile(r"\?|\{\{|%[0-9A-Fa-f]{2}|[\x00-\x1f\x7f]|[\ud800-\udfff]")
+_OURS = re.compile(r"the account \S+ may not|run gateway: ")  # what the chart's server and its gateway say themselves
+_DELETED = re.compile(r"in the deleted state|must be in (?:the )?'active' state")
+_PAUSES = (0.1, 0.5, 2.0)  # seconds before a write that met another one is tried again
+_MET_ANOTHER = re.compile(r"IntegrityError|UNIQUE constraint|duplicate key|database is locked")
+_DEFAULTS = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_UV_AUTO_DETECT": "false",  # else a model takes along whatever pyproject.toml the working directory has
+    "GIT_PYTHON_REFRESH": "quiet",
+}
+
+
+def tracking_uri() -> str:
+    """MLFLOW_TRACKING_URI, else SQLite in the home.
+
+    Raises:
+        BadInput: The home's path is one that MLflow takes for another.
+    """
+    if given := variable(URI):
+        return given
+    place = home()
+    if misread := _MISREAD.search(str(place)):
+        raise BadInput(
+            f"{HOME}={str(place)!r}: with {misread[0]!r} MLflow or KFP takes it for another path; name another folder"
+        )
+    return f"sqlite:///{place / DATABASE}"
+
+
+def tracking_exists() -> bool:
+    """Whether anything can have been tracked yet: false only where the local database is still to be made."""
+    return bool(variable(URI)) or (home() / DATABASE).exists()
+
+
+def mlflow_module() -> Any:  # noqa: ANN401 - MLflow, imported late
+    """MLflow, made quiet and pointed at `tracking_uri()`; it neither reads pickles nor reports its use.
+
+    Raises:
+        BadInput: A variable of MLflow's or SLUICE_CA_FILE is wrong, or the local database was left half-made.
+        TrackingFault: The local database cannot be made.
+    """
+    check_mlflow_settings()
+    set_login_apart()
+    trust_in_requests()
+    for name, value in _DEFAULTS.items():
+        set_default(name, value)
+    for name in ("alembic", "mlflow"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", category=FutureWarning, module="mlflow")
+    import mlflow
+
+    _stop_guessing()
+    logging.getLogger("mlflow").setLevel(logging.WARNING)  # its import has set it to INFO
+    given, uri = variable(URI), tracking_uri()
+    if mlflow.get_tracking_uri() != uri:
+        mlflow.set_tracking_uri(uri)
+        if not given:  # MLflow sets the variable too; left there, it would pass for the user's wish
+            unset_variables(URI)
+    with tracking_faults():
+        make_home()
+        ensure_database(uri)
+    if not given:
+        follow_move(home())
+    return mlflow
+
+
+def _stop_guessing() -> None:
+    """Have MLflow record no repository: it takes that around the program's file, e.g. the one that .venv lies in.
+
+    With it goes the address of that repository's remote, which may hold a token. Our own tags name our commit.
+    """
+    from mlflow.tracking.context.git_context import GitRunContext
+
+    GitRunContext.in_context = lambda _: False
+
+
+@contextmanager
+def tracking_faults() -> Iterator[None]:
+    """Turn MLflow's and its transports' failures into ours, naming the server.
+
+    Raises:
+        BadInput: MLFLOW_RUN_ID names no run.
+        TrackingFault: The server is down (after MLflow's own bounded retries) or denies access; its database failed.
+    """
+    import sqlalchemy.exc
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except (MlflowException, sqlalchemy.exc.SQLAlchemyError, OSError) as error:  # those of requests are OSErrors
+        code = getattr(error, "error_code", "")
+        where = shown(tracking_uri())
+        if code == "PERMISSION_DENIED" and _OURS.search(str(error)):
+            raise TrackingFault(f"MLflow at {where} refuses: {redacted(_innermost(error))}") from error
+        if code in ("PERMISSION_DENIED", "UNAUTHENTICATED", "CUSTOMER_UNAUTHORIZED"):
+            raise TrackingFault(f"MLflow at {where} denies access; check the user and password") from error
+        if refused := unknown_run(error):
+            raise refused from None
+        if _DELETED.search(str(error)):
+            said = _innermost(error)
+            raise BadInput(f"MLflow at {where}: {said}; restore it there, or name another ({RUN_ID})") from None
+        if isinstance(error, MlflowException) and code not in ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE"):
+            raise
+        reason = redacted(_innermost(error))
+        raise TrackingFault(f"MLflow at {where} failed: {reason}; {_way_out()}") from error
+
+
+def _way_out() -> str:
+    if variable(URI):
+        return f"check that it runs, or unset {URI}"
+    return f"check the owner and mode of that file and the room on its disk, or name another folder in {HOME}"
+
+
+def write_tracking(write: Callable[[], object]) -> None:
+    """Write to MLflow what several runs may write at once: again where another process made the same row first.
+
+    MLflow looks whether a row (an alias, a tag, a dataset) is there, and then makes it; what came between is an error.
+
+    Args:
+        write: Harmless when it is repeated.
+
+    Raises:
+        TrackingFault: As `tracking_faults`.
+    """
+    from mlflow.exceptions import MlflowException
+
+    for pause in _PAUSES:
+        try:
+            with tracking_faults():
+                write()
+            return
+        except (MlflowException, TrackingFault) as error:
+            if not _MET_ANOTHER.search(f"{error} {error.__cause__}"):
+                raise
+            time.sleep(pause)
+    with tracking_faults():
+        write()
+
+
+def _innermost(error: BaseException) -> str:
+    """The first line of the error that caused the others: `Connection refused` rather than a client's essay."""
+    while (cause := error.__cause__ or error.__context__) is not None:
+        error = cause
+    return str(error).split("\n", 1)[0][:200]

@@ -1,0 +1,1 @@
+"""Pipelines on this machine: found, checked, run, and shown while they run."""

@@ -1,0 +1,1 @@
+"""Reading the tables of a lake: SQL, CSV, JSON and images."""

@@ -1,0 +1,1 @@
+"""Stores in the cloud: the same operations on Amazon S3 and its kind, Google Cloud Storage and Azure Blob Storage."""

@@ -1,0 +1,24 @@
+"""A table of 150 rows, end to end by command: judged in folds, registered, and the report says of what it speaks."""
+
+import json
+from pathlib import Path
+
+from tests.examples import IRIS, module
+from tests.sluice_command import Sluice
+
+
+def test_irises_are_judged_out_of_fold(tmp_path: Path) -> None:
+    sluice = Sluice(tmp_path)
+    module(IRIS, "lake").lay_out_flowers(tmp_path / "flowers")
+    quick = ["-p", 'candidates=["zero-rule", "linear"]', "-p", "max_rounds=1", "-p", "max_calibration_error=9"]
+    done = sluice("run", IRIS, "-p", f"lake={tmp_path / 'flowers'}", *quick, "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    said = json.loads(done.stdout)
+    result = said["result"]
+    assert result["decision"] == "promoted", result
+    assert result["folds"]["winners"] == ["logistic-regression"] * 5
+    winner = next(row for row in result["candidates"] if row["name"] == result["winner"])
+    assert winner["metrics"]["accuracy"]["value"] > 0.9
+    assert winner["metrics"]["accuracy"]["n"] == 150
+    report = Path(said["report"]).read_text(encoding="utf-8")
+    assert "judged out of fold: each row once" in report
