@@ -203,5 +203,5 @@ def test_progress_says_the_round_the_loss_and_the_end(capsys: pytest.CaptureFixt
     fit([0.6, 0.5, 0.7], patience=1)
     said = capsys.readouterr().out
     assert re.search(
-        r"scripted: round 3, validation log loss 0\.7000, \d+\.\d s of 20 s: kept round 2, early stopping", said
+        r"scripted: round 3, validation log loss 0\.7000, \d+\.\d s of 60 s: kept round 2, early stopping", said
     )
