@@ -107,7 +107,7 @@ def test_all_that_a_project_can_bring_of_its_own_runs_alike_in_another_home(one_
             own = orders[orders["customer"] == row.customer]
             ordered, now = pd.to_datetime(own["ordered"]).dt.tz_localize(None), pd.Timestamp(row.ordered)
             age = now.tz_localize(None) - ordered
-            before = own[(age >= pd.Timedelta("30d")) & (age < pd.Timedelta("395d"))]
+            before = own[(age >= pd.Timedelta("30D")) & (age < pd.Timedelta("395D"))]
             assert row.orders_before == len(before)
             assert row.returned_before == pytest.approx(before["returned"].mean(), nan_ok=True)
     returned = found["test"]["returned"].to_numpy()

@@ -53,6 +53,18 @@ class Linear:
 def numbers(rows):
     return rows.select_dtypes("number").fillna(0)
 """
+STRICT = """
+import numpy as np
+
+class Strict:
+    def fit(self, rows, label, weight, *, seed, seconds):
+        return {}
+
+    def predict(self, state, rows):
+        if rows.isna().all(axis=None):
+            raise ValueError("it takes no empty rows")
+        return np.full((len(rows), 2), 0.5)
+"""
 PARTS = table_parts(400)
 Train = Callable[..., Fitted]
 
@@ -77,7 +89,7 @@ def train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Train:
     return fit
 
 
-@pytest.mark.parametrize(("text", "name"), [(GOOD, "Shares"), (SKLEARN, "Linear")])
+@pytest.mark.parametrize(("text", "name"), [(GOOD, "Shares"), (SKLEARN, "Linear"), (STRICT, "Strict")])
 def test_it_is_kept_with_its_code_and_answers_the_same_without_a_store(
     train: Train, tmp_path: Path, text: str, name: str
 ) -> None:
