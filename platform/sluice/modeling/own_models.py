@@ -27,6 +27,7 @@ from sluice.features.encoding import Floats
 from sluice.problems.task import Task
 from sluice.project.archive import LOCK, Archive, unpacked
 from sluice.project.code_modules import ProjectCode
+from sluice.project.package_supply import supply
 from sluice.project.unpacking import laid_out
 
 FAMILY = "own"
@@ -83,10 +84,7 @@ class OwnModel:
     @cached_property
     def _opened(self) -> tuple[OwnCandidate, Callable[[], AbstractContextManager[None]]]:
         if self.archive and LOCK in self.archive.files:
-            from sluice.project.packages import add_packages
-            from sluice.storage.locations import default_store
-
-            add_packages(self.archive.files[LOCK], default_store())
+            supply(self.archive.files[LOCK])
         code = ProjectCode(self.archive, laid_out(self.archive)) if self.archive else None
         return made(code, self.reference, self.settings), partial(blamed, code, self.reference)
 

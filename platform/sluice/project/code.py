@@ -10,6 +10,7 @@ from sluice.project.code_modules import PREFIX as PREFIX
 from sluice.project.code_modules import Blame as Blame
 from sluice.project.code_modules import ProjectCode as ProjectCode
 from sluice.project.code_store import fetch, store_of
+from sluice.project.package_supply import supply_by
 from sluice.project.unpacking import laid_out
 
 _opened: dict[str, ProjectCode] = {}
@@ -36,6 +37,16 @@ def open_code(address: str, *, cache: Path | None = None) -> ProjectCode:
             add_packages(archive.files[LOCK], store_of(address), cache)
         _opened[archive.digest] = ProjectCode(archive, laid_out(archive, cache))
     return _opened[archive.digest]
+
+
+def _from_default_store(lock: bytes) -> None:
+    from sluice.project.packages import add_packages
+    from sluice.storage.locations import default_store
+
+    add_packages(lock, default_store())
+
+
+supply_by(_from_default_store)
 
 
 def code_of_folder(folder: Path, references: Sequence[str], extra_files: Sequence[str] = ()) -> ProjectCode:
