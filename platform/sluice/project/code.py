@@ -39,14 +39,20 @@ def open_code(address: str, *, cache: Path | None = None) -> ProjectCode:
     return _opened[archive.digest]
 
 
-def _from_default_store(lock: bytes) -> None:
+def add_packages_from_store(lock: bytes) -> None:
+    """Put the packages of a lock, as an archive holds it, at the end of Python's path; from the default store.
+
+    Raises:
+        BadInput: A package is not in the store, or not as the lock says.
+        EnvironmentFault: The store failed.
+    """
     from sluice.project.packages import add_packages
     from sluice.storage.locations import default_store
 
     add_packages(lock, default_store())
 
 
-supply_by(_from_default_store)
+supply_by(add_packages_from_store)
 
 
 def code_of_folder(folder: Path, references: Sequence[str], extra_files: Sequence[str] = ()) -> ProjectCode:

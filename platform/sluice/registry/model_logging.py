@@ -15,7 +15,10 @@ import pandas as pd
 from sluice.features.model_inputs import read_inputs
 from sluice.modeling.model_digests import CODE_DIGEST, DIGEST, code_digest
 from sluice.modeling.model_files import load_model, read_threshold
+from sluice.modeling.own_models import OwnModel
 from sluice.problems.task import Task
+from sluice.project.archive import LOCK
+from sluice.project.code import add_packages_from_store
 from sluice.registry.mlflow_access import mlflow_module, tracking_faults
 from sluice.registry.model_code import model_code
 from sluice.registry.signature import input_kinds, requirements, signature
@@ -84,7 +87,9 @@ def packaged(wanted: Registration, scratch: Path) -> dict[str, Any]:
     Raises:
         BadInput: The files are no model of ours.
     """
-    load_model(wanted.folder)
+    model = load_model(wanted.folder)
+    if isinstance(model, OwnModel) and model.archive and LOCK in model.archive.files:
+        add_packages_from_store(model.archive.files[LOCK])  # MLflow asks the model for forecasts
     code, inputs = model_code(), read_inputs(wanted.folder)
     place = code.write(scratch)
     digests = {DIGEST: wanted.digest, CODE_DIGEST: code_digest(scratch)}
