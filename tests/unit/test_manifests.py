@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sluice.artifacts.manifests import FileEntry, Manifest, Producer, TableEntry, parse_manifest
+from sluice.artifacts.producer import producer
 from sluice.core.errors import BadInput
 
 ENTRY = FileEntry("rows/part-0.parquet", 10, "a" * 64)
@@ -33,6 +34,14 @@ def test_reading_gives_back_what_was_written() -> None:
 def test_time_run_commit_and_notes_stay_outside_the_id() -> None:
     other = dataclasses.replace(MANIFEST.producer, run="r2", commit="c", created="2027-01-01T00:00:00+00:00")
     assert dataclasses.replace(MANIFEST, producer=other, notes={"lake": "there"}).id == MANIFEST.id
+
+
+def test_a_whole_number_is_one_whichever_way_it_came() -> None:
+    """A laptop hands on 1.0; KFP's API gives the same parameter back as 1."""
+    given = [producer("sample", {"fraction": one, "shares": [one, 0.5], "task": {"least": one}}) for one in (1, 1.0)]
+    ids = {dataclasses.replace(MANIFEST, producer=each).id for each in given}
+    assert len(ids) == 1
+    assert json.dumps(given[1].parameters) == '{"fraction": 1, "shares": [1, 0.5], "task": {"least": 1}}'
 
 
 def test_a_manifest_of_the_first_version_keeps_its_id() -> None:

@@ -40,11 +40,12 @@ ROOT = Path(__file__).parents[2]
 VARIABLE = re.compile(r"\b(?:SLUICE|MLFLOW|AWS|AZURE|GCE|GOOGLE)_[A-Z0-9_]*[A-Z0-9]\b")
 DOCUMENTED = set(VARIABLE.findall((ROOT / "docs" / "settings.md").read_text()))
 IMPORT_ALL = """
-import pkgutil, importlib, components, pipelines, sluice
-for package in (components, pipelines, sluice):
-    for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
-        if not module.name.endswith("__main__"):
-            importlib.import_module(module.name)
+import pkgutil, importlib, sluice
+names = [module.name for module in pkgutil.walk_packages(sluice.__path__, "sluice.")]
+assert {"sluice.components.train.run", "sluice.pipelines.supervised"} <= set(names)
+for name in names:
+    if not name.endswith("__main__"):
+        importlib.import_module(name)
 """
 SERVER = {
     "MLFLOW_BACKEND_STORE_URI": "sqlite:////tmp/none.db",

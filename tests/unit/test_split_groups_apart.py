@@ -179,4 +179,4 @@ def test_a_splitter_of_ones_own_is_held_to_what_it_must_give() -> None:
     ):
         with pytest.raises(BadInput, match=f"split strategy 'mine.py:own' {said}"):
             divide(wrong, rows, plan, "mine.py:own")
-    assert SPLITTERS.names() == ["group", "random", "stratified", "time"]
+    assert SPLITTERS.names() == ["folds", "group", "random", "stratified", "time"]
