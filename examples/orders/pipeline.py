@@ -1,6 +1,5 @@
 """A pipeline of one's own: Sluice's steps, and between them a step of this project."""
 
-import pathlib
 from typing import Any, NamedTuple
 
 from kfp import dsl
@@ -28,12 +27,14 @@ class Outputs(NamedTuple):
 @dsl.component(base_image=TABULAR_IMAGE, install_kfp_package=False)
 def sent_back(splits: str, page: dsl.Output[HTML]) -> float:
     """Writes how many orders of each channel were sent back, of those learned from; returns the share of all."""
+    from pathlib import Path
+
     from sluice.engine.datasets import read_dataset
 
     with read_dataset(splits) as (_, tables):
         rows = tables["train"].select("channel", "returned").to_pandas()
     shares = rows.groupby("channel")["returned"].agg(orders="size", share="mean").sort_values("share")
-    with pathlib.Path(page.path).open("w", encoding="utf-8") as stream:
+    with Path(page.path).open("w", encoding="utf-8") as stream:
         stream.write(f"<h1>Orders sent back</h1>{shares.to_html(float_format='{:.1%}'.format)}")
     return float(rows["returned"].mean())
 
