@@ -17,7 +17,7 @@ from sluice.core.home import home
 from sluice.engine.datasets import read_dataset, write_dataset
 from sluice.evaluation.evaluation import Evaluation
 from sluice.evaluation.evaluation_settings import EvaluationSettings, GateLimits
-from sluice.modeling.training_settings import EvaluationSettings as Training
+from sluice.modeling.training_settings import TrainingSettings as Training
 from sluice.problems.task import Task
 from sluice.storage.locations import default_store
 
