@@ -13,6 +13,8 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 
 RESULTS := $${SLUICE_HOME:-.sluice}
 PORT := 5000
+# One more than there are cores, since many tests wait for a process or a server; each takes some 2 GB.
+TEST_PROCESSES := $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1 | awk '{print ($$1 < 4) ? $$1 : 4}')
 
 # A stamp's name follows from the content that it stands for: nothing is installed twice, whatever the files' times.
 sum = $(shell cat $(1) | cksum | cut -d ' ' -f 1)
@@ -49,7 +51,7 @@ demo: $(DEMO)  ## Run the project examples/flights: from data to a registered mo
 	@SLUICE_HOME="$(RESULTS)" $(BIN)/sluice run examples/flights
 
 test: lint $(if $(GO),$(TOOLS))  ## Lint, then run all tests that need no cluster; some take programs that Go builds.
-	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadgroup
+	$(BIN)/pytest --numprocesses $(TEST_PROCESSES) --dist loadgroup
 
 # First of all, for what is missing is told in a second, and what is built before that takes minutes.
 look: | $(BOOTSTRAP)  ## Look whether `make kind` can begin: engine, disk and programs.
