@@ -10,6 +10,7 @@ from typing import Any
 from sluice.artifacts.code_state import code_state
 from sluice.artifacts.manifests import Producer
 from sluice.core.environment import variable
+from sluice.core.json_documents import with_whole_numbers
 
 PIPELINE = "SLUICE_PIPELINE"
 RUN = "SLUICE_RUN"
@@ -23,7 +24,7 @@ def producer(step_name: str, parameters: Mapping[str, Any]) -> Producer:
     """The record of what is running: step and parameters from the caller, the rest from the environment."""
     return Producer(
         step=step_name,
-        parameters={name: _as_in_json(value) for name, value in parameters.items()},
+        parameters={name: with_whole_numbers(value) for name, value in parameters.items()},
         pipeline=variable(PIPELINE),
         run=variable(RUN),
         commit=code_commit(),
@@ -32,20 +33,6 @@ def producer(step_name: str, parameters: Mapping[str, Any]) -> Producer:
         image=variable(IMAGE),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
-
-
-def _as_in_json(value: Any) -> Any:  # noqa: ANN401 - a parameter's value
-    """A value whose whole numbers are integers, wherever they stand in it.
-
-    JSON knows one kind of number: what is 1.0 to Python on a laptop comes out of KFP's API as 1, and an id rests on it.
-    """
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    if isinstance(value, list | tuple):
-        return [_as_in_json(each) for each in value]
-    if isinstance(value, Mapping):
-        return {name: _as_in_json(each) for name, each in value.items()}
-    return value
 
 
 def code_commit() -> str:

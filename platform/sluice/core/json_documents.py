@@ -6,6 +6,7 @@ number; RFC 8259 leaves the one open and has not the other.
 
 import json
 import math
+from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, NoReturn
@@ -19,6 +20,20 @@ _SURE_LENGTH = 17  # of a number that no float rounds to a whole one
 
 class RepeatedKey(ValueError):
     """An object has a key twice."""
+
+
+def with_whole_numbers(value: Any) -> Any:  # noqa: ANN401 - JSON
+    """A value whose whole numbers are integers, wherever they stand in it.
+
+    JSON knows one kind of number: KFP's API gives 1.0 back as 1, and 64 as 64.0. No id may differ by that.
+    """
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, list | tuple):
+        return [with_whole_numbers(each) for each in value]
+    if isinstance(value, Mapping):
+        return {str(key): with_whole_numbers(each) for key, each in value.items()}
+    return value
 
 
 def parse_json(data: bytes, where: str) -> Any:  # noqa: ANN401 - JSON

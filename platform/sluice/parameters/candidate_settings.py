@@ -11,6 +11,7 @@ from pydantic import Field
 
 from sluice.core.errors import BadInput
 from sluice.core.extensions import split_reference
+from sluice.core.json_documents import with_whole_numbers
 from sluice.core.parameter_checks import Range, StepParameters, check_with
 from sluice.core.words import near
 from sluice.extending.families import FAMILIES
@@ -168,7 +169,7 @@ def read_entry(parameter: str, entry: Any) -> Wanted:  # noqa: ANN401 - whatever
     if name not in BASELINE_BY_NAME and not is_own(name):
         known = [*BASELINE_BY_NAME, *FAMILIES.names()]
         raise BadInput(f"parameter {parameter!r} names {name!r}{near(name, known)}; choose from {', '.join(known)}")
-    return Wanted(name, {str(key): _whole(value) for key, value in (settings or {}).items()})
+    return Wanted(name, {str(key): with_whole_numbers(value) for key, value in (settings or {}).items()})
 
 
 def read_entries(entries: Sequence[Any], parameter: str = "candidates") -> list[Wanted]:
@@ -214,14 +215,3 @@ def _checked(model: type[StepParameters], wanted: Wanted, parameter: str) -> dic
     checks = {f"{place}.{name}": check for name, check in model.checks().items()}
     check_with(checks, {f"{place}.{name}": value for name, value in wanted.settings.items()})
     return model(**wanted.settings).model_dump(include=set(wanted.settings))
-
-
-def _whole(value: Any) -> Any:  # noqa: ANN401 - JSON
-    """A number as it is on every way here: KFP keeps all numbers as doubles, and gives 64 back as 64.0."""
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    if isinstance(value, list | tuple):
-        return [_whole(each) for each in value]
-    if isinstance(value, Mapping):
-        return {str(key): _whole(each) for key, each in value.items()}
-    return value
