@@ -157,7 +157,7 @@ def _from_body(body: Mapping[str, Any], where: str) -> tuple[Manifest, str]:
     if body["kind"] not in ("dataset", "model"):
         raise ValueError(f"kind {body['kind']!r}")
     tables = {
-        name: TableEntry(tuple(table["files"]), _rows(table["rows"]), dict(table["columns"]))
+        name: TableEntry(tuple(table["files"]), _rows(table["rows"]), _mapping(table["columns"]))
         for name, table in body["tables"].items()
     }
     manifest = Manifest(
@@ -166,9 +166,9 @@ def _from_body(body: Mapping[str, Any], where: str) -> tuple[Manifest, str]:
         producer=Producer(**body["producer"]),
         parents=tuple(body["parents"]),
         tables=tables,
-        design=dict(body["design"]),
-        details=dict(body["details"]),
-        notes=dict(body["notes"]) if version > 1 else {},
+        design=_mapping(body["design"]),
+        details=_mapping(body["details"]),
+        notes=_mapping(body["notes"]) if version > 1 else {},
         version=int(version),
     )
     # A reader of tables opens these paths, so they too must be among the files whose digests it has checked.
@@ -176,6 +176,13 @@ def _from_body(body: Mapping[str, Any], where: str) -> tuple[Manifest, str]:
     if unlisted:
         raise ValueError(f"table file {min(unlisted)!r} not among the files")
     return manifest, str(body["id"])
+
+
+def _mapping(value: object) -> dict[str, Any]:
+    """An object of JSON; a list of pairs, which `dict` would take for one, is none."""
+    if not isinstance(value, dict):
+        raise ValueError(f"{str(value)[:40]!r} is no object")
+    return dict(value)
 
 
 def _rows(number: object) -> int:
