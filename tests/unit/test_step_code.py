@@ -141,6 +141,8 @@ def test_a_run_reuses_results_over_a_comma_and_not_over_code_outside(
     place: Path, tracked_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", f"{place}:{':'.join(sys.path)}")
+    monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)  # what Python caches is no change
     for name in (COMMIT, CHANGES):
         monkeypatch.delenv(name, raising=False)
     state = CodeState("abc+dirty", b"diff --git a/x b/x")

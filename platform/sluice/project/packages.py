@@ -208,6 +208,7 @@ def add_packages(lock: bytes, store: Store, cache: Path | None = None) -> Path |
                 raise BadInput(f"{file}: another package of the lock also has {name}, with another content")
     digests = sorted(digest for _, digest in chosen.values())
     folder = laid_out(_Tree(f"packages-{sha256_bytes(''.join(digests).encode())}", files), cache)
+    sys.dont_write_bytecode = True  # root could write beside the files, and what is beside them is not the lock's
     if str(folder) not in sys.path:
         sys.path.append(str(folder))
         importlib.invalidate_caches()

@@ -76,7 +76,7 @@ def step_files(names: Collection[str] = ()) -> dict[str, Path]:
 def _own(package: ModuleType) -> Iterator[tuple[str, Path]]:
     """The files of each package in it that steps import, links to other folders followed."""
     for folder in map(Path, package.__path__):
-        inner = [part for part in folder.iterdir() if part.is_dir() and part.name not in NO_STEP]
+        inner = [part for part in folder.iterdir() if part.is_dir() and part.name not in (*NO_STEP, "__pycache__")]
         for part in sorted(inner):
             yield from _tree(f"{package.__name__}.{part.name}", iter([part]))
 
