@@ -18,7 +18,7 @@ from sluice.core.progress import progress
 from sluice.engine.datasets import read_dataset, write_dataset
 from sluice.engine.duckdb_engine import duckdb_engine
 from sluice.engine.row_counts import reconcile
-from sluice.features.building import Prepare, build_table, computed
+from sluice.features.building import Prepare, build_table, computed, open_prepare
 from sluice.features.choice import LABEL, LEFT_OUT_ROLE, Choice, choose_features, near
 from sluice.features.labels import LabelKind, is_missing, label_kind
 from sluice.features.masks import mask
@@ -55,15 +55,17 @@ def run(uri: str, *, task: Mapping[str, Any], code: str, summary: Path) -> Bundl
     declared = checked_task("task", task)
     if not declared.prepare:
         return prepare_rows(uri, declared, None, summary=summary)
-    if not code:
-        raise BadInput(
-            f"the task's rows are made by {declared.prepare}, and no parameter names the archive that holds it; start "
-            "the run in the project's folder, which takes the code along"
-        )
-    opened = open_code(code)
-    function = opened.load(declared.prepare)
-    blamed = opened.blamed(declared.prepare, log=True)
-    return prepare_rows(uri, declared, function, code=opened.digest, summary=summary, blamed=blamed)
+    opened = open_code(code) if code else None
+    made = open_prepare(declared.prepare, opened)
+    return prepare_rows(
+        uri,
+        declared,
+        made.function,
+        summary=summary,
+        code=opened.digest if opened else "",
+        package=made.package,
+        blamed=made.blamed(),
+    )
 
 
 def prepare_rows(
@@ -73,6 +75,7 @@ def prepare_rows(
     *,
     summary: Path,
     code: str = "",
+    package: str = "",
     blamed: AbstractContextManager[None] | None = None,
 ) -> Bundle:
     """Make the rows of a declaration.
@@ -83,6 +86,7 @@ def prepare_rows(
         function: Makes the rows out of the tables; None for the declared table as it is.
         summary: Where to write the account in Markdown.
         code: SHA-256 of the archive that the function comes from: part of the dataset's id.
+        package: The installed package that brings it instead, with its version: likewise.
         blamed: See `build_table`.
 
     Raises:
@@ -128,7 +132,7 @@ def prepare_rows(
             bundle = write_dataset(
                 default_store(),
                 {"rows": _rows(kept, task, kind).order_by(*task.key)},
-                producer("prepare", {"task": declared.model_dump(mode="json", exclude_defaults=True), "code": code}),
+                producer("prepare", _derivation(declared, code, package)),
                 parents=(parent.id,),
                 details=details,
                 expected={"rows": total},
@@ -137,6 +141,12 @@ def prepare_rows(
     reasons = ", ".join(f"{n:,} {why}" for why, n in details["left_out"].items())
     progress(f"{bundle.rows:,} rows; left out: {reasons or 'none'}")
     return bundle
+
+
+def _derivation(declared: TaskDeclaration, code: str, package: str) -> dict[str, Any]:
+    """The parameters that the rows follow from."""
+    told = {"task": declared.model_dump(mode="json", exclude_defaults=True), "code": code}
+    return told | ({"package": package} if package else {})
 
 
 @dataclass(frozen=True)

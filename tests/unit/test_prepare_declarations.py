@@ -22,6 +22,7 @@ from sluice.problems.task import Task, task_of
 from sluice.project.code_store import publish
 from sluice.project.packing import closure
 from sluice.storage.locations import default_store
+from tests.unit.installed_package import installed
 
 CONTRACT = """
 name: clinic
@@ -135,7 +136,7 @@ def prepare(tmp_path: Path) -> Prepare:
         details = {"contract": contract_body(stated)}
         source = write_dataset(default_store(), {"visits": table}, producer("ingest", {}), details=details)
         address = ""
-        if "prepare" in declared:
+        if ":" in declared.get("prepare", ""):
             folder = tmp_path / "project"
             folder.mkdir(exist_ok=True)
             (folder / "prepare.py").write_text(textwrap.dedent(code))
@@ -257,6 +258,33 @@ def test_code_that_is_not_named_is_asked_for(prepare: Prepare) -> None:
     source = prepare(PLAIN)
     with pytest.raises(BadInput, match="no parameter names the archive"):
         run(source.uri, task=TASK, code="", summary=home() / "summary.md")
+
+
+PACKAGE: dict[str, Any] = {"modules": {"acme_rows": CODE}, "entries": {"prepare": {"acme-rows": "acme_rows:rows"}}}
+PACKAGE["entries"]["prepare"] |= {"acme-late": "acme_rows:late", "acme-unknown": "acme_rows:unknown"}
+
+
+def test_a_package_s_function_prepares_the_same_rows_and_its_version_is_in_their_id(
+    prepare: Prepare, tmp_path: Path
+) -> None:
+    own, ids = prepare(TASK), []
+    for version in ("1.5", "1.6"):
+        with installed(tmp_path / "site", **PACKAGE, version=version):
+            bundle = prepare(changed(prepare="acme-rows"))
+        assert rows_of(bundle).equals(rows_of(own))
+        assert bundle.manifest.details["features"] == own.manifest.details["features"], "traced as a file's"
+        assert bundle.manifest.producer.parameters["package"] == f"the package acme {version}"
+        ids.append(bundle.id)
+    assert len({own.id, *ids}) == 3
+
+
+def test_a_package_s_function_is_held_to_the_leakage_gate_and_told_by_name(prepare: Prepare, tmp_path: Path) -> None:
+    with installed(tmp_path / "site", **PACKAGE):
+        late = refused(prepare, changed(prepare="acme-late", features=["hint"]))
+        assert late.startswith("feature 'hint' rests on visits.cost, which is known only at the moment 'ended'")
+        assert "acme-unknown: the lake has no table 'visit'" in refused(prepare, changed(prepare="acme-unknown"))
+        assert "did you mean 'acme-rows'?" in refused(prepare, changed(prepare="acme-row"))
+    assert "another's needs its package installed here" in refused(prepare, changed(prepare="acme-rows"))
 
 
 def test_another_version_of_the_code_is_another_dataset(prepare: Prepare) -> None:

@@ -122,6 +122,8 @@ def hand_over(cluster: "Cluster", project: "project_runs.ProjectOrder", *, quiet
     from sluice.project.wheelhouse import CLUSTER
     from sluice.storage.locations import default_store
 
+    for note in () if quiet else project.notes:
+        console().print(f"[yellow]•[/] {plain(note)}", highlight=False, soft_wrap=True)
     with changed_variables(cluster.variables):
         project.publish(default_store(), CLUSTER)
         told = project.copy_lake()

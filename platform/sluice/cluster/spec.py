@@ -92,8 +92,8 @@ def compile_for_cluster(
 
     spec = json_format.MessageToDict(pipeline.component.pipeline_spec)
     platform = json_format.MessageToDict(pipeline.component.platform_spec)
-    if fused and pipeline.source:
-        raise BadInput(f"{pipeline.source} cannot run fused: no image holds it; leave --fused out")
+    if fused and not pipeline.is_sluices:
+        raise BadInput(f"{pipeline.source or pipeline.name} cannot run fused: no image holds it; leave --fused out")
     given = _resources(spec, platform, resources)
     if fused:
         whole = largest([*given.values()])

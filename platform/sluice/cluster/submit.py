@@ -73,7 +73,7 @@ def start(cluster: Cluster, order: Order) -> str:
         EnvironmentFault: KFP does not answer.
     """
     rules = SiteRules.from_variables(cluster.variables)
-    rules.check_code(order.arguments, own_pipeline=bool(order.pipeline.source))
+    rules.check_code(order.arguments, own_pipeline=not order.pipeline.is_sluices)
     api = KfpApi(cluster.kfp)
     plan = rules.plan(order.resources)
     choices = api.takes_choices()
@@ -133,7 +133,7 @@ def finish(
     try:
         with redirect_stdout(sys.stderr):  # where progress goes, standard output may be JSON
             result, report, place = wait_for(
-                "the object store", FETCH_SECONDS, lambda: _fetch(cluster, run, must=not pipeline.source)
+                "the object store", FETCH_SECONDS, lambda: _fetch(cluster, run, must=pipeline.is_sluices)
             )
     except EnvironmentFault as error:
         words = f"sluice follow {run} {pipeline.reference}{' --fused' if fused else ''}"

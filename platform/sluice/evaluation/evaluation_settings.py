@@ -101,8 +101,8 @@ def open_settings(
     Raises:
         BadInput: There is no such metric, check or section, or it does not fit what it is to be.
     """
+    opened = open_code(code) if code else None  # which may bring the packages of checks and sections along
     wanted, told = chosen_checks("gate_checks", checks), chosen_sections("report_sections", sections)
-    opened = open_code(code) if code else None
     return EvaluationSettings(
         gate,
         resamples,

@@ -267,13 +267,15 @@ def open_metric(name: str, code: str = "") -> tuple[str, tuple[Metric, ...]]:
     Raises:
         BadInput: There is none, or it is no metric.
     """
-    if name in BUILT_IN or not (is_reference(name) or name in METRICS.names()):
+    if not name or name in BUILT_IN:
         return name, ()
     opened = None
     if code:
         from sluice.project.code import open_code
 
-        opened = open_code(code)
+        opened = open_code(code)  # which may bring the metric's package along
+    if not (is_reference(name) or name in METRICS.names()):
+        return name, ()
     found: Any = METRICS.get(name, opened)
     made = found if isinstance(found, Metric) else _wrapped(found)
     if opened:

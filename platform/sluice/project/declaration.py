@@ -36,7 +36,6 @@ from sluice.project.values import (
     Known,
     ModelName,
     Number,
-    Reference,
     Shares,
     SourceName,
     TableName,
@@ -55,8 +54,8 @@ _FEATURES = (
     "but key, label, time and group that is known in time."
 )
 _PREPARE = (
-    "FILE.py:FUNCTION that makes the rows out of the tables (a mapping of names to Ibis tables); left out: the table "
-    "as it is."
+    "What makes the rows out of the tables (a mapping of names to Ibis tables): FILE.py:FUNCTION, or an installed "
+    "package's by its name; left out: the table as it is."
 )
 _A_NAME = "write a name, or one name with its settings, such as {trees: {learning_rate: 0.05}}"
 _SLICES = "Columns whose groups are looked at one by one."
@@ -362,7 +361,7 @@ class TaskDeclaration(_Declared):
     rows: Rows = Field(description="The rows of which the question is asked.")
     label: Label = Field(description="What is to be predicted.")
     features: Columns = Field(default=(), description=_FEATURES)
-    prepare: Reference | None = Field(default=None, description=_PREPARE)
+    prepare: Extension | None = Field(default=None, description=_PREPARE)
     slices: Columns = Field(default=(), description=_SLICES)
     baseline: ColumnName | None = Field(default=None, description="The feature of the baseline, see train.")
 
@@ -387,7 +386,7 @@ class Project(_Declared):
     rows: Rows = Field(description="The rows of which the question is asked.")
     label: Label = Field(description="What is to be predicted.")
     features: Columns = Field(default=(), description=_FEATURES)
-    prepare: Reference | None = Field(default=None, description=_PREPARE)
+    prepare: Extension | None = Field(default=None, description=_PREPARE)
     sample: Sample = Field(default=Sample(), description="Which part of the rows is worked with.")
     split: Split = Field(default=Split(), description="How rows are divided to learn from and to judge by.")
     metric: Extension | None = Field(
@@ -401,7 +400,10 @@ class Project(_Declared):
     steps: dict[Text, Resources] = Field(
         default={}, description="What steps ask for on a cluster, by their names; '*' for every step."
     )
-    pipeline: Extension = Field(default="supervised", description="The pipeline that runs, or FILE.py:NAME.")
+    pipeline: Extension = Field(
+        default="supervised",
+        description="The pipeline that runs: Sluice's own, an installed package's, or FILE.py:NAME.",
+    )
     files: tuple[Text, ...] = Field(
         default=(), description="Files of the project that its code reads or imports by other ways than `import`."
     )

@@ -172,7 +172,6 @@ TableName = Annotated[str, AfterValidator(_check_table)]
 ColumnName = Annotated[str, AfterValidator(_check_column)]
 Duration = Annotated[str, AfterValidator(_check_duration)]
 Known = Annotated[str, AfterValidator(_check_known)]
-Reference = Annotated[str, AfterValidator(_check_reference)]
 Extension = Annotated[str, AfterValidator(_check_extension)]
 """What a registry knows by name, or a project's own as `file.py:name`."""
 SourceName = Annotated[str, AfterValidator(_check_word)]

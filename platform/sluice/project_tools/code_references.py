@@ -4,6 +4,8 @@ import ast
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
+from sluice.core.errors import BadInput
+from sluice.extending.step_functions import STEP_FUNCTIONS
 from sluice.project.declaration import Candidate, GateCheck, ReportSection
 from sluice.project.declaration_errors import Place, near
 from sluice.project.files import FileProblem, ProjectFile, name_from_here
@@ -22,10 +24,19 @@ def reference_problems(file: ProjectFile) -> Iterator[FileProblem]:
     path = file.folder / (flow[0] if flow else "")
     for each in step_calls(path) if flow else ():
         shown = partial(FileProblem, name_from_here(path), each.line)
-        if problem := same_file(each.reference, file.project.pipeline):
+        if problem := same_file(each.reference, file.project.pipeline) or _unknown_step(each.reference):
             yield shown(problem)
         else:
             yield from _problems(file, each.reference, shown)
+
+
+def _unknown_step(name: str) -> str:
+    """Why a package's step cannot be called, or an empty text; a project's own is looked for in its file."""
+    try:
+        STEP_FUNCTIONS.check_known(name)
+    except BadInput as error:
+        return str(error)
+    return ""
 
 
 def _problems(file: ProjectFile, text: str, problem: Callable[[str], FileProblem]) -> Iterator[FileProblem]:
