@@ -25,8 +25,7 @@ def installed(
     info = site / f"acme-{version}.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: acme\nVersion: {version}\n")
-    groups = ("\n".join([f"[sluice.{group}]", *(f"{k} = {v}" for k, v in e.items())]) for group, e in entries.items())
-    (info / "entry_points.txt").write_text("\n".join(groups))
+    (info / "entry_points.txt").write_text(entry_points(entries))
     for name, source in modules.items():
         (site / f"{name}.py").write_text(source)
     sys.path.insert(0, str(site))
@@ -40,3 +39,12 @@ def installed(
             sys.modules.pop(name, None)
         shutil.rmtree(site)
         look_anew()
+
+
+def entry_points(entries: Mapping[str, Mapping[str, str]]) -> str:
+    """What a package's entry_points.txt says."""
+    lines = (
+        "\n".join([f"[sluice.{group}]", *(f"{name} = {target}" for name, target in named.items())])
+        for group, named in entries.items()
+    )
+    return "\n".join(lines) + "\n"

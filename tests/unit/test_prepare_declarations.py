@@ -8,16 +8,21 @@ from typing import Any
 
 import ibis
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from sluice.artifacts.bundles import Bundle
 from sluice.artifacts.producer import producer
+from sluice.artifacts.provenance import ancestry
 from sluice.components.prepare.run import run
 from sluice.contract.reading import contract_body, parse_contract
 from sluice.core.errors import BadInput
 from sluice.core.home import home
 from sluice.engine.datasets import read_dataset, write_dataset
 from sluice.engine.duckdb_engine import duckdb_engine
+from sluice.features.new_rows import Given, prepare_new_rows
+from sluice.features.preparations import preparation_of
+from sluice.features.row_files import RowFile
 from sluice.problems.task import Task, task_of
 from sluice.project.code_store import publish
 from sluice.project.packing import closure
@@ -276,6 +281,23 @@ def test_a_package_s_function_prepares_the_same_rows_and_its_version_is_in_their
         assert bundle.manifest.producer.parameters["package"] == f"the package acme {version}"
         ids.append(bundle.id)
     assert len({own.id, *ids}) == 3
+
+
+def test_new_rows_are_prepared_by_that_very_version_of_the_package(prepare: Prepare, tmp_path: Path) -> None:
+    with installed(tmp_path / "site", **PACKAGE):
+        bundle = prepare(changed(prepare="acme-rows"))
+        made = preparation_of(ancestry(default_store(), bundle.id))
+        assert made is not None
+        asked = pd.DataFrame({"visit": [70], "at": [datetime(2013, 2, 1, tzinfo=UTC)], "age": [41]})
+        given = Given(RowFile(pa.Table.from_pandas(asked)))
+        found = prepare_new_rows(made, given, ("age",), frozenset(), default_store())
+        assert found.features["age"].tolist() == [41]
+    with installed(tmp_path / "site", **PACKAGE, version="1.6"), pytest.raises(BadInput) as caught:
+        prepare_new_rows(made, given, ("age",), frozenset(), default_store())
+    assert str(caught.value) == (
+        "the model's rows were prepared by 'acme-rows' of the package acme 1.5, and here is the package acme 1.6; "
+        "install that version, or train the model anew"
+    )
 
 
 def test_a_package_s_function_is_held_to_the_leakage_gate_and_told_by_name(prepare: Prepare, tmp_path: Path) -> None:

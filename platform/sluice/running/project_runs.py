@@ -16,8 +16,8 @@ from sluice.project.packing import closure
 from sluice.project.values import split_reference
 from sluice.running.arguments import parse_arguments
 from sluice.running.catalog import Handed, Pipeline, find_pipeline, handed_of, near, parameters_of
-from sluice.running.lakes import content_address, copy_lake
 from sluice.running.code_of_steps import missing_packages, wanted_code
+from sluice.running.lakes import content_address, copy_lake
 from sluice.storage.stores import Store
 
 if TYPE_CHECKING:
