@@ -11,6 +11,7 @@ from sluice.project.declaration_errors import Place, near
 from sluice.project.files import FileProblem, ProjectFile, name_from_here
 from sluice.project.step_calls import same_file, step_calls
 from sluice.project.values import split_reference
+from sluice.project_tools.component_names import outside_names
 
 
 def reference_problems(file: ProjectFile) -> Iterator[FileProblem]:
@@ -22,6 +23,9 @@ def reference_problems(file: ProjectFile) -> Iterator[FileProblem]:
             yield from _wrong_settings(file, place, text)
     flow = split_reference(file.project.pipeline)
     path = file.folder / (flow[0] if flow else "")
+    if flow and path.is_file():
+        for used in outside_names(path.read_bytes(), str(path)):
+            yield FileProblem(name_from_here(path), used.line, str(used))
     for each in step_calls(path) if flow else ():
         shown = partial(FileProblem, name_from_here(path), each.line)
         if problem := same_file(each.reference, file.project.pipeline) or _unknown_step(each.reference):
