@@ -60,6 +60,7 @@ JUDGING = {
     "min_effective_rows": to("evaluate.min_effective_rows"),
     "gate_checks": to("evaluate.gate_checks"),
     "report_sections": to("evaluate.report_sections"),
+    "seconds_per_check": to("evaluate.seconds_per_check"),
     "resamples": to("evaluate.resamples"),
 }
 """What models are held to."""

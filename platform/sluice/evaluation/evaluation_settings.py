@@ -50,6 +50,7 @@ class EvaluationSettings:
         checks: The gate's further checks, and what asks them.
         sections: The report's further sections, and what makes them.
         code: SHA-256 of the project's code that they come from, or empty.
+        seconds_per_check: How long each of these checks and sections may take.
     """
 
     gate: GateLimits
@@ -60,6 +61,7 @@ class EvaluationSettings:
     checks: tuple[tuple[Chosen, Opened[GateCheck]], ...] = ()
     sections: tuple[tuple[Chosen, Opened[ReportSection]], ...] = ()
     code: str = ""
+    seconds_per_check: float = DEFAULTS.seconds_per_check
 
     def primary(self, task: Task) -> Metric:
         """What models are chosen and judged by.
@@ -75,7 +77,8 @@ class EvaluationSettings:
         Raises:
             BadInput: Naming the parameter.
         """
-        check_with(CHECKS, {"resamples": self.resamples, "seed": self.seed, **asdict(self.gate)})
+        given = {"resamples": self.resamples, "seed": self.seed, "seconds_per_check": self.seconds_per_check}
+        check_with(CHECKS, given | asdict(self.gate))
 
 
 def open_settings(
@@ -86,6 +89,7 @@ def open_settings(
     code: str,
     checks: Sequence[Any] = (),
     sections: Sequence[Any] = (),
+    seconds_per_check: float = DEFAULTS.seconds_per_check,
 ) -> EvaluationSettings:
     """Settings with what a project or an installed package brings, loaded before any work begins.
 
@@ -97,6 +101,7 @@ def open_settings(
         code: The address of the project's code.
         checks: Further checks of the gate: names, or a name with its settings.
         sections: Further sections of the report, likewise.
+        seconds_per_check: How long each of them may take.
 
     Raises:
         BadInput: There is no such metric, check or section, or it does not fit what it is to be.
@@ -111,4 +116,5 @@ def open_settings(
         checks=tuple((each, GATE_CHECKS.opened(each.name, opened, each.settings)) for each in wanted),
         sections=tuple((each, REPORT_SECTIONS.opened(each.name, opened, each.settings)) for each in told),
         code=opened.digest if opened else "",
+        seconds_per_check=seconds_per_check,
     )

@@ -57,6 +57,9 @@ class Parameters(StepParameters):
     report_sections: Annotated[list[Any], chosen_sections] = Field(
         default=[], description="Further sections of the report, written as the checks are."
     )
+    seconds_per_check: Annotated[float, Range(0, 10_000_000, above=True)] = Field(
+        default=60.0, description="How long each of these checks and sections may take, in seconds; then it is refused."
+    )
     code: str = Field(
         default="",
         description="The address of a project's code, where metric, checks or sections are a project's own "
