@@ -30,8 +30,9 @@ def serve(settings: ServerSettings) -> NoReturn:
     if not variable(SECRET_KEY):
         raise BadInput(f"{SECRET_KEY} is not set; it signs sessions and must be the same in all pods")
     environment = {**variables(), **server_environment(settings), CONFIG_PATH: str(write_configuration(settings))}
-    command = [sys.executable, "-m", "uvicorn", "--factory", "sluice.mlflow_server.app:create_app", "--no-access-log"]
-    command += ["--host", "0.0.0.0", "--port", str(settings.port), "--workers", str(settings.workers)]  # noqa: S104 - in a pod
+    command = [sys.executable, "-P", "-m", "uvicorn", "--factory", "sluice.mlflow_server.app:create_app"]
+    command += ["--no-access-log", "--workers", str(settings.workers)]
+    command += ["--host", "0.0.0.0", "--port", str(settings.port)]  # noqa: S104 - in a pod
     command += ["--timeout-graceful-shutdown", str(GRACE_SECONDS)]
     if settings.certificate:
         certificate, key = settings.certificate

@@ -259,7 +259,7 @@ def _variables(pipeline: Pipeline, run: str, failure: Path) -> dict[str, str]:
         "OMP_NUM_THREADS": variable("OMP_NUM_THREADS", "1"),
         "OPENBLAS_NUM_THREADS": variable("OPENBLAS_NUM_THREADS", "1"),
         "PYTHONUTF8": "1",  # what steps write and say is UTF-8, whatever the locale of whoever types the command
-        "PYTHONSAFEPATH": "1",  # a folder `components` where the command is typed must not shadow ours
+        "PYTHONSAFEPATH": "1",  # a project's sluice.py where the command is typed must not shadow the package
     }
 
 

@@ -57,7 +57,8 @@ def _defaults(environment: Mapping[str, str]) -> dict[str, str]:
     Rank 0 keeps the store where they meet: torchrun's own one asks for libuv, which Debian's torch has not.
     """
     own = {"GLOO_SOCKET_IFNAME": "lo0" if sys.platform == "darwin" else "lo", "OMP_NUM_THREADS": "1"}
-    return {**own, "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1", **environment}
+    safe = {"PYTHONSAFEPATH": "1"}  # a project's sluice.py, where the command is typed, must not shadow the package
+    return {**own, "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1", **environment, **safe}
 
 
 def _wait(process: subprocess.Popen[bytes], said: Path, deadline: float, running: Running) -> None:
