@@ -215,14 +215,17 @@ def _wanted(file: ProjectFile, known: set[str]) -> dict[str, list[str]]:
     """
     project = file.project
     metric = [project.metric] if project.metric else []
+    kind = [project.label.kind] if project.label.kind else []
     own: dict[str, list[str]] = {
         "ingest_code": [source.name for source in project.sources.values()],
-        "prepare_code": [project.prepare] if project.prepare else [],
+        "prepare_code": [*kind, *([project.prepare] if project.prepare else [])],
         "sample_code": [project.sample.by] if project.sample.by else [],
         "split_code": [project.split.by] if project.split.by else [],
         "train_code": [*(candidate.name for candidate in project.train.candidates), *metric],
         "evaluate_code": [*metric, *(each.name for each in (*project.gate.checks, *project.report.sections))],
     }
+    for name in {"train_code", "evaluate_code"} & known:  # a pipeline that only prepares rows needs it no further
+        own[name] += kind
     own = {name: [each for each in dict.fromkeys(found) if split_reference(each)] for name, found in own.items()}
     if "code" in known:
         named = [each for each in project.references() if each != project.pipeline]
