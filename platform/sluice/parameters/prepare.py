@@ -34,7 +34,8 @@ class Parameters(StepParameters):
     )
     code: str = Field(
         default="",
-        description="The address of the project's code, code/<sha256>.zip, where a function of it prepares the rows.",
+        description="The address of the project's code, code/<sha256>.zip, where it prepares the rows or has the "
+        "problem.",
     )
 
 

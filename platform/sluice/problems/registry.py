@@ -189,11 +189,20 @@ def open_problem(name: str, code: Code | None = None, form: str = "") -> OpenedP
     if is_reference(name) and code is not None:
         told = tuple(blamed_metric(metric, code, metric.name) for metric in problem.metrics)
         problem = replace(problem, metrics=told)
-    return OpenedProblem(name, _completed(problem, form, opened.what), opened.blamed)
+    return OpenedProblem(name, completed(problem, form, opened.what), opened.blamed)
 
 
-def _completed(problem: Problem, form: str, what: str) -> Problem:
-    """A problem with what it leaves open, once its names are known to be there."""
+def completed(problem: Problem, form: str, what: str) -> Problem:
+    """A problem with what it leaves open, once its names are known to be there.
+
+    Args:
+        problem: As it was written.
+        form: That of the label.
+        what: What it is, for messages.
+
+    Raises:
+        BadInput: It names a metric that there is not, or brings one that is for another form.
+    """
     base = FORM_PROBLEMS[form]
     for metric in problem.metrics:
         check_metric(metric)
