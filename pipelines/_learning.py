@@ -50,7 +50,7 @@ JUDGING = {
     "metric": to(
         "evaluate.metric",
         "train.metric",
-        says="What stops training and judges models; empty for the log loss, or the RMSE where the label is a number.",
+        says="What stops training and judges models; empty for the problem's own, such as the log loss or the RMSE.",
     ),
     "evaluate_code": to("evaluate.code"),
     "max_calibration_error": to("evaluate.max_calibration_error"),

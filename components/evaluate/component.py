@@ -45,11 +45,11 @@ def evaluate(
         min_effective_rows: With fewer rows, counted as if independent, nothing is decided.
         resamples: Bootstrap resamples behind each interval.
         seed: Decides the resamples.
-        metric: What models are chosen and judged by; empty takes the log loss, or the RMSE where the label is a number.
+        metric: What models are chosen and judged by; empty takes the problem's own, such as the log loss or the RMSE.
         gate_checks: Further checks of the gate: names, or names with settings; file.py:name is a project's own.
         report_sections: Further sections of the report, written as the checks are.
         seconds_per_check: How long each of these checks and sections may take, in seconds; then it is refused.
-        code: The address of a project's code, where metric, checks or sections are a project's own (file.py:name).
+        code: The address of a project's code, where problem, metric, checks or sections are its own (file.py:name).
     """
     from pathlib import Path
 

@@ -46,7 +46,6 @@ from sluice.project.values import (
 
 SCHEMA: Literal[1] = 1
 """The version of the project file that this Sluice reads and writes."""
-Kind = Literal["binary", "multiclass", "regression"]
 Columns = tuple[ColumnName, ...]
 _QUESTION = "The question in words; reports and the model's card show it."
 _FEATURES = (
@@ -94,8 +93,10 @@ class Label(_Declared):
         default=None,
         description="When it is known: how long after the row's time (30d), or a moment that the contract names.",
     )
-    kind: Kind | None = Field(
-        default=None, description="The problem; left out, it is found from the column's type and number of values."
+    kind: Extension | None = Field(
+        default=None,
+        description="The problem: binary, multiclass, regression, counts (whole numbers from 0 on), an installed one "
+        "or FILE.py:NAME; left out: found from the column's type and number of values.",
     )
     classes: tuple[Text, ...] = Field(
         default=(),
@@ -493,7 +494,7 @@ class Project(_Declared):
 
     def references(self) -> tuple[str, ...]:
         """All `file.py:name` that the project names, each once."""
-        single = (self.prepare, self.sample.by, self.split.by, self.metric, self.pipeline)
+        single = (self.label.kind, self.prepare, self.sample.by, self.split.by, self.metric, self.pipeline)
         lists = (self.sources.values(), self.train.candidates, self.gate.checks, self.report.sections)
         named = [*single, *(each.name for entries in lists for each in entries)]
         return tuple(dict.fromkeys(name for name in named if name and split_reference(name)))

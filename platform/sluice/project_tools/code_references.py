@@ -93,6 +93,7 @@ def _arguments(defined: ast.ClassDef) -> list[str] | None:
 def _named(file: ProjectFile) -> Iterator[tuple[Place, str]]:
     project = file.project
     single: dict[Place, str | None] = {
+        ("label", "kind"): project.label.kind,
         ("prepare",): project.prepare,
         ("sample", "by"): project.sample.by,
         ("split", "by"): project.split.by,

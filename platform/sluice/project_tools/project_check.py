@@ -23,6 +23,8 @@ from sluice.extending.sources import SOURCES
 from sluice.parameters.train import check_candidates, check_one_to_judge
 from sluice.pipelines import IMAGES, PIPELINES, TABLES, pipeline_names
 from sluice.problems.metrics import BUILT_IN, METRICS
+from sluice.problems.registry import PROBLEMS
+from sluice.problems.task import REGRESSION
 from sluice.project.declaration import Project
 from sluice.project.declaration_errors import Place, near
 from sluice.project.feature_patterns import choose_columns
@@ -38,6 +40,7 @@ from sluice.project.files import (
 )
 from sluice.project.values import split_reference
 from sluice.project_tools.code_references import reference_problems
+from sluice.project_tools.posed_problems import posed_problem
 from sluice.sampling.splitters import SPLITTERS
 
 Level = Literal["error", "warning"]
@@ -271,8 +274,13 @@ def _is_sluices(pipeline: str) -> bool:
 
 def _names(file: ProjectFile) -> Iterator[ProjectFinding]:
     """Metrics and pipelines that nobody offers."""
-    metrics = sorted({*BUILT_IN, *METRICS.names()})
-    named = (("metric", file.project.metric, metrics), ("pipeline", file.project.pipeline, PIPELINES.names()))
+    posed, label = posed_problem(file), file.project.label
+    if posed.form == REGRESSION and (label.classes or label.positive is not None):
+        key = "classes" if label.classes else "positive"
+        yield _at(file, "error", ("label", key), f"{label.kind} predicts numbers, which have no {key}; leave it out")
+    metrics = sorted({*BUILT_IN, *METRICS.names(), *(posed.metrics or ())})
+    metric = file.project.metric if posed.metrics is not None else None
+    named = (("metric", metric, metrics), ("pipeline", file.project.pipeline, PIPELINES.names()))
     for key, name, known in named:
         same = [each.replace("-", "_") for each in known]
         if name and not split_reference(name) and name.replace("-", "_") not in same:
@@ -285,6 +293,8 @@ def _extensions(project: Project) -> Iterator[tuple[Place, str, Registry[Any]]]:
         yield ("sources", name), source.name, SOURCES
     if project.prepare:
         yield ("prepare",), project.prepare, PREPARE_FUNCTIONS
+    if project.label.kind:
+        yield ("label", "kind"), project.label.kind, PROBLEMS
     if project.sample.by:
         yield ("sample", "by"), project.sample.by, SAMPLERS
     if project.split.by:

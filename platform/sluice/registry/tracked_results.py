@@ -52,6 +52,8 @@ def log_evaluation(evaluation: Path, splits: str) -> None:
             _log(client, own, flat_metrics(row["metrics"]), tags)
         (winner,) = (row for row in body["candidates"] if row["name"] == body["winner"])
         tags = {f"sluice.{key}": str(body[key])[:_MOST_TAG] for key in ("winner", "decision", "reason") if key in body}
+        if problem := body.get("problem_name") or body.get("problem"):
+            tags["sluice.problem"] = str(problem)[:_MOST_TAG]
         asked = {row["name"]: f"{row['status']}: {row['message']}" for row in body.get("checks", [])}
         tags |= {f"sluice.check.{name}": answer[:_MOST_TAG] for name, answer in asked.items()}
         _log(client, run, flat_metrics(winner["metrics"]), tags)

@@ -13,6 +13,7 @@ from sluice.extending.samplers import SAMPLERS
 from sluice.extending.sections import REPORT_SECTIONS
 from sluice.extending.sources import SOURCES
 from sluice.problems.metrics import METRICS
+from sluice.problems.registry import PROBLEMS
 from sluice.project.declaration import Project
 from sluice.project.files import ProjectFile
 from sluice.project.step_calls import step_references
@@ -29,6 +30,9 @@ def wanted_code(file: ProjectFile, known: set[str]) -> dict[str, list[str]]:
     """
     project = file.project
     named = _named(project)
+    if project.label.kind:  # a pipeline that only prepares rows needs it no further
+        for name in {"train_code", "evaluate_code"} & known:
+            named[name].append((project.label.kind, PROBLEMS))
     own = {name: [each for each, _ in found if split_reference(each)] for name, found in named.items()}
     locked = {name for name, found in named.items() if project.packages and any(_package(*each) for each in found)}
     if "code" in known:
@@ -50,9 +54,10 @@ def _named(project: Project) -> dict[str, list[tuple[str, Registry[Any] | None]]
     A package's family of models is needed by every step that opens the model, so that has to be in the images.
     """
     metric = [(project.metric, METRICS)] if project.metric else []
+    kind = [(project.label.kind, PROBLEMS)] if project.label.kind else []
     return {
         "ingest_code": [(source.name, SOURCES) for source in project.sources.values()],
-        "prepare_code": [(project.prepare, PREPARE_FUNCTIONS)] if project.prepare else [],
+        "prepare_code": [*kind, *([(project.prepare, PREPARE_FUNCTIONS)] if project.prepare else [])],
         "sample_code": [(project.sample.by, SAMPLERS)] if project.sample.by else [],
         "split_code": [(project.split.by, SPLITTERS)] if project.split.by else [],
         "train_code": [*((candidate.name, None) for candidate in project.train.candidates), *metric],
