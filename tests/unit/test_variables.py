@@ -1,4 +1,4 @@
-"""The settings' model: each variable once, frozen, silent about secrets; docs/settings.md and the chart agree with it."""
+"""The settings: each variable once, frozen, silent about secrets; docs/settings.md and the chart agree with them."""
 
 import re
 from pathlib import Path
@@ -79,7 +79,7 @@ def test_an_empty_variable_counts_as_one_that_is_not_set() -> None:
 def test_what_nobody_asks_for_is_not_refused() -> None:
     given = Settings({"SLUICE_STORE_TRIES": "many", "SLUICE_STORE": "s3://bucket"}).store
     assert given.address == "s3://bucket"
-    with pytest.raises(BadInput, match="^SLUICE_STORE_TRIES='many': give a whole number from 1 to 100, or unset it$"):
+    with pytest.raises(BadInput, match=r"^SLUICE_STORE_TRIES='many': give a whole number from 1 to 100, or unset it$"):
         _ = given.tries
 
 
