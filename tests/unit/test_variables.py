@@ -1,5 +1,6 @@
 """The settings: each variable once, frozen, silent about secrets; docs/settings.md and the chart agree with them."""
 
+import ast
 import re
 from pathlib import Path
 
@@ -46,6 +47,15 @@ def test_variables_are_read_through_the_settings_alone() -> None:
     assert ours == {"platform/sluice/core/variable_groups/stores.py"}, (
         "of a lake's databases alone, whose names are free"
     )
+
+
+def test_the_name_of_a_variable_stands_in_the_settings_alone() -> None:
+    names, found = set(OURS), []
+    for path in (ROOT / "platform/sluice").rglob("*.py"):
+        if path.parent.name != "variable_groups" and path.name != "bounds.py":
+            texts = (node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant))
+            found += [f"{path}: {text}" for text in texts if isinstance(text, str) and text in names]
+    assert found == []
 
 
 def test_every_variable_of_the_chart_is_in_the_settings() -> None:

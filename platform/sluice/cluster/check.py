@@ -16,12 +16,10 @@ from sluice.core.errors import BadInput, EnvironmentFault, SluiceError
 from sluice.core.progress import progress
 from sluice.core.settings import settings
 from sluice.core.step_images import TABULAR_IMAGE, step_images
-from sluice.core.variable_groups.cluster import CheckVariables
 from sluice.pipelines._check import sluice_check
 from sluice.running.catalog import Pipeline
 
 EXPERIMENT = "helm-test"
-DEADLINE = CheckVariables.seconds.name
 PAUSE_SECONDS = 1.0
 IMAGE_SECONDS = 60.0  # how long a pod may lack its image
 

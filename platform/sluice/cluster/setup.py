@@ -19,7 +19,6 @@ from sluice.core.progress import progress
 from sluice.core.settings import settings
 from sluice.core.step_images import step_images
 
-DEADLINE = "SLUICE_SETUP_SECONDS"
 NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 

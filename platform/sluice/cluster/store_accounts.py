@@ -36,7 +36,6 @@ from sluice.storage.keys import check_prefix
 from sluice.storage.s3_connection import Connection
 from sluice.storage.s3_refusals import RequestPlace, refusals
 
-DEADLINE = "SLUICE_SETUP_SECONDS"
 ACCOUNTS, POLICIES = JobVariables.accounts.name, JobVariables.policies.name  # folders
 VERSIONED, PASSING = JobVariables.versioned.name, JobVariables.passing.name  # a bucket; prefixes without versions
 KEY_FILES = ("accesskey", "secretkey")
