@@ -24,7 +24,6 @@ from sluice.core.errors import BadInput, EnvironmentFault, SluiceError, Tracking
 from sluice.core.settings import settings
 from sluice.core.variable_groups.cluster import ClusterVariables
 from sluice.core.variable_groups.mlflow_server import MlflowServerVariables
-from sluice.core.variable_groups.tracking import TrackingVariables
 from sluice.engine.duckdb_engine import duckdb_engine
 from sluice.mlflow_server.server_settings import ServerSettings
 from sluice.mlflow_server.serving import serve, write_configuration
@@ -60,6 +59,15 @@ SERVER = {
     "SLUICE_MLFLOW_REGISTER_USERNAME": "register",
     "SLUICE_MLFLOW_REGISTER_PASSWORD": "register-password",
 }
+SWITCHES = (
+    "MLFLOW_DISABLE_TELEMETRY",
+    "MLFLOW_ALLOW_PICKLE_DESERIALIZATION",
+    "MLFLOW_UV_AUTO_DETECT",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT",
+    "MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD",
+    "MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD",
+)
 ROLE = {"AWS_ROLE_ARN": "role", "AWS_WEB_IDENTITY_TOKEN_FILE": __file__}
 S3 = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_ENDPOINT_URL": "http://127.0.0.1:9"}
 
@@ -285,7 +293,7 @@ READERS: dict[str, tuple[Callable[[], object], tuple[str, ...]]] = {
     "SLUICE_GATEWAY_PLATFORM": (_gateway, ("a", "a b c")),
     "SLUICE_GATEWAY_SCRATCH": (_gateway, ("../x/", "/x/", "own")),
     "MLFLOW_FLASK_SERVER_SECRET_KEY": (_serve, ("",)),
-} | dict.fromkeys((each.name for each in TrackingVariables.switches()), (mlflow_module, ("maybe", "yes", "2")))
+} | dict.fromkeys(SWITCHES, (mlflow_module, ("maybe", "yes", "2")))
 # Any text will do: it is recorded or sent as it stands; or Sluice sets it over whatever was there.
 FREE = {
     "AWS_EC2_METADATA_DISABLED",  # but `true`, as Amazon's own clients read it

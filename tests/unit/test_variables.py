@@ -9,7 +9,9 @@ import pytest
 from sluice.core.environment import changed_variables
 from sluice.core.errors import BadInput
 from sluice.core.settings import Settings, settings
-from sluice.core.variable_groups.stores import S3Variables, SourceVariables, StoreVariables
+from sluice.core.variable_groups.mlflow_server import MlflowServerVariables
+from sluice.core.variable_groups.stores import AzureVariables, S3Variables, SourceVariables, StoreVariables
+from sluice.core.variable_groups.tracking import TrackingVariables
 from sluice.core.variables import SetBy, Variable
 from sluice.project_tools.project_reference import with_reference
 from sluice.project_tools.settings_reference import settings_reference
@@ -80,14 +82,14 @@ def test_a_group_is_frozen_and_follows_the_environment(monkeypatch: pytest.Monke
 
 
 def test_an_empty_variable_counts_as_one_that_is_not_set() -> None:
-    given = Settings({"SLUICE_STORE_TRIES": "", "SLUICE_STORE": "s3://bucket"}).store
+    given = StoreVariables({"SLUICE_STORE_TRIES": "", "SLUICE_STORE": "s3://bucket"})
     assert (given.tries, given.address, given.is_set(StoreVariables.tries)) == (4, "s3://bucket", False)
     assert given.is_there(StoreVariables.tries)
     assert given.texts(StoreVariables.tries, StoreVariables.address) == {"SLUICE_STORE": "s3://bucket"}
 
 
 def test_what_nobody_asks_for_is_not_refused() -> None:
-    given = Settings({"SLUICE_STORE_TRIES": "many", "SLUICE_STORE": "s3://bucket"}).store
+    given = StoreVariables({"SLUICE_STORE_TRIES": "many", "SLUICE_STORE": "s3://bucket"})
     assert given.address == "s3://bucket"
     with pytest.raises(BadInput, match=r"^SLUICE_STORE_TRIES='many': give a whole number from 1 to 100, or unset it$"):
         _ = given.tries
@@ -97,8 +99,9 @@ def test_of_a_secret_nothing_shows(monkeypatch: pytest.MonkeyPatch) -> None:
     secrets = [field for field in Settings.variables() if field.is_secret]
     assert {field.name for field in secrets} >= {"AWS_SECRET_ACCESS_KEY", "PGPASSWORD", "MLFLOW_TRACKING_TOKEN"}
     assert [field.name for field in Settings.variables() if looks_secret(field) and not field.is_secret] == []
-    given = Settings({field.name: "open-sesame" for field in secrets})
-    for group in (given.s3, given.azure, given.tracking, given.mlflow_server, given.sources):
+    environment = {field.name: "open-sesame" for field in secrets}
+    for kind in (S3Variables, AzureVariables, TrackingVariables, MlflowServerVariables, SourceVariables):
+        group = kind(environment)
         values = [group.value(field) for field in group.fields() if field.is_secret]
         assert values
         assert all(value.reveal() == "open-sesame" for value in values)

@@ -1,9 +1,11 @@
 """The settings: every environment variable that Sluice reads or sets, typed, and grouped by what it is about.
 
-Who needs several of one group takes it as a parameter; `settings()` is asked where something begins.
+Who needs several of one group takes it as a parameter; `settings()` is asked where something begins. A group can also
+be made of other variables, such as those that a release keeps in its ConfigMap. Code that travels with a registered
+model asks the one group that it needs (`RunVariables.now()`), so that the others stay behind.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, Generic, Self, TypeVar, overload
 
 from sluice.core.bounds import BoundVariables
@@ -43,18 +45,11 @@ class _Group(Generic[G]):
     @overload
     def __get__(self, settings: "Settings", owner: type) -> G: ...
     def __get__(self, settings: "Settings | None", owner: type) -> "Self | G":
-        if settings is None:
-            return self
-        given = settings.environment
-        return self.kind.now() if given is None else self.kind(given)
+        return self if settings is None else self.kind.now()
 
 
 class Settings:
-    """All of them, of this process as they are when a group is asked for, or of an environment that is given.
-
-    Attributes:
-        environment: The variables; None for this process's own.
-    """
+    """All of them, of this process, as they are when a group is asked for."""
 
     run = _Group(RunVariables)
     store = _Group(StoreVariables)
@@ -73,10 +68,6 @@ class Settings:
     gateway = _Group(GatewayVariables)
     mlflow_server = _Group(MlflowServerVariables)
     system = _Group(SystemVariables)
-
-    def __init__(self, environment: Mapping[str, str] | None = None) -> None:
-        """Nothing is read yet."""
-        self.environment = environment
 
     @classmethod
     def groups(cls) -> Iterator[type[VariableGroup]]:

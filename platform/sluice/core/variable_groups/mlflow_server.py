@@ -5,8 +5,8 @@ from pathlib import Path
 from sluice.core.variable_kinds import folder_or_file, one_of, secret, text, web, whole
 from sluice.core.variables import SetBy, Told, Variable, VariableGroup
 
-PERMISSIONS = ("NO_PERMISSIONS", "READ", "USE", "EDIT", "MANAGE")
-MOST_WORKERS = 64
+_PERMISSIONS = ("NO_PERMISSIONS", "READ", "USE", "EDIT", "MANAGE")
+_MOST_WORKERS = 64
 _SERVER = SetBy.SERVER
 
 
@@ -64,7 +64,7 @@ class MlflowServerVariables(VariableGroup):
     certificate_key = folder_or_file("SLUICE_MLFLOW_CERTIFICATE_KEY", by=_SERVER)
     permission = one_of(
         "SLUICE_MLFLOW_DEFAULT_PERMISSION",
-        offered=PERMISSIONS,
+        offered=_PERMISSIONS,
         default="READ",
         meaning="What every account may do with what it was given no permission on (`READ`).",
         by=_SERVER,
@@ -78,7 +78,7 @@ class MlflowServerVariables(VariableGroup):
         meaning="What it listens on (5000), how many processes answer (1), and a writable folder for its own files.",
         by=_SERVER,
     )
-    workers = whole("SLUICE_MLFLOW_WORKERS", least=1, most=MOST_WORKERS, default=1, by=_SERVER)
+    workers = whole("SLUICE_MLFLOW_WORKERS", least=1, most=_MOST_WORKERS, default=1, by=_SERVER)
     folder = Variable(
         "SLUICE_MLFLOW_FOLDER",
         read=lambda _, given: Path(given),

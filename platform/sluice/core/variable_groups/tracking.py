@@ -3,8 +3,6 @@
 It raises on some wrong values, and takes others for no.
 """
 
-from typing import Any
-
 from sluice.core.addresses import is_web_address, shown
 from sluice.core.errors import BadInput
 from sluice.core.variable_kinds import check_login, choice, secret, text, whole
@@ -120,16 +118,3 @@ class TrackingVariables(VariableGroup):
     )
     backoff = _number("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", 1, 0, 120)
     timeout = _number("MLFLOW_HTTP_REQUEST_TIMEOUT", 20, 1, 86_400)
-
-    @classmethod
-    def switches(cls) -> list[Variable[Any]]:
-        """What is on or off."""
-        return [
-            cls.no_telemetry,
-            cls.pickles,
-            cls.project_files,
-            cls.progress_bar,
-            cls.quiet,
-            cls.direct_upload,
-            cls.direct_download,
-        ]
