@@ -14,6 +14,7 @@ from sluice.cluster.resources import images_of, layered, of_project, parse_setti
 from sluice.cluster.site_rules import MAX_RESOURCES, PROJECT_CODE, SiteRules
 from sluice.cluster.spec import compile_for_cluster
 from sluice.core.errors import BadInput
+from sluice.core.variable_groups.cluster import ClusterVariables
 from sluice.project.archive import LOCK
 from sluice.project.code import open_code
 from sluice.project.declaration import Project, Resources
@@ -167,7 +168,7 @@ def test_the_compiled_steps_have_what_the_project_asks_for() -> None:
 
 
 def test_a_site_bounds_what_a_project_asks_for_and_whether_it_brings_code() -> None:
-    rules = SiteRules.from_variables({MAX_RESOURCES: '{"memory": "4Gi"}', PROJECT_CODE: "false"})
+    rules = SiteRules.of(ClusterVariables({MAX_RESOURCES: '{"memory": "4Gi"}', PROJECT_CODE: "false"}))
     with pytest.raises(BadInput, match=r"steps.train.memory: 8Gi is more than this site gives a step: 4Gi"):
         compile_for_cluster(find_pipeline("supervised"), resources=rules.plan(of_project(declared())))
     with pytest.raises(BadInput, match=r"not the project's code \(train_code=code/1.zip\)"):

@@ -16,6 +16,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from sluice.core.environment import set_default
 from sluice.core.errors import BadInput
+from sluice.core.variable_groups.system import SystemVariables
 from sluice.features.encoding import Encoder, Floats, learn_encoder
 from sluice.features.pixels import ImageShape
 from sluice.modeling.column_inputs import learn_inputs
@@ -173,7 +174,7 @@ def choose_device(wanted: str) -> torch.device:
         raise BadInput("device is 'cuda', but torch finds no CUDA device here; use 'auto' or 'cpu'")
     if wanted == "cpu" or not found:
         return torch.device("cpu")
-    set_default("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS is not reproducible
+    set_default(SystemVariables.cublas.name, ":4096:8")  # without it cuBLAS is not reproducible
     return torch.device("cuda")
 
 

@@ -24,6 +24,7 @@ from sluice.core.environment import changed_variables, set_variables
 from sluice.core.errors import BadInput, SluiceError
 from sluice.core.home import HOME, home, make_home
 from sluice.core.mlflow_settings import RUN_ID, URI
+from sluice.core.variable_groups.tracking import TrackingVariables
 from sluice.core.words import near
 from sluice.registry.mlflow_access import tracking_exists, tracking_uri
 from sluice.registry.pipeline_runs import PIPELINE_RUN
@@ -37,7 +38,7 @@ from sluice.storage.scratch import SCRATCH
 FOLDER = "steps"
 REGISTERS = ("register",)
 _OUT, _STORE, _DATABASE = "outputs", "store", "mlflow.db"
-_REGISTRY = "MLFLOW_REGISTRY_URI"
+_REGISTRY = TrackingVariables.registry.name
 
 
 @dataclass(frozen=True)
