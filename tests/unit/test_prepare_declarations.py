@@ -141,11 +141,12 @@ def prepare(tmp_path: Path) -> Prepare:
         details = {"contract": contract_body(stated)}
         source = write_dataset(default_store(), {"visits": table}, producer("ingest", {}), details=details)
         address = ""
-        if ":" in declared.get("prepare", ""):
+        named = [declared.get("prepare", ""), declared["label"].get("kind", "")]
+        if references := [name for name in named if ":" in name]:
             folder = tmp_path / "project"
             folder.mkdir(exist_ok=True)
             (folder / "prepare.py").write_text(textwrap.dedent(code))
-            address = publish(default_store(), closure(folder, [declared["prepare"]]))
+            address = publish(default_store(), closure(folder, references))
         return run(source.uri, task=declared, code=address, summary=home() / "summary.md")
 
     return call
@@ -441,3 +442,52 @@ def test_a_hundred_thousand_classes_are_refused() -> None:
     for label in (Label(column="name"), Label(column="number", kind="multiclass")):
         with pytest.raises(BadInput, match="has 100,000 different values, and at most 1,000 classes"):
             label_kind(table, label)
+
+
+COUNTING = """
+from sluice.problems.problem import Problem
+
+def rows(tables):
+    return tables["visits"].mutate(ill=tables["visits"].outcome)
+
+even = Problem("regression", takes=lambda label: label % 2 == 0, rule="an even number", loss="absolute")
+known = Problem("binary", takes=lambda values: [v in ("a", "b") for v in values], rule="a or b")
+"""
+
+
+def test_counts_are_numbers_however_few_there_are_and_no_other_numbers(prepare: Prepare) -> None:
+    counts = PLAIN | {"label": {"column": "age", "kind": "counts"}, "features": ["patient"]}
+    made, plain = prepare(counts), prepare(PLAIN | {"label": {"column": "age"}, "features": ["patient"]})
+    assert (task_of(made).problem, task_of(made).problem_name, task_of(made).classes) == ("regression", "counts", ())
+    assert (task_of(plain).problem, task_of(plain).problem_name) == ("multiclass", "")
+    assert rows_of(made)["age"].dtype == "float64"
+    asked = PLAIN | {"label": {"column": "cost", "kind": "counts"}, "features": ["age"]}
+    with pytest.raises(BadInput) as caught:
+        prepare(asked)
+    assert str(caught.value) == (
+        "label 'cost' is 1.5 in the row visit 1, and the problem counts takes a whole number from 0 on (and 5 more "
+        "rows are wrong); mend it in prepare, or leave these rows out"
+    )
+    with pytest.raises(BadInput, match="problem 'count' is unknown; did you mean 'counts'"):
+        prepare(PLAIN | {"label": {"column": "age", "kind": "count"}})
+    with pytest.raises(BadInput, match=r"label.classes: the problem counts has no classes; leave them out"):
+        prepare(PLAIN | {"label": {"column": "age", "kind": "counts", "classes": ["a", "b"]}})
+
+
+def test_a_problem_of_the_projects_is_asked_about_each_label_and_its_code_is_in_the_id(prepare: Prepare) -> None:
+    asked = PLAIN | {"label": {"column": "age", "kind": "prepare.py:even"}, "features": ["patient"]}
+    even = {"age": [2 * n for n in range(ROWS)]}
+    made = prepare(asked, code=COUNTING, **even)
+    assert (task_of(made).problem, task_of(made).problem_name) == ("regression", "prepare.py:even")
+    assert prepare(asked, code=COUNTING, **even).id == made.id
+    assert prepare(asked, code=COUNTING + "\n# edited\n", **even).id != made.id
+    with pytest.raises(BadInput, match=r"label 'age' is 1 in the row visit 1, and the problem prepare.py:even takes"):
+        prepare(asked, code=COUNTING)
+    broken = COUNTING.replace("label % 2 == 0", "label.nobody")
+    with pytest.raises(BadInput, match=r"^problem prepare.py:even: prepare.py:7: AttributeError"):
+        prepare(asked, code=broken, **even)
+    classes = PLAIN | {"label": {"column": "ward", "kind": "prepare.py:known"}, "features": ["age"]}
+    with pytest.raises(BadInput, match=r"label 'ward' is 'c' in 4 rows, and the problem prepare.py:known takes a or b"):
+        prepare(classes, code=COUNTING)
+    with pytest.raises(BadInput, match=r"the task names prepare.py:even, and no parameter names the archive"):
+        run(made.uri, task=asked, code="", summary=home() / "summary.md")

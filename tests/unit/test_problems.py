@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.optimize import minimize
-from sklearn.metrics import mean_gamma_deviance, mean_poisson_deviance
+from sklearn.metrics import mean_gamma_deviance, mean_pinball_loss, mean_poisson_deviance
 
 from sluice.components.evaluate.run import run as evaluate
 from sluice.components.register.run import run as register
@@ -24,7 +24,9 @@ from sluice.modeling.model_files import forecast, load_model, save_model
 from sluice.modeling.networks import LabelScale
 from sluice.modeling.parts import Part, Parts
 from sluice.modeling.training_settings import TrainingSettings, check_settings
-from sluice.problems.built_in import COUNTS, LEAST_FORECAST
+from sluice.problems.loss_metrics import LEAST_FORECAST, loss_metric
+from sluice.problems.losses import OF_NUMBERS, Loss
+from sluice.problems.metrics import BUILT_IN
 from sluice.problems.problem import Problem
 from sluice.problems.registry import PROBLEMS, OpenedProblem, completed, open_problem, problem_of
 from sluice.problems.task import Task, task_of
@@ -96,7 +98,7 @@ def test_the_poisson_deviance_is_scikit_learns() -> None:
     generator = np.random.default_rng(4)
     label, said = generator.poisson(1.5, 500).astype(float), generator.gamma(2, 1, 500)
     weights = generator.integers(0, 4, (500, 3)).astype(np.float64)
-    (metric,) = COUNTS.metrics
+    (metric,) = open_problem("counts").problem.metrics
     assert (label == 0).any()
     assert metric(label, said) == pytest.approx(mean_poisson_deviance(label, said))
     wanted = [mean_poisson_deviance(label, said, sample_weight=weights[:, i]) for i in range(3)]
@@ -104,6 +106,21 @@ def test_the_poisson_deviance_is_scikit_learns() -> None:
     assert metric(3 * label, 3 * said) == pytest.approx(3 * metric(label, said)), "it is told in the label's units"
     nothing = np.zeros(500)
     assert metric(label, nothing) == pytest.approx(mean_poisson_deviance(label, nothing + LEAST_FORECAST))
+
+
+def test_the_metric_goes_with_the_loss() -> None:
+    generator = np.random.default_rng(5)
+    label, said = generator.gamma(2, 1, 300), generator.gamma(2, 1, 300)
+    assert loss_metric(Loss("gamma"))(label, said) == pytest.approx(mean_gamma_deviance(label, said))
+    for level in (0.1, 0.9, 0.975):
+        wanted = mean_pinball_loss(label, said, alpha=level)
+        assert loss_metric(Loss("quantile", level))(label, said) == pytest.approx(wanted)
+    assert loss_metric(Loss("quantile", 0.9)) is BUILT_IN["pinball_90"]
+    names = {loss: numbers(loss=loss, level=0.975).problem.primary for loss in OF_NUMBERS}
+    assert list(names.values()) == ["rmse", "mae", "poisson_deviance", "gamma_deviance", "pinball_97_5"]
+    assert [numbers(loss=loss).row_loss() for loss in ("squared", "absolute")] == [None, BUILT_IN["mae"]]
+    chosen = numbers(loss="poisson", primary="mae").problem
+    assert (chosen.primary, chosen.stops_by, chosen.metrics) == ("mae", "mae", ())
 
 
 def test_tasks_records_and_networks_without_a_name_keep_their_bytes() -> None:

@@ -86,6 +86,21 @@ def test_the_lock_and_its_wheels_go_along_and_are_there_where_the_code_runs(
     assert order.arguments["candidates"] == ["linear", {"mine.py:Net": {"width": 4}}]
 
 
+def test_a_problem_goes_along_to_the_steps_that_use_it(folder: Path) -> None:
+    (folder / "counting.py").write_text(
+        "from sluice.problems.problem import Problem\n\ncalls = Problem('regression')\n"
+    )
+    stated = (folder / "sluice.yaml").read_text()
+    (folder / "sluice.yaml").write_text(stated.replace("column: price", "column: price, kind: counting.py:calls"))
+    order = project_runs.order(project_runs.here(folder), [])
+    assert order.arguments["task"]["label"] == {"column": "price", "kind": "counting.py:calls"}
+    having = [name for name, archive in order.code.items() if "counting.py" in archive.files]
+    assert sorted(having) == ["evaluate_code", "prepare_code", "train_code"]
+    (folder / "sluice.yaml").write_text((folder / "sluice.yaml").read_text() + "pipeline: supervised-images\n")
+    with pytest.raises(BadInput, match=r"names counting.py:calls, and its pipeline .* has no parameter 'prepare_code'"):
+        project_runs.order(project_runs.here(folder), [])
+
+
 def test_for_a_cluster_wheels_of_each_python_are_published_as_far_as_there_are_some(
     folder: Path, tmp_path: Path
 ) -> None:

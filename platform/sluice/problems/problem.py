@@ -3,19 +3,13 @@
 A project's own stands in a file of the project and is named `counting.py:visits`; an installed package's is an entry
 point of the group `sluice.problems`:
 
-    from sluice.problems.metrics import Metric
     from sluice.problems.problem import Problem
-
-    def deviance(label, forecast):                           # one value a row
-        ...
 
     visits = Problem(
         like="regression",
         takes=lambda label: (label >= 0) & (label % 1 == 0),
         rule="a whole number from 0 on",
         loss="poisson",
-        metrics=(Metric("visits_deviance", "Deviance", "less", ("regression",), rows=deviance, in_label_units=True),),
-        primary="visits_deviance",
         baselines=("mean", "heuristic"),
     )
 
@@ -61,9 +55,9 @@ class Problem:
             and refused where it is named.
         level: That of the loss `quantile`.
         metrics: Metrics beside those of the form.
-        primary: The metric that models are chosen and judged by, where the project names none.
-        stops_by: The metric that early stopping goes by, likewise; left out: the primary one where the problem names
-            one.
+        primary: The metric that models are chosen and judged by, where the project names none; left out: the loss's own
+            (RMSE, MAE, the pinball loss at the level, the Poisson or gamma deviance, the log loss).
+        stops_by: The metric that early stopping goes by, likewise; left out: the primary one.
         baselines: What a model must beat, of `mean`, `median`, `heuristic` and `last-value`, or of `random`,
             `zero-rule` and `heuristic`; some need a feature or a group.
         candidates: What is trained where the project names none: Sluice's names and installed families'; left out: all

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from sluice.core.errors import BadInput
 from sluice.core.extensions import Code, Registry, is_reference
 from sluice.problems import built_in
+from sluice.problems.loss_metrics import loss_metric
 from sluice.problems.losses import Loss
-from sluice.problems.metrics import Metric, blamed_metric, check_metric, find_metric
+from sluice.problems.metrics import BUILT_IN, Metric, blamed_metric, check_metric, find_metric
 from sluice.problems.problem import Problem
 from sluice.problems.task import BINARY, MULTICLASS, REGRESSION, Task
 
@@ -100,9 +101,12 @@ class OpenedProblem:
         return (*chosen, *(metric for metric in self.problem.metrics if metric.name not in names))
 
     def row_loss(self) -> Metric | None:
-        """The problem's own metric that is the mean of the rows' losses, for numbers; None where it is the form's."""
-        own = self.problem.metrics if self.problem.like == REGRESSION else ()
-        return next((each for each in own if each.name == self.problem.primary and each.rows is not None), None)
+        """For numbers, the primary metric where it is a mean over rows; None where the form has the rows' losses."""
+        if self.problem.like != REGRESSION:
+            return None
+        known = BUILT_IN | {metric.name: metric for metric in self.problem.metrics}
+        found = known[self.problem.primary]
+        return found if found.rows is not None else None
 
     def refused(self, labels: NDArray[Any]) -> tuple[NDArray[np.int64], str]:
         """Which labels it does not take, by place, and what it takes instead, in words.
@@ -113,22 +117,21 @@ class OpenedProblem:
         Raises:
             BadInput: Its own code failed, or gave no truth value for each.
         """
-        least = self.loss.least_label
-        if least is not None:
-            number, itself = least
-            wrong = np.flatnonzero(~(labels >= number if itself else labels > number))
-            if len(wrong):
-                return wrong, f"a number {'from' if itself else 'above'} {number:g}{' on' if itself else ''}"
-        if self.problem.takes is None:
+        if self.problem.takes is not None:
+            with self.blamed():
+                told = np.asarray(self.problem.takes(labels.copy()))
+            if told.shape != labels.shape or told.dtype != np.bool_:
+                raise BadInput(
+                    f"problem {self.name}: takes gave {told.dtype} of shape {told.shape} for {len(labels):,} labels; "
+                    "give one truth value for each"
+                )
+            if not told.all():
+                return np.flatnonzero(~told), self.problem.rule
+        if self.loss.least_label is None:
             return np.zeros(0, np.int64), ""
-        with self.blamed():
-            told = np.asarray(self.problem.takes(labels.copy()))
-        if told.shape != labels.shape or told.dtype != np.bool_:
-            raise BadInput(
-                f"problem {self.name}: takes gave {told.dtype} of shape {told.shape} for {len(labels):,} labels; give "
-                "one truth value for each"
-            )
-        return np.flatnonzero(~told), self.problem.rule
+        least, itself = self.loss.least_label
+        wrong = np.flatnonzero(~(labels >= least if itself else labels > least))
+        return wrong, f"a number from {least:g} on" if itself else f"a number above {least:g}"
 
     def check_labels(self, labels: NDArray[Any], where: str) -> None:
         """Refuse labels that it does not take.
@@ -213,12 +216,17 @@ def completed(problem: Problem, form: str, what: str) -> Problem:
             find_metric(name, form, problem.metrics)
         except BadInput as error:
             raise BadInput(f"{what}: {error}") from None
+    loss = Loss(problem.loss or base.loss, problem.level)
+    primary = problem.primary or (loss_metric(loss).name if form == REGRESSION else base.primary)
+    found = [loss_metric(loss)] if form == REGRESSION and not problem.primary else []
+    beside = [metric for metric in found if metric.name not in {*BUILT_IN, *(each.name for each in problem.metrics)}]
     return replace(
         problem,
+        metrics=(*problem.metrics, *beside),
         like=form,  # type: ignore[arg-type]  # one of the three
-        loss=problem.loss or base.loss,
-        primary=problem.primary or base.primary,
-        stops_by=problem.stops_by or problem.primary or base.stops_by,
+        loss=loss.name,
+        primary=primary,
+        stops_by=problem.stops_by or primary,
         baselines=problem.baselines or base.baselines,
     )
 
