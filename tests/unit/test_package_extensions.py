@@ -139,8 +139,7 @@ def test_a_project_names_them_and_check_knows_them(project: Path) -> None:
     (project / "sluice.yaml").write_text(PROJECT.replace("split: {by: time}", "pipeline: acme-counting"))
     assert project_runs.order(project_runs.here(project), ["size=large"]).pipeline.name == "acme_counting"
     (project / "sluice.yaml").write_text(PROJECT + "pipeline: flow.py:mine\nprepare: acme-rows\n")
-    flow = FLOW.replace("def counting", "def mine").replace("    from sluice.steps.own_step import call\n", "")
-    (project / "flow.py").write_text(f"from sluice.steps.own_step import call\n{flow}")
+    (project / "flow.py").write_text(FLOW.replace("def counting", "def mine"))
     assert [finding.level for finding in check_project(project).findings if finding.level == "error"] == []
     (project / "flow.py").write_text((project / "flow.py").read_text().replace('"acme-count"', '"acme-cuont"'))
     (project / "sluice.yaml").write_text(PROJECT + "pipeline: flow.py:mine\nprepare: acme-row\n")

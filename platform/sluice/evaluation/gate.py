@@ -87,9 +87,7 @@ def check_calibration(found: Calibration, gate: GateLimits) -> Check:
     """The calibration error is small against the base rate, or no more than a perfect model would show."""
     limit = gate.max_calibration_error
     failed = found.relative > limit and found.p_value <= ALPHA
-    size = (
-        f"probabilities are off by {found.gap:.4f} on average, {found.relative:.0%} of the base rate {found.base:.2%}"
-    )
+    size = f"probabilities are off by {found.gap:.4f} on average, {found.relative:.0%} of {found.base_words}"
     where = "above" if failed else "within" if found.relative <= limit else "not beyond noise above"
     message = f"{size}, {where} the limit {limit:.0%}; {found.words}"
     return Check("calibration", "failed" if failed else "passed", found.relative, limit, message)
