@@ -19,6 +19,7 @@ from sluice.project_tools.settings_reference import settings_reference
 ROOT = Path(__file__).parents[2]
 NAME = re.compile(r"\b(?:SLUICE|MLFLOW|AWS|AZURE|GCE|GOOGLE|PG)_?[A-Z0-9_]*[A-Z0-9]\b(?!_)")
 NO_VARIABLES = {"PGDATA"}  # PostgreSQL's server, which is no program of Sluice's
+PYTHON = [path for folder in ("platform/sluice", "components", "pipelines") for path in (ROOT / folder).rglob("*.py")]
 OURS = [name for field in Settings.variables() for name in field.names]
 
 
@@ -39,13 +40,10 @@ def test_each_first_variable_of_a_table_s_row_has_a_meaning() -> None:
 
 
 def test_variables_are_read_through_the_settings_alone() -> None:
-    python = [
-        path for folder in ("platform/sluice", "components", "pipelines") for path in (ROOT / folder).rglob("*.py")
-    ]
-    readers = {path.relative_to(ROOT).as_posix() for path in python if "variable_text" in path.read_text()}
+    readers = {path.relative_to(ROOT).as_posix() for path in PYTHON if "variable_text" in path.read_text()}
     assert readers == {"platform/sluice/core/environment.py", "platform/sluice/core/variables.py"}
     copied = re.compile(r"\bvariables\(\)(?:\[|\.get\()")
-    ours = {path.relative_to(ROOT).as_posix() for path in python if copied.search(path.read_text())}
+    ours = {path.relative_to(ROOT).as_posix() for path in PYTHON if copied.search(path.read_text())}
     assert ours == {"platform/sluice/core/variable_groups/stores.py"}, (
         "of a lake's databases alone, whose names are free"
     )
@@ -53,7 +51,7 @@ def test_variables_are_read_through_the_settings_alone() -> None:
 
 def test_the_name_of_a_variable_stands_in_the_settings_alone() -> None:
     names, found = set(OURS), []
-    for path in (ROOT / "platform/sluice").rglob("*.py"):
+    for path in PYTHON:
         if path.parent.name != "variable_groups" and path.name != "bounds.py":
             texts = (node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant))
             found += [f"{path}: {text}" for text in texts if isinstance(text, str) and text in names]
