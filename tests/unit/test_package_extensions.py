@@ -11,9 +11,10 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from sluice.cli.main import app
-from sluice.cluster.site_rules import PROJECT_CODE, SiteRules
+from sluice.cluster.site_rules import SiteRules
 from sluice.cluster.spec import compile_for_cluster
 from sluice.core.errors import BadInput
+from sluice.core.variable_groups.cluster import ClusterVariables
 from sluice.extending.prepare_functions import PREPARE_FUNCTIONS
 from sluice.features.building import open_prepare
 from sluice.project.archive import LOCK
@@ -131,7 +132,7 @@ def test_a_cluster_treats_it_as_anybody_s_own() -> None:
     with pytest.raises(BadInput, match="acme_counting cannot run fused: no image holds it"):
         compile_for_cluster(chosen, fused=True)
     with pytest.raises(BadInput, match="not a pipeline of your own"):
-        SiteRules.from_variables({PROJECT_CODE: "false"}).check_code({}, own_pipeline=not chosen.is_sluices)
+        SiteRules.of(ClusterVariables({"SLUICE_PROJECT_CODE": "false"})).check_code({}, own_pipeline=not chosen.is_sluices)
 
 
 @pytest.mark.usefixtures("acme")
