@@ -132,7 +132,9 @@ def test_a_cluster_treats_it_as_anybody_s_own() -> None:
     with pytest.raises(BadInput, match="acme_counting cannot run fused: no image holds it"):
         compile_for_cluster(chosen, fused=True)
     with pytest.raises(BadInput, match="not a pipeline of your own"):
-        SiteRules.of(ClusterVariables({"SLUICE_PROJECT_CODE": "false"})).check_code({}, own_pipeline=not chosen.is_sluices)
+        SiteRules.of(ClusterVariables({"SLUICE_PROJECT_CODE": "false"})).check_code(
+            {}, own_pipeline=not chosen.is_sluices
+        )
 
 
 @pytest.mark.usefixtures("acme")
