@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 
 from sluice.exporting.expressions import feature_columns
-from sluice.exporting.graph import ABSENT, MOMENT, NO_MOMENT, NUMBER, TEXT, Graph, NotExportable
+from sluice.exporting.graph import Graph, NotExportable
+from sluice.exporting.graph_values import ABSENT, MOMENT, NO_MOMENT, NUMBER, TEXT
 
 COLUMNS = {
     "a": "BIGINT",

@@ -7,7 +7,8 @@ import onnxruntime
 import pandas as pd
 import pytest
 
-from sluice.exporting.graph import ABSENT, NUMBER, TEXT, Graph, NotExportable
+from sluice.exporting.graph import Graph, NotExportable
+from sluice.exporting.graph_values import ABSENT, NUMBER, TEXT
 from sluice.exporting.model_graphs import add_model
 from sluice.features.encoding import number_column, text_column
 from sluice.modeling.catalogue import candidates_for

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from sluice.exporting.graph import ABSENT, ML, Graph, NotExportable
+from sluice.exporting.graph import ML, Graph, NotExportable
+from sluice.exporting.graph_values import ABSENT
 from sluice.features.columns import LARGEST_NUMBER
 from sluice.features.encoding import FIRST, MISSING, MOST_CATEGORIES, OTHER, Encoder
 

@@ -12,7 +12,8 @@ import numpy as np
 import sqlglot
 from sqlglot import expressions as sql
 
-from sluice.exporting.graph import ABSENT, MOMENT, NO_MOMENT, NUMBER, TEXT, Graph, NotExportable
+from sluice.exporting.graph import Graph, NotExportable
+from sluice.exporting.graph_values import ABSENT, MOMENT, NO_MOMENT, NUMBER, TEXT
 
 INTEGER, FLOAT, TRUTH, DAY = "integer", "float", "truth", "day"
 _DTYPES: Mapping[str, Any] = {

@@ -9,14 +9,10 @@ from typing import Any
 import numpy as np
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
+from sluice.exporting.graph_values import INPUT, MOMENT, NUMBER, TEXT
+
 IR_VERSION, OPERATORS, ML_OPERATORS = 10, 21, 5
 ML = "ai.onnx.ml"
-NUMBER, TEXT, MOMENT = "number", "text", "moment"
-"""Kinds of inputs: float64 with NaN for missing; a text with ABSENT for missing; int64 microseconds since 1970 (UTC)
-with NO_MOMENT for missing."""
-ABSENT = "\uffff"
-"""What stands for a missing text: one of Unicode's noncharacters, which are for a program's own use."""
-NO_MOMENT = -(2**63)
 _TYPES = {NUMBER: TensorProto.DOUBLE, TEXT: TensorProto.STRING, MOMENT: TensorProto.INT64}
 
 
@@ -109,4 +105,4 @@ class Graph:
 
 
 def _input(column: str) -> str:
-    return f"in:{column}"
+    return INPUT + column

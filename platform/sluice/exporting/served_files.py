@@ -1,0 +1,122 @@
+"""A model as a folder that a server, a browser or a batch runs: one graph, and what must be known to ask it.
+
+`serving.json` says what a row is, where the positive class begins, and by what evidence the graph says what the judged
+model says; `model.onnx` is the graph. Nothing else is needed to run it: neither the training's code nor its libraries.
+"""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from sluice.core.errors import BadInput
+from sluice.core.json_documents import read_json
+
+DESCRIPTION, GRAPH = "serving.json", "model.onnx"
+FORECAST = "forecast"
+"""The graph's output: probabilities, shape (rows, classes), or numbers, shape (rows, 1)."""
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class RowField(_Strict):
+    """A raw column of a row, as the lake's contract has it.
+
+    Attributes:
+        name: The column.
+        type: `string`, `int64`, `float64`, `bool`, `timestamp` or `date`.
+        nullable: Whether a value may be missing, or the column absent.
+        range: Least and greatest value, inclusive.
+        values: The values allowed, as texts.
+        unit: E.g. `minutes`.
+        description: One sentence.
+    """
+
+    name: str
+    type: str
+    nullable: bool = False
+    range: tuple[float, float] | None = None
+    values: tuple[str, ...] | None = None
+    unit: str = ""
+    description: str = ""
+
+
+class Parity(_Strict):
+    """How near the graph's forecasts are to those of the model that was judged.
+
+    Attributes:
+        rows: How many rows both were asked about.
+        on_thresholds: How many of these had a number on a threshold of the model's trees.
+        largest_difference: Of any probability; for numbers relative to their size.
+        limit: What it may be.
+    """
+
+    rows: int
+    on_thresholds: int
+    largest_difference: float
+    limit: float
+
+
+class ServedModel(_Strict):
+    """What a server must know of a model.
+
+    Attributes:
+        schema_version: Of this form.
+        model: The registered model's name.
+        digest: SHA-256 of the registered files that the graph stands for.
+        question: What it answers.
+        problem: `binary`, `multiclass` or `regression`.
+        label: The column that it forecasts.
+        classes: By place in the forecast; none for a number.
+        threshold: From which probability of the second class on it is called; None for several classes and numbers.
+        key: Columns that identify a row.
+        time: The column with a row's moment.
+        fields: What a row holds.
+        parity: The evidence.
+    """
+
+    schema_version: Annotated[Literal[1], Field(alias="schema")] = 1
+    model: str
+    digest: str
+    question: str
+    problem: str
+    label: str
+    classes: tuple[str, ...] = ()
+    threshold: float | None = None
+    key: tuple[str, ...] = ()
+    time: str | None = None
+    fields: tuple[RowField, ...]
+    parity: Parity
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, populate_by_name=True)
+
+
+def write_served_model(folder: Path, served: ServedModel, graph: bytes) -> None:
+    """Write both files into a folder that is there; the same model gives the same bytes."""
+    body = served.model_dump(mode="json", by_alias=True, exclude_none=True)
+    (folder / GRAPH).write_bytes(graph)
+    text = json.dumps(body, indent=1, ensure_ascii=False, allow_nan=False)
+    (folder / DESCRIPTION).write_text(text + "\n", encoding="utf-8")
+
+
+def read_served_model(folder: Path) -> ServedModel:
+    """What a folder holds.
+
+    Raises:
+        BadInput: It holds no served model, or one of another Sluice.
+    """
+    path = folder / DESCRIPTION
+    try:
+        body: Any = read_json(path)
+        return ServedModel.model_validate(body)
+    except FileNotFoundError:
+        raise BadInput(f"{path} is missing, so {folder} holds no served model; make one with `sluice export`") from None
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        raise BadInput(f"{path}: {place}: {first['msg']}; make it again with `sluice export`") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise BadInput(f"{path} cannot be read ({error}); make it again with `sluice export`") from None
