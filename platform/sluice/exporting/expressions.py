@@ -77,7 +77,7 @@ class _Translator:
         self._graph, self._columns = graph, columns
         self._known: dict[str, Value] = {}
 
-    def as_feature(self, expression: sql.Expression, kind: str) -> str:
+    def as_feature(self, expression: sql.Expr, kind: str) -> str:
         """A result as models take it."""
         value = self.value(expression)
         if kind == TEXT:
@@ -85,14 +85,14 @@ class _Translator:
             return self._filled(value, self._graph.constant(np.array(ABSENT, object)))
         return self._filled(self._to(value, FLOAT), self._graph.constant(np.float64(np.nan)))
 
-    def value(self, expression: sql.Expression) -> Value:
+    def value(self, expression: sql.Expr) -> Value:
         """An expression's value; the same expression is computed once."""
         key = expression.sql(dialect="duckdb")
         if key not in self._known:
             self._known[key] = self._made(expression)
         return self._known[key]
 
-    def _made(self, node: sql.Expression) -> Value:
+    def _made(self, node: sql.Expr) -> Value:
         for kind in type(node).__mro__:
             if made := _RULES.get(kind):
                 return made(self, node)
@@ -210,7 +210,7 @@ class _Translator:
     def if_else(self, node: sql.If) -> Value:
         return self._chosen([(self.value(node.this), node.args["true"])], node.args.get("false"))
 
-    def _chosen(self, branches: list[tuple[Value, sql.Expression]], default: sql.Expression | None) -> Value:
+    def _chosen(self, branches: list[tuple[Value, sql.Expr]], default: sql.Expr | None) -> Value:
         results = [each for _, each in branches] + ([default] if default is not None else [])
         known = [self.value(each) for each in results if not isinstance(each, sql.Null)]
         if not known:
@@ -413,7 +413,7 @@ class _Translator:
 
     # --- kinds ---------------------------------------------------------------------------------------------------
 
-    def _as(self, expression: sql.Expression, kind: str) -> Value:
+    def _as(self, expression: sql.Expr, kind: str) -> Value:
         return self._null(kind) if isinstance(expression, sql.Null) else self._to(self.value(expression), kind)
 
     def _null(self, kind: str) -> Value:

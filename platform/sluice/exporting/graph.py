@@ -16,7 +16,7 @@ ML = "ai.onnx.ml"
 _TYPES = {NUMBER: TensorProto.DOUBLE, TEXT: TensorProto.STRING, MOMENT: TensorProto.INT64}
 
 
-class NotExportable(Exception):  # noqa: N818 - it says what holds
+class NotExportable(Exception):
     """Something that no ONNX graph of ours can say; its text tells what."""
 
 

@@ -1,5 +1,7 @@
-"""Our regressions as a graph: one-hot codes, imputed and scaled numbers, then one product of matrices, in double
-precision."""
+"""Our regressions as a graph, in double precision.
+
+One-hot codes, imputed and scaled numbers, then one product of matrices.
+"""
 
 from typing import Any
 

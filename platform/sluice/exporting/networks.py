@@ -11,7 +11,7 @@ import numpy as np
 from sluice.exporting.encoders import codes_of, numbers_of
 from sluice.exporting.graph import Graph, NotExportable
 
-Arrays = Mapping[str, np.ndarray]  # type: ignore[type-arg]
+Arrays = Mapping[str, np.ndarray]
 
 
 def network_forecast(graph: Graph, model: Any, columns: Mapping[str, str]) -> str:  # noqa: ANN401 - torch

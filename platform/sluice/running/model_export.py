@@ -48,7 +48,13 @@ def export_version(version: Version, folder: Path) -> ServedModel:
     with version_files(version) as files:
         task = read_task(files)
         exported = Exported(
-            version.model, version.digest, load_model(files), task, read_threshold(files), read_inputs(files), preparation
+            version.model,
+            version.digest,
+            load_model(files),
+            task,
+            read_threshold(files),
+            read_inputs(files),
+            preparation,
         )
         served = export_model(folder, exported, _judged_rows(store, find_bundle(store, splits), preparation, task))
     progress(

@@ -1,7 +1,6 @@
 """A served model in this process: its graph, and the rows that it takes."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,22 +10,10 @@ import numpy.typing as npt
 from sluice.core.errors import BadInput
 from sluice.exporting.graph_values import ABSENT, INPUT, NO_MOMENT
 from sluice.exporting.served_files import GRAPH, ServedModel, read_served_model
+from sluice.serving.exchange import Answer
 from sluice.serving.row_schema import Columns, RowSchema
 
 DIGEST_NOTE = "sluice.model_digest"
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What a model says of rows.
-
-    Attributes:
-        values: Probabilities, shape (rows, classes), or numbers, shape (rows,).
-        called: The class called, by its place, shape (rows,); None for numbers.
-    """
-
-    values: npt.NDArray[np.float64]
-    called: npt.NDArray[np.int64] | None
 
 
 class GraphJudge:

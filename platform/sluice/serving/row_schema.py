@@ -13,10 +13,10 @@ from sluice.exporting.served_files import RowField
 
 MOST_TOLD = 20
 """Problems in one answer; the rest is only counted."""
-_EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)
+_EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 _MICROSECOND = datetime.timedelta(microseconds=1)
 _SHOWN = 60
-Columns = dict[str, np.ndarray]  # type: ignore[type-arg]
+Columns = dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Problem:
     message: str
 
 
-class InvalidRows(Exception):  # noqa: N818 - it says what holds
+class InvalidRows(Exception):
     """Rows that break the contract.
 
     Attributes:
@@ -95,7 +95,7 @@ class RowSchema:
         return found
 
 
-class _Wrong(Exception):  # noqa: N818 - as above
+class _Wrong(Exception):
     """A value that breaks the contract, in words that go on after the field's name."""
 
 
@@ -162,7 +162,7 @@ def _moment(given: Any) -> int:  # noqa: ANN401 - JSON
     else:
         raise _Wrong(f"is {_shown(given)}, which is no time; write it like 2026-03-01T14:00:00Z")
     if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=datetime.timezone.utc)
+        moment = moment.replace(tzinfo=datetime.UTC)
     return (moment - _EPOCH) // _MICROSECOND
 
 
