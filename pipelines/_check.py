@@ -10,14 +10,13 @@ def touch_store() -> str:
     """Writes an object to the store, reads it back and deletes it, and asks MLflow for its models."""
     import os
 
-    from sluice.artifacts.producer import RUN
-    from sluice.core.environment import variable
+    from sluice.core.settings import settings
     from sluice.registry.mlflow_access import mlflow_module, tracking_faults
     from sluice.steps.step import step
     from sluice.storage.locations import default_store
 
     with step("check"):
-        key = f"check/{variable(RUN) or 'local'}/{os.urandom(4).hex()}"
+        key = f"check/{settings().run.run or 'local'}/{os.urandom(4).hex()}"
         store, said = default_store(), os.urandom(16)
         store.put_bytes(key, said)
         read = store.get_bytes(key)

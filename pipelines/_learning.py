@@ -50,7 +50,7 @@ JUDGING = {
     "metric": to(
         "evaluate.metric",
         "train.metric",
-        says="What stops training and judges models; empty for the log loss, or the RMSE where the label is a number.",
+        says="What stops training and judges models; empty for the problem's own, such as the log loss or the RMSE.",
     ),
     "evaluate_code": to("evaluate.code"),
     "max_calibration_error": to("evaluate.max_calibration_error"),
@@ -60,6 +60,7 @@ JUDGING = {
     "min_effective_rows": to("evaluate.min_effective_rows"),
     "gate_checks": to("evaluate.gate_checks"),
     "report_sections": to("evaluate.report_sections"),
+    "seconds_per_check": to("evaluate.seconds_per_check"),
     "resamples": to("evaluate.resamples"),
 }
 """What models are held to."""

@@ -26,6 +26,7 @@ def evaluate(
     metric: str = "",
     gate_checks: list[Any] = [],
     report_sections: list[Any] = [],
+    seconds_per_check: float = 60.0,
     code: str = "",
 ) -> None:
     """Chooses the winner on the validation rows, judges it on the test rows, and asks the gate.
@@ -44,10 +45,11 @@ def evaluate(
         min_effective_rows: With fewer rows, counted as if independent, nothing is decided.
         resamples: Bootstrap resamples behind each interval.
         seed: Decides the resamples.
-        metric: What models are chosen and judged by; empty takes the log loss, or the RMSE where the label is a number.
+        metric: What models are chosen and judged by; empty takes the problem's own, such as the log loss or the RMSE.
         gate_checks: Further checks of the gate: names, or names with settings; file.py:name is a project's own.
         report_sections: Further sections of the report, written as the checks are.
-        code: The address of a project's code, where metric, checks or sections are a project's own (file.py:name).
+        seconds_per_check: How long each of these checks and sections may take, in seconds; then it is refused.
+        code: The address of a project's code, where problem, metric, checks or sections are its own (file.py:name).
     """
     from pathlib import Path
 
@@ -59,7 +61,8 @@ def evaluate(
 
     with step("evaluate", locals()):
         gate = GateLimits(max_calibration_error, slice_tolerance, min_slice_rows, least_effect, min_effective_rows)
-        settings = open_settings(gate, resamples, seed, metric, code, gate_checks, report_sections)
+        own = (gate_checks, report_sections, seconds_per_check)
+        settings = open_settings(gate, resamples, seed, metric, code, *own)
         found = run(splits, models, settings, evaluation=Path(evaluation.path), page=Path(page.path))
         log_evaluation(Path(evaluation.path), splits)
         log_metrics(metrics, found.winner_metrics())

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from sluice.artifacts.bundles import open_bundle
 from sluice.core.errors import BadInput
 from sluice.core.progress import progress
 from sluice.evaluation.bootstrap import Resamples, bootstrap
@@ -35,9 +36,10 @@ from sluice.evaluation.selection import Selection, select
 from sluice.evaluation.simpson import Reversal, data_reversals
 from sluice.evaluation.simpson_models import model_reversals
 from sluice.evaluation.slices import Judged, Slice, by_month, slices
-from sluice.problems.metrics import Metric
-from sluice.problems.registry import problem_of
+from sluice.problems.metrics import BUILT_IN, Metric
+from sluice.problems.registry import form_of
 from sluice.problems.row_groups import local_days
+from sluice.problems.task import task_of
 from sluice.registry.earlier_looks import look_number
 from sluice.registry.present_champion import present_champion
 from sluice.reporting.evaluation_page import render
@@ -90,7 +92,8 @@ def judge(splits: str, models: str, settings: EvaluationSettings) -> Evaluation:
         EnvironmentFault: The store or the registry is down.
     """
     settings.check()
-    inputs = read_inputs(splits, models, settings.own)
+    settings = settings.for_task(task_of(open_bundle(splits, "dataset")))
+    inputs = read_inputs(splits, models, settings.own, settings.problem.row_loss() if settings.problem else None)
     metric = settings.primary(inputs.task)
     validation = inputs.predictions(VALIDATION)
     held = _blocked(inputs.designs[VALIDATION], validation)
@@ -196,7 +199,7 @@ def _test(
         models[NAME] = predictions(inputs.labels[TEST], scores, threshold, inputs.measures, champion.bars)
     design = _blocked(inputs.designs[TEST], models)
     measured = bootstrap(models, settings.resamples, settings.seed, design)
-    loss = problem_of(inputs.task).row_loss
+    loss = (inputs.measures.row_loss or BUILT_IN[form_of(inputs.task).row_loss]).name
     evidence = evidence_of(models[winner], design, measured, winner, loss)
     unseen = None if champion is None else champion.unseen
     if NAME not in models or unseen is None or not unseen.any():
@@ -217,7 +220,7 @@ def _meaning(test: _Test, winner: str, settings: EvaluationSettings) -> Calibrat
 
 def _shown(inputs: Inputs, settings: EvaluationSettings) -> list[str]:
     """The metrics of slices and months: the problem's, and the one that models are chosen by."""
-    return list(dict.fromkeys([*problem_of(inputs.task).sliced, settings.primary(inputs.task).name]))
+    return list(dict.fromkeys([*form_of(inputs.task).sliced, settings.primary(inputs.task).name]))
 
 
 def _slices(
@@ -271,11 +274,12 @@ def _checks(
     winner, gate, metric = chosen.winner, settings.gate, settings.primary(inputs.task)
     baselines = [c.name for c in inputs.candidates if c.baseline]
     rivals = [chosen.best_baseline, *([NAME] if test.duel else [])]
+    loss = settings.problem.loss if settings.problem else None
     return [
         check_evidence(test.evidence, gate, test.design.widening),
         check_baselines(test.measured, winner, baselines, gate, look, metric),
         check_champion(test.duel, winner, champion, inputs.digests[winner], gate, look, metric),
-        check_bias(meaning, gate) if isinstance(meaning, Residuals) else check_calibration(meaning, gate),
+        check_bias(meaning, gate, loss) if isinstance(meaning, Residuals) else check_calibration(meaning, gate),
         check_slices(found, rivals, gate, metric),
     ]
 

@@ -19,6 +19,7 @@ from sluice.engine.duckdb_engine import duckdb_engine
 from sluice.features.labels import LabelKind, label_kind
 from sluice.features.pixels import ImageShape, decode_png, shape_of
 from sluice.parameters.ingest_images import checked_task
+from sluice.problems.registry import FORMS
 from sluice.problems.task import Task
 from sluice.project.declaration import Label, TaskDeclaration
 from sluice.reporting.images_page import images_page
@@ -107,6 +108,7 @@ def _task(declared: TaskDeclaration, kind: LabelKind) -> Task:
         key=("id",),
         image="image",
         problem=kind.problem,
+        problem_name=(declared.label.kind or "") if declared.label.kind not in FORMS else "",
     )
 
 

@@ -23,7 +23,7 @@ def prepare(
         prepared: One table of rows with the learning task.
         summary: What was built, left out and masked.
         task: The question, its rows, label and features, as a project declares them.
-        code: The address of the project's code, code/<sha256>.zip, where a function of it prepares the rows.
+        code: The address of the project's code, code/<sha256>.zip, where it prepares the rows or has the problem.
 
     Returns:
         The dataset's content address.

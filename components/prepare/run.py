@@ -14,11 +14,12 @@ from sluice.artifacts.producer import producer
 from sluice.contract.reading import Contract, contract_from_body
 from sluice.core.column_names import named
 from sluice.core.errors import BadInput
+from sluice.core.extensions import is_reference
 from sluice.core.progress import progress
 from sluice.engine.datasets import read_dataset, write_dataset
 from sluice.engine.duckdb_engine import duckdb_engine
 from sluice.engine.row_counts import reconcile
-from sluice.features.building import Prepare, build_table, computed
+from sluice.features.building import Prepare, build_table, computed, open_prepare
 from sluice.features.choice import LABEL, LEFT_OUT_ROLE, Choice, choose_features, near
 from sluice.features.labels import LabelKind, is_missing, label_kind
 from sluice.features.masks import mask
@@ -27,6 +28,7 @@ from sluice.features.roles import LEFT_OUT, check_roles, check_time, contract_wi
 from sluice.features.row_checks import check_keys
 from sluice.leakage.gate import Feature, LeakageGate, gate_of
 from sluice.leakage.row_wise import row_wise
+from sluice.problems.registry import FORMS, OpenedProblem, open_problem
 from sluice.problems.task import Task
 from sluice.project.code import open_code
 from sluice.project.declaration import TaskDeclaration
@@ -43,7 +45,7 @@ def run(uri: str, *, task: Mapping[str, Any], code: str, summary: Path) -> Bundl
     Args:
         uri: The dataset that ingest made and validate passed.
         task: What a project declares of its rows, label and features (`Project.task_body`).
-        code: The address of the project's code, where it has a prepare function; else empty.
+        code: The address of the project's code, where it has a prepare function or a problem of its own; else empty.
         summary: Where to write the account in Markdown.
 
     Returns:
@@ -53,17 +55,28 @@ def run(uri: str, *, task: Mapping[str, Any], code: str, summary: Path) -> Bundl
         BadInput: See `prepare_rows`; or the code cannot be opened, or holds no such function.
     """
     declared = checked_task("task", task)
-    if not declared.prepare:
-        return prepare_rows(uri, declared, None, summary=summary)
-    if not code:
+    own = [name for name in (declared.prepare, declared.label.kind) if name and is_reference(name)]
+    if own and not code:
         raise BadInput(
-            f"the task's rows are made by {declared.prepare}, and no parameter names the archive that holds it; start "
-            "the run in the project's folder, which takes the code along"
+            f"the task names {own[0]}, and no parameter names the archive that holds it; start the run in the "
+            "project's folder, which takes the code along"
         )
-    opened = open_code(code)
-    function = opened.load(declared.prepare)
-    blamed = opened.blamed(declared.prepare, log=True)
-    return prepare_rows(uri, declared, function, code=opened.digest, summary=summary, blamed=blamed)
+    opened = open_code(code) if code else None
+    digest = opened.digest if opened else ""
+    problem = open_problem(declared.label.kind, opened) if declared.label.kind else None
+    if not declared.prepare:
+        return prepare_rows(uri, declared, None, summary=summary, code=digest, problem=problem)
+    made = open_prepare(declared.prepare, opened)
+    return prepare_rows(
+        uri,
+        declared,
+        made.function,
+        summary=summary,
+        code=digest,
+        package=made.package,
+        blamed=made.blamed(),
+        problem=problem,
+    )
 
 
 def prepare_rows(
@@ -73,7 +86,9 @@ def prepare_rows(
     *,
     summary: Path,
     code: str = "",
+    package: str = "",
     blamed: AbstractContextManager[None] | None = None,
+    problem: OpenedProblem | None = None,
 ) -> Bundle:
     """Make the rows of a declaration.
 
@@ -82,8 +97,10 @@ def prepare_rows(
         declared: Rows, label and features.
         function: Makes the rows out of the tables; None for the declared table as it is.
         summary: Where to write the account in Markdown.
-        code: SHA-256 of the archive that the function comes from: part of the dataset's id.
+        code: SHA-256 of the archive that the function and the problem come from: part of the dataset's id.
+        package: The installed package that brings it instead, with its version: likewise.
         blamed: See `build_table`.
+        problem: What `label.kind` names; None where it names none, or one of Sluice's own.
 
     Raises:
         BadInput: A column is missing, a feature leaks, a key repeats, or the label is none.
@@ -106,10 +123,13 @@ def prepare_rows(
             built = computed(_with_reasons(wide, declared.label.column), where)
             check_keys(built, task)
             kept = built.filter(built[LEFT_OUT].isnull())
-            kind = label_kind(kept, declared.label)
+            kind = label_kind(kept, declared.label, problem, task.key)
             progress(kind.said)
             lag = gate.label_lag(declared.label.column)
-            task = replace(task, classes=kind.classes, problem=kind.problem, label_lag_seconds=lag)
+            posed = declared.label.kind if declared.label.kind not in FORMS else ""
+            task = replace(
+                task, classes=kind.classes, problem=kind.problem, label_lag_seconds=lag, problem_name=posed or ""
+            )
             alone = row_wise(wide, passed.names, given, declared.rows.table)
             left_out, total = _left_out(built), int(kept.count().to_pyarrow().as_py())
             reconcile(
@@ -128,7 +148,7 @@ def prepare_rows(
             bundle = write_dataset(
                 default_store(),
                 {"rows": _rows(kept, task, kind).order_by(*task.key)},
-                producer("prepare", {"task": declared.model_dump(mode="json", exclude_defaults=True), "code": code}),
+                producer("prepare", _derivation(declared, code, package)),
                 parents=(parent.id,),
                 details=details,
                 expected={"rows": total},
@@ -137,6 +157,12 @@ def prepare_rows(
     reasons = ", ".join(f"{n:,} {why}" for why, n in details["left_out"].items())
     progress(f"{bundle.rows:,} rows; left out: {reasons or 'none'}")
     return bundle
+
+
+def _derivation(declared: TaskDeclaration, code: str, package: str) -> dict[str, Any]:
+    """The parameters that the rows follow from."""
+    told = {"task": declared.model_dump(mode="json", exclude_defaults=True), "code": code}
+    return told | ({"package": package} if package else {})
 
 
 @dataclass(frozen=True)

@@ -99,6 +99,7 @@ def _new_version(
     made, row = producer("register", {}), verdict.winner_row
     tags = {
         "sluice.candidate": verdict.winner,
+        "sluice.problem": task.posed,
         "sluice.models": bundle.id,
         "sluice.splits": data.id,
         "sluice.datasets": json.dumps(dataset_ids(lineage)),
@@ -141,6 +142,7 @@ def _result(
         "question": task.question,
         "pipeline": producer("register", {}).pipeline,
         "problem": verdict.record.problem,
+        **({"problem_name": task.problem_name} if task.problem_name else {}),
         "metric": verdict.record.metric.model_dump(),
         "own_metrics": [metric.model_dump() for metric in verdict.record.own_metrics],
         "candidates": verdict.table(),

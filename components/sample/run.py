@@ -64,7 +64,6 @@ def run(
     """
     check_with(CHECKS, {"fraction": fraction, "rows": rows})
     check_allocation(allocation)
-    check_by("by", by)
     if by:
         return _run_by(uri, by, code, fraction=fraction, rows=rows, strata=strata, seed=seed, summary=summary)
     with tempfile.TemporaryDirectory(prefix="sluice-") as scratch:
@@ -103,7 +102,8 @@ def _run_by(
         raise BadInput(
             f"parameter strata={list(strata)} is for Sluice's own sample, and this one is by {by}; leave it out"
         )
-    opened = open_code(code) if code else None
+    opened = open_code(code) if code else None  # which may bring the sampler's package along
+    check_by("by", by)
     sampler = SAMPLERS.opened(by, opened)
     with tempfile.TemporaryDirectory(prefix="sluice-") as scratch:
         engine = duckdb_engine(Path(scratch))

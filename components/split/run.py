@@ -61,12 +61,12 @@ def run(
     Raises:
         BadInput: A parameter is wrong, a part would lack a class, or most test rows would be copies of training rows.
     """
+    opened = open_code(code) if code else None  # which may bring the splitter's package along
     exact, wait = check_shares("shares", shares), check_gap("gap", gap)
     check_strategy("strategy", strategy)
     CHECKS["folds"]("folds", folds)
     if wait and strategy in SPLITTERS.names() and strategy != "time":
         raise BadInput(f"parameter gap={gap!r} is for a split by time, and this one is by {strategy}; leave it out")
-    opened = open_code(code) if code else None
     splitter = SPLITTERS.get(strategy, opened)
     with tempfile.TemporaryDirectory(prefix="sluice-") as scratch:
         engine = duckdb_engine(Path(scratch))

@@ -38,8 +38,8 @@ def train(
         seed: Decides the models' random numbers.
         device: Where networks are trained, cpu, cuda or auto.
         threads: CPU threads to train with; one gives the same numbers on every number of cores.
-        metric: What early stopping goes by; empty takes the log loss, or the RMSE where the label is a number.
-        code: The address of a project's code, where the metric or a candidate is the project's own.
+        metric: What early stopping goes by; empty takes the problem's own, such as the log loss or the RMSE.
+        code: The address of a project's code, where the problem, the metric or a candidate is the project's own.
     """
     from pathlib import Path
 

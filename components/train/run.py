@@ -22,7 +22,7 @@ from sluice.modeling.fold_training import (
     train_folds,
 )
 from sluice.modeling.model_files import save_model
-from sluice.modeling.parts import Parts, read_parts
+from sluice.modeling.parts import Parts, check_labels, read_parts
 from sluice.modeling.rounds import NoRound
 from sluice.modeling.training_records import TRAINING, Trained, environment, timings, train_candidate, training_record
 from sluice.modeling.training_settings import TrainingSettings
@@ -64,8 +64,11 @@ def run(splits: str, settings: TrainingSettings) -> TrainingResult:
         EnvironmentFault: The store or MLflow failed.
     """
     with read_parts(splits) as (source, parts):
-        candidates = choose(settings.candidates, parts.task)
+        settings = settings.for_task(parts.task)
+        problem = settings.posed(parts.task)
+        candidates = choose(settings.candidates, parts.task, problem)
         settings.stopping(parts.task)  # a wrong name must not wait for the first candidate
+        check_labels(parts, problem, splits)
         _tell(parts)
         folds = folds_of(source)
         each = shared_budget(settings, folds)

@@ -8,15 +8,14 @@ from sluice.artifacts.producer import (
     CHANGES,
     COMMIT,
     ENVIRONMENT,
-    IMAGE,
-    PIPELINE,
-    RUN,
     code_changes,
     code_commit,
-    environment_digest,
+    code_environment,
 )
-from sluice.core.environment import variable
 from sluice.core.errors import BadInput
+from sluice.core.settings import settings
+from sluice.core.variable_groups.run import RunVariables
+from sluice.core.variable_groups.stores import S3Variables
 from sluice.modeling.categories import pooled_words
 from sluice.modeling.distributed.checkpoints import NAME
 from sluice.modeling.distributed.job_settings import LOCAL, Job, Learning, Running
@@ -30,9 +29,6 @@ from sluice.registry.tracked_training import track
 from sluice.reporting.training_page import curves_page, weight_rules
 from sluice.sampling.folds import folds_of
 from sluice.storage.locations import STORE, default_store
-from sluice.storage.s3 import ENDPOINTS, REGIONS
-
-_CLUSTER = "KUBERNETES_SERVICE_HOST"
 
 
 @dataclass(frozen=True)
@@ -67,8 +63,8 @@ def run(splits: str, learning: Learning, running: Running) -> DistributedResult:
         raise BadInput(f"{splits} is divided into folds, of which several workers cannot train one by one; use train")
     if (task := task_of(source)).regression:
         raise BadInput(f"{splits}: {task.label!r} is a number, and several workers train for classes only; use train")
-    if running.runtime == LOCAL or not variable(_CLUSTER):
-        run_id = variable(RUN)
+    if running.runtime == LOCAL or not settings().system.kubernetes_host:
+        run_id = settings().run.run
         name = job_name(run_id or os.urandom(8).hex(), source.id, learning)
         job = Job(splits, job_key(run_id, name), learning, running.checkpoint_seconds)
         run_processes(job, running, provenance())
@@ -87,9 +83,10 @@ def run(splits: str, learning: Learning, running: Running) -> DistributedResult:
 
 def provenance() -> dict[str, str]:
     """The variables by which the workers record the same pipeline, run and code as the step, and use its store."""
-    kept = {name: variable(name) for name in (PIPELINE, RUN, IMAGE, *ENDPOINTS, *REGIONS) if variable(name)}
+    kept = settings().run.texts(RunVariables.pipeline, RunVariables.run, RunVariables.image)
+    kept |= settings().s3.texts(S3Variables.endpoint, S3Variables.region)
     own = {COMMIT: code_commit(), **({CHANGES: code_changes()} if code_changes() else {})}
-    own |= {ENVIRONMENT: variable(ENVIRONMENT) or environment_digest()}
+    own |= {ENVIRONMENT: code_environment()}
     return {**kept, **own, STORE: default_store().uri}
 
 

@@ -43,6 +43,9 @@ def test_a_project_with_its_own_of_each_kind_runs(project: Path, monkeypatch: py
     result = told["result"]
     assert {row["name"] for row in result["candidates"]} >= {"mean", "linear-regression", "learning.Plain"}
     assert result["metric"]["name"] == "cost"
+    assert (result["problem"], result["problem_name"]) == ("regression", "pricing.py:prices")
+    assert all(row["metrics"]["gamma_deviance"]["value"] > 0 for row in result["candidates"])
+    assert all(0 <= row["metrics"]["off_by_half"]["value"] < 0.5 for row in result["candidates"])
     check = next(row for row in result["checks"] if row["name"] == "largest_error")
     assert (check["status"], check["origin"], check["settings"]) == (
         "passed",

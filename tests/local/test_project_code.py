@@ -18,10 +18,12 @@ FILES = {
     "sluice.yaml": """\
 name: houses
 data: data
+sources: {sales: reading.py:sales}
 rows: {table: houses, key: [id]}
 label: {column: price}
 features: [rooms, area]
 prepare: prepare.py:rows
+sample: {fraction: 0.8, by: drawn.py:evenly}
 split: {by: "parts.py:parts"}
 metric: off.py:Off
 train: {rounds: 2, candidates: [mean, linear, {"mine.py:Shift": {by: 5}}]}
@@ -29,6 +31,18 @@ parameters: {evaluate.resamples: 20}
 """,
     "prepare.py": "from helper import larger\n\ndef rows(tables):\n    return larger(tables['houses'])\n",
     "helper.py": "def larger(table):\n    return table.filter(table.area > 50)\n",
+    "reading.py": """\
+import pyarrow.parquet as pq
+
+def sales(table):
+    return pq.ParquetFile(table.file).iter_batches(columns=table.schema.names)
+""",
+    "drawn.py": """\
+import ibis
+
+def evenly(rows, draw):
+    return rows.mutate(ibis.literal(draw.wanted / draw.rows).name(draw.probability))
+""",
     "parts.py": """\
 import ibis
 
@@ -59,14 +73,16 @@ class Off:
     "notes.py": "x = 1\n",
 }
 RERUN = {  # by the file that is edited: the parameters of the pipeline whose address changes, and so the steps
+    "reading.py": {"ingest_code"},
     "prepare.py": {"prepare_code"},
     "helper.py": {"prepare_code"},
+    "drawn.py": {"sample_code"},
     "parts.py": {"split_code"},
     "mine.py": {"train_code"},
     "off.py": {"train_code", "evaluate_code"},
     "notes.py": set(),
 }
-STEPS = {"prepare_code": "prepare", "split_code": "split", "train_code": "train", "evaluate_code": "evaluate"}
+STEPS = {f"{step}_code": step for step in ("ingest", "prepare", "sample", "split", "train", "evaluate")}
 
 
 @pytest.fixture
@@ -75,8 +91,10 @@ def folder(tmp_path: Path) -> Path:
     (place / "data").mkdir(parents=True)
     for name, text in FILES.items():
         (place / name).write_text(text)
-    (place / "data/contract.yaml").write_text(CONTRACT.replace("    time: listed\n", ""))
-    tables.houses(500).drop(columns="notes").to_csv(place / "data/houses.csv", index=False)
+    contract = CONTRACT.replace("    time: listed\n", "")
+    contract = contract.replace("{csv: houses.csv}", '{by: sales, files: "*.parquet"}')
+    (place / "data/contract.yaml").write_text(contract)
+    tables.houses(500).drop(columns="notes").to_parquet(place / "data/houses.parquet")
     return place
 
 
@@ -115,7 +133,7 @@ def test_an_edited_candidate_is_trained_again_and_nothing_else_is_done_twice(
     latest = max(all_runs(), key=lambda run: run.began)
     by_step = {step.name: step for step in latest.steps}
     codes = {name: value for name, value in latest.parameters.items() if name.endswith("_code")}
-    for step in ("prepare", "split", "train"):
+    for step in ("ingest", "prepare", "sample", "split", "train"):
         made = origin(open_bundle(str(by_step[step].outputs["Output"])))
         assert codes[f"{step}_code"] == f"code/{made.code}.zip", step
     (told,) = by_step["evaluate"].made["evaluation"]

@@ -9,14 +9,15 @@ import certifi
 import pytest
 from cryptography import x509
 
-from sluice.core.authorities import BUNDLES, tls_context, trust_in_requests
+from sluice.core.authorities import tls_context, trust_in_requests
 from sluice.core.errors import BadInput
+from sluice.core.variable_groups.system import SystemVariables
 from tests.certificates import self_signed
 
 
 @pytest.fixture(autouse=True)
 def unset(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in (*BUNDLES, "SLUICE_CA_FILE"):
+    for name in (*SystemVariables.bundles.names, "SLUICE_CA_FILE"):
         monkeypatch.setenv(name, "")  # so that what a test sets goes with it
 
 
@@ -37,12 +38,12 @@ def test_ours_is_trusted_beside_the_system_s(authority: Path, monkeypatch: pytes
 
 def test_requests_finds_both_in_one_file(authority: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trust_in_requests()
-    assert not os.environ[BUNDLES[0]], "nothing is named"
+    assert not os.environ[SystemVariables.bundles.name], "nothing is named"
     monkeypatch.setenv("SLUICE_CA_FILE", str(authority))
     trust_in_requests()
     found, known = (
         ssl.create_default_context(cafile=file).cert_store_stats()["x509"]
-        for file in (os.environ[BUNDLES[0]], certifi.where())
+        for file in (os.environ[SystemVariables.bundles.name], certifi.where())
     )
     assert found == known + 1
 
@@ -51,7 +52,7 @@ def test_a_bundle_that_the_user_named_is_left_alone(authority: Path, monkeypatch
     monkeypatch.setenv("SLUICE_CA_FILE", str(authority))
     monkeypatch.setenv("CURL_CA_BUNDLE", "/mine.pem")
     trust_in_requests()
-    assert not os.environ[BUNDLES[0]]
+    assert not os.environ[SystemVariables.bundles.name]
 
 
 @pytest.mark.parametrize(

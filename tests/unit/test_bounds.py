@@ -9,6 +9,8 @@ from sluice.core import bounds
 from sluice.core.bounds import EVERY, Bound
 from sluice.core.errors import LONGEST_MESSAGE, BadInput, SluiceError, shortened
 from sluice.core.json_documents import parse_json
+from sluice.core.variable_kinds import whole
+from sluice.core.variables import VariableGroup
 from tests.unit.bounded import ROOT, run_bounded
 
 READ_JSON = """
@@ -31,7 +33,10 @@ def test_the_table_of_bounds_is_whole() -> None:
 
 
 def test_a_refusal_names_the_bound_and_the_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    bound = Bound("apples", 10, "SLUICE_TEST_APPLES")
+    class Apples(VariableGroup):
+        most = whole("SLUICE_TEST_APPLES", least=1, most=2000, default=10)
+
+    bound = Bound.set_by(Apples.most, "apples")
     bound.check(10, "a.csv", "eat some")
     with pytest.raises(BadInput) as caught:
         bound.check(1100, "a.csv", "eat some")

@@ -29,6 +29,7 @@ from sluice.cluster.spec import ClusterSpec, compile_for_cluster
 from sluice.cluster.step_environment import step_of
 from sluice.core.errors import BadInput
 from sluice.core.step_images import TABULAR_IMAGE, TORCH_IMAGE
+from sluice.core.variable_groups.cluster import ClusterVariables
 from sluice.running.catalog import Pipeline
 
 BUILT_IN = StepResources(cpu="2", cpu_request="200m", memory="2Gi", memory_request="512Mi")
@@ -248,13 +249,15 @@ def test_resources_leave_the_guarded_steps_as_they_are() -> None:
 
 
 def test_a_site_s_rules_are_read_from_the_release() -> None:
-    assert SiteRules.from_variables({}) == SiteRules()
-    rules = SiteRules.from_variables(
-        {
-            PROJECT_CODE: "false",
-            STEP_RESOURCES: json.dumps({"train": {"memory": "8Gi"}}),
-            MAX_RESOURCES: json.dumps({"cpu": "4"}),
-        }
+    assert SiteRules.of(ClusterVariables({})) == SiteRules()
+    rules = SiteRules.of(
+        ClusterVariables(
+            {
+                PROJECT_CODE: "false",
+                STEP_RESOURCES: json.dumps({"train": {"memory": "8Gi"}}),
+                MAX_RESOURCES: json.dumps({"cpu": "4"}),
+            }
+        )
     )
     assert rules.resources == {"train": StepResources(memory="8Gi")}
     assert rules.plan().most == MaxResources(cpu="4")
@@ -264,4 +267,4 @@ def test_a_site_s_rules_are_read_from_the_release() -> None:
             rules.check_code(arguments, own_pipeline=own)
     SiteRules().check_code({"code": "code/1.zip"}, own_pipeline=True)
     with pytest.raises(BadInput, match="SLUICE_MAX_RESOURCES of the ConfigMap sluice-steps is no JSON"):
-        SiteRules.from_variables({MAX_RESOURCES: "{"})
+        SiteRules.of(ClusterVariables({MAX_RESOURCES: "{"}))

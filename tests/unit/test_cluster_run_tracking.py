@@ -8,6 +8,7 @@ import pytest
 from sluice.cluster.connection import Cluster
 from sluice.cluster.run_tracking import announce, settle
 from sluice.core.step_images import step_images
+from sluice.core.variable_groups.cluster import ImageVariables
 from sluice.registry.mlflow_access import mlflow_module
 from sluice.registry.tracking import child_run, tracked_run
 from sluice.running.catalog import find_pipeline
@@ -24,7 +25,7 @@ def cluster(server: Server, tracked_home: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("SLUICE_PIPELINE", "supervised_images")
     for run in (RUN, OTHER):
         ends(server, run, "RUNNING")
-    return Cluster(server.url, {"MLFLOW_TRACKING_URI": uri}, step_images({}), None)
+    return Cluster(server.url, {"MLFLOW_TRACKING_URI": uri}, step_images(ImageVariables({})), None)
 
 
 def ends(server: Server, run: str, state: str) -> None:
@@ -87,6 +88,6 @@ def test_a_run_that_nobody_followed_is_ended_by_the_next_one(cluster: Cluster, s
 
 
 def test_a_run_is_started_and_ended_without_mlflow(cluster: Cluster, server: Server) -> None:
-    away = Cluster(server.url, {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"}, step_images({}), None)
+    away = Cluster(server.url, {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"}, step_images(ImageVariables({})), None)
     announce(away, PIPELINE, RUN, "the first try", {})
     settle(away, RUN, "cancelled")

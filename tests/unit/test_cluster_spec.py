@@ -23,6 +23,7 @@ from sluice.cluster.step_environment import (
     use_stores,
 )
 from sluice.core.step_images import TABULAR, TABULAR_IMAGE, TORCH, TORCH_IMAGE, step_images
+from sluice.core.variable_groups.cluster import ImageVariables
 from sluice.running.catalog import Pipeline, find_pipeline, pipeline_names
 
 
@@ -95,13 +96,15 @@ def test_the_description_explains_every_parameter(pipeline: Pipeline) -> None:
 
 def test_a_version_follows_the_content_and_nothing_else(pipeline: Pipeline) -> None:
     first, again = compile_for_cluster(pipeline), compile_for_cluster(pipeline)
-    other = compile_for_cluster(pipeline, step_images({"SLUICE_IMAGE_TAG": "other"}))
+    other = compile_for_cluster(pipeline, step_images(ImageVariables({"SLUICE_IMAGE_TAG": "other"})))
     assert first.version == again.version != other.version
     assert first.version != compile_for_cluster(pipeline, fused=True).version
 
 
 def test_a_clusters_images_replace_those_of_this_machine(pipeline: Pipeline) -> None:
-    found = step_images({TABULAR: "mirror.example/tabular@sha256:" + "1" * 64, TORCH: "mirror.example/torch:2"})
+    found = step_images(
+        ImageVariables({TABULAR: "mirror.example/tabular@sha256:" + "1" * 64, TORCH: "mirror.example/torch:2"})
+    )
     _, containers, _ = read(compile_for_cluster(pipeline, found).to_yaml())
     assert {container.image for container in containers.values()} == set(found.values())
 

@@ -18,6 +18,7 @@ from sluice.cluster.spec import compile_for_cluster
 from sluice.cluster.submit import Order, finish, start
 from sluice.core.errors import BadInput, EnvironmentFault
 from sluice.core.step_images import step_images
+from sluice.core.variable_groups.cluster import ImageVariables
 from sluice.running.catalog import find_pipeline
 from sluice.storage.stores import open_store
 from tests.unit.api_server import Server
@@ -33,7 +34,7 @@ def cluster(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     server.answers[f"{API}/healthz"] = (200, {"tag_name": "2.17.0"})
     server.answers[f"{API}/experiments"] = (200, {"experiments": [{"experiment_id": "e"}]})
     server.answers[f"{API}/runs"] = (200, {"run_id": RUN})
-    return Cluster(server.url, {"SLUICE_STORE": str(tmp_path / "store")}, step_images({}), None)
+    return Cluster(server.url, {"SLUICE_STORE": str(tmp_path / "store")}, step_images(ImageVariables({})), None)
 
 
 def sent(server: Server) -> dict[str, Any]:

@@ -102,7 +102,8 @@ def test_a_built_in_thing_is_made_with_its_settings_and_imported_only_then() -> 
 
 def test_a_wrong_name_is_told_with_the_nearest_one() -> None:
     assert refusal(lambda: metrics().get("mea")) == (
-        "metric 'mea' is unknown; did you mean 'mae'? (a project's own is written FILE.py:NAME)"
+        "metric 'mea' is unknown; did you mean 'mae'? (a project's own is written FILE.py:NAME; another's needs its "
+        "package installed here)"
     )
     assert "there is loose, mae" in refusal(lambda: metrics().get("zzzz"))
     assert near("x", []) == "; there is none yet"

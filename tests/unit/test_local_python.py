@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sluice.modeling.distributed.processes import _defaults
 from sluice.running.catalog import find_pipeline
 from sluice.running.local_python import this_python, with_python
 
@@ -69,3 +70,12 @@ def test_folders_of_a_user_s_own_are_not_taken_for_ours(tmp_path: Path, words: t
     done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "supervised" in done.stdout
+
+
+def test_a_project_s_sluice_py_is_not_taken_for_the_package_by_workers(tmp_path: Path) -> None:
+    """Those of a distributed training are started by `python -m` where the command was typed."""
+    (tmp_path / "sluice.py").write_text("raise SystemExit('not ours')\n")
+    command = [sys.executable, "-m", "sluice.core.words"]
+    for environment, ended in ((_defaults(os.environ), 0), (os.environ, 1)):
+        done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == ended, done.stderr

@@ -29,6 +29,7 @@ from mlflow.server import constants
 from werkzeug.security import check_password_hash
 
 from sluice.core.errors import BadInput, TrackingFault
+from sluice.core.variable_groups.mlflow_server import MlflowServerVariables
 from sluice.mlflow_server.app import keep_transfers_here, sign_for
 from sluice.mlflow_server.schemas import ACCOUNTS, RUNS, Schema
 from sluice.mlflow_server.server_settings import ServerSettings
@@ -241,7 +242,7 @@ def test_a_certificate_and_its_key_belong_together(certified: tuple[Pod, Path]) 
         with pytest.raises(
             BadInput, match="belong together" if key is None else "or another one's key; correct"
         ) as said:
-            ServerSettings.from_environment(variables)
+            ServerSettings.of(MlflowServerVariables(variables))
         assert "PRIVATE" not in str(said.value)
 
 
@@ -457,7 +458,7 @@ def test_revisions_are_those_that_alembic_sees(schema: Schema) -> None:
 def test_the_server_is_told_what_mlflow_tells_its_workers(pod: Pod) -> None:
     known = {value for name, value in vars(constants).items() if name.endswith("_ENV_VAR")}
     known |= set(vars(environment_variables))
-    given = set(server_environment(ServerSettings.from_environment(pod.variables)))
+    given = set(server_environment(ServerSettings.of(MlflowServerVariables(pod.variables))))
     assert given <= known
     assert constants.SERVE_ARTIFACTS_ENV_VAR in given
 
@@ -474,7 +475,7 @@ def test_the_server_is_told_what_mlflow_tells_its_workers(pod: Pod) -> None:
 )
 def test_a_wrong_variable_is_named(pod: Pod, name: str, value: str, message: str) -> None:
     with pytest.raises(BadInput, match=message.replace("(", r"\(")):
-        ServerSettings.from_environment(pod.variables | {name: value})
+        ServerSettings.of(MlflowServerVariables(pod.variables | {name: value}))
 
 
 @pytest.mark.minio

@@ -1,6 +1,7 @@
 """Gate checks and report sections that a project brings: they decide, they are shown as data, and fail in one line."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,14 +55,16 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def evaluated(home: Path, text: str, checks: list[Any] = [], sections: list[Any] = []) -> Evaluation:  # noqa: B006
+def evaluated(
+    home: Path, text: str, checks: Sequence[Any] = (), sections: Sequence[Any] = (), seconds: float = 60.0
+) -> Evaluation:
     """Judge a small world by the checks and sections of a text; the record is e.json, the page e.html."""
     folder = home / "project"
     folder.mkdir(exist_ok=True)
     (folder / "mine.py").write_text(text)
     names = [next(iter(each)) if isinstance(each, dict) else each for each in (*checks, *sections)]
     code = publish(default_store(), closure(folder, names))
-    settings = open_settings(GATE, 60, 1, "", code, checks, sections)
+    settings = open_settings(GATE, 60, 1, "", code, checks, sections, seconds)
     data = small_world.splits()
     models = small_world.models(data, home / "m", small_world.GOOD)
     return run(data.uri, models.uri, settings, evaluation=home / "e.json", page=home / "e.html")
@@ -147,6 +150,26 @@ def test_a_check_that_is_none_ends_in_one_line_and_leaves_nothing(home: Path, bo
     with pytest.raises(BadInput, match=said) as caught:
         evaluated(home, HEAD + body, ["mine.py:f"])
     assert "\n" not in str(caught.value)
+    assert not (home / "e.json").exists()
+
+
+HANGS = "import threading, time\ndef check(e): threading.Event().wait()\ndef section(e, rows):\n    time.sleep(3600)\n"
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (
+            (["mine.py:check"], []),
+            "gate check mine.py:check (mine.py:2): it did not end within",
+        ),
+        (([], ["mine.py:section"]), "report section mine.py:section (mine.py:3): it did not end within"),
+    ],
+)
+def test_what_hangs_is_ended_by_the_clock_and_named(home: Path, asked: tuple[list[str], list[str]], said: str) -> None:
+    with pytest.raises(BadInput) as caught:
+        evaluated(home, HANGS, *asked, seconds=0.5)
+    assert str(caught.value).startswith(f"{said} seconds_per_check, 0.5 s; ")
     assert not (home / "e.json").exists()
 
 

@@ -11,6 +11,7 @@ from kfp import compiler
 
 from sluice.core.step_images import TABULAR_IMAGE, TORCH_IMAGE
 from sluice.pipelines._check import touch_store
+from sluice.project_tools.component_names import outside_names
 from sluice.running.catalog import find_pipeline, pipeline_names
 
 ROOT = Path(__file__).parents[2]
@@ -78,6 +79,13 @@ def test_a_component_is_thin_and_its_code_knows_nothing_of_kfp(path: Path) -> No
             names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             assert not any(name.split(".")[0] in ("kfp", "kubernetes") for name in names), module
+
+
+def test_no_component_takes_anything_from_outside_its_function() -> None:
+    """KFP carries the source of the function alone."""
+    files = [*ROOT.glob("components/*/component.py"), *ROOT.glob("pipelines/*.py"), *ROOT.glob("examples/*/*.py")]
+    assert len(files) > 20
+    assert [(path, each) for path in files for each in outside_names(path.read_bytes(), str(path))] == []
 
 
 def test_helm_tests_step_takes_nothing_from_outside_its_function(tracked_home: Path) -> None:

@@ -8,20 +8,26 @@ from typing import Any
 
 import ibis
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from sluice.artifacts.bundles import Bundle
 from sluice.artifacts.producer import producer
+from sluice.artifacts.provenance import ancestry
 from sluice.components.prepare.run import run
 from sluice.contract.reading import contract_body, parse_contract
 from sluice.core.errors import BadInput
 from sluice.core.home import home
 from sluice.engine.datasets import read_dataset, write_dataset
 from sluice.engine.duckdb_engine import duckdb_engine
+from sluice.features.new_rows import Given, prepare_new_rows
+from sluice.features.preparations import preparation_of
+from sluice.features.row_files import RowFile
 from sluice.problems.task import Task, task_of
 from sluice.project.code_store import publish
 from sluice.project.packing import closure
 from sluice.storage.locations import default_store
+from tests.unit.installed_package import installed
 
 CONTRACT = """
 name: clinic
@@ -135,11 +141,12 @@ def prepare(tmp_path: Path) -> Prepare:
         details = {"contract": contract_body(stated)}
         source = write_dataset(default_store(), {"visits": table}, producer("ingest", {}), details=details)
         address = ""
-        if "prepare" in declared:
+        named = [declared.get("prepare", ""), declared["label"].get("kind", "")]
+        if references := [name for name in named if ":" in name]:
             folder = tmp_path / "project"
             folder.mkdir(exist_ok=True)
             (folder / "prepare.py").write_text(textwrap.dedent(code))
-            address = publish(default_store(), closure(folder, [declared["prepare"]]))
+            address = publish(default_store(), closure(folder, references))
         return run(source.uri, task=declared, code=address, summary=home() / "summary.md")
 
     return call
@@ -257,6 +264,50 @@ def test_code_that_is_not_named_is_asked_for(prepare: Prepare) -> None:
     source = prepare(PLAIN)
     with pytest.raises(BadInput, match="no parameter names the archive"):
         run(source.uri, task=TASK, code="", summary=home() / "summary.md")
+
+
+PACKAGE: dict[str, Any] = {"modules": {"acme_rows": CODE}, "entries": {"prepare": {"acme-rows": "acme_rows:rows"}}}
+PACKAGE["entries"]["prepare"] |= {"acme-late": "acme_rows:late", "acme-unknown": "acme_rows:unknown"}
+
+
+def test_a_package_s_function_prepares_the_same_rows_and_its_version_is_in_their_id(
+    prepare: Prepare, tmp_path: Path
+) -> None:
+    own, ids = prepare(TASK), []
+    for version in ("1.5", "1.6"):
+        with installed(tmp_path / "site", **PACKAGE, version=version):
+            bundle = prepare(changed(prepare="acme-rows"))
+        assert rows_of(bundle).equals(rows_of(own))
+        assert bundle.manifest.details["features"] == own.manifest.details["features"], "traced as a file's"
+        assert bundle.manifest.producer.parameters["package"] == f"the package acme {version}"
+        ids.append(bundle.id)
+    assert len({own.id, *ids}) == 3
+
+
+def test_new_rows_are_prepared_by_that_very_version_of_the_package(prepare: Prepare, tmp_path: Path) -> None:
+    with installed(tmp_path / "site", **PACKAGE):
+        bundle = prepare(changed(prepare="acme-rows"))
+        made = preparation_of(ancestry(default_store(), bundle.id))
+        assert made is not None
+        asked = pd.DataFrame({"visit": [70], "at": [datetime(2013, 2, 1, tzinfo=UTC)], "age": [41]})
+        given = Given(RowFile(pa.Table.from_pandas(asked)))
+        found = prepare_new_rows(made, given, ("age",), frozenset(), default_store())
+        assert found.features["age"].tolist() == [41]
+    with installed(tmp_path / "site", **PACKAGE, version="1.6"), pytest.raises(BadInput) as caught:
+        prepare_new_rows(made, given, ("age",), frozenset(), default_store())
+    assert str(caught.value) == (
+        "the model's rows were prepared by 'acme-rows' of the package acme 1.5, and here is the package acme 1.6; "
+        "install that version, or train the model anew"
+    )
+
+
+def test_a_package_s_function_is_held_to_the_leakage_gate_and_told_by_name(prepare: Prepare, tmp_path: Path) -> None:
+    with installed(tmp_path / "site", **PACKAGE):
+        late = refused(prepare, changed(prepare="acme-late", features=["hint"]))
+        assert late.startswith("feature 'hint' rests on visits.cost, which is known only at the moment 'ended'")
+        assert "acme-unknown: the lake has no table 'visit'" in refused(prepare, changed(prepare="acme-unknown"))
+        assert "did you mean 'acme-rows'?" in refused(prepare, changed(prepare="acme-row"))
+    assert "another's needs its package installed here" in refused(prepare, changed(prepare="acme-rows"))
 
 
 def test_another_version_of_the_code_is_another_dataset(prepare: Prepare) -> None:
@@ -391,3 +442,52 @@ def test_a_hundred_thousand_classes_are_refused() -> None:
     for label in (Label(column="name"), Label(column="number", kind="multiclass")):
         with pytest.raises(BadInput, match="has 100,000 different values, and at most 1,000 classes"):
             label_kind(table, label)
+
+
+COUNTING = """
+from sluice.problems.problem import Problem
+
+def rows(tables):
+    return tables["visits"].mutate(ill=tables["visits"].outcome)
+
+even = Problem("regression", takes=lambda label: label % 2 == 0, rule="an even number", loss="absolute")
+known = Problem("binary", takes=lambda values: [v in ("a", "b") for v in values], rule="a or b")
+"""
+
+
+def test_counts_are_numbers_however_few_there_are_and_no_other_numbers(prepare: Prepare) -> None:
+    counts = PLAIN | {"label": {"column": "age", "kind": "counts"}, "features": ["patient"]}
+    made, plain = prepare(counts), prepare(PLAIN | {"label": {"column": "age"}, "features": ["patient"]})
+    assert (task_of(made).problem, task_of(made).problem_name, task_of(made).classes) == ("regression", "counts", ())
+    assert (task_of(plain).problem, task_of(plain).problem_name) == ("multiclass", "")
+    assert rows_of(made)["age"].dtype == "float64"
+    asked = PLAIN | {"label": {"column": "cost", "kind": "counts"}, "features": ["age"]}
+    with pytest.raises(BadInput) as caught:
+        prepare(asked)
+    assert str(caught.value) == (
+        "label 'cost' is 1.5 in the row visit 1, and the problem counts takes a whole number from 0 on (and 5 more "
+        "rows are wrong); mend it in prepare, or leave these rows out"
+    )
+    with pytest.raises(BadInput, match="problem 'count' is unknown; did you mean 'counts'"):
+        prepare(PLAIN | {"label": {"column": "age", "kind": "count"}})
+    with pytest.raises(BadInput, match=r"label.classes: the problem counts has no classes; leave them out"):
+        prepare(PLAIN | {"label": {"column": "age", "kind": "counts", "classes": ["a", "b"]}})
+
+
+def test_a_problem_of_the_projects_is_asked_about_each_label_and_its_code_is_in_the_id(prepare: Prepare) -> None:
+    asked = PLAIN | {"label": {"column": "age", "kind": "prepare.py:even"}, "features": ["patient"]}
+    even = {"age": [2 * n for n in range(ROWS)]}
+    made = prepare(asked, code=COUNTING, **even)
+    assert (task_of(made).problem, task_of(made).problem_name) == ("regression", "prepare.py:even")
+    assert prepare(asked, code=COUNTING, **even).id == made.id
+    assert prepare(asked, code=COUNTING + "\n# edited\n", **even).id != made.id
+    with pytest.raises(BadInput, match=r"label 'age' is 1 in the row visit 1, and the problem prepare.py:even takes"):
+        prepare(asked, code=COUNTING)
+    broken = COUNTING.replace("label % 2 == 0", "label.nobody")
+    with pytest.raises(BadInput, match=r"^problem prepare.py:even: prepare.py:7: AttributeError"):
+        prepare(asked, code=broken, **even)
+    classes = PLAIN | {"label": {"column": "ward", "kind": "prepare.py:known"}, "features": ["age"]}
+    with pytest.raises(BadInput, match=r"label 'ward' is 'c' in 4 rows, and the problem prepare.py:known takes a or b"):
+        prepare(classes, code=COUNTING)
+    with pytest.raises(BadInput, match=r"the task names prepare.py:even, and no parameter names the archive"):
+        run(made.uri, task=asked, code="", summary=home() / "summary.md")

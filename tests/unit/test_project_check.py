@@ -307,6 +307,37 @@ def test_the_projects_code_is_looked_at_and_not_run(code: str | None, reference:
     assert told or any("label, features and split are not looked at" in warning for warning in warnings(checked))
 
 
+@pytest.mark.parametrize(
+    ("kind", "code", "told"),
+    [
+        ("kind: count", "", "sluice.yaml:4: problem 'count' is unknown; did you mean 'counts'?"),
+        ("kind: counts, classes: [a, b]", "", "sluice.yaml:4: counts predicts numbers, which have no classes"),
+        ("kind: counting.py:calls", "", "sluice.yaml:4: counting.py is not there"),
+        ("kind: counting.py:calls", "call = 1\n", "counting.py defines no 'calls' (did you mean 'call'?)"),
+        ("kind: counts", "", ""),
+        ("kind: counting.py:calls", "raise SystemExit\ncalls = Problem(like='regression')\n", ""),
+        ("kind: counting.py:calls", "calls = p.Problem('binary')\n", "'price' has 1,1"),
+    ],
+)
+def test_a_problem_is_found_and_its_code_is_not_run(kind: str, code: str, told: str) -> None:
+    if code:
+        Path("counting.py").write_text(code)
+    put(PROJECT.replace("column: price", f"column: price, {kind}"))
+    checked = check_project(Path())
+    assert any(told in error for error in errors(checked)) if told else errors(checked) == []
+    if not told:
+        assert checked.facts["kind"] == kind.removeprefix("kind: ")
+
+
+def test_labels_that_are_no_counts_and_metrics_of_the_problem_are_known_before_a_run() -> None:
+    put(PROJECT.replace("column: price", "column: price, kind: counts"), rows=changed("price", range(-1, 1199)))
+    (error,) = errors(check_project(Path()))
+    assert "'price' has -1 (1 such values), and counts takes a whole number from 0 on" in error
+    for kind, wrong in (("counts", False), ("regression", True)):
+        put(PROJECT.replace("column: price", f"column: price, kind: {kind}") + "metric: poisson_deviance\n")
+        assert any("'poisson_deviance' is unknown" in error for error in errors(check_project(Path()))) is wrong
+
+
 def test_every_wrong_thing_is_listed_in_order() -> None:
     put(PROJECT.replace("- area", "- aera").replace("- region", "- regin").replace("by: time", "by: tme"))
     assert [error.split(": ")[0] for error in errors(check_project(Path()))] == [

@@ -143,7 +143,6 @@ def test_a_label_that_is_known_later_makes_a_gap_in_time_alone(rows: str, split:
         ("train: {candidates: [3]}", "train.candidates[0]: write a name, or one name with its settings"),
         ("train: {candidates: [mine.py]}", "'mine.py' names no function of the project; write FILE.py:NAME"),
         ("prepare: ../x.py:rows", "'../x.py:rows' names no function of the project"),
-        ("prepare: rows", "'rows' names no function of the project"),
         ("steps: {train: {memory: lots}}", "steps.train.memory: 'lots' is no quantity of Kubernetes"),
         ("steps: {train: {cpu: 0}}", "steps.train.cpu: 0 is less than a thousandth of a core"),
         ("seed: true", "seed: true is true or false where a whole number is wanted"),

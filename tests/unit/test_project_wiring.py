@@ -14,6 +14,7 @@ from sluice.cluster.resources import images_of, layered, of_project, parse_setti
 from sluice.cluster.site_rules import MAX_RESOURCES, PROJECT_CODE, SiteRules
 from sluice.cluster.spec import compile_for_cluster
 from sluice.core.errors import BadInput
+from sluice.core.variable_groups.cluster import ClusterVariables
 from sluice.project.archive import LOCK
 from sluice.project.code import open_code
 from sluice.project.declaration import Project, Resources
@@ -83,6 +84,21 @@ def test_the_lock_and_its_wheels_go_along_and_are_there_where_the_code_runs(
     assert store.exists(index_key(LOCKED.encode(), Kind()))
     assert open_code(arguments["prepare_code"]).load("prepare.py:rows")({}) == 2
     assert order.arguments["candidates"] == ["linear", {"mine.py:Net": {"width": 4}}]
+
+
+def test_a_problem_goes_along_to_the_steps_that_use_it(folder: Path) -> None:
+    (folder / "counting.py").write_text(
+        "from sluice.problems.problem import Problem\n\ncalls = Problem('regression')\n"
+    )
+    stated = (folder / "sluice.yaml").read_text()
+    (folder / "sluice.yaml").write_text(stated.replace("column: price", "column: price, kind: counting.py:calls"))
+    order = project_runs.order(project_runs.here(folder), [])
+    assert order.arguments["task"]["label"] == {"column": "price", "kind": "counting.py:calls"}
+    having = [name for name, archive in order.code.items() if "counting.py" in archive.files]
+    assert sorted(having) == ["evaluate_code", "prepare_code", "train_code"]
+    (folder / "sluice.yaml").write_text((folder / "sluice.yaml").read_text() + "pipeline: supervised-images\n")
+    with pytest.raises(BadInput, match=r"names counting.py:calls, and its pipeline .* has no parameter 'prepare_code'"):
+        project_runs.order(project_runs.here(folder), [])
 
 
 def test_for_a_cluster_wheels_of_each_python_are_published_as_far_as_there_are_some(
@@ -167,7 +183,7 @@ def test_the_compiled_steps_have_what_the_project_asks_for() -> None:
 
 
 def test_a_site_bounds_what_a_project_asks_for_and_whether_it_brings_code() -> None:
-    rules = SiteRules.from_variables({MAX_RESOURCES: '{"memory": "4Gi"}', PROJECT_CODE: "false"})
+    rules = SiteRules.of(ClusterVariables({MAX_RESOURCES: '{"memory": "4Gi"}', PROJECT_CODE: "false"}))
     with pytest.raises(BadInput, match=r"steps.train.memory: 8Gi is more than this site gives a step: 4Gi"):
         compile_for_cluster(find_pipeline("supervised"), resources=rules.plan(of_project(declared())))
     with pytest.raises(BadInput, match=r"not the project's code \(train_code=code/1.zip\)"):

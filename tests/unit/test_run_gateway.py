@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sluice.core.variable_groups.cluster import GatewayVariables
 from sluice.run_gateway import __main__ as program
-from sluice.run_gateway import gateway_settings
 from sluice.run_gateway.pods import KNOWN_SECONDS, MOST_KNOWN, UNKNOWN_SECONDS, Away, Object, Pods
 from sluice.run_gateway.requests import Asked, Refused, Request, wish_of
 from sluice.run_gateway.rules import DELETED, ONCE, OWN, Buckets, Caller, allow, needs_caller
@@ -485,13 +485,13 @@ class TestGate:
 def test_without_its_settings_it_says_which(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for name in (gateway_settings.BUCKETS, gateway_settings.NAMESPACE, gateway_settings.SOCKET):
+    for name in (GatewayVariables.buckets.name, GatewayVariables.namespace.name, GatewayVariables.socket.name):
         monkeypatch.delenv(name, raising=False)
     assert program.main() == 2
     assert "SLUICE_GATEWAY_BUCKETS must hold 3 words" in capsys.readouterr().err
-    monkeypatch.setenv(gateway_settings.BUCKETS, "a b c")
-    monkeypatch.setenv(gateway_settings.NAMESPACE, "sluice")
-    monkeypatch.setenv(gateway_settings.SOCKET, "/x/y")
+    monkeypatch.setenv(GatewayVariables.buckets.name, "a b c")
+    monkeypatch.setenv(GatewayVariables.namespace.name, "sluice")
+    monkeypatch.setenv(GatewayVariables.socket.name, "/x/y")
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
     assert program.main() == 1
     assert "no Kubernetes API" in capsys.readouterr().err

@@ -21,13 +21,15 @@ from sluice.core.authorities import tls_context
 from sluice.core.bounds import EVERY
 from sluice.core.environment import changed_variables
 from sluice.core.errors import BadInput, EnvironmentFault, SluiceError, TrackingFault
-from sluice.core.mlflow_settings import SWITCHES
+from sluice.core.settings import settings
+from sluice.core.variable_groups.cluster import ClusterVariables
+from sluice.core.variable_groups.mlflow_server import MlflowServerVariables
 from sluice.engine.duckdb_engine import duckdb_engine
 from sluice.mlflow_server.server_settings import ServerSettings
 from sluice.mlflow_server.serving import serve, write_configuration
 from sluice.registry.mlflow_access import mlflow_module, tracking_faults
 from sluice.registry.tracking import tracked_run
-from sluice.run_gateway import gateway_settings as gateway_settings
+from sluice.run_gateway.gateway_settings import GatewaySettings
 from sluice.running.catalog import find_pipeline
 from sluice.running.local_run import run_pipeline
 from sluice.sources.databases import locate
@@ -57,6 +59,15 @@ SERVER = {
     "SLUICE_MLFLOW_REGISTER_USERNAME": "register",
     "SLUICE_MLFLOW_REGISTER_PASSWORD": "register-password",
 }
+SWITCHES = (
+    "MLFLOW_DISABLE_TELEMETRY",
+    "MLFLOW_ALLOW_PICKLE_DESERIALIZATION",
+    "MLFLOW_UV_AUTO_DETECT",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT",
+    "MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD",
+    "MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD",
+)
 ROLE = {"AWS_ROLE_ARN": "role", "AWS_WEB_IDENTITY_TOKEN_FILE": __file__}
 S3 = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_ENDPOINT_URL": "http://127.0.0.1:9"}
 
@@ -115,7 +126,7 @@ def _compile() -> None:
 def _compile_check() -> None:
     from sluice.core.step_images import step_images
 
-    compile_for_cluster(find_pipeline("supervised"), step_images(os.environ))
+    compile_for_cluster(find_pipeline("supervised"), step_images(settings().images))
 
 
 def _join() -> None:
@@ -136,15 +147,15 @@ def _results() -> None:
 
 
 def _server() -> None:
-    ServerSettings.from_environment({name: os.environ[name] for name in os.environ if name in DOCUMENTED})
+    ServerSettings.of(MlflowServerVariables({name: os.environ[name] for name in os.environ if name in DOCUMENTED}))
 
 
 def _serve() -> None:
-    serve(ServerSettings.from_environment(SERVER))
+    serve(ServerSettings.of(MlflowServerVariables(SERVER)))
 
 
 def _folder() -> None:
-    write_configuration(ServerSettings.from_environment(os.environ))
+    write_configuration(ServerSettings.of(MlflowServerVariables(os.environ)))
 
 
 def _accounts() -> None:
@@ -157,11 +168,11 @@ def _gateway() -> None:
     given = {"BUCKETS": "a b c", "NAMESPACE": "sluice", "SOCKET": "/run/x"}
     names = {f"SLUICE_GATEWAY_{name}": value for name, value in given.items()}
     with changed_variables({name: os.environ.get(name, value) for name, value in names.items()}):
-        gateway_settings.GatewaySettings.from_environment()
+        GatewaySettings.of(settings().gateway)
 
 
 def _site_rules() -> None:
-    SiteRules.from_variables(os.environ)
+    SiteRules.of(ClusterVariables(os.environ))
 
 
 def _versioned() -> None:
@@ -311,6 +322,12 @@ FREE = {
     "MLFLOW_AUTH_CONFIG_PATH",
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION",
     "MLFLOW_ENABLE_AI_GATEWAY",
+    "MLFLOW_S3_ENDPOINT_URL",  # as the next, MLflow's own
+    "MLFLOW_SERVER_ALLOWED_HOSTS",
+    "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS",
+    "AWS_CA_BUNDLE",  # as the next, boto3's own
+    "AWS_REQUEST_CHECKSUM_CALCULATION",
+    "AWS_STS_REGIONAL_ENDPOINTS",
 }
 
 

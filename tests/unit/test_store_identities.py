@@ -26,6 +26,7 @@ from minio.credentials.providers import AssumeRoleProvider, StaticProvider
 from minio.minioadmin import MinioAdmin
 
 from sluice.core.errors import BadInput, EnvironmentFault
+from sluice.core.variable_groups.stores import S3Variables
 from sluice.storage.failures import Failure
 from sluice.storage.s3 import identity as s3_identity
 from sluice.storage.stores import Store, open_store
@@ -184,7 +185,7 @@ class TestRoleOfAServiceAccount:
     def test_keys_come_first(self, role: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", "known")
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret-of-tests")
-        assert set(s3_identity().options) == {"access_key_id", "secret_access_key"}
+        assert set(s3_identity(S3Variables.now()).options) == {"access_key_id", "secret_access_key"}
 
     def test_empty_keys_count_as_none(self, federated: Federated, role: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """A Secret must have every key that a pipeline names; of a role it has none to give."""

@@ -16,7 +16,7 @@ from sluice.running.run_progress import StepTimes
 CUT = "cut by the clock after round 9; max_rounds=9 repeats it on any machine"
 
 
-def told(**cut: str) -> str:
+def told(*, task: Any = None, stored: str = "", **cut: str) -> str:
     estimate = {"value": 0.5, "low": 0.45, "high": 0.55}
     names = ("zero-rule", "gradient-boosted-trees", "embedding-network")
     rows: list[dict[str, Any]] = [
@@ -26,9 +26,20 @@ def told(**cut: str) -> str:
     ]
     result = {"question": "Late?", "candidates": rows, "winner": names[1], "decision": "promoted", "task": "late"}
     result |= {"version": 1, "replaced": None, "reason": "no champion yet", "checks": [], "pipeline": "supervised"}
+    given = {"task": task} if task else {}
+    return shown(RunResult("r", result, Path("report.html"), None, 1.0, StepTimes(), stored, parameters=given))
+
+
+def shown(done: RunResult) -> str:
     stream = io.StringIO()
-    show(RunResult("r", result, Path("report.html"), None, 1.0, StepTimes()), Console(file=stream, width=80))
+    show(done, Console(file=stream, width=80))
     return stream.getvalue()
+
+
+def test_a_version_that_was_registered_is_offered_raw_rows_where_it_takes_some() -> None:
+    assert "sluice predict late/1 new.csv -o forecasts.csv  " in told(task={"name": "late"})
+    assert "predict late/1 new.csv -o forecasts.csv --cluster" in told(task={"name": "late"}, stored="s3://x/y")
+    assert "predict" not in told(), "a model of images has no rows of a table"
 
 
 @pytest.mark.parametrize("key", ["gradient", "embedding"])

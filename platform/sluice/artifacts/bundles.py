@@ -12,12 +12,11 @@ from typing import Any
 
 from sluice.artifacts.code_state import code_state, keep_changes
 from sluice.artifacts.manifests import MANIFEST, FileEntry, Kind, Manifest, Producer, TableEntry, parse_manifest
-from sluice.artifacts.producer import RUN
 from sluice.core.digests import canonical_json, sha256_bytes, sha256_file
-from sluice.core.environment import variable
 from sluice.core.errors import BadInput
 from sluice.core.files import STAGING, faults, inside
 from sluice.core.inner_files import told_by
+from sluice.core.settings import settings
 from sluice.storage.stores import Store, open_store
 
 _ID = re.compile(r"[0-9a-f]{64}")
@@ -140,7 +139,7 @@ def workspace(store: Store) -> Iterator[Path]:
             with faults(store.uri):
                 place.parent.mkdir(parents=True, exist_ok=True)
                 name = stack.enter_context(
-                    tempfile.TemporaryDirectory(prefix=staging_prefix(variable(RUN)), dir=place.parent)
+                    tempfile.TemporaryDirectory(prefix=staging_prefix(settings().run.run), dir=place.parent)
                 )
         yield Path(name)
 

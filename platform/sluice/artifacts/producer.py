@@ -9,28 +9,27 @@ from typing import Any
 
 from sluice.artifacts.code_state import code_state
 from sluice.artifacts.manifests import Producer
-from sluice.core.environment import variable
 from sluice.core.json_documents import with_whole_numbers
+from sluice.core.settings import settings
+from sluice.core.variable_groups.run import RunVariables
 
-PIPELINE = "SLUICE_PIPELINE"
-RUN = "SLUICE_RUN"
-COMMIT = "SLUICE_COMMIT"
-CHANGES = "SLUICE_CHANGES"
-ENVIRONMENT = "SLUICE_ENVIRONMENT"
-IMAGE = "SLUICE_IMAGE"
+PIPELINE, RUN = RunVariables.pipeline.name, RunVariables.run.name
+COMMIT, CHANGES = RunVariables.commit.name, RunVariables.changes.name
+ENVIRONMENT, IMAGE = RunVariables.environment.name, RunVariables.image.name
 
 
 def producer(step_name: str, parameters: Mapping[str, Any]) -> Producer:
     """The record of what is running: step and parameters from the caller, the rest from the environment."""
+    own = settings().run
     return Producer(
         step=step_name,
         parameters={name: with_whole_numbers(value) for name, value in parameters.items()},
-        pipeline=variable(PIPELINE),
-        run=variable(RUN),
+        pipeline=own.pipeline,
+        run=own.run,
         commit=code_commit(),
         changes=code_changes(),
-        environment=variable(ENVIRONMENT) or environment_digest(),
-        image=variable(IMAGE),
+        environment=code_environment(),
+        image=own.image,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
 
@@ -40,7 +39,7 @@ def code_commit() -> str:
 
     `unknown` outside a checkout.
     """
-    return variable(COMMIT) or code_state().commit
+    return settings().run.commit or code_state().commit
 
 
 def code_changes() -> str:
@@ -48,7 +47,13 @@ def code_changes() -> str:
 
     The store keeps it under `sluice.artifacts.code_state.changes_key`.
     """
-    return variable(CHANGES) if variable(COMMIT) else code_state().digest
+    own = settings().run
+    return own.changes if own.commit else code_state().digest
+
+
+def code_environment() -> str:
+    """SLUICE_ENVIRONMENT, else `environment_digest()`."""
+    return settings().run.environment or environment_digest()
 
 
 @functools.cache

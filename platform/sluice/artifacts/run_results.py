@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from sluice.artifacts.producer import RUN
-from sluice.core.environment import variable
 from sluice.core.errors import BadInput
+from sluice.core.settings import settings
 from sluice.storage.keys import check_key
 from sluice.storage.stores import Store
 
@@ -31,7 +31,7 @@ def publish_results(store: Store, report: Path, result: Path) -> str | None:
         BadInput: SLUICE_RUN is no name of a folder.
         EnvironmentFault: The store failed.
     """
-    run = variable(RUN)
+    run = settings().run.run
     if not run:
         return None
     try:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sluice.cluster.access import NAMESPACE, Target
-from sluice.core.environment import changed_variables, variable, variables
+from sluice.core.environment import changed_variables, variables
 from sluice.core.errors import BadInput
 from sluice.core.parameter_checks import check_numbers
+from sluice.core.settings import settings
 from sluice.running import catalog
 from sluice.running.arguments import parse_arguments
 from sluice.running.run_records import find_submitted
@@ -122,6 +123,8 @@ def hand_over(cluster: "Cluster", project: "project_runs.ProjectOrder", *, quiet
     from sluice.project.wheelhouse import CLUSTER
     from sluice.storage.locations import default_store
 
+    for note in () if quiet else project.notes:
+        console().print(f"[yellow]•[/] {plain(note)}", highlight=False, soft_wrap=True)
     with changed_variables(cluster.variables):
         project.publish(default_store(), CLUSTER)
         told = project.copy_lake()
@@ -173,7 +176,7 @@ def connect(
     """Run a command, or a shell, with a cluster's KFP, MLflow and object store within its reach."""
     from sluice.cluster.connection import connected
 
-    words = command or [variable("SHELL") or "/bin/sh"]
+    words = command or [settings().system.shell]
     with connected(Target(namespace, context)) as cluster:
         if not command:
             console().print(f"{plain(cluster.place)} is within reach of this shell until you leave it", highlight=False)

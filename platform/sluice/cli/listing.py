@@ -20,24 +20,47 @@ def body(pipeline: Pipeline) -> dict[str, Any]:
         | ({"required": True} if p.required else {})
         for p in pipeline.parameters
     ]
-    return {"name": pipeline.name, "summary": pipeline.summary, "parameters": parameters}
+    return {
+        "name": pipeline.name,
+        "origin": pipeline.origin,
+        "summary": pipeline.summary,
+        "parameters": parameters,
+    }
 
 
-def show_pipelines(pipelines: list[Pipeline], console: Console) -> None:
-    """One line a pipeline, and what to type next."""
+def broken_bodies(broken: Mapping[str, str]) -> list[dict[str, Any]]:
+    """The pipelines of packages that cannot be run, as JSON values."""
+    return [{"name": name, "error": said} for name, said in broken.items()]
+
+
+def show_pipelines(pipelines: list[Pipeline], broken: Mapping[str, str], console: Console) -> None:
+    """One line a pipeline, and what to type next.
+
+    Args:
+        pipelines: Those that can be run.
+        broken: By the names of those that cannot, why.
+        console: Where to.
+    """
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("pipeline", no_wrap=True)
+    packages = any(pipeline.package for pipeline in pipelines)
+    if packages:
+        table.add_column("from", no_wrap=True)
     table.add_column("what it does")
     for pipeline in pipelines:
-        table.add_row(pipeline.name, pipeline.summary)
+        origin = [plain(pipeline.origin.removeprefix("the package "))] if packages else []
+        table.add_row(plain(pipeline.name), *origin, plain(pipeline.summary))
     console.print(table)
+    for said in broken.values():
+        console.print(f"[yellow]•[/] {plain(said)}", highlight=False, soft_wrap=True)
     console.print(f"\nParameters: sluice pipelines {pipelines[0].name}", highlight=False)
     console.print(f"Run one:    sluice run {pipelines[0].name}", highlight=False)
 
 
 def show_parameters(pipeline: Pipeline, console: Console) -> None:
     """One row a parameter: name, type, default, description."""
-    console.print(f"[bold]{pipeline.name}[/]: {plain(pipeline.summary)}\n", highlight=False)
+    brought = f" ({plain(pipeline.package)})" if pipeline.package else ""
+    console.print(f"[bold]{pipeline.name}[/]{brought}: {plain(pipeline.summary)}\n", highlight=False)
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("parameter", "type", "default", "what it means"):
         table.add_column(column, no_wrap=column in ("parameter", "type"))

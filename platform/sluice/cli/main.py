@@ -46,14 +46,13 @@ def list_pipelines(
     """List the pipelines, or one pipeline's parameters with defaults."""
     from sluice.cli import listing
 
-    names = [name] if name else catalog.pipeline_names()
-    found = [catalog.find_pipeline(each) for each in names]
+    found, broken = ([catalog.find_pipeline(name)], {}) if name else catalog.find_all()
     if as_json:
-        print_json([listing.body(pipeline) for pipeline in found])
+        print_json([listing.body(pipeline) for pipeline in found] + listing.broken_bodies(broken))
     elif name:
         listing.show_parameters(found[0], console())
     else:
-        listing.show_pipelines(found, console())
+        listing.show_pipelines(found, broken, console())
 
 
 @app.command(

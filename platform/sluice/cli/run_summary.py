@@ -114,6 +114,9 @@ def _next(done: RunResult) -> str:
     commands = {}
     if set(result) >= JUDGED:
         commands[f"{sluice} lineage {plain(result['task'])}{where}"] = "which data, code and decision made this model"
+    if model := _asked_by_rows(done):
+        told = f"{sluice} predict {plain(shlex.quote(model))} new.csv -o forecasts.csv{where}"
+        commands[told] = "what it says of rows like those of the project's data"
     if again := _again(done):
         trained = set(result) >= JUDGED
         commands[f"{sluice} {verb}{again}"] = "train a challenger for it" if trained else "run it anew"
@@ -123,6 +126,14 @@ def _next(done: RunResult) -> str:
     return "\n".join(
         ["next:" if commands else "", *(f"  {command:<{width}}   {what}" for command, what in commands.items())]
     )
+
+
+def _asked_by_rows(done: RunResult) -> str:
+    """The version that the run registered, where raw rows of a table can be asked of it."""
+    result = done.result
+    if not set(result) >= JUDGED or not result["version"] or not done.parameters.get("task"):
+        return ""
+    return f"{result['task']}/{result['version']}"
 
 
 def _again(done: RunResult) -> str:

@@ -5,12 +5,13 @@ from collections.abc import Iterable
 from minio.error import S3Error
 from minio.helpers import check_bucket_name
 
-from sluice.core.environment import variable
 from sluice.core.errors import BadInput, EnvironmentFault
+from sluice.core.settings import settings
+from sluice.core.variable_groups.cluster import JobVariables
 from sluice.storage.s3_connection import Connection
 from sluice.storage.s3_refusals import RequestPlace, refusals
 
-BUCKETS = "SLUICE_SETUP_BUCKETS"
+BUCKETS = JobVariables.buckets.name
 PRESENT = ("BucketAlreadyOwnedByYou", "BucketAlreadyExists")
 NOT_OURS_TO_LOOK = ("AccessDenied",)
 
@@ -21,7 +22,7 @@ def required_buckets() -> list[str]:
     Raises:
         BadInput: One is no name of a bucket.
     """
-    names = variable(BUCKETS).replace(",", " ").split()
+    names = list(settings().jobs.buckets)
     for name in names:
         try:
             check_bucket_name(name, strict=True)

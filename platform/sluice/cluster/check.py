@@ -12,16 +12,14 @@ from sluice.cluster.kfp_api import KfpApi, Run
 from sluice.cluster.site_rules import SiteRules
 from sluice.cluster.spec import compile_for_cluster
 from sluice.cluster.workflow_steps import steps_of
-from sluice.core import settings
-from sluice.core.environment import variables
 from sluice.core.errors import BadInput, EnvironmentFault, SluiceError
 from sluice.core.progress import progress
+from sluice.core.settings import settings
 from sluice.core.step_images import TABULAR_IMAGE, step_images
 from sluice.pipelines._check import sluice_check
 from sluice.running.catalog import Pipeline
 
 EXPERIMENT = "helm-test"
-DEADLINE = "SLUICE_CHECK_SECONDS"
 PAUSE_SECONDS = 1.0
 IMAGE_SECONDS = 60.0  # how long a pod may lack its image
 
@@ -38,12 +36,12 @@ def run() -> str:
         BadInput: SLUICE_KFP is not set, or it or SLUICE_CHECK_SECONDS is wrong.
         EnvironmentFault: The run failed or did not end in time.
     """
-    url, seconds = settings.web_address(KFP), settings.seconds(DEADLINE, 300)
+    url, seconds = settings().cluster.kfp, settings().check.seconds
     if not url:
         raise BadInput(f"{KFP} is not set; give it the URL of KFP's API")
     api = KfpApi(url)
-    plan = SiteRules.from_variables(variables()).plan()
-    spec = compile_for_cluster(own_pipeline(), step_images(variables()), resources=plan)
+    plan = SiteRules.of(settings().cluster).plan()
+    spec = compile_for_cluster(own_pipeline(), step_images(settings().images), resources=plan)
     begin = time.monotonic()
     made = api.create_run("sluice-check", api.experiment(EXPERIMENT), spec.documents(), {})
     progress(f"run {made} started in experiment {EXPERIMENT}")

@@ -19,21 +19,21 @@ from sluice.cluster.forwarding import MEND_SECONDS, Forward, forwarded
 from sluice.cluster.step_environment import DIRECT, DIRECT_TRACKING, NAME, PEOPLE, RUNS_NAMESPACE
 from sluice.core.addresses import shown
 from sluice.core.authorities import CA_FILE
-from sluice.core.environment import variable, variables
 from sluice.core.errors import BadInput
-from sluice.core.settings import web_address
-from sluice.core.step_images import TABULAR, TORCH, step_images
+from sluice.core.settings import settings
+from sluice.core.step_images import step_images
+from sluice.core.variable_groups.cluster import ClusterVariables, ImageVariables
+from sluice.core.variable_groups.tracking import TrackingVariables
 from sluice.storage.s3 import ENDPOINTS
 
-KFP = "SLUICE_KFP"
+KFP = ClusterVariables.kfp.name
 KFP_SERVICE, KFP_PORT = "ml-pipeline", 8888
-OBJECT_STORE, TRACKING = ENDPOINTS[1], "MLFLOW_TRACKING_URI"
+OBJECT_STORE, TRACKING = ENDPOINTS[1], TrackingVariables.uri.name
 ADDRESSES = (OBJECT_STORE, TRACKING)
 # With these MLflow would answer with addresses that only pods can reach.
-PODS_ONLY = ("MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD", "MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD")
-AUTHORITY, AUTHORITY_KEY = "SLUICE_CA_CONFIGMAP", "ca.crt"  # names the ConfigMap, and its key
-TRACKING_AUTHORITY = "MLFLOW_TRACKING_SERVER_CERT_PATH"  # MLflow's own, for its server alone
-IMAGE_SETTINGS = (TABULAR, TORCH, "SLUICE_IMAGES", "SLUICE_IMAGE_TAG")
+PODS_ONLY = (TrackingVariables.direct_upload.name, TrackingVariables.direct_download.name)
+AUTHORITY, AUTHORITY_KEY = ClusterVariables.authority.name, "ca.crt"  # names the ConfigMap, and its key
+TRACKING_AUTHORITY = ClusterVariables.tracking_authority.name  # MLflow's own, for its server alone
 
 
 @dataclass(frozen=True)
@@ -101,9 +101,9 @@ def connected(
             namespace.
         EnvironmentFault: The cluster does not answer, denies access, or kubectl is missing.
     """
-    given = web_address(KFP)
+    given = settings().cluster.kfp
     if given and not target.context:
-        yield Cluster(given, {}, step_images(variables()), None)
+        yield Cluster(given, {}, step_images(settings().images), None)
         return
     kubernetes = Kubernetes(target)
     config, secret = kubernetes.settings(NAME, accounts) if needs else ({}, {})
@@ -125,8 +125,8 @@ def connected(
             if TRACKING in forwards:
                 config[TRACKING_AUTHORITY] = config[CA_FILE]
         url = f"http://127.0.0.1:{forwards[KFP].local}" if kfp else ""
-        own = {name: variable(name) for name in IMAGE_SETTINGS if variable(name)}
-        images = step_images(config | own)
+        own = settings().images.texts(*ImageVariables.fields())
+        images = step_images(ImageVariables(config | own))
         found = {**config, **secret, **images, **dict.fromkeys(PODS_ONLY, "false"), KFP: url}
         yield Cluster(url, found, images, kubernetes, forwards)
 

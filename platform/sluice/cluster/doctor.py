@@ -13,8 +13,8 @@ from sluice.cluster.services import services
 from sluice.cluster.step_environment import ACCOUNTS, CONFIG_KEYS, NAME, SECRET_KEYS
 from sluice.cluster.workflow_steps import NO_IMAGE
 from sluice.cluster.workloads import workloads
-from sluice.core.environment import variable
 from sluice.core.errors import SluiceError
+from sluice.core.settings import settings
 from sluice.running.doctor import DoctorFinding
 
 CRDS = ("workflows.argoproj.io", "scheduledworkflows.kubeflow.org")
@@ -70,7 +70,7 @@ def _docker() -> DoctorFinding:
 
 def _kind() -> DoctorFinding:
     """On the PATH, or where `make kind` looks for what it built itself."""
-    cache = Path(variable("XDG_CACHE_HOME") or Path.home() / ".cache")
+    cache = Path(settings().system.cache or Path.home() / ".cache")
     found = shutil.which("kind") or shutil.which(str(cache / "sluice/hermetic/tools/kind"))
     if found:
         return DoctorFinding("kind", "ok", found)

@@ -6,14 +6,15 @@ from typing import Any
 from sluice.artifacts.producer import IMAGE, PIPELINE
 from sluice.cluster.resources import NO_RESOURCES, StepResources
 from sluice.core import step_images
+from sluice.core.variable_groups.system import SystemVariables
 
 # What a step gets where nobody says anything: requests are what it needs to go on, limits what it may take.
 TABULAR_RESOURCES = StepResources(cpu="2", cpu_request="200m", memory="2Gi", memory_request="512Mi")
 TORCH_RESOURCES = StepResources(cpu="2", cpu_request="200m", memory="4Gi", memory_request="1Gi")
 # Idle threads of BLAS and OpenMP spin; one thread also gives the same numbers on every number of cores.
-THREADS = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+THREADS = {SystemVariables.threads.name: "1", SystemVariables.blas_threads.name: "1"}
 # A pod's numeric user has no entry in /etc/passwd, and without one Python cannot say who it is.
-USER = {"USER": "sluice"}
+USER = {SystemVariables.pod_user.name: "sluice"}
 
 
 def built_in_resources(container: Mapping[str, Any]) -> StepResources:

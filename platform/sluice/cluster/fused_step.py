@@ -13,11 +13,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sluice.artifacts.producer import RUN
-from sluice.core.environment import variable
 from sluice.core.errors import SluiceError
 from sluice.core.parameter_checks import check_numbers
 from sluice.core.progress import PROGRESS
+from sluice.core.settings import settings
 from sluice.core.termination_message import leave_message
 from sluice.running.arguments import check_values
 from sluice.running.resuming import typed
@@ -46,7 +45,7 @@ def main(pipeline_name: str, executor_input: str) -> None:
     console = Console(file=Marked(), width=WIDTH, no_color=True)
     try:
         arguments = checked(pipeline, asked.get("inputs", {}).get("parameterValues", {}))
-        done = local_run.run_pipeline(pipeline, arguments, console, run=variable(RUN))
+        done = local_run.run_pipeline(pipeline, arguments, console, run=settings().run.run)
     except SluiceError as error:
         print(f"{PROGRESS}error: {error}", flush=True)  # noqa: T201 - a step's standard output is its log
         leave(error)

@@ -9,15 +9,17 @@ from urllib.parse import urlsplit
 
 from sluice.cluster.access import TIMEOUT, Kubernetes
 from sluice.cluster.step_environment import DIRECT, DIRECT_TRACKING, NAME, REGISTER
+from sluice.core.variable_groups.tracking import TrackingVariables
 from sluice.running.doctor import DoctorFinding
 from sluice.storage.s3 import ENDPOINTS, KEYS
 
 PART_OF = "app.kubernetes.io/part-of=sluice"
 WITHOUT_LOGIN = {"ml-pipeline": "KFP's API", "ml-pipeline-ui": "KFP's pages, and its API behind them"}
 LOGIN = "sluice.dev/login"  # an Ingress says itself who asks for one: the chart writes `ingress.login` there
-TLS_BY_ADDRESS = {"minio-service": ENDPOINTS[1], "mlflow": "MLFLOW_TRACKING_URI"}  # Services whose address says it
-ADDRESSES = {ENDPOINTS[1]: "the object store", "MLFLOW_TRACKING_URI": "MLflow"}
-USERNAME = "MLFLOW_TRACKING_USERNAME"
+_TRACKING = TrackingVariables.uri.name
+TLS_BY_ADDRESS = {"minio-service": ENDPOINTS[1], "mlflow": _TRACKING}  # Services whose address says it
+ADDRESSES = {ENDPOINTS[1]: "the object store", _TRACKING: "MLflow"}
+USERNAME = TrackingVariables.username.name
 
 
 def open_doors(kubernetes: Kubernetes) -> Iterator[DoctorFinding]:
@@ -92,5 +94,5 @@ def _clear(config: Mapping[str, str]) -> Iterator[str]:
             yield f"{what} is called over http ({variable}): what travels between pods is not encrypted; {way_out}"
     if config.get(DIRECT) and config[DIRECT] == config.get(ENDPOINTS[1]):
         yield "no gateway stands before the object store: a step may overwrite files of other runs (docs/security.md)"
-    if config.get(DIRECT_TRACKING) and config[DIRECT_TRACKING] == config.get("MLFLOW_TRACKING_URI"):
+    if config.get(DIRECT_TRACKING) and config[DIRECT_TRACKING] == config.get(_TRACKING):
         yield "no gateway stands before MLflow: a step may write into MLflow's runs of other runs (docs/security.md)"

@@ -18,6 +18,7 @@ from pydantic.alias_generators import to_camel
 
 from sluice.core.errors import BadInput
 from sluice.core.quantities import amount
+from sluice.core.variable_groups.system import SystemVariables
 from sluice.project.declaration import NodeShare, Project, Toleration
 from sluice.project.values import Bytes, Cores, Count
 
@@ -85,7 +86,7 @@ class StepResources(NodeShare):
 
     def variables(self) -> dict[str, str]:
         """What the step's environment must say for it to use them."""
-        return {"TMPDIR": SCRATCH_FOLDER} if self.disk else {}
+        return {SystemVariables.scratch.name: SCRATCH_FOLDER} if self.disk else {}
 
 
 class MaxResources(_Model):

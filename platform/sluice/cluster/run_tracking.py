@@ -14,14 +14,16 @@ from typing import Any
 from sluice.artifacts.producer import PIPELINE, RUN
 from sluice.cluster.connection import TRACKING, Cluster, connected
 from sluice.cluster.kfp_api import KfpApi
-from sluice.core.environment import changed_variables, variable
+from sluice.core.environment import changed_variables
 from sluice.core.errors import SluiceError
+from sluice.core.settings import settings
+from sluice.core.variable_groups.tracking import TrackingVariables
 from sluice.registry.mlflow_access import URI, mlflow_module
 from sluice.registry.pipeline_runs import PARENT_TAG, RUN_TAG, close_run, find, find_or_open, log_parameters
 from sluice.running.catalog import Pipeline
 
 _STATUS = {"FAILED": "FAILED", "CANCELED": "KILLED", "CANCELING": "KILLED"}
-_IMPATIENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "5"}
+_IMPATIENT = {TrackingVariables.retries.name: "0", TrackingVariables.timeout.name: "5"}
 _MOST_RUNS = 20  # that one command asks KFP about
 
 
@@ -91,7 +93,7 @@ def _reach(cluster: Cluster, tell: Callable[[Any], None], variables: Mapping[str
             if cluster.kubernetes and URI not in cluster.variables:
                 cluster = stack.enter_context(connected(cluster.kubernetes.target, (TRACKING,), kfp=False))
             stack.enter_context(changed_variables({**cluster.variables, **_IMPATIENT, **(variables or {})}))
-            if variable(URI):
+            if settings().tracking.uri:
                 tell(mlflow_module())
     except Exception:  # whatever it is, the run matters more than what is told of it
         logging.getLogger(__name__).debug("MLflow could not be told of the run", exc_info=True)

@@ -13,9 +13,9 @@ import yaml
 
 from sluice.cluster.access import TIMEOUT, Kubernetes
 from sluice.cluster.waiting import wait_for
-from sluice.core.environment import variable
 from sluice.core.errors import BadInput, EnvironmentFault
 from sluice.core.progress import progress
+from sluice.core.settings import settings
 
 GROUP, VERSION, PLURAL = "trainer.kubeflow.org", "v1alpha1", "trainingruntimes"
 FIELD_MANAGER = "sluice-setup"
@@ -104,4 +104,4 @@ def _message(error: Any) -> str:  # noqa: ANN401 - the client's ApiException
 
 def named() -> str:
     """The ConfigMap that SLUICE_SETUP_RUNTIMES names, or empty."""
-    return variable("SLUICE_SETUP_RUNTIMES")
+    return settings().jobs.runtimes

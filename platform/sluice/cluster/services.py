@@ -7,13 +7,15 @@ from sluice.cluster.connection import OBJECT_STORE, TRACKING, Cluster, connected
 from sluice.cluster.forwarding import LOOK
 from sluice.cluster.kfp_api import KfpApi
 from sluice.cluster.step_environment import NAME
-from sluice.core.environment import changed_variables, variable
+from sluice.core.environment import changed_variables
 from sluice.core.errors import SluiceError
+from sluice.core.settings import settings
+from sluice.core.variable_groups.tracking import TrackingVariables
 from sluice.running.doctor import DoctorFinding, champions
 from sluice.storage.stores import plain_address
 
 # A server that is ill is to be told, not waited for: MLflow's client would try for minutes.
-IMPATIENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
+IMPATIENT = {TrackingVariables.retries.name: "1", TrackingVariables.timeout.name: "10"}
 
 
 def services(target: Target) -> Iterator[DoctorFinding]:
@@ -50,9 +52,9 @@ def _object_store(_: Cluster) -> DoctorFinding:
 
 
 def _mlflow(_: Cluster) -> DoctorFinding:
-    from sluice.registry.mlflow_access import URI, mlflow_module, tracking_faults
+    from sluice.registry.mlflow_access import mlflow_module, tracking_faults
 
-    if not variable(URI):
+    if not settings().tracking.uri:
         return DoctorFinding(
             "mlflow", "warning", f"{NAME} names no tracking server: nothing is registered for good there"
         )

@@ -18,9 +18,10 @@ from sluice.cluster.resources import (
     read_resources,
 )
 from sluice.core.errors import BadInput
+from sluice.core.variable_groups.cluster import ClusterVariables
 
-STEP_RESOURCES, MAX_RESOURCES = "SLUICE_STEP_RESOURCES", "SLUICE_MAX_RESOURCES"
-PROJECT_CODE = "SLUICE_PROJECT_CODE"
+STEP_RESOURCES, MAX_RESOURCES = ClusterVariables.step_resources.name, ClusterVariables.max_resources.name
+PROJECT_CODE = ClusterVariables.project_code.name
 CODE = "code"  # a parameter with the address of a project's archive: `code`, or `prepare_code` and the like
 
 
@@ -39,18 +40,18 @@ class SiteRules:
     most: MaxResources = NO_MAXIMUM
 
     @classmethod
-    def from_variables(cls, variables: Mapping[str, str]) -> Self:
+    def of(cls, given: ClusterVariables) -> Self:
         """Read the rules; a release of before says nothing, which forbids nothing.
 
         Args:
-            variables: The content of the ConfigMap `sluice-steps`, or an environment that holds it.
+            given: Of the ConfigMap `sluice-steps`, or of an environment that holds it.
 
         Raises:
             BadInput: The chart's values are wrong in a way that its schema does not see.
         """
-        by_step, most = _json(variables, STEP_RESOURCES), _json(variables, MAX_RESOURCES)
+        by_step, most = _json(STEP_RESOURCES, given.step_resources), _json(MAX_RESOURCES, given.max_resources)
         return cls(
-            yes_or_no(variables, PROJECT_CODE),
+            _yes_or_no(given.project_code),
             read_resources(by_step, f"{STEP_RESOURCES} (steps.resourcesByStep of the chart)"),
             read_maximum(most, f"{MAX_RESOURCES} (steps.maxResources of the chart)"),
         )
@@ -88,21 +89,21 @@ class SiteRules:
             )
 
 
-def yes_or_no(variables: Mapping[str, str], name: str) -> bool:
+def _yes_or_no(given: str) -> bool:
     """A setting that is true unless it says `false`.
 
     Raises:
         BadInput: It says something else.
     """
-    value = variables.get(name) or "true"
+    value = given or "true"
     if value not in ("true", "false"):
-        raise BadInput(f"{name} is {value!r}: it must be true or false; the chart sets it (steps.projectCode)")
+        raise BadInput(f"{PROJECT_CODE} is {value!r}: it must be true or false; the chart sets it (steps.projectCode)")
     return value == "true"
 
 
-def _json(variables: Mapping[str, str], name: str) -> Mapping[str, Any]:
+def _json(name: str, given: str) -> Mapping[str, Any]:
     try:
-        found = json.loads(variables.get(name) or "{}")
+        found = json.loads(given or "{}")
     except ValueError as error:
         raise BadInput(f"{name} of the ConfigMap sluice-steps is no JSON: {error}") from None
     if not isinstance(found, dict):

@@ -23,9 +23,9 @@ from sluice.cluster.resources import EVERY, ResourcePlan, StepResources, from_co
 from sluice.cluster.step_environment import NAME, platform_config, secret_for, step_of
 from sluice.core import step_images as known_images
 from sluice.core.digests import sha256_json
-from sluice.core.environment import variables
 from sluice.core.errors import BadInput
-from sluice.core.settings import image
+from sluice.core.settings import settings
+from sluice.core.variable_kinds import image
 from sluice.core.words import near
 from sluice.running.catalog import Pipeline, own_step
 
@@ -92,8 +92,8 @@ def compile_for_cluster(
 
     spec = json_format.MessageToDict(pipeline.component.pipeline_spec)
     platform = json_format.MessageToDict(pipeline.component.platform_spec)
-    if fused and pipeline.source:
-        raise BadInput(f"{pipeline.source} cannot run fused: no image holds it; leave --fused out")
+    if fused and not pipeline.is_sluices:
+        raise BadInput(f"{pipeline.source or pipeline.name} cannot run fused: no image holds it; leave --fused out")
     given = _resources(spec, platform, resources)
     if fused:
         whole = largest([*given.values()])
@@ -163,7 +163,7 @@ def _write_choices(spec: dict[str, Any], pipeline: Pipeline) -> None:
 def _renamed(found: Mapping[str, str] | None) -> dict[str, str]:
     """The images to write, by those that are written now."""
     here = {known_images.TABULAR: known_images.TABULAR_IMAGE, known_images.TORCH: known_images.TORCH_IMAGE}
-    wanted = found or known_images.step_images(variables())
+    wanted = found or known_images.step_images(settings().images)
     return {here[name]: image(f"{name}, or {_PLACES}", wanted.get(name, reference)) for name, reference in here.items()}
 
 

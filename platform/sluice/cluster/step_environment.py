@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from sluice.artifacts.producer import RUN
 from sluice.cluster.resources import NO_RESOURCES, StepResources
+from sluice.core.variable_groups.cluster import ClusterVariables
+from sluice.core.variable_groups.tracking import TrackingVariables
 from sluice.storage.locations import STORE
 from sluice.storage.s3 import ENDPOINTS, KEYS, REGIONS
 from sluice.storage.tries import TRIES_VARIABLE
@@ -17,19 +19,21 @@ NAME = "sluice-steps"  # of the Secret and of the ConfigMap
 REGISTER = "sluice-register"  # the Secret of the one step that makes versions, moves aliases and records promotions
 PEOPLE = "sluice-people"  # that of commands typed outside the cluster
 ACCOUNTS = (NAME, REGISTER, PEOPLE)
-RUNS_NAMESPACE = "SLUICE_RUNS_NAMESPACE"  # in the ConfigMap where pods of runs live apart (runs.namespace of the chart)
+RUNS_NAMESPACE = (
+    ClusterVariables.runs_namespace.name
+)  # in the ConfigMap where pods of runs live apart (runs.namespace of the chart)
 REGISTERING = ("register", "all-steps")  # a fused pipeline's one task registers too
-SECRET_KEYS = (*KEYS, "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
+SECRET_KEYS = (*KEYS, TrackingVariables.username.name, TrackingVariables.password.name)
 # Its client's own settings: large artifacts go straight to the object store, which steps reach; how often it tries.
 MLFLOW = (
-    "MLFLOW_TRACKING_URI",
-    "MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD",
-    "MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES",
+    TrackingVariables.uri.name,
+    TrackingVariables.direct_upload.name,
+    TrackingVariables.direct_download.name,
+    TrackingVariables.retries.name,
 )
 CONFIG_KEYS = (STORE, TRIES_VARIABLE, ENDPOINTS[1], REGIONS[0], *MLFLOW)
 # Of the ConfigMap: the object store and MLflow for who is no pod of a run.
-DIRECT, DIRECT_TRACKING = "SLUICE_STORE_ENDPOINT", "SLUICE_MLFLOW_ENDPOINT"
+DIRECT, DIRECT_TRACKING = ClusterVariables.store.name, ClusterVariables.tracking.name
 RUN_LABEL = "metadata.labels['pipeline/runid']"  # KFP sets it on every pod of a run, of a recurring one too
 
 

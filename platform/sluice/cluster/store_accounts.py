@@ -27,18 +27,17 @@ from urllib3.exceptions import HTTPError
 
 from sluice.cluster.buckets import make_buckets, require_answer, required_buckets
 from sluice.cluster.waiting import wait_for
-from sluice.core import settings
-from sluice.core.environment import variable
 from sluice.core.errors import BadInput, EnvironmentFault, SluiceError
 from sluice.core.files import faults
 from sluice.core.progress import progress
+from sluice.core.settings import settings
+from sluice.core.variable_groups.cluster import JobVariables
 from sluice.storage.keys import check_prefix
 from sluice.storage.s3_connection import Connection
 from sluice.storage.s3_refusals import RequestPlace, refusals
 
-DEADLINE = "SLUICE_SETUP_SECONDS"
-ACCOUNTS, POLICIES = "SLUICE_STORE_ACCOUNTS", "SLUICE_STORE_POLICIES"  # folders
-VERSIONED, PASSING = "SLUICE_STORE_VERSIONED", "SLUICE_STORE_PASSING"  # a bucket; prefixes without versions
+ACCOUNTS, POLICIES = JobVariables.accounts.name, JobVariables.policies.name  # folders
+VERSIONED, PASSING = JobVariables.versioned.name, JobVariables.passing.name  # a bucket; prefixes without versions
 KEY_FILES = ("accesskey", "secretkey")
 ACCESS_CHARACTERS, SECRET_CHARACTERS = 3, 8  # MinIO takes none shorter. Source: minio/internal/auth/credentials.go
 PREFIX = "sluice-"  # of the policies' names
@@ -73,7 +72,7 @@ def main(words: list[str] | None = None) -> int:
     commands.add_parser("wait", help="wait until this account may list a bucket").add_argument("bucket")
     given = parser.parse_args(words)
     try:
-        seconds = settings.seconds(DEADLINE, 300)
+        seconds = settings().jobs.seconds
         if given.command == "make":
             make(seconds)
         else:
@@ -92,7 +91,8 @@ def make(seconds: float) -> None:
         EnvironmentFault: The store does not answer, or refuses.
     """
     root = Connection.from_environment()
-    found = accounts(_folder(ACCOUNTS), _folder(POLICIES))
+    given = settings().jobs
+    found = accounts(_folder(ACCOUNTS, given.accounts), _folder(POLICIES, given.policies))
     _refuse_shared(found, root.credentials.access_key)
     kept = versioned()
     wait_for("the object store", seconds, require_answer)
@@ -165,14 +165,14 @@ def versioned() -> tuple[str, list[str]] | None:
     Raises:
         BadInput: SLUICE_STORE_VERSIONED is no name of a bucket, or SLUICE_STORE_PASSING holds what is no prefix.
     """
-    bucket = variable(VERSIONED)
+    given = settings().jobs
+    bucket, name = given.versioned, VERSIONED
     if not bucket:
         return None
-    prefixes, name = variable(PASSING).split(), VERSIONED
     try:
         check_bucket_name(bucket, strict=True)
         name = PASSING
-        return bucket, [check_prefix(prefix) for prefix in prefixes]
+        return bucket, [check_prefix(prefix) for prefix in given.passing.split()]
     except (ValueError, BadInput) as error:
         raise BadInput(f"{name}: {error}") from None
 
@@ -246,11 +246,10 @@ def _refuse_shared(found: list[StoreAccount], root: str) -> None:
         owner[account.access_key] = account.part
 
 
-def _folder(name: str) -> Path:
-    value = variable(name)
-    if not value:
+def _folder(name: str, given: Path | None) -> Path:
+    if given is None:
         raise BadInput(f"{name} is not set; the chart's Job sets it")
-    return Path(value)
+    return given
 
 
 @contextmanager

@@ -25,6 +25,7 @@ from sluice.cluster.workflow_steps import task_order
 from sluice.core.environment import changed_variables
 from sluice.core.errors import EnvironmentFault, SluiceError
 from sluice.core.home import home
+from sluice.core.variable_groups.cluster import ClusterVariables
 from sluice.running.catalog import Pipeline
 from sluice.running.local_run import RunResult
 from sluice.running.run_records import SubmittedRecord, asked_for, find_submitted, keep_submitted
@@ -72,8 +73,8 @@ def start(cluster: Cluster, order: Order) -> str:
         BadInput: KFP refuses it, or the site does not let it run: its code, or the resources that it asks for.
         EnvironmentFault: KFP does not answer.
     """
-    rules = SiteRules.from_variables(cluster.variables)
-    rules.check_code(order.arguments, own_pipeline=bool(order.pipeline.source))
+    rules = SiteRules.of(ClusterVariables(cluster.variables))
+    rules.check_code(order.arguments, own_pipeline=not order.pipeline.is_sluices)
     api = KfpApi(cluster.kfp)
     plan = rules.plan(order.resources)
     choices = api.takes_choices()
@@ -133,7 +134,7 @@ def finish(
     try:
         with redirect_stdout(sys.stderr):  # where progress goes, standard output may be JSON
             result, report, place = wait_for(
-                "the object store", FETCH_SECONDS, lambda: _fetch(cluster, run, must=not pipeline.source)
+                "the object store", FETCH_SECONDS, lambda: _fetch(cluster, run, must=pipeline.is_sluices)
             )
     except EnvironmentFault as error:
         words = f"sluice follow {run} {pipeline.reference}{' --fused' if fused else ''}"

@@ -10,11 +10,13 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
-from sluice.core.environment import set_variables, variable
+from sluice.core.environment import set_variables
 from sluice.core.errors import BadInput
+from sluice.core.settings import settings
+from sluice.core.variable_groups.stores import StoreVariables
+from sluice.core.variable_groups.system import SystemVariables
 
-CA_FILE = "SLUICE_CA_FILE"
-BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")  # as requests reads them
+CA_FILE = StoreVariables.authority.name
 
 
 def tls_context() -> ssl.SSLContext:
@@ -24,12 +26,12 @@ def tls_context() -> ssl.SSLContext:
         BadInput: SLUICE_CA_FILE names no file of certificates.
     """
     context = ssl.create_default_context()
-    if path := variable(CA_FILE):
+    if path := settings().store.authority:
         try:
             context.load_verify_locations(cafile=path)
         except OSError as error:  # an ssl.SSLError is one, too
             why = "holds no certificate in PEM" if isinstance(error, ssl.SSLError) else str(error.strerror)
-            raise BadInput(f"{CA_FILE}={path!r} {why}; name a file with the authority's certificate") from None
+            raise BadInput(f"{CA_FILE}={str(path)!r} {why}; name a file with the authority's certificate") from None
     return context
 
 
@@ -39,11 +41,11 @@ def authority() -> bytes:
     Raises:
         BadInput: It names no file of certificates.
     """
-    path = variable(CA_FILE)
+    path = settings().store.authority
     if not path:
         return b""
     tls_context()
-    return Path(path).read_bytes()
+    return path.read_bytes()
 
 
 def trust_in_requests() -> None:
@@ -54,18 +56,18 @@ def trust_in_requests() -> None:
     Raises:
         BadInput: SLUICE_CA_FILE names no file of certificates.
     """
-    path = variable(CA_FILE)
-    if path and not any(variable(name) for name in BUNDLES):
+    path = settings().store.authority
+    if path and not settings().system.bundles:
         tls_context()
-        set_variables({BUNDLES[0]: _bundle(path)})
+        set_variables({SystemVariables.bundles.name: _bundle(path)})
 
 
 @cache
-def _bundle(path: str) -> str:
+def _bundle(path: Path) -> str:
     """A file with what requests trusts by itself and what stands in `path`; removed when this process ends."""
     import certifi
 
-    whole = f"{certifi.contents()}\n{Path(path).read_text(encoding='utf-8')}"
+    whole = f"{certifi.contents()}\n{path.read_text(encoding='utf-8')}"
     with tempfile.NamedTemporaryFile(prefix="sluice-authorities-", suffix=".pem", delete=False) as file:
         file.write(whole.encode())
     atexit.register(Path(file.name).unlink, missing_ok=True)

@@ -1,7 +1,6 @@
 """The environment of this process: the one place where its variables are read and set; an import of it reads nothing.
 
-An empty variable counts as one that is not set. What a value must be, `sluice.core.settings` and the modules that own
-a variable say; `docs/settings.md` lists them all.
+What they mean is said once, by the groups of `sluice.core.settings`, through which they are read.
 """
 
 import os
@@ -9,9 +8,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 
-def variable(name: str, default: str = "") -> str:
-    """A variable's text; `default` where it is not set or empty."""
-    return os.environ.get(name) or default
+def variable_text(name: str) -> str | None:
+    """A variable's text; None where it is not set. For `sluice.core.variables` alone, which knows what it means."""
+    return os.environ.get(name)
 
 
 def variables() -> dict[str, str]:
@@ -49,5 +48,5 @@ def changed_variables(values: Mapping[str, str], without: tuple[str, ...] = ()) 
     try:
         yield
     finally:
-        os.environ.clear()
-        os.environ.update(before)
+        unset_variables(*(name for name in variables() if name not in before))  # not all: threads read the others now
+        set_variables(before)

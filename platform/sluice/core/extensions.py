@@ -24,12 +24,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar, cast
+from weakref import WeakSet
 
 from sluice.core.errors import BadInput, SluiceError
 from sluice.core.lifeline import Stopped
 
 GROUP = "sluice."
 """What the name of an entry points' group begins with: `sluice.metrics`."""
+PACKAGE = "the package "
+"""How the origin begins of what an installed package brings: `the package acme 1.5`."""
 T = TypeVar("T")
 _PLAIN: dict[Any, tuple[type, ...]] = {
     str: (str,),
@@ -105,6 +108,15 @@ class Opened(Generic[T]):
         return BadInput(f"{self.what}: it gave {said}; {way_out}")
 
 
+_registries: "WeakSet[Registry[Any]]" = WeakSet()
+
+
+def look_anew() -> None:
+    """Have every registry look again at what is installed: packages were put on Python's path."""
+    for registry in _registries:
+        vars(registry).pop("_offers", None)
+
+
 class Registry(Generic[T]):
     """Things of one kind, by name or by a reference into a project.
 
@@ -119,6 +131,7 @@ class Registry(Generic[T]):
     def __init__(self, group: str, protocol: type[Any], builtins: Mapping[str, str], *, title: str = "") -> None:
         self.group, self.title = group, title or group.removesuffix("s")
         self._protocol, self._builtins = protocol, dict(builtins)
+        _registries.add(self)
 
     def names(self) -> list[str]:
         """What can be asked for by name here, sorted; nothing is imported."""
@@ -177,7 +190,7 @@ class Registry(Generic[T]):
     def _offers(self) -> dict[str, list[Offer]]:
         found = {name: [Offer(name, target, "Sluice")] for name, target in self._builtins.items()}
         for entry in importlib.metadata.entry_points(group=f"{GROUP}{self.group}"):
-            origin = f"the package {entry.dist.name} {entry.dist.version}" if entry.dist else "an installed package"
+            origin = f"{PACKAGE}{entry.dist.name} {entry.dist.version}" if entry.dist else "an installed package"
             offer = Offer(entry.name, entry.value, origin)
             if offer not in (same := found.setdefault(entry.name, [])):  # a folder twice on the path lists it twice
                 same.append(offer)
@@ -186,7 +199,8 @@ class Registry(Generic[T]):
     def _offer(self, name: str) -> Offer:
         if name not in self._offers:
             raise BadInput(
-                f"{self.title} {name!r} is unknown{near(name, self.names())} (a project's own is written FILE.py:NAME)"
+                f"{self.title} {name!r} is unknown{near(name, self.names())} (a project's own is written FILE.py:NAME; "
+                "another's needs its package installed here)"
             )
         offers = self._offers[name]
         if len(offers) > 1:
@@ -209,9 +223,19 @@ def extension_modules() -> set[str]:
 
     Results that are reused must not outlive a change of such a package that is installed to be edited.
     """
+    return {entry.module.partition(".")[0] for entry in _all_entries()}
+
+
+def extension_packages() -> set[str]:
+    """The names of these packages, as they write them."""
+    return {entry.dist.name for entry in _all_entries() if entry.dist}
+
+
+def _all_entries() -> Iterator[importlib.metadata.EntryPoint]:
     found = importlib.metadata.entry_points()
-    groups = [group for group in found.groups if group.startswith(GROUP)]
-    return {entry.module.partition(".")[0] for group in groups for entry in found.select(group=group)}
+    for group in found.groups:
+        if group.startswith(GROUP):
+            yield from found.select(group=group)
 
 
 def split_reference(text: str) -> tuple[str, str] | None:

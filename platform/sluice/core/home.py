@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from sluice.core.environment import variable
 from sluice.core.files import check_folder, faults
+from sluice.core.variable_groups.run import RunVariables
 
-HOME = "SLUICE_HOME"
+HOME = RunVariables.home.name
 
 
 def home() -> Path:
@@ -14,7 +14,7 @@ def home() -> Path:
     Raises:
         BadInput: A file stands in its place.
     """
-    return check_folder(HOME, Path(variable(HOME) or ".sluice").absolute())
+    return check_folder(HOME, RunVariables.now().home.absolute())
 
 
 def make_home() -> Path:

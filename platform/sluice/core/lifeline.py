@@ -21,9 +21,9 @@ from pathlib import Path
 from types import FrameType
 from typing import IO
 
-from sluice.core.environment import variable
+from sluice.core.variable_groups.run import RunVariables
 
-LIFELINE = "SLUICE_LIFELINE"
+LIFELINE = RunVariables.lifeline.name
 GRACE_SECONDS = 20.0  # what a step has to stop its work
 TELLING_SECONDS = 60.0  # what it has then to tell MLflow, whose import alone takes seconds on a busy machine
 _FILE, _STEPS = "lifeline", "steps"
@@ -111,7 +111,8 @@ class Lifeline:
 
 def run_was_killed() -> bool:
     """Whether this step's run was killed, so that nobody but the step is left to tell of it."""
-    return _ended.is_set() and _ENDING not in _notes(Path(variable(LIFELINE)))
+    path = RunVariables.now().lifeline
+    return _ended.is_set() and path is not None and _ENDING not in _notes(path)
 
 
 def work_has_stopped() -> None:
@@ -125,10 +126,9 @@ def watch(delay: float = 0.0) -> None:
     Args:
         delay: Seconds after the run's end, for a process that its step ends, unless that was killed.
     """
-    given = variable(LIFELINE)
-    if not given or _kept:
+    path = RunVariables.now().lifeline
+    if path is None or _kept:
         return
-    path = Path(given)
     with contextlib.suppress(OSError):  # the folder is gone: so is the run, and the thread will find that out
         own = (path.parent / _STEPS / str(os.getpid())).open("wb")
         fcntl.flock(own, fcntl.LOCK_EX)

@@ -7,12 +7,10 @@ import os
 import tempfile
 from pathlib import Path
 
-from sluice.core.environment import variable
 from sluice.core.errors import BadInput, EnvironmentFault
 from sluice.core.mlflow_settings import check_mlflow_settings
-from sluice.core.settings import memory_size
-
-_SCRATCH = ("TMPDIR", "TEMP", "TMP")  # in the order in which Python asks for them
+from sluice.core.settings import settings
+from sluice.core.variable_groups.system import SystemVariables
 
 
 def check_settings() -> None:
@@ -23,18 +21,17 @@ def check_settings() -> None:
         EnvironmentFault: No folder for temporary files can be written to.
     """
     check_scratch()
-    memory_size("SLUICE_ENGINE_MEMORY")
+    settings().engine.memory  # noqa: B018 - read to be checked
     check_mlflow_settings()
 
 
 def check_scratch() -> None:
     """See that there is a folder for temporary files; Python passes over a TMPDIR that is none without a word."""
-    name = next((name for name in _SCRATCH if variable(name)), "")
-    if name and not (Path(variable(name)).is_dir() and os.access(variable(name), os.W_OK | os.X_OK)):
-        raise BadInput(
-            f"{name}={variable(name)!r} is no folder that can be written to; make it, name another, or unset {name}"
-        )
+    system = settings().system
+    place, name = system.scratch, system.name_of(SystemVariables.scratch)
+    if place and not (Path(place).is_dir() and os.access(place, os.W_OK | os.X_OK)):
+        raise BadInput(f"{name}={place!r} is no folder that can be written to; make it, name another, or unset {name}")
     try:
         tempfile.gettempdir()
     except OSError as error:
-        raise EnvironmentFault(f"{error.strerror}; name a folder in {_SCRATCH[0]}") from None
+        raise EnvironmentFault(f"{error.strerror}; name a folder in {SystemVariables.scratch}") from None

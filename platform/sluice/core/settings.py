@@ -1,131 +1,88 @@
-"""Settings from environment variables: read when they are needed, checked, refused in one line that names the variable.
+"""The settings: every environment variable that Sluice reads or sets, typed, and grouped by what it is about.
 
-Nothing here runs when a module is imported: a wrong variable must end in one line, not in an import's traceback. An
-empty variable counts as one that is not set.
+Who needs several of one group takes it as a parameter; `settings()` is asked where something begins. A group can also
+be made of other variables, such as those that a release keeps in its ConfigMap. Code that travels with a registered
+model asks the one group that it needs (`RunVariables.now()`), so that the others stay behind.
 """
 
-import math
-import re
-from collections.abc import Mapping
+from collections.abc import Iterator
+from typing import Any, Generic, Self, TypeVar, overload
 
-from sluice.core.addresses import is_ambiguous, is_web_address, shown
-from sluice.core.environment import variable
-from sluice.core.errors import BadInput
-
-_SIZE = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,3})? ?(?:[KMGT]i?B|%)", re.ASCII | re.IGNORECASE)
-_PART = r"[a-z0-9]+(?:[._-]+[a-z0-9]+)*"
-_IMAGE = re.compile(
-    rf"(?:[a-zA-Z0-9][a-zA-Z0-9.-]*(?::[0-9]+)?/)?{_PART}(?:/{_PART})*(:\w[\w.-]{{0,127}})?(@sha256:[0-9a-f]{{64}})?",
-    re.ASCII,
+from sluice.core.bounds import BoundVariables
+from sluice.core.variable_groups.cluster import (
+    CheckVariables,
+    ClusterVariables,
+    EngineVariables,
+    GatewayVariables,
+    ImageVariables,
+    JobVariables,
 )
+from sluice.core.variable_groups.mlflow_server import MlflowServerVariables
+from sluice.core.variable_groups.run import RunVariables
+from sluice.core.variable_groups.stores import (
+    AzureVariables,
+    GoogleVariables,
+    S3Variables,
+    SourceVariables,
+    StoreVariables,
+)
+from sluice.core.variable_groups.system import SystemVariables
+from sluice.core.variable_groups.tracking import TrackingVariables
+from sluice.core.variable_groups.training import TrainingVariables
+from sluice.core.variables import Variable, VariableGroup
+
+G = TypeVar("G", bound=VariableGroup)
 
 
-def whole_number(name: str, default: int, least: int, most: int, environment: Mapping[str, str] | None = None) -> int:
-    """A whole number from `least` to `most`.
+class _Group(Generic[G]):
+    """A group of the settings."""
 
-    Raises:
-        BadInput: The variable holds something else.
-    """
-    given = _given(name, environment) or str(default)
-    if not (given.isascii() and given.isdecimal() and len(given) < 20 and least <= int(given) <= most):
-        raise BadInput(f"{name}={given!r}: give a whole number from {least} to {most}, or unset it")
-    return int(given)
+    def __init__(self, kind: type[G]) -> None:
+        self.kind = kind
 
-
-def memory_size(name: str) -> str:
-    """A size of memory such as `512MB` or `80%`, as DuckDB takes it; empty where it is not set.
-
-    Raises:
-        BadInput: The variable holds something else.
-    """
-    given = _given(name)
-    if given and not (_SIZE.fullmatch(given) and re.search("[1-9]", given)):
-        raise BadInput(f"{name}={given!r}: give a size such as 512MB, 2GiB or 50%, or unset it")
-    return given
+    @overload
+    def __get__(self, settings: None, owner: type) -> Self: ...
+    @overload
+    def __get__(self, settings: "Settings", owner: type) -> G: ...
+    def __get__(self, settings: "Settings | None", owner: type) -> "Self | G":
+        return self if settings is None else self.kind.now()
 
 
-def seconds(name: str, default: float) -> float:
-    """A number of seconds above 0.
+class Settings:
+    """All of them, of this process, as they are when a group is asked for."""
 
-    Raises:
-        BadInput: The variable holds something else.
-    """
-    given = _given(name) or str(default)
-    try:
-        value = float(given)
-    except ValueError:
-        value = math.nan
-    if not 0 < value < math.inf:
-        raise BadInput(f"{name}={given!r}: give a number of seconds above 0, or unset it")
-    return value
+    run = _Group(RunVariables)
+    store = _Group(StoreVariables)
+    engine = _Group(EngineVariables)
+    bounds = _Group(BoundVariables)
+    cluster = _Group(ClusterVariables)
+    images = _Group(ImageVariables)
+    sources = _Group(SourceVariables)
+    s3 = _Group(S3Variables)
+    google = _Group(GoogleVariables)
+    azure = _Group(AzureVariables)
+    tracking = _Group(TrackingVariables)
+    training = _Group(TrainingVariables)
+    jobs = _Group(JobVariables)
+    check = _Group(CheckVariables)
+    gateway = _Group(GatewayVariables)
+    mlflow_server = _Group(MlflowServerVariables)
+    system = _Group(SystemVariables)
 
+    @classmethod
+    def groups(cls) -> Iterator[type[VariableGroup]]:
+        """The groups' classes."""
+        return (group.kind for group in vars(cls).values() if isinstance(group, _Group))
 
-def choice(name: str, offered: tuple[str, ...], default: str, environment: Mapping[str, str] | None = None) -> str:
-    """One of the words that are offered.
-
-    Raises:
-        BadInput: The variable holds another.
-    """
-    given = _given(name, environment) or default
-    if given not in offered:
-        raise BadInput(f"{name}={given!r}: give {', '.join(offered[:-1])} or {offered[-1]}, or unset it")
-    return given
-
-
-def header_text(name: str) -> str:
-    """Text that a header of HTTP can carry: printable ASCII without blanks around it; empty where it is not set.
-
-    The message does not show it: it may be a key. A line break at its end is what a Secret made from a file has.
-
-    Raises:
-        BadInput: The variable holds another character.
-    """
-    given = _given(name)
-    if given != given.strip() or not (given.isascii() and given.isprintable()):
-        raise BadInput(
-            f"{name} holds a blank or line break at an end, or a character that no request can carry; set it again"
-        )
-    return given
+    @classmethod
+    def variables(cls) -> Iterator[Variable[Any]]:
+        """Every variable of every group."""
+        return (field for group in cls.groups() for field in group.fields())
 
 
-def web_address(name: str) -> str:
-    """An address of http or https, without the slash at its end; empty where it is not set.
-
-    Raises:
-        BadInput: The variable holds something else.
-    """
-    given = _given(name)
-    check_login(name, given)
-    if given and not is_web_address(given):
-        raise BadInput(f"{name}={shown(given)!r}: give an address like https://host or http://host:port")
-    return given.rstrip("/")
+_OURS = Settings()
 
 
-def check_login(name: str, address: str) -> None:
-    """See that everybody reads the same login, and so the same host, in an address that a setting gives.
-
-    Raises:
-        BadInput: It can be read in two ways. The message shows nothing of it: which part is the password is not known.
-    """
-    if is_ambiguous(address):
-        raise BadInput(
-            f"{name} can be read as two different hosts: write `@` in a user, password or path as %40, `/` as %2F, "
-            "`?` as %3F and `#` as %23 before the host"
-        )
-
-
-def image(name: str, reference: str) -> str:
-    """The reference of a container image.
-
-    Raises:
-        BadInput: It is none. Source: the grammar of distribution/reference.
-    """
-    if not _IMAGE.fullmatch(reference):
-        raise BadInput(
-            f"{name}: {reference!r} names no image; write it like registry.example/sluice/python-torch:0.1.0"
-        )
-    return reference
-
-
-def _given(name: str, environment: Mapping[str, str] | None = None) -> str:
-    return variable(name) if environment is None else environment.get(name) or ""
+def settings() -> Settings:
+    """The settings of this process."""
+    return _OURS

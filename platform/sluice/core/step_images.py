@@ -4,26 +4,23 @@ SLUICE_TABULAR_IMAGE and SLUICE_TORCH_IMAGE name each one whole, with tag or dig
 SLUICE_IMAGES says where both are, and SLUICE_IMAGE_TAG which.
 """
 
-from collections.abc import Mapping
+from sluice.core.variable_groups.cluster import ImageVariables
 
-from sluice.core.environment import variables
-
-TABULAR, TORCH = "SLUICE_TABULAR_IMAGE", "SLUICE_TORCH_IMAGE"
+TABULAR, TORCH = ImageVariables.tabular.name, ImageVariables.torch.name
 
 
-def step_images(settings: Mapping[str, str]) -> dict[str, str]:
+def step_images(images: ImageVariables) -> dict[str, str]:
     """The references of the two images, by the name of their variable.
 
     Args:
-        settings: Environment variables, or a cluster's settings of the same names.
+        images: Of this process, or of a cluster's settings.
     """
-    prefix, tag = settings.get("SLUICE_IMAGES") or "sluice", settings.get("SLUICE_IMAGE_TAG") or "0.1.0"
     return {
-        TABULAR: settings.get(TABULAR) or f"{prefix}/python-tabular:{tag}",
-        TORCH: settings.get(TORCH) or f"{prefix}/python-torch:{tag}",
+        TABULAR: images.tabular or f"{images.place}/python-tabular:{images.tag}",
+        TORCH: images.torch or f"{images.place}/python-torch:{images.tag}",
     }
 
 
-_HERE = step_images(variables())
+_HERE = step_images(ImageVariables.now())
 TABULAR_IMAGE = _HERE[TABULAR]
 TORCH_IMAGE = _HERE[TORCH]

@@ -3,11 +3,13 @@
 import re
 from pathlib import Path
 
-from sluice.core.environment import variable
 from sluice.core.errors import BadInput, EnvironmentFault, Killed, SluiceError
 from sluice.core.progress import progress
+from sluice.core.settings import settings
+from sluice.core.variable_groups.run import RunVariables
 
-TERMINATION_LOG = "SLUICE_TERMINATION_LOG"
+TERMINATION_LOG = RunVariables.termination_log.name
+POD_LOG = Path("/dev/termination-log")
 _SIGNALLED = 128  # what shells add to a signal's number
 _FAILURE = re.compile(r"step (?P<step>[\w-]+) failed with exit code (?P<code>\d+): (?P<message>.+)")
 
@@ -18,8 +20,9 @@ def leave_message(step_name: str, error: SluiceError) -> None:
     Kubernetes and KFP show it to people; `read_message` reads it back. In a pod the launcher stands between the step
     and Kubernetes and ends with 1 whatever the step ended with: so the line names the step's own exit code.
     """
-    target = Path(variable(TERMINATION_LOG) or "/dev/termination-log")
-    if not (variable(TERMINATION_LOG) or target.exists()):
+    given = settings().run.termination_log
+    target = given or POD_LOG
+    if not (given or target.exists()):
         return
     try:
         target.write_text(f"step {step_name} failed with exit code {error.exit_code}: {error}", encoding="utf-8")

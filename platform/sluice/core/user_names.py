@@ -4,8 +4,9 @@ import getpass
 import os
 
 from sluice.core.environment import set_variables
+from sluice.core.variable_groups.system import SystemVariables
 
-_VARIABLE = "LOGNAME"  # what Python's getpass asks first
+_VARIABLE = SystemVariables.user.name  # what Python's getpass asks first
 
 
 def user_name() -> str:

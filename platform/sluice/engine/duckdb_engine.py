@@ -12,9 +12,10 @@ import duckdb
 import ibis
 
 from sluice.core.errors import BadInput
-from sluice.core.settings import memory_size
+from sluice.core.settings import settings
+from sluice.core.variable_groups.cluster import EngineVariables
 
-MEMORY_LIMIT = "SLUICE_ENGINE_MEMORY"
+MEMORY_LIMIT = EngineVariables.memory.name
 
 
 def duckdb_engine(scratch: Path | None = None, *, memory: str | None = None, threads: int | None = None) -> Any:  # noqa: ANN401 - Ibis's backends have no common public type
@@ -30,20 +31,20 @@ def duckdb_engine(scratch: Path | None = None, *, memory: str | None = None, thr
     Raises:
         BadInput: The memory limit is no size, or too small to start with.
     """
-    settings: dict[str, Any] = {
+    options: dict[str, Any] = {
         "autoinstall_known_extensions": False,
         "autoload_known_extensions": False,
         "preserve_insertion_order": True,
     }
-    limit = memory or memory_size(MEMORY_LIMIT)
+    limit = memory or settings().engine.memory
     if limit:
-        settings["memory_limit"] = limit
+        options["memory_limit"] = limit
     if threads:
-        settings["threads"] = threads
+        options["threads"] = threads
     if scratch:
-        settings["temp_directory"] = str(scratch)
+        options["temp_directory"] = str(scratch)
     try:
-        engine = ibis.duckdb.connect(**settings)
+        engine = ibis.duckdb.connect(**options)
     except duckdb.Error as error:
         if not limit:
             raise

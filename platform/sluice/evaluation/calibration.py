@@ -64,6 +64,13 @@ class Calibration:
     words: str
     bins: list[Bin]
 
+    @property
+    def base_words(self) -> str:
+        """What `base` is, for a sentence: with several classes mostly the share of wrong forecasts."""
+        rows = sum(each.rows for each in self.bins)
+        came_true = sum(each.observed * each.rows for each in self.bins) / rows if rows else 0.0
+        return f"the {self.base:.2%} that did not come true" if came_true > 0.5 else f"the base rate {self.base:.2%}"
+
 
 def calibration(
     predictions: Predictions, design: Design, measured: Resamples, model: str, resamples: int

@@ -14,7 +14,7 @@ from sluice.core.json_documents import read_json
 from sluice.evaluation.number_predictions import NumberPredictions
 from sluice.modeling.model_files import Predictor, Threshold, forecast, load_model, read_threshold
 from sluice.problems.metrics import Metric
-from sluice.problems.registry import problem_of
+from sluice.problems.registry import wrong_label
 from sluice.problems.task import Task
 from sluice.problems.weighted_metrics import Floats, Labels, Predictions
 
@@ -32,10 +32,12 @@ class Measures:
     Attributes:
         ratios: For numbers: whether relative errors say something, for no label is near zero.
         own: A project's own metrics of the task's problem.
+        row_loss: For numbers: the metric that is the mean of the rows' losses; None for squared errors.
     """
 
     ratios: bool = False
     own: tuple[Metric, ...] = ()
+    row_loss: Metric | None = None
 
 
 PLAIN = Measures()
@@ -106,7 +108,7 @@ def labels_of(frame: pd.DataFrame, task: Task, table: str) -> Labels:
         row = int(np.flatnonzero(frame[task.label].isna())[0])
         raise BadInput(f"table {table!r}, column {task.label!r}, row {row}: the label is missing; run prepare again")
     labels = frame[task.label].to_numpy(np.float64 if task.regression else np.int64)
-    if fault := problem_of(task).wrong_label(labels.astype(np.float64), task):
+    if fault := wrong_label(labels.astype(np.float64), task):
         raise BadInput(f"table {table!r}, column {task.label!r}, {fault}")
     if len(np.unique(labels)) < 2:
         only = f"the number {labels[0]:g}" if task.regression else f"class {task.classes[int(labels[0])]!r}"
@@ -168,5 +170,5 @@ def predictions(
         bars: Where it begins for each row, shape (rows,), where several models judged the rows.
     """
     if scores.ndim == 1:
-        return NumberPredictions(labels, scores, measures.ratios, measures.own)
+        return NumberPredictions(labels, scores, measures.ratios, measures.own, measures.row_loss)
     return Predictions(labels, scores, threshold.value if threshold else 0.5, measures.own, bars)

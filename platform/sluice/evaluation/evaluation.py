@@ -158,6 +158,7 @@ class Evaluation:
             "schema": SCHEMA,
             "task": self.task.body(),
             "problem": self.task.kind,
+            "problem_name": self.task.problem_name,
             "metric": _metric_row(self.metric),
             "own_metrics": [_metric_row(metric) for metric in self.settings.own],
             "code": self.settings.code,

@@ -22,6 +22,7 @@ from sluice.evaluation.selection import gap
 from sluice.evaluation.significance import ALPHA, POWER, detectable, holm, p_above, p_below, spent
 from sluice.evaluation.slices import Slice
 from sluice.extending.gate_checks import Status
+from sluice.problems.losses import Loss
 from sluice.problems.metrics import BUILT_IN, Metric
 
 LOG_LOSS = BUILT_IN["log_loss"]
@@ -86,17 +87,21 @@ def check_calibration(found: Calibration, gate: GateLimits) -> Check:
     """The calibration error is small against the base rate, or no more than a perfect model would show."""
     limit = gate.max_calibration_error
     failed = found.relative > limit and found.p_value <= ALPHA
-    size = (
-        f"probabilities are off by {found.gap:.4f} on average, {found.relative:.0%} of the base rate {found.base:.2%}"
-    )
+    size = f"probabilities are off by {found.gap:.4f} on average, {found.relative:.0%} of {found.base_words}"
     where = "above" if failed else "within" if found.relative <= limit else "not beyond noise above"
     message = f"{size}, {where} the limit {limit:.0%}; {found.words}"
     return Check("calibration", "failed" if failed else "passed", found.relative, limit, message)
 
 
-def check_bias(found: Residuals, gate: GateLimits) -> Check:
-    """Forecasts of numbers are right on average, or wrong by little against their mean absolute error."""
+def check_bias(found: Residuals, gate: GateLimits, loss: Loss | None = None) -> Check:
+    """Forecasts of numbers are right on average, or wrong by little against their mean absolute error.
+
+    Of forecasts that are no means nobody asks that: half of all labels, or a tenth, are to be above them.
+    """
     limit, unit = gate.max_calibration_error, BUILT_IN["mae"]
+    if loss and not loss.of_mean:
+        why = f"the problem's loss is {loss.words}, whose best forecasts are no means, so no bias is asked about"
+        return Check("bias", "not judged", None, limit, why)
     failed = found.relative > limit and found.beyond_noise
     size = f"labels less forecasts are {unit.text(found.bias.value, '+')} on average, {found.relative:.0%} of the "
     where = "above" if failed else "within" if found.relative <= limit else "not beyond noise above"

@@ -103,13 +103,14 @@ class Inputs:
         }
 
 
-def read_inputs(splits: str, models: str, own: tuple[Metric, ...] = ()) -> Inputs:
+def read_inputs(splits: str, models: str, own: tuple[Metric, ...] = (), row_loss: Metric | None = None) -> Inputs:
     """Read the rows and let every candidate judge them.
 
     Args:
         splits: The address of the split dataset.
         models: The address of the models bundle.
         own: A project's own metrics.
+        row_loss: The one of them that is the mean of the rows' losses, where it is not the form's.
 
     Raises:
         BadInput: A dataset or model was changed, or rows of one class only are left to judge on.
@@ -130,7 +131,7 @@ def read_inputs(splits: str, models: str, own: tuple[Metric, ...] = ()) -> Input
     labels = {name: labels_of(frame, task, name) for name, frame in frames.items()}
     ratios = task.regression and not near_zero(np.concatenate(list(labels.values())))
     known = metrics_of(task.kind, own)
-    measures = Measures(ratios, tuple(metric for metric in own if metric.name in known))
+    measures = Measures(ratios, tuple(metric for metric in own if metric.name in known), row_loss)
     bundle = open_bundle(models, "model")
     with local_copy(bundle) as folder:
         candidates = read_candidates(folder, models)

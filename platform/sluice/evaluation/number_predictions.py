@@ -26,12 +26,14 @@ class NumberPredictions:
         forecasts: What the model says of them, shape (rows,).
         ratios: Whether relative errors say something: no label of the table is near zero.
         own: A project's own metrics.
+        row_loss: The one of them that is the mean of the rows' losses; None for squared errors.
     """
 
     labels: Floats
     forecasts: Floats
     ratios: bool = False
     own: tuple[Metric, ...] = ()
+    row_loss: Metric | None = None
     binary = False
     classes = 0
 
@@ -42,7 +44,9 @@ class NumberPredictions:
 
     @cached_property
     def losses(self) -> Floats:
-        """Squared errors, shape (rows,): what tells how much rows depend on each other."""
+        """Squared errors, or the problem's own losses, shape (rows,): they tell how much rows depend on each other."""
+        if self.row_loss is not None:
+            return self.row_loss.each(self.labels, self.forecasts)
         return np.asarray(self.residuals**2)
 
     def subset(self, inside: NDArray[np.bool_]) -> "NumberPredictions":

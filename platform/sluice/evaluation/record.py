@@ -253,13 +253,17 @@ class CheckRow(Part):
 
 
 class EvaluationRecord(Part):
-    """All that an evaluation found; the same for the same inputs, whenever it is made."""
+    """All that an evaluation found; the same for the same inputs, whenever it is made.
+
+    `problem` is the form of forecasts, `problem_name` what the project calls a problem that is none of the three.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, title="EvaluationRecord")
 
     schema_version: Annotated[Literal[3], Field(alias="schema")]
     task: dict[str, Any]
     problem: Literal["binary", "multiclass", "regression"]
+    problem_name: str = ""
     metric: MetricRow
     own_metrics: tuple[MetricRow, ...] = ()
     code: str = ""
@@ -288,7 +292,8 @@ class EvaluationRecord(Part):
 
     def body(self) -> dict[str, Any]:
         """As JSON values: what the document holds and its digest is of."""
-        return self.model_dump(mode="json", by_alias=True)
+        younger = set() if self.problem_name else {"problem_name"}  # without it, so that earlier digests stay
+        return self.model_dump(mode="json", by_alias=True, exclude=younger)
 
     @property
     def digest(self) -> str:

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import duckdb
@@ -9,9 +11,48 @@ import ibis
 
 from sluice.core.column_names import check_name
 from sluice.core.errors import BadInput
+from sluice.core.extensions import is_reference
+from sluice.extending.prepare_functions import PREPARE_FUNCTIONS
 from sluice.features.choice import near
+from sluice.project.code_modules import ProjectCode
 
 Prepare = Callable[[Mapping[str, ibis.Table]], ibis.Table]
+
+
+@dataclass(frozen=True)
+class OpenedPrepare:
+    """A prepare function that can be called.
+
+    Attributes:
+        function: It.
+        blamed: Gives a context that turns what it raises into one line.
+        package: The package that brings it, with its version; empty for a project's own.
+    """
+
+    function: Prepare
+    blamed: Callable[[], AbstractContextManager[None]]
+    package: str = ""
+
+
+def open_prepare(name: str, code: ProjectCode | None) -> OpenedPrepare:
+    """Load a prepare function.
+
+    Args:
+        name: `file.py:name` of a project, or an installed package's name for it.
+        code: The project's code; it may bring the package along.
+
+    Raises:
+        BadInput: It is not there, cannot be imported, or is no function of the tables.
+    """
+    if is_reference(name):
+        if code is None:
+            raise BadInput(
+                f"the task's rows are made by {name}, and no parameter names the archive that holds it; start the run "
+                "in the project's folder, which takes the code along"
+            )
+        return OpenedPrepare(code.load(name), partial(code.blamed, name, log=True))
+    found = PREPARE_FUNCTIONS.opened(name)
+    return OpenedPrepare(found.thing, found.blamed, PREPARE_FUNCTIONS.origin(name))
 
 
 def build_table(
@@ -24,8 +65,8 @@ def build_table(
     """Call a prepare function, and check that what it gives is a table over those that it was given.
 
     Args:
-        function: A project's.
-        reference: `file.py:name`, for messages.
+        function: A project's, or a package's.
+        reference: By which the project names it, for messages.
         tables: The lake's, by name.
         engine: The Ibis backend that holds them.
         blamed: Turns what the function raises into one line (`ProjectCode.blamed`).

@@ -9,18 +9,22 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import ibis
+import numpy as np
 
+from sluice.core.column_names import free_name
 from sluice.core.errors import BadInput
 from sluice.core.plain_text import one_line
+from sluice.engine.duckdb_engine import arrow_batches
 from sluice.features.choice import near
+from sluice.problems.registry import OpenedProblem, open_problem
 
-KINDS = ("binary", "multiclass", "regression")
 MOST_CLASSES = 1_000
 """With more, each class has too few rows to learn it from, and a page could not show them."""
 FEW_INTEGERS = 20
 """Whole numbers with at most so many different values are taken for classes where the project does not say more."""
 _LONGEST = 1_000  # characters of a class's name, which stands in tables and pages
 _SHOWN = 8
+_BATCH = 100_000
 
 
 class Declared(Protocol):
@@ -32,7 +36,7 @@ class Declared(Protocol):
 
     @property
     def kind(self) -> str | None:
-        """One of KINDS, or None to find it."""
+        """The problem by its name, or None to find it."""
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -48,7 +52,7 @@ class LabelKind:
     """What a label column holds.
 
     Attributes:
-        problem: `binary`, `multiclass` or `regression`.
+        problem: The form of forecasts: `binary`, `multiclass` or `regression`.
         classes: The classes' names by code; with two, the second is the positive one; none for numbers.
         values: The column's values by code.
         rows: The rows of each class, by its name; empty for numbers.
@@ -76,7 +80,9 @@ def is_missing(column: ibis.Column) -> ibis.Value:
     return column.isnull() | column.isnan() if column.type().is_floating() else column.isnull()
 
 
-def label_kind(rows: ibis.Table, label: Declared) -> LabelKind:
+def label_kind(
+    rows: ibis.Table, label: Declared, problem: OpenedProblem | None = None, key: Sequence[str] = ()
+) -> LabelKind:
     """Find out what a label column holds, and refuse what cannot be learned.
 
     Text and truth values are classes. Whole numbers are classes where there are at most FEW_INTEGERS different ones;
@@ -85,25 +91,67 @@ def label_kind(rows: ibis.Table, label: Declared) -> LabelKind:
     Args:
         rows: Those that have a label.
         label: What the project says of it.
+        problem: What `label.kind` names; None for Sluice's own by that name.
+        key: The columns that identify a row, for messages.
 
     Raises:
         BadInput: The column cannot be a label of this kind: its type, a single class, too many classes, a number that
-            is infinite, or numbers that are all equal; or what the project says of its classes is not so.
+            is infinite, or numbers that are all equal, or one that the problem does not take; or what the project says
+            of its classes is not so.
     """
-    name, kind = label.column, label.kind or ""
+    problem = problem or (open_problem(label.kind) if label.kind else None)
+    name, kind = label.column, problem.problem.like if problem else ""
     column = rows[name].type()
     number = column.is_numeric() and not column.is_boolean()
     if not (number or column.is_string() or column.is_boolean()):
         raise BadInput(f"label {name!r} is of type {column}; a label is a number, text or a truth value")
     if kind == "regression" and not number:
-        raise BadInput(f"label {name!r} is of type {column}, and label.kind regression takes a number; leave kind out")
+        raise BadInput(
+            f"label {name!r} is of type {column}, and label.kind {label.kind} takes a number; leave kind out"
+        )
     if number and (kind == "regression" or not (kind or label.classes or column.is_integer())):
-        return _number(rows, label)
+        if problem and label.classes:
+            raise BadInput(f"label.classes: the problem {problem.name} has no classes; leave them out")
+        found = _number(rows, label)
+        if problem:
+            _check_numbers(rows, name, problem, key)
+        return found
     most = FEW_INTEGERS if number and not kind and not label.classes else MOST_CLASSES
     values = _values(rows, name, most)
     if number and most == FEW_INTEGERS and len(values) > most:
         return _number(rows, label)
-    return _checked(_ordered(_found(values, rows, name), label, by_number=number), label)
+    classes = _found(values, rows, name)
+    if problem:
+        _check_values(classes, label, problem)
+    return _checked(_ordered(classes, label, by_number=number), label, kind)
+
+
+def _check_numbers(rows: ibis.Table, name: str, problem: OpenedProblem, key: Sequence[str]) -> None:
+    """Refuse numbers that a problem does not take, and say which row has the first and how many there are."""
+    wrong, first, rule = 0, "", ""
+    columns = [rows[name].cast("float64").name(free_name("label", key)), *(rows[each] for each in key)]
+    for batch in arrow_batches(rows.select(*columns), _BATCH):
+        labels = batch.column(0).to_numpy(zero_copy_only=False)
+        places, told = problem.refused(labels)
+        if len(places) and not wrong:
+            row = ", ".join(f"{each} {str(batch.column(each)[int(places[0])])[:40]}" for each in key)
+            first, rule = f"{labels[places[0]]:g} in the row {row}" if row else f"{labels[places[0]]:g}", told
+        wrong += len(places)
+    if wrong:
+        more = f" (and {wrong - 1:,} more rows are wrong)" if wrong > 1 else ""
+        words = one_line(f"label {name!r} is {first}, and the problem {problem.name} takes {rule}{more}")
+        raise BadInput(f"{words}; mend it in prepare, or leave these rows out")
+
+
+def _check_values(found: LabelKind, label: Declared, problem: OpenedProblem) -> None:
+    """Refuse classes that a problem does not take."""
+    values = np.empty(len(found.values), object)
+    values[:] = found.values
+    places, rule = problem.refused(values)
+    if len(places):
+        name = found.classes[places[0]]
+        words = f"label {label.column!r} is {name!r} in {found.rows[name]:,} rows, and the problem {problem.name} takes"
+        raise BadInput(f"{one_line(words)} {rule}; mend it in prepare, or leave these rows out")
 
 
 def _number(rows: ibis.Table, label: Declared) -> LabelKind:
@@ -123,7 +171,8 @@ def _number(rows: ibis.Table, label: Declared) -> LabelKind:
         raise BadInput(f"label {name!r} is infinite in {body['infinite']:,} rows; mend these rows or take them out")
     if body["least"] == body["most"]:
         raise BadInput(f"label {name!r} is {body['least']:g} in all {body['n']:,} rows: there is nothing to learn")
-    said = f"label {name!r}: a number from {body['least']:g} to {body['most']:g}, so a regression"
+    said = f"label {name!r}: a number from {body['least']:g} to {body['most']:g}, "
+    said += f"the problem is {label.kind}" if label.kind not in (None, "regression") else "so a regression"
     if rows[name].type().is_integer() and not label.kind:
         said += f" (more than {FEW_INTEGERS} different values; label.kind: multiclass would make them classes)"
     return LabelKind("regression", said=said, limits=(body["least"], body["most"]))
@@ -183,17 +232,17 @@ def _ordered(found: LabelKind, label: Declared, *, by_number: bool) -> LabelKind
     return replace(found, classes=tuple(values), values=tuple(values.values()), rows=counts)
 
 
-def _checked(found: LabelKind, label: Declared) -> LabelKind:
+def _checked(found: LabelKind, label: Declared, kind: str) -> LabelKind:
     name, names = label.column, list(found.classes)
     if len(names) == 1:
         raise BadInput(
             f"label {name!r} is {names[0]!r} in all {found.rows[names[0]]:,} rows: there is nothing to tell apart; use "
             "data that hold other classes too"
         )
-    if label.kind == "binary" and len(names) > 2:
+    if kind == "binary" and len(names) > 2:
         raise BadInput(
-            f"label.kind is binary, but label {name!r} has {len(names)} classes: {_listed(names)}; leave kind out, or "
-            "group them in prepare"
+            f"label.kind is {label.kind}, but label {name!r} has {len(names)} classes: {_listed(names)}; leave kind "
+            "out, or group them in prepare"
         )
     order = _positive_last(found, label)
     names = [names[place] for place in order]

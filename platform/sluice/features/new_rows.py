@@ -18,10 +18,12 @@ from sluice.artifacts.bundles import Bundle
 from sluice.contract.reading import Column
 from sluice.core.column_names import free_name, named
 from sluice.core.errors import BadInput
+from sluice.core.extensions import is_reference
 from sluice.engine.datasets import read_dataset
 from sluice.engine.duckdb_engine import duckdb_engine
 from sluice.engine.parquet import ARROW_TYPES
-from sluice.features.building import Prepare, build_table
+from sluice.extending.prepare_functions import PREPARE_FUNCTIONS
+from sluice.features.building import OpenedPrepare, build_table, open_prepare
 from sluice.features.choice import near
 from sluice.features.masks import mask
 from sluice.features.new_row_answers import NewRows, gathered
@@ -29,7 +31,7 @@ from sluice.features.preparations import Preparation
 from sluice.features.roles import key_of
 from sluice.features.row_files import RowFile
 from sluice.leakage.row_wise import reads, reads_other_rows
-from sluice.project.code import ProjectCode, open_code
+from sluice.project.code import open_code
 from sluice.storage.stores import Store
 
 _SHOWN = 5
@@ -69,18 +71,17 @@ def prepare_new_rows(
     """
     with ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sluice-")))
-        return _Making(made, given, _code(made, store), stack, scratch).made(features, optional)
+        return _Making(made, given, _opened(made, store), stack, scratch).made(features, optional)
 
 
 class _Making:
     """One call of `prepare_new_rows`."""
 
     def __init__(
-        self, made: Preparation, given: Given, code: ProjectCode | None, stack: ExitStack, scratch: Path
+        self, made: Preparation, given: Given, opened: OpenedPrepare | None, stack: ExitStack, scratch: Path
     ) -> None:
-        self._made, self._given, self._code, self._stack, self._scratch = made, given, code, stack, scratch
+        self._made, self._given, self._opened, self._stack, self._scratch = made, given, opened, stack, scratch
         self._where = made.declared.prepare or f"table {made.table!r}"
-        self._function: Prepare | None = code.load(self._where) if code else None
         self._engine = duckdb_engine(scratch)
         self._notes: list[str] = []
 
@@ -100,7 +101,7 @@ class _Making:
             rows = self._with_earlier(rows, tables.pop(self._made.table), row_number)
         wide = self._built({**self._empty, **tables, self._made.table: rows})
         self._check_features(wide, features)
-        if self._function is None:
+        if self._opened is None:
             return gathered(asked, place, self._made.key, None, features, self._where, self._notes)
         return gathered(asked, place, self._made.key, wide, features, self._where, self._notes)
 
@@ -112,7 +113,7 @@ class _Making:
 
     def _read_by_code(self) -> tuple[list[str], bool]:
         """Which other tables the code reads, and whether a row depends on other rows of its own table."""
-        if self._function is None:
+        if self._opened is None:
             return [], False
         given, name = dict(self._empty), self._made.table
         if row_number := key_of(self._made.declared.rows, self._made.contract, given[name])[1]:
@@ -144,7 +145,7 @@ class _Making:
         for name in absent:
             resting = [feature for feature, columns in made.sources.items() if name in columns]
             may = made.columns[name].nullable and set(resting) <= optional
-            what = "which identifies a row" if name in made.key and self._function else ""
+            what = "which identifies a row" if name in made.key and self._opened else ""
             if resting and not may:
                 several, shown = len(resting) > 1, ", ".join(map(repr, resting[:_SHOWN]))
                 what = f"on which the feature{'s' * several} {shown} rest{'s' * (not several)}"
@@ -238,12 +239,12 @@ class _Making:
         return self._engine.create_table("all_rows", earlier.union(rows, distinct=False))
 
     def _built(self, tables: Mapping[str, ibis.Table]) -> ibis.Table:
-        if self._function is None or self._code is None:
+        if self._opened is None:
             return tables[self._made.table]
-        return build_table(self._function, self._where, tables, self._engine, self._code.blamed(self._where, log=True))
+        return build_table(self._opened.function, self._where, tables, self._engine, self._opened.blamed())
 
     def _check_features(self, wide: ibis.Table, features: Sequence[str]) -> None:
-        for name in (*features, *(self._made.key if self._function else ())):
+        for name in (*features, *(self._made.key if self._opened else ())):
             if name not in wide.columns:
                 raise BadInput(
                     f"{self._where} gives no column {name!r}, which the model takes, so another step of its pipeline "
@@ -266,9 +267,17 @@ def _nulls(columns: Mapping[str, Column]) -> list[ibis.Value]:
     return named({name: ibis.null(kind) for name, kind in _schema(columns).items()}) if columns else []
 
 
-def _code(made: Preparation, store: Store) -> ProjectCode | None:
-    if not made.declared.prepare:
+def _opened(made: Preparation, store: Store) -> OpenedPrepare | None:
+    """The prepare function that the model's rows were made by, in the very version; None where there was none."""
+    name = made.declared.prepare
+    if not name:
         return None
-    if not made.code:
-        raise BadInput(f"the manifest behind the model names no code for {made.declared.prepare}; train it again")
-    return open_code(f"{store.uri}/code/{made.code}.zip")
+    if is_reference(name) and not made.code:
+        raise BadInput(f"the manifest behind the model names no code for {name}; train it again")
+    code = open_code(f"{store.uri}/code/{made.code}.zip") if made.code else None
+    if made.package and (here := PREPARE_FUNCTIONS.origin(name)) != made.package:
+        raise BadInput(
+            f"the model's rows were prepared by {name!r} of {made.package}, and here is "
+            f"{here or 'no such prepare function'}; install that version, or train the model anew"
+        )
+    return open_prepare(name, code)

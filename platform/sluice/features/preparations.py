@@ -28,6 +28,7 @@ class Preparation:
         key: The columns that identify a row.
         sources: The columns of the rows' own table that each feature rests on.
         code: SHA-256 of the archive with the project's code, or empty.
+        package: The installed package that brings the prepare function, with its version, or empty.
     """
 
     declared: TaskDeclaration
@@ -36,6 +37,7 @@ class Preparation:
     key: tuple[str, ...]
     sources: Mapping[str, tuple[str, ...]]
     code: str
+    package: str = ""
 
     @property
     def table(self) -> str:
@@ -76,5 +78,6 @@ def preparation_of(lineage: Sequence[Bundle]) -> Preparation | None:
                 for entry in bundle.manifest.details.get("features", ())
             }
             key = task_of(bundle).key
-            return Preparation(declared, contract, parents[0], key, sources, project_code(made.parameters))
+            package = str(made.parameters.get("package", ""))
+            return Preparation(declared, contract, parents[0], key, sources, project_code(made.parameters), package)
     return None

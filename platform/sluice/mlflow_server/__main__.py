@@ -3,8 +3,8 @@
 import argparse
 import sys
 
-from sluice.core.environment import variables
 from sluice.core.errors import SluiceError
+from sluice.core.settings import settings
 from sluice.mlflow_server.server_settings import ServerSettings
 
 DEADLINE_SECONDS = 600.0
@@ -21,7 +21,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--deadline", type=float, default=DEADLINE_SECONDS, help="seconds that a wait may take")
     given = parser.parse_args(arguments)
     try:
-        _run(given.command, ServerSettings.from_environment(variables()), given.deadline)
+        _run(given.command, ServerSettings.of(settings().mlflow_server), given.deadline)
     except SluiceError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201 - the last line of the pod's log
         return error.exit_code

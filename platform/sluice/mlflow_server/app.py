@@ -9,11 +9,10 @@ from typing import Any
 from sqlalchemy import Engine, create_engine, literal, select, table
 from sqlalchemy.exc import SQLAlchemyError
 
-from sluice.core.environment import variable
+from sluice.core.settings import settings
 from sluice.mlflow_server.limits import Limits
 from sluice.mlflow_server.ownership import Kept
 from sluice.mlflow_server.schemas import RUNS
-from sluice.mlflow_server.server_settings import DATABASE, DIRECT, REGISTER, STEPS, TRANSFERS
 
 READY = "/health/database"  # MLflow asks for no account under /health
 SECONDS = 3  # less than a probe's timeout
@@ -24,16 +23,16 @@ def create_app() -> Any:  # noqa: ANN401 - a FastAPI application, untyped in MLf
     from mlflow.server import app
     from mlflow.server.auth import create_app as with_accounts
 
-    engine = _engine(variable(DATABASE))
+    given = settings().mlflow_server
+    engine = _engine(given.database)
     app.add_url_rule(READY, "database", lambda: readiness(engine))
-    if variable(DIRECT) != "true":
+    if given.direct != "true":
         keep_transfers_here()
-    if endpoint := variable(TRANSFERS):
+    if endpoint := given.transfers:
         sign_for(endpoint)
     whole = with_accounts(app)
-    steps, register = (variable(name) for name in (STEPS[0], REGISTER[0]))
     kept = Kept(_store, time.monotonic)
-    return Limits(whole, steps, register, _is_ready, kept) if steps and register else whole
+    return Limits(whole, given.steps, given.register, _is_ready, kept) if given.steps and given.register else whole
 
 
 def _store() -> Any:  # noqa: ANN401 - MLflow's tracking store

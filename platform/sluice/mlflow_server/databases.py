@@ -10,9 +10,9 @@ from sqlalchemy.exc import ArgumentError, OperationalError
 from sqlalchemy.pool import NullPool
 
 from sluice.core.addresses import shown
-from sluice.core.environment import variable
 from sluice.core.errors import BadInput, EnvironmentFault
 from sluice.core.progress import progress
+from sluice.core.settings import settings
 
 POLL_SECONDS = 1.0
 CONNECT_SECONDS = 5
@@ -95,7 +95,8 @@ def _refusal(engine: Engine) -> str | None:
         reason = str(error.orig).strip().splitlines()[0].split("failed: ")[-1].removeprefix("FATAL:").strip()
     for words, way_out in _FINAL.items():
         if words in reason:
-            raise BadInput(f"{place(engine.url)} refuses {variable('PGUSER', 'the user')}: {reason}; {way_out}")
+            user = settings().mlflow_server.database_user or "the user"
+            raise BadInput(f"{place(engine.url)} refuses {user}: {reason}; {way_out}")
     return reason
 
 

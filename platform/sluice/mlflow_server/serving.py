@@ -11,12 +11,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NoReturn
 
-from sluice.core.environment import variable, variables
+from sluice.core.environment import variables
 from sluice.core.errors import BadInput
 from sluice.core.files import faults
-from sluice.mlflow_server.server_settings import SECRET_KEY, ServerSettings
+from sluice.core.variable_groups.mlflow_server import MlflowServerVariables
+from sluice.core.variable_groups.tracking import TrackingVariables
+from sluice.mlflow_server.server_settings import ServerSettings
 
-CONFIG_PATH = "MLFLOW_AUTH_CONFIG_PATH"
+CONFIG_PATH = MlflowServerVariables.configuration.name
 AUTH_CACHE_SECONDS = 60  # else each request costs a password hash; so long an old password may still work
 GRACE_SECONDS = 20  # for requests in flight when the pod ends
 
@@ -27,11 +29,14 @@ def serve(settings: ServerSettings) -> NoReturn:
     Raises:
         BadInput: The key that signs sessions is missing.
     """
-    if not variable(SECRET_KEY):
-        raise BadInput(f"{SECRET_KEY} is not set; it signs sessions and must be the same in all pods")
+    if not MlflowServerVariables.now().session_key:
+        raise BadInput(
+            f"{MlflowServerVariables.session_key} is not set; it signs sessions and must be the same in all pods"
+        )
     environment = {**variables(), **server_environment(settings), CONFIG_PATH: str(write_configuration(settings))}
-    command = [sys.executable, "-m", "uvicorn", "--factory", "sluice.mlflow_server.app:create_app", "--no-access-log"]
-    command += ["--host", "0.0.0.0", "--port", str(settings.port), "--workers", str(settings.workers)]  # noqa: S104 - in a pod
+    command = [sys.executable, "-P", "-m", "uvicorn", "--factory", "sluice.mlflow_server.app:create_app"]
+    command += ["--no-access-log", "--workers", str(settings.workers)]
+    command += ["--host", "0.0.0.0", "--port", str(settings.port)]  # noqa: S104 - in a pod
     command += ["--timeout-graceful-shutdown", str(GRACE_SECONDS)]
     if settings.certificate:
         certificate, key = settings.certificate
@@ -48,10 +53,10 @@ def server_environment(settings: ServerSettings) -> Mapping[str, str]:
         "_MLFLOW_SERVER_ARTIFACT_ROOT": "mlflow-artifacts:/",
         "_MLFLOW_SERVER_ARTIFACT_DESTINATION": settings.artifacts,
         "_MLFLOW_SERVER_SERVE_ARTIFACTS": "true",
-        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-        "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
-        "MLFLOW_ENABLE_AI_GATEWAY": "false",  # it keeps keys of other services and calls them; nothing here needs it
-        "MLFLOW_DISABLE_TELEMETRY": "true",
+        MlflowServerVariables.jobs.name: "false",
+        TrackingVariables.pickles.name: "false",
+        MlflowServerVariables.ai_gateway.name: "false",  # it keeps keys of other services, and calls them
+        TrackingVariables.no_telemetry.name: "true",
     }
 
 
@@ -74,6 +79,6 @@ def write_configuration(settings: ServerSettings) -> Path:
         "auth_cache_ttl_seconds": str(AUTH_CACHE_SECONDS),
     }
     path = settings.folder / "basic_auth.ini"
-    with faults(f"SLUICE_MLFLOW_FOLDER={str(settings.folder)!r}"), path.open("w", encoding="utf-8") as file:
+    with faults(f"{MlflowServerVariables.folder}={str(settings.folder)!r}"), path.open("w", encoding="utf-8") as file:
         configuration.write(file)
     return path

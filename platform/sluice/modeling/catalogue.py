@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sluice.core.errors import BadInput
+from sluice.core.progress import progress
 from sluice.modeling.baseline_fitting import fit_baseline
 from sluice.modeling.parts import Parts
 from sluice.modeling.rounds import Fitted, Fitting, fit_in_rounds
@@ -29,6 +30,8 @@ from sluice.problems.candidate_names import (
     TREES,
     ZERO_RULE,
 )
+from sluice.problems.losses import ABSOLUTE, GAMMA, LOG_LOSS, POISSON, QUANTILE, SQUARED
+from sluice.problems.registry import OpenedProblem, problem_of
 from sluice.problems.task import Task
 
 
@@ -46,6 +49,7 @@ class Trainable:
         own: For a class of a project's own, `mine.py:Net`.
         settings: What was set of it, checked; the rest is by default.
         kind: Its name without a number, where there are several that differ in their settings alone.
+        losses: What it can make small; empty for a baseline and a class of a project's own, which are not asked.
     """
 
     name: str
@@ -56,6 +60,7 @@ class Trainable:
     own: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
     kind: str = ""
+    losses: tuple[str, ...] = ()
 
     @property
     def baseline(self) -> bool:
@@ -92,14 +97,29 @@ _HEURISTIC = Trainable(HEURISTIC, "heuristic", 2)
 _MEAN = Trainable(MEAN, "mean", 0)
 _MEDIAN = Trainable(MEDIAN, "median", 1)
 _LAST_VALUE = Trainable(LAST_VALUE, "last value", 2)
-_LINEAR = Trainable(LINEAR, "linear regression", 3, "sluice.modeling.logistic:LinearFitting")
-_LOGISTIC = Trainable(LOGISTIC, "logistic regression", 3, "sluice.modeling.logistic:LogisticFitting")
-_TREES = Trainable(TREES, "gradient-boosted trees", 4, "sluice.modeling.trees:TreesFitting")
+_LINEAR = Trainable(
+    LINEAR, "linear regression", 3, "sluice.modeling.logistic:LinearFitting", losses=(SQUARED, POISSON, GAMMA)
+)
+_LOGISTIC = Trainable(
+    LOGISTIC, "logistic regression", 3, "sluice.modeling.logistic:LogisticFitting", losses=(LOG_LOSS,)
+)
+_EVERY_LOSS = (LOG_LOSS, SQUARED, ABSOLUTE, POISSON, GAMMA, QUANTILE)
+_TREES = Trainable(TREES, "gradient-boosted trees", 4, "sluice.modeling.trees:TreesFitting", losses=_EVERY_LOSS)
 _EMBEDDINGS = Trainable(
-    EMBEDDINGS, "network with embeddings", 5, "sluice.modeling.network_fitting:table_network", "torch"
+    EMBEDDINGS,
+    "network with embeddings",
+    5,
+    "sluice.modeling.network_fitting:table_network",
+    "torch",
+    losses=_EVERY_LOSS,
 )
 _CONVOLUTIONS = Trainable(
-    CONVOLUTIONS, "convolutional network", 5, "sluice.modeling.network_fitting:image_network", "torch"
+    CONVOLUTIONS,
+    "convolutional network",
+    5,
+    "sluice.modeling.network_fitting:image_network",
+    "torch",
+    losses=_EVERY_LOSS,
 )
 
 
@@ -121,23 +141,30 @@ def network_for(task: Task) -> Trainable:
     return _CONVOLUTIONS if task.image else _EMBEDDINGS
 
 
-def choose(entries: Sequence[str | Mapping[str, Any]], task: Task) -> list[Trainable]:
-    """The candidates wanted with their settings, simplest first; all that fit for none.
+def choose(
+    entries: Sequence[str | Mapping[str, Any]], task: Task, problem: OpenedProblem | None = None
+) -> list[Trainable]:
+    """The candidates wanted with their settings, simplest first; for none those of the problem, or all that fit.
 
-    Where no baseline is among them, all that fit are added: without one nothing can be judged.
+    Where no baseline is among them, those of the problem are added: without one nothing can be judged.
 
     Args:
         entries: Each a name, or one name with its settings.
         task: What is learned.
+        problem: What it poses; None for a problem of the task's form.
 
     Raises:
         BadInput: A name or setting is unknown or does not fit the task, or a package is not installed.
     """
+    problem = problem or problem_of(task)
     fitting = {candidate.name: candidate for candidate in candidates_for(task)}
-    wanted = [_wanted(each, fitting, task) for each in read_entries(entries)]
-    chosen = list(_numbered(wanted)) if wanted else list(fitting.values())
+    wanted = [_wanted(each, fitting, task) for each in read_entries(entries or problem.problem.candidates)]
+    chosen = _able(list(_numbered(wanted)) or list(fitting.values()), problem, named=bool(wanted))
+    bars = [each for each in fitting.values() if each.name in problem.problem.baselines]
+    if not wanted:
+        chosen = [each for each in chosen if not each.baseline or each in bars]
     if not any(candidate.baseline for candidate in chosen):
-        chosen = [candidate for candidate in fitting.values() if candidate.baseline] + chosen
+        chosen = bars + chosen
     for candidate in chosen:
         if candidate.package and importlib.util.find_spec(candidate.package) is None:
             raise BadInput(
@@ -145,6 +172,20 @@ def choose(entries: Sequence[str | Mapping[str, Any]], task: Task) -> list[Train
                 f"install sluice[{candidate.package}], or name other candidates"
             )
     return sorted(chosen, key=lambda candidate: candidate.rank)
+
+
+def _able(candidates: list[Trainable], problem: OpenedProblem, *, named: bool) -> list[Trainable]:
+    """Those that can make the problem's loss small; one that cannot is left out, or refused where it was named."""
+    loss = problem.loss
+    unable = [each for each in candidates if each.losses and loss.name not in each.losses]
+    if unable and named:
+        raise BadInput(
+            f"candidates names {unable[0].called!r}, which cannot be trained by the loss {loss.words} of the problem "
+            f"{problem.name}; leave it out"
+        )
+    for each in unable:
+        progress(f"left out: {each.name} cannot be trained by the loss {loss.words} of the problem {problem.name}")
+    return [each for each in candidates if each not in unable]
 
 
 def _wanted(wanted: Wanted, fitting: Mapping[str, Trainable], task: Task) -> Trainable:

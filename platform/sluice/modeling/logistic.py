@@ -2,7 +2,9 @@
 
 A logistic regression makes some iterations of L-BFGS a round. A linear regression has a closed form for each strength
 of its penalty (ridge: A. E. Hoerl and R. W. Kennard, *Ridge Regression*, Technometrics 12, 1970): a round weakens the
-penalty, so that early stopping chooses its strength on the validation rows.
+penalty, so that early stopping chooses its strength on the validation rows. Where the problem's loss is that of a
+Poisson or a gamma distribution it is linear in the logarithm of the forecast (a generalized linear model), which each
+round fits anew from the weights of the last.
 """
 
 import copy
@@ -13,7 +15,7 @@ import numpy as np
 from sklearn.compose import ColumnTransformer
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.impute import SimpleImputer
-from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.linear_model import GammaRegressor, LogisticRegression, PoissonRegressor, Ridge
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
@@ -25,10 +27,13 @@ from sluice.modeling.rounds import MOST_ROUNDS
 from sluice.modeling.sklearn_models import SklearnModel, class_probabilities, design_matrix, numbers
 from sluice.modeling.training_settings import TrainingSettings
 from sluice.parameters.candidate_settings import LinearSettings
+from sluice.problems.losses import GAMMA, POISSON
 
 _ITERATIONS = 10
 _STEP = 10**-0.5
 """By what each round of a linear regression multiplies the penalty."""
+_TOLERANCE = 1e-4
+_BY_LOG = {POISSON: PoissonRegressor, GAMMA: GammaRegressor}
 
 
 class _LinearRounds:
@@ -100,19 +105,35 @@ class LinearFitting(_LinearRounds):
     def __init__(self, parts: Parts, settings: TrainingSettings) -> None:
         self._set = LinearSettings(**settings.of_candidate)
         self._strength = self._set.penalty / _STEP
-        super().__init__(parts, Ridge(random_state=settings.seed))
+        self._loss = settings.loss(parts.task)
+        self._by_row = self._loss.name in _BY_LOG  # whether scikit-learn states the penalty for each row
+        super().__init__(parts, self._fresh(parts, settings.seed))
+
+    def _fresh(self, parts: Parts, seed: int) -> Any:  # noqa: ANN401 - scikit-learn has no types
+        if not self._by_row:
+            return Ridge(random_state=seed)
+        # A Poisson loss grows with the labels, and so does the gradient at which it may end; a gamma loss does not.
+        scale = float(np.average(parts.train.labels, weights=parts.train.weights)) if self._loss.name == POISSON else 1
+        return _BY_LOG[self._loss.name](warm_start=True, tol=_TOLERANCE * scale)
 
     @property
     def parameters(self) -> dict[str, Any]:
         """See `rounds.Fitting`."""
-        learned = {"penalty_per_row": self._best.alpha / len(self._parts.train.labels)}
-        return {"kind_of_penalty": "l2", "penalty": self._set.penalty, **learned}
+        learned = {"penalty_per_row": self._best.alpha / self._rows}
+        return {"kind_of_penalty": "l2", "penalty": self._set.penalty, **learned, **self._loss.told}
+
+    @property
+    def _rows(self) -> int:
+        """By what scikit-learn's penalty exceeds that of a row."""
+        return 1 if self._by_row else len(self._parts.train.labels)
 
     def advance(self) -> None:
         """See `rounds.Fitting`."""
         self._strength *= _STEP
-        self._estimator.set_params(alpha=self._strength * len(self._parts.train.labels))
-        self._estimator.fit(self._train, self._parts.train.labels, self._parts.train.weights)
+        self._estimator.set_params(alpha=self._strength * self._rows)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)  # the next round goes on from there
+            self._estimator.fit(self._train, self._parts.train.labels, self._parts.train.weights)
 
     def forecasts(self) -> tuple[Floats, Floats]:
         """See `rounds.Fitting`."""

@@ -16,11 +16,13 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from sluice.core.environment import set_default
 from sluice.core.errors import BadInput
+from sluice.core.variable_groups.system import SystemVariables
 from sluice.features.encoding import Encoder, Floats, learn_encoder
 from sluice.features.pixels import ImageShape
 from sluice.modeling.column_inputs import learn_inputs
 from sluice.modeling.network_layers import ImageSizes, TableNetwork, TableSizes
 from sluice.modeling.networks import (
+    LOG,
     LabelScale,
     NetworkModel,
     build_network,
@@ -32,12 +34,15 @@ from sluice.modeling.parts import Parts, quantiles
 from sluice.modeling.rounds import MOST_ROUNDS
 from sluice.modeling.training_settings import TrainingSettings
 from sluice.parameters.candidate_settings import ImageNetworkSettings, TableNetworkSettings
+from sluice.problems.losses import ABSOLUTE, GAMMA, POISSON, QUANTILE, SQUARED, Loss
 
 _STEPS_AN_EPOCH = 64
 _LEAST_BATCH, _MOST_BATCH = 32, 4096
 _BINS, _LONGEST_EMBEDDING = 16, 16
 _MOST_CHANNELS, _SMALLEST_SIDE = 256, 8
 _TABLE, _IMAGE = TableNetworkSettings(), ImageNetworkSettings()
+_SQUARED_ERROR = Loss(SQUARED)
+_BY_LOG = (POISSON, GAMMA)
 
 
 class NetworkFitting:
@@ -60,6 +65,7 @@ class NetworkFitting:
             tuple(tensor.to(self._device) for tensor in model.tensors(part.rows))
             for part in (parts.train, parts.sample, parts.validation)
         )
+        self._loss = settings.loss(parts.task)
         self._labels = label_tensor(parts.train.labels, model.scale).to(self._device)
         self._weights = weight_tensor(parts.train.weights, self._device)
         self._batch = chosen.batch_rows or batch_rows(len(parts.train.labels))
@@ -73,7 +79,7 @@ class NetworkFitting:
     def parameters(self) -> dict[str, Any]:
         """See `rounds.Fitting`."""
         learned = {"batch_rows": self._batch, "device": self._device.type}
-        return {"optimizer": "AdamW", **self._set.model_dump(), **learned}
+        return {"optimizer": "AdamW", **self._set.model_dump(), **learned, **self._loss.told}
 
     def advance(self) -> None:
         """See `rounds.Fitting`. The order of rows and the dropout follow from the seed set before the first weight."""
@@ -83,7 +89,7 @@ class NetworkFitting:
             self._optimizer.zero_grad(set_to_none=True)
             logits = self._network(*(part[places] for part in self._train))
             weights = None if self._weights is None else self._weights[places]
-            mean_loss(logits, self._labels[places], weights).backward()
+            mean_loss(logits, self._labels[places], weights, self._loss).backward()
             self._optimizer.step()
             self._average.update_parameters(self._network)
 
@@ -108,16 +114,18 @@ class NetworkFitting:
 def table_network(parts: Parts, settings: TrainingSettings) -> NetworkFitting:
     """The network for a table, on its way."""
     chosen = TableNetworkSettings(**settings.of_candidate)
-    return NetworkFitting(table_model(parts, settings.seed, chosen), parts, settings, chosen)
+    return NetworkFitting(table_model(parts, settings.seed, chosen, settings.loss(parts.task)), parts, settings, chosen)
 
 
 def image_network(parts: Parts, settings: TrainingSettings) -> NetworkFitting:
     """The network for images, on its way."""
     chosen = ImageNetworkSettings(**settings.of_candidate)
-    return NetworkFitting(image_model(parts, settings.seed, chosen), parts, settings, chosen)
+    return NetworkFitting(image_model(parts, settings.seed, chosen, settings.loss(parts.task)), parts, settings, chosen)
 
 
-def table_model(parts: Parts, seed: int, chosen: TableNetworkSettings = _TABLE) -> NetworkModel:
+def table_model(
+    parts: Parts, seed: int, chosen: TableNetworkSettings = _TABLE, loss: Loss = _SQUARED_ERROR
+) -> NetworkModel:
     """A multilayer perceptron over embedded codes and piecewise-linear numbers, before its first step."""
     encoder = learn_encoder(parts.train.rows, parts.task)
     sizes = TableSizes(
@@ -132,10 +140,12 @@ def table_model(parts: Parts, seed: int, chosen: TableNetworkSettings = _TABLE) 
     torch.manual_seed(seed)
     network = build_network(sizes)
     _set_bins(network, encoder, parts)
-    return NetworkModel(parts.task, network, sizes, encoder, label_scale(parts))
+    return NetworkModel(parts.task, network, sizes, encoder, label_scale(parts, loss))
 
 
-def image_model(parts: Parts, seed: int, chosen: ImageNetworkSettings = _IMAGE) -> NetworkModel:
+def image_model(
+    parts: Parts, seed: int, chosen: ImageNetworkSettings = _IMAGE, loss: Loss = _SQUARED_ERROR
+) -> NetworkModel:
     """A convolutional network, before its first step; larger images get more halvings, to a side of about 8 pixels."""
     shape = learn_inputs(parts)
     assert isinstance(shape, ImageShape), "the task has images"  # noqa: S101 - the catalogue asks for them
@@ -150,7 +160,7 @@ def image_model(parts: Parts, seed: int, chosen: ImageNetworkSettings = _IMAGE) 
         dropout=chosen.dropout,
     )
     torch.manual_seed(seed)
-    return NetworkModel(parts.task, build_network(sizes), sizes, scale=label_scale(parts))
+    return NetworkModel(parts.task, build_network(sizes), sizes, scale=label_scale(parts, loss))
 
 
 def choose_device(wanted: str) -> torch.device:
@@ -164,7 +174,7 @@ def choose_device(wanted: str) -> torch.device:
         raise BadInput("device is 'cuda', but torch finds no CUDA device here; use 'auto' or 'cpu'")
     if wanted == "cpu" or not found:
         return torch.device("cpu")
-    set_default("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS is not reproducible
+    set_default(SystemVariables.cublas.name, ":4096:8")  # without it cuBLAS is not reproducible
     return torch.device("cuda")
 
 
@@ -179,41 +189,62 @@ def weight_tensor(weights: Floats | None, device: torch.device) -> Tensor | None
     return None if weights is None else torch.from_numpy(weights.astype(np.float32)).to(device)
 
 
-def label_scale(parts: Parts) -> LabelScale | None:
-    """The training labels' mean and standard deviation, each row with its weight; None where they are classes."""
+def label_scale(parts: Parts, loss: Loss = _SQUARED_ERROR) -> LabelScale | None:
+    """The training labels' mean and standard deviation, each row with its weight; None where they are classes.
+
+    Where the loss asks for forecasts above 0 the network learns the logarithm of the forecast over the mean.
+    """
     if not parts.task.regression:
         return None
     labels, weights = parts.train.labels, parts.train.weights
     centre = float(np.average(labels, weights=weights))
+    if loss.name in _BY_LOG:
+        return LabelScale(math.log(centre), 1.0, LOG)
     return LabelScale(centre, math.sqrt(float(np.average((labels - centre) ** 2, weights=weights))))
 
 
 def label_tensor(labels: npt.NDArray[Any], scale: LabelScale | None) -> Tensor:
-    """Class codes as they are, or numbers as float32 of mean 0 and spread 1, shape (rows,)."""
+    """Class codes as they are, or numbers as float32 of mean 0 and spread 1, by a log link of mean 1; shape (rows,)."""
     if scale is None:
         return torch.from_numpy(labels)
+    if scale.link == LOG:
+        return torch.from_numpy((labels / math.exp(scale.centre)).astype(np.float32))
     return torch.from_numpy(((labels - scale.centre) / scale.spread).astype(np.float32))
 
 
-def mean_loss(logits: Tensor, labels: Tensor, weights: Tensor | None) -> Tensor:
-    """The mean over a batch of each row's log loss (or squared error, where labels are numbers) times its weight.
+def mean_loss(logits: Tensor, labels: Tensor, weights: Tensor | None, loss: Loss = _SQUARED_ERROR) -> Tensor:
+    """The mean over a batch of each row's log loss (or of the problem's, where labels are numbers) times its weight.
 
     It is divided by the batch's rows, not by its weights: their mean over all rows is 1, so the steps of an epoch add
     up to the gradient of the weighted log loss, however the rows fall into batches, and are as long as those without.
     """
     if weights is None and not labels.is_floating_point():
         return nn.functional.cross_entropy(logits, labels)
-    return summed_loss(logits, labels, weights) / len(labels)
+    return summed_loss(logits, labels, weights, loss) / len(labels)
 
 
-def summed_loss(logits: Tensor, labels: Tensor, weights: Tensor | None) -> Tensor:
-    """The sum over a batch of each row's log loss (or squared error) times its weight."""
+def summed_loss(logits: Tensor, labels: Tensor, weights: Tensor | None, loss: Loss = _SQUARED_ERROR) -> Tensor:
+    """The sum over a batch of each row's log loss (or of the problem's, where labels are numbers) times its weight."""
     if labels.is_floating_point():
-        errors = (logits[:, 0] - labels) ** 2
+        errors = _row_losses(logits[:, 0], labels, loss)
         return (errors if weights is None else errors * weights).sum()
     if weights is None:
         return nn.functional.cross_entropy(logits, labels, reduction="sum")
     return (nn.functional.cross_entropy(logits, labels, reduction="none") * weights).sum()
+
+
+def _row_losses(outputs: Tensor, labels: Tensor, loss: Loss) -> Tensor:
+    """Each row's loss of a number, shape (rows,); by a Poisson and a gamma loss up to what the labels alone decide."""
+    if loss.name == POISSON:
+        return outputs.exp() - labels * outputs
+    if loss.name == GAMMA:
+        return outputs + labels * (-outputs).exp()
+    gaps = labels - outputs
+    if loss.name == ABSOLUTE:
+        return gaps.abs()
+    if loss.name == QUANTILE:
+        return torch.maximum(loss.level * gaps, (loss.level - 1) * gaps)
+    return gaps**2
 
 
 def _set_bins(network: TableNetwork, encoder: Encoder, parts: Parts) -> None:

@@ -23,6 +23,8 @@ from sluice.problems.task import Task
 
 WEIGHTS = "weights.safetensors"
 _BATCH = 8192
+IDENTITY, LOG = "identity", "log"
+_LARGEST_LOG = 34.5  # a forecast of 1e15, beyond which no label is
 
 
 @dataclass(frozen=True)
@@ -30,12 +32,23 @@ class LabelScale:
     """What a network's output of 0 and of 1 stands for, in the label's unit: it learns labels of mean 0 and spread 1.
 
     Attributes:
-        centre: The training labels' mean.
-        spread: Their standard deviation, above 0.
+        centre: The training labels' mean; by the link `log` its logarithm.
+        spread: Their standard deviation, above 0; by the link `log` 1.
+        link: `identity`, or `log` where the output is the logarithm of the forecast, which is then above 0.
     """
 
     centre: float
     spread: float
+    link: str = IDENTITY
+
+    def body(self) -> dict[str, Any]:
+        """As JSON values; the link only where it says something, so that earlier models' bytes stay."""
+        return {name: value for name, value in asdict(self).items() if name != "link" or value != IDENTITY}
+
+    def numbers(self, outputs: Floats) -> Floats:
+        """Outputs, shape (rows,), as numbers in the label's unit."""
+        told = outputs * self.spread + self.centre
+        return np.asarray(told if self.link == IDENTITY else np.exp(np.clip(told, -_LARGEST_LOG, _LARGEST_LOG)))
 
 
 @dataclass(frozen=True)
@@ -92,7 +105,7 @@ class NetworkModel:
             "kind": kind,
             "sizes": asdict(self.sizes),
             **encoder,
-            **({"scale": asdict(self.scale)} if self.scale else {}),
+            **({"scale": self.scale.body()} if self.scale else {}),
         }
 
     def write_weights(self, folder: Path) -> None:
@@ -108,7 +121,7 @@ def predict_tensors(network: nn.Module, inputs: tuple[Tensor, ...]) -> Floats:
 
 def predict_numbers(network: nn.Module, inputs: tuple[Tensor, ...], scale: LabelScale) -> Floats:
     """Numbers in the label's unit, shape (rows,), computed like `predict_tensors`."""
-    return np.asarray(_outputs(network, inputs)[:, 0].numpy() * scale.spread + scale.centre)
+    return scale.numbers(_outputs(network, inputs)[:, 0].numpy())
 
 
 def _outputs(network: nn.Module, inputs: tuple[Tensor, ...]) -> Tensor:
@@ -148,7 +161,9 @@ def outputs_for(task: Task) -> int:
 
 
 def _scale(body: Mapping[str, Any]) -> LabelScale:
-    scale = LabelScale(float(body["centre"]), float(body["spread"]))
+    scale = LabelScale(float(body["centre"]), float(body["spread"]), str(body.get("link", IDENTITY)))
+    if scale.link not in (IDENTITY, LOG):
+        raise ValueError(f"the label's link {scale.link!r} is unknown")
     if not (math.isfinite(scale.centre) and math.isfinite(scale.spread) and scale.spread > 0):
         raise ValueError("the label's scale is no finite number, or not above 0")
     return scale

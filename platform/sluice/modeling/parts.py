@@ -19,7 +19,7 @@ from sluice.core.errors import BadInput
 from sluice.engine.datasets import read_dataset
 from sluice.engine.row_counts import reconcile
 from sluice.features.encoding import Floats, Integers
-from sluice.problems.registry import problem_of
+from sluice.problems.registry import OpenedProblem, wrong_label
 from sluice.problems.row_groups import effective_rows, row_weights
 from sluice.problems.task import Task, task_of
 from sluice.sampling.folds import folds_of
@@ -82,6 +82,16 @@ def read_parts(uri: str) -> Iterator[tuple[Bundle, Parts]]:
     yield bundle, parts
 
 
+def check_labels(parts: Parts, problem: OpenedProblem, uri: str) -> None:
+    """Refuse labels that a problem does not take, whoever made the rows; classes were looked at by their values.
+
+    Raises:
+        BadInput: Naming the part and the row.
+    """
+    for name, part in (("train", parts.train), ("validation", parts.validation)) if parts.task.regression else ():
+        problem.check_labels(part.labels, f"{uri}: part {name!r}, column {parts.task.label!r}")
+
+
 def read_fold_parts(uri: str) -> Iterator[Parts]:
     """What a candidate gets to see while each fold of a dataset is held back, fold by fold; nothing without folds.
 
@@ -141,7 +151,7 @@ def _read_part(tables: dict[str, Any], name: str, task: Task, uri: str) -> Part:
     weights = _read_weights(rows, task, f"{uri}: part {name!r}")
     rows = rows.drop(columns=list(weight))
     labels = pd.to_numeric(rows.pop(task.label), errors="coerce").to_numpy(np.float64, na_value=np.nan)
-    if fault := problem_of(task).wrong_label(labels, task):
+    if fault := wrong_label(labels, task):
         raise BadInput(f"{uri}: part {name!r}, column {task.label!r}, {fault}")
     return Part(rows, labels if task.regression else labels.astype(np.int64), weights)
 

@@ -125,12 +125,13 @@ def _check_categories(encoder: Encoder) -> None:
 def _check_kind(estimator: Any, kind: str, *, regression: bool) -> None:  # noqa: ANN401 - scikit-learn has no types
     """The outermost types must be those that the family trains; what a pipeline calls follows from them."""
     from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
-    from sklearn.linear_model import LogisticRegression, Ridge
+    from sklearn.linear_model import GammaRegressor, LogisticRegression, PoissonRegressor, Ridge
     from sklearn.pipeline import Pipeline
 
     trees = HistGradientBoostingRegressor if regression else HistGradientBoostingClassifier
-    name, linear = (LINEAR, Ridge) if regression else (LOGISTIC, LogisticRegression)
+    by_loss: tuple[type, ...] = (Ridge, PoissonRegressor, GammaRegressor)
+    name, linear = (LINEAR, by_loss) if regression else (LOGISTIC, (LogisticRegression,))
     if kind == TREES and type(estimator) is trees:
         check_trees(estimator)
-    elif kind != name or type(estimator) is not Pipeline or type(estimator[-1]) is not linear:
+    elif kind != name or type(estimator) is not Pipeline or type(estimator[-1]) not in linear:
         raise ValueError(f"the weights are no {kind}")

@@ -25,6 +25,16 @@ from sluice.core.json_documents import parse_json
 _SCHEMA = "schema.json"
 _DATE = (1980, 1, 1, 0, 0, 0)  # the zip format's first; the true one would change the digest of equal models
 _TREES = "sklearn.ensemble._hist_gradient_boosting"
+_LOSSES = (
+    "AbsoluteError",
+    "HalfBinomialLoss",
+    "HalfGammaLoss",
+    "HalfMultinomialLoss",
+    "HalfPoissonLoss",
+    "HalfSquaredError",
+    "PinballLoss",
+)
+_LINKS = ("IdentityLink", "Interval", "LogLink", "LogitLink", "MultinomialLogit")
 
 EXTRA = (
     "functools.partial",
@@ -38,15 +48,17 @@ ALLOWED = {
     *EXTRA,
     *(f"builtins.{name}" for name in ("dict", "list", "slice", "str", "tuple")),
     *(f"numpy.{name}" for name in ("float64", "int64", "ndarray", "uint64", "random._generator.Generator")),
-    *(f"sklearn._loss._loss.Cy{name}" for name in ("HalfBinomialLoss", "HalfMultinomialLoss", "HalfSquaredError")),
-    *(f"sklearn._loss.link.{name}" for name in ("IdentityLink", "Interval", "LogitLink", "MultinomialLogit")),
-    *(f"sklearn._loss.loss.{name}" for name in ("HalfBinomialLoss", "HalfMultinomialLoss", "HalfSquaredError")),
+    *(f"sklearn._loss._loss.Cy{name}" for name in _LOSSES),
+    *(f"sklearn._loss.link.{name}" for name in _LINKS),
+    *(f"sklearn._loss.loss.{name}" for name in _LOSSES),
     "sklearn.compose._column_transformer.ColumnTransformer",
     f"{_TREES}.binning._BinMapper",
     f"{_TREES}.gradient_boosting.HistGradientBoostingClassifier",
     f"{_TREES}.gradient_boosting.HistGradientBoostingRegressor",
     "sklearn.impute._base.MissingIndicator",
     "sklearn.impute._base.SimpleImputer",
+    "sklearn.linear_model._glm.glm.GammaRegressor",
+    "sklearn.linear_model._glm.glm.PoissonRegressor",
     "sklearn.linear_model._logistic.LogisticRegression",
     "sklearn.linear_model._ridge.Ridge",
     "sklearn.pipeline.Pipeline",

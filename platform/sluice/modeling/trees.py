@@ -16,6 +16,7 @@ from sluice.modeling.parts import Parts
 from sluice.modeling.sklearn_models import SklearnModel, class_probabilities, numbers
 from sluice.modeling.training_settings import TrainingSettings
 from sluice.parameters.candidate_settings import TreesSettings
+from sluice.problems.losses import ABSOLUTE, LOG_LOSS, QUANTILE, SQUARED, Loss
 
 _TREES, _GROWTH = 20, 4
 _LEAST_LEAF, _MOST_LEAF = 20, 200
@@ -34,8 +35,10 @@ class TreesFitting:
         self._train[:, np.isnan(self._train).all(axis=0)] = 0.0  # scikit-learn cannot bin a column without a value
         self._set = TreesSettings(**settings.of_candidate)
         leaf = min(max(len(parts.train.labels) // 500, _LEAST_LEAF), _MOST_LEAF)
+        self._loss = settings.loss(parts.task)
         family = HistGradientBoostingRegressor if parts.task.regression else HistGradientBoostingClassifier
         self._estimator = family(
+            **_loss_arguments(self._loss),
             learning_rate=self._set.learning_rate,
             max_leaf_nodes=self._set.max_leaf_nodes,
             max_depth=self._set.max_depth or None,
@@ -54,7 +57,7 @@ class TreesFitting:
     def parameters(self) -> dict[str, Any]:
         """See `rounds.Fitting`."""
         learned = {"min_samples_leaf": self._best.min_samples_leaf, "trees": self._best.max_iter}
-        return self._set.model_dump() | learned
+        return self._set.model_dump() | learned | self._loss.told
 
     def advance(self) -> None:
         """See `rounds.Fitting`."""
@@ -77,3 +80,12 @@ class TreesFitting:
     def model(self) -> SklearnModel:
         """See `rounds.Fitting`."""
         return SklearnModel(self._parts.task, self._best, self._encoder)
+
+
+def _loss_arguments(loss: Loss) -> dict[str, Any]:
+    """A loss as scikit-learn's trees take it; nothing for their own."""
+    if loss.name in (LOG_LOSS, SQUARED):
+        return {}
+    if loss.name == QUANTILE:
+        return {"loss": "quantile", "quantile": loss.level}
+    return {"loss": "absolute_error" if loss.name == ABSOLUTE else loss.name}

@@ -47,8 +47,8 @@ class Parameters(StepParameters):
     seed: Annotated[int, SEED] = Field(default=2013, description="Decides the resamples.")
     metric: str = Field(
         default="",
-        description="What models are chosen and judged by; empty takes the log loss, or the RMSE where the label is a "
-        "number.",
+        description="What models are chosen and judged by; empty takes the problem's own, such as the log loss or the "
+        "RMSE.",
     )
     gate_checks: Annotated[list[Any], chosen_checks] = Field(
         default=[],
@@ -57,9 +57,12 @@ class Parameters(StepParameters):
     report_sections: Annotated[list[Any], chosen_sections] = Field(
         default=[], description="Further sections of the report, written as the checks are."
     )
+    seconds_per_check: Annotated[float, Range(0, 10_000_000, above=True)] = Field(
+        default=60.0, description="How long each of these checks and sections may take, in seconds; then it is refused."
+    )
     code: str = Field(
         default="",
-        description="The address of a project's code, where metric, checks or sections are a project's own "
+        description="The address of a project's code, where problem, metric, checks or sections are its own "
         "(file.py:name).",
     )
 

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from sluice.core.errors import BadInput
 from sluice.core.parameter_checks import Check, StepParameters, check_lake
+from sluice.problems.registry import PROBLEMS
 from sluice.project import task_parameter
 from sluice.project.declaration import TaskDeclaration
 
@@ -25,6 +26,8 @@ def checked_task(name: str, task: Any) -> TaskDeclaration:  # noqa: ANN401 - JSO
         BadInput: It is empty, no such declaration, or names what images do not have.
     """
     declared = task_parameter.checked_task(name, task)
+    if declared.label.kind:
+        PROBLEMS.check_known(declared.label.kind)
     if declared.rows.table != TABLE:
         raise BadInput(f"rows.table is {declared.rows.table!r}; a lake of images has one table, {TABLE!r}")
     others = sorted({*declared.model_fields_set} - {*_TAKEN}) + [

@@ -78,11 +78,12 @@ class Parameters(StepParameters):
     )
     metric: str = Field(
         default="",
-        description="What early stopping goes by; empty takes the log loss, or the RMSE where the label is a number.",
+        description="What early stopping goes by; empty takes the problem's own, such as the log loss or the RMSE.",
     )
     code: str = Field(
         default="",
-        description="The address of a project's code, where the metric or a candidate is the project's own.",
+        description="The address of a project's code, where the problem, the metric or a candidate is the project's "
+        "own.",
     )
 
 

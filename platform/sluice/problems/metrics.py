@@ -71,7 +71,7 @@ class Metric:
         """
         try:
             if self.rows is not None:
-                values = self._each(label, forecast)
+                values = self.each(label, forecast)
                 return float(values.mean() if weight is None else np.average(values, weights=weight))
             assert self.function is not None, "a metric has a function"  # noqa: S101 - see `check_metric`
             return float(self.function(label, forecast, weight))
@@ -90,13 +90,13 @@ class Metric:
             BadInput: As for a call.
         """
         if self.rows is not None:
-            values = self._each(label, forecast)
+            values = self.each(label, forecast)
             return np.asarray(values @ weights / weights.sum(axis=0, dtype=np.float64))
         drawn = np.asarray(weights, np.float64)
         return np.array([self(label, forecast, drawn[:, place]) for place in range(drawn.shape[1])])
 
-    def _each(self, label: Labels, forecast: Floats) -> Floats:
-        """Each row's value."""
+    def each(self, label: Labels, forecast: Floats) -> Floats:
+        """Each row's value, shape (rows,), of a metric that is a mean over rows; arguments and errors as for a call."""
         assert self.rows is not None, "the metric is a mean over rows"  # noqa: S101 - its callers looked
         values = np.asarray(self.rows(label, forecast), np.float64)
         if values.shape != label.shape:
@@ -267,17 +267,19 @@ def open_metric(name: str, code: str = "") -> tuple[str, tuple[Metric, ...]]:
     Raises:
         BadInput: There is none, or it is no metric.
     """
-    if name in BUILT_IN or not (is_reference(name) or name in METRICS.names()):
+    if not name or name in BUILT_IN:
         return name, ()
     opened = None
     if code:
         from sluice.project.code import open_code
 
-        opened = open_code(code)
+        opened = open_code(code)  # which may bring the metric's package along
+    if not (is_reference(name) or name in METRICS.names()):
+        return name, ()
     found: Any = METRICS.get(name, opened)
     made = found if isinstance(found, Metric) else _wrapped(found)
     if opened:
-        made = replace(made, function=_blamed(made.function, opened, name), rows=_blamed(made.rows, opened, name))
+        made = blamed_metric(made, opened, name)
     check_metric(made)
     return made.name, (made,)
 
@@ -286,6 +288,11 @@ def _wrapped(found: OwnMetric) -> Metric:
     """Another object's name, title, direction and problems, and itself as the function."""
     kept = {name: getattr(found, name) for name in ("rows", "in_label_units", "primary") if hasattr(found, name)}
     return Metric(found.name, found.title, found.direction, tuple(found.problems), function=found, **kept)  # type: ignore[arg-type]
+
+
+def blamed_metric(metric: Metric, code: Code, name: str) -> Metric:
+    """A metric whose functions' errors are told with the file and line of the project."""
+    return replace(metric, function=_blamed(metric.function, code, name), rows=_blamed(metric.rows, code, name))
 
 
 def _blamed(function: Any, code: Code, name: str) -> Any:  # noqa: ANN401 - a function of any kind

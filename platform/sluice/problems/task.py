@@ -37,8 +37,11 @@ class Task:
             every row stands for itself alone.
         slices: Columns whose groups are looked at one by one in evaluation.
         heuristic: The feature that a person would judge by alone: a baseline.
-        problem: `binary`, `multiclass` or `regression`; empty where the number of classes says it.
+        problem: The form of forecasts: `binary`, `multiclass` or `regression`; empty where the number of classes says
+            it.
         label_lag_seconds: How many seconds after `time` the label is known at the latest; None where nothing tells it.
+        problem_name: The problem that a project poses, as it names it, where it is none of the three forms: `counts`,
+            `counting.py:visits`. What asks for the form goes by `problem`, and a model predicts without the rest.
     """
 
     name: str
@@ -57,10 +60,11 @@ class Task:
     heuristic: str | None = None
     problem: str = ""
     label_lag_seconds: float | None = None
+    problem_name: str = ""
 
     @property
     def kind(self) -> str:
-        """`binary`, `multiclass` or `regression`."""
+        """The form of forecasts: `binary`, `multiclass` or `regression`."""
         return self.problem or (BINARY if len(self.classes) == 2 else MULTICLASS)
 
     @property
@@ -69,13 +73,18 @@ class Task:
         return self.kind == REGRESSION
 
     @property
+    def posed(self) -> str:
+        """The problem as people read it: its form, or the name that the project has for it."""
+        return self.problem_name or self.kind
+
+    @property
     def features(self) -> tuple[str, ...]:
         """All feature columns, in the order that models see them."""
         return (*self.numeric, *self.categorical, *((self.image,) if self.image else ()))
 
     def body(self) -> dict[str, Any]:
         """The task as JSON values; younger fields only where they say something, so that earlier ids stay."""
-        younger = ("problem", "label_lag_seconds")
+        younger = ("problem", "label_lag_seconds", "problem_name")
         return {name: value for name, value in asdict(self).items() if name not in younger or value}
 
     def details(self) -> dict[str, Any]:
@@ -111,6 +120,8 @@ def checked_task(task: Task) -> Task:
     """
     if task.kind not in (BINARY, MULTICLASS, REGRESSION):
         raise ValueError(f"problem {task.kind!r} is unknown; there are {BINARY}, {MULTICLASS} and {REGRESSION}")
+    if not isinstance(task.problem_name, str):
+        raise ValueError(f"the problem's name is {task.problem_name!r}")
     if task.regression and task.classes:
         raise ValueError("a regression has no classes")
     if not task.regression and len(task.classes) < 2:

@@ -36,7 +36,6 @@ from sluice.project.values import (
     Known,
     ModelName,
     Number,
-    Reference,
     Shares,
     SourceName,
     TableName,
@@ -47,7 +46,6 @@ from sluice.project.values import (
 
 SCHEMA: Literal[1] = 1
 """The version of the project file that this Sluice reads and writes."""
-Kind = Literal["binary", "multiclass", "regression"]
 Columns = tuple[ColumnName, ...]
 _QUESTION = "The question in words; reports and the model's card show it."
 _FEATURES = (
@@ -55,8 +53,8 @@ _FEATURES = (
     "but key, label, time and group that is known in time."
 )
 _PREPARE = (
-    "FILE.py:FUNCTION that makes the rows out of the tables (a mapping of names to Ibis tables); left out: the table "
-    "as it is."
+    "What makes the rows out of the tables (a mapping of names to Ibis tables): FILE.py:FUNCTION, or an installed "
+    "package's by its name; left out: the table as it is."
 )
 _A_NAME = "write a name, or one name with its settings, such as {trees: {learning_rate: 0.05}}"
 _SLICES = "Columns whose groups are looked at one by one."
@@ -95,8 +93,10 @@ class Label(_Declared):
         default=None,
         description="When it is known: how long after the row's time (30d), or a moment that the contract names.",
     )
-    kind: Kind | None = Field(
-        default=None, description="The problem; left out, it is found from the column's type and number of values."
+    kind: Extension | None = Field(
+        default=None,
+        description="The problem: binary, multiclass, regression, counts (whole numbers from 0 on), an installed one "
+        "or FILE.py:NAME; left out: found from the column's type and number of values.",
     )
     classes: tuple[Text, ...] = Field(
         default=(),
@@ -362,7 +362,7 @@ class TaskDeclaration(_Declared):
     rows: Rows = Field(description="The rows of which the question is asked.")
     label: Label = Field(description="What is to be predicted.")
     features: Columns = Field(default=(), description=_FEATURES)
-    prepare: Reference | None = Field(default=None, description=_PREPARE)
+    prepare: Extension | None = Field(default=None, description=_PREPARE)
     slices: Columns = Field(default=(), description=_SLICES)
     baseline: ColumnName | None = Field(default=None, description="The feature of the baseline, see train.")
 
@@ -387,7 +387,7 @@ class Project(_Declared):
     rows: Rows = Field(description="The rows of which the question is asked.")
     label: Label = Field(description="What is to be predicted.")
     features: Columns = Field(default=(), description=_FEATURES)
-    prepare: Reference | None = Field(default=None, description=_PREPARE)
+    prepare: Extension | None = Field(default=None, description=_PREPARE)
     sample: Sample = Field(default=Sample(), description="Which part of the rows is worked with.")
     split: Split = Field(default=Split(), description="How rows are divided to learn from and to judge by.")
     metric: Extension | None = Field(
@@ -401,7 +401,10 @@ class Project(_Declared):
     steps: dict[Text, Resources] = Field(
         default={}, description="What steps ask for on a cluster, by their names; '*' for every step."
     )
-    pipeline: Extension = Field(default="supervised", description="The pipeline that runs, or FILE.py:NAME.")
+    pipeline: Extension = Field(
+        default="supervised",
+        description="The pipeline that runs: Sluice's own, an installed package's, or FILE.py:NAME.",
+    )
     files: tuple[Text, ...] = Field(
         default=(), description="Files of the project that its code reads or imports by other ways than `import`."
     )
@@ -491,7 +494,7 @@ class Project(_Declared):
 
     def references(self) -> tuple[str, ...]:
         """All `file.py:name` that the project names, each once."""
-        single = (self.prepare, self.sample.by, self.split.by, self.metric, self.pipeline)
+        single = (self.label.kind, self.prepare, self.sample.by, self.split.by, self.metric, self.pipeline)
         lists = (self.sources.values(), self.train.candidates, self.gate.checks, self.report.sections)
         named = [*single, *(each.name for entries in lists for each in entries)]
         return tuple(dict.fromkeys(name for name in named if name and split_reference(name)))

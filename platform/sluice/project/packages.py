@@ -33,6 +33,7 @@ from packaging.version import Version
 from sluice.core.bounds import FILE_BYTES, PACKAGE_BYTES
 from sluice.core.digests import sha256_bytes
 from sluice.core.errors import BadInput
+from sluice.core.extensions import look_anew
 from sluice.core.json_documents import parse_json
 from sluice.project.archive import LOCK
 from sluice.project.unpacking import laid_out
@@ -212,6 +213,7 @@ def add_packages(lock: bytes, store: Store, cache: Path | None = None) -> Path |
     if str(folder) not in sys.path:
         sys.path.append(str(folder))
         importlib.invalidate_caches()
+        look_anew()
     return folder
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from sluice.core.errors import BadInput
 from sluice.project.values import split_reference
 
-CALL = "call"  # sluice.steps.own_step.call
+MODULE, CALL = "sluice.steps.own_step", "call"
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,7 @@ class StepCall:
     """A call of `sluice.steps.own_step.call` with the function's reference written out.
 
     Attributes:
-        reference: `file.py:function`.
+        reference: `file.py:function`, or the name of an installed package's function.
         line: Where it stands.
     """
 
@@ -54,7 +54,7 @@ def step_references(folder: Path, pipeline: str) -> list[str]:
     for each in calls:
         if problem := same_file(each.reference, pipeline):
             raise BadInput(f"{found[0]}:{each.line}: {problem}")
-    return list(dict.fromkeys(each.reference for each in calls))
+    return list(dict.fromkeys(each.reference for each in calls if split_reference(each.reference)))
 
 
 def same_file(reference: str, pipeline: str) -> str:
@@ -69,11 +69,12 @@ def same_file(reference: str, pipeline: str) -> str:
 
 
 def _calls(tree: ast.AST) -> Iterator[StepCall]:
+    by_name = any(isinstance(node, ast.ImportFrom) and node.module == MODULE for node in ast.walk(tree))
     for node in ast.walk(tree):
         if not isinstance(node, ast.Call) or len(node.args) < 2:
             continue
         function, second = node.func, node.args[1]
         name = function.id if isinstance(function, ast.Name) else getattr(function, "attr", "")
         text = second.value if isinstance(second, ast.Constant) and isinstance(second.value, str) else ""
-        if name == CALL and split_reference(text):
+        if name == CALL and (split_reference(text) or (by_name and text and isinstance(function, ast.Name))):
             yield StepCall(text, second.lineno)

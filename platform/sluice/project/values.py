@@ -14,7 +14,7 @@ from sluice.core.durations import parse_duration
 from sluice.core.errors import BadInput
 from sluice.core.extensions import split_reference as split_reference
 from sluice.core.quantities import check_bytes, check_cores
-from sluice.core.settings import image
+from sluice.core.variable_kinds import image
 
 _MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", re.ASCII)
 _EXTENDED = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?/[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?", re.ASCII)
@@ -172,7 +172,6 @@ TableName = Annotated[str, AfterValidator(_check_table)]
 ColumnName = Annotated[str, AfterValidator(_check_column)]
 Duration = Annotated[str, AfterValidator(_check_duration)]
 Known = Annotated[str, AfterValidator(_check_known)]
-Reference = Annotated[str, AfterValidator(_check_reference)]
 Extension = Annotated[str, AfterValidator(_check_extension)]
 """What a registry knows by name, or a project's own as `file.py:name`."""
 SourceName = Annotated[str, AfterValidator(_check_word)]

@@ -126,7 +126,7 @@ def _matching(folder: Path, pins: list[Pin], kind: Kind) -> dict[Pin, Path]:
 
 
 def _download(lock: Path, target: Path, kind: Kind) -> None:
-    command = [sys.executable, "-m", "pip", "download", "--require-hashes", "--only-binary=:all:", "--no-deps"]
+    command = [sys.executable, "-P", "-m", "pip", "download", "--require-hashes", "--only-binary=:all:", "--no-deps"]
     command += [
         "--disable-pip-version-check",
         "--no-input",

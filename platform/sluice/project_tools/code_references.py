@@ -4,11 +4,14 @@ import ast
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
+from sluice.core.errors import BadInput
+from sluice.extending.step_functions import STEP_FUNCTIONS
 from sluice.project.declaration import Candidate, GateCheck, ReportSection
 from sluice.project.declaration_errors import Place, near
 from sluice.project.files import FileProblem, ProjectFile, name_from_here
 from sluice.project.step_calls import same_file, step_calls
 from sluice.project.values import split_reference
+from sluice.project_tools.component_names import outside_names
 
 
 def reference_problems(file: ProjectFile) -> Iterator[FileProblem]:
@@ -20,12 +23,24 @@ def reference_problems(file: ProjectFile) -> Iterator[FileProblem]:
             yield from _wrong_settings(file, place, text)
     flow = split_reference(file.project.pipeline)
     path = file.folder / (flow[0] if flow else "")
+    if flow and path.is_file():
+        for used in outside_names(path.read_bytes(), str(path)):
+            yield FileProblem(name_from_here(path), used.line, str(used))
     for each in step_calls(path) if flow else ():
         shown = partial(FileProblem, name_from_here(path), each.line)
-        if problem := same_file(each.reference, file.project.pipeline):
+        if problem := same_file(each.reference, file.project.pipeline) or _unknown_step(each.reference):
             yield shown(problem)
         else:
             yield from _problems(file, each.reference, shown)
+
+
+def _unknown_step(name: str) -> str:
+    """Why a package's step cannot be called, or an empty text; a project's own is looked for in its file."""
+    try:
+        STEP_FUNCTIONS.check_known(name)
+    except BadInput as error:
+        return str(error)
+    return ""
 
 
 def _problems(file: ProjectFile, text: str, problem: Callable[[str], FileProblem]) -> Iterator[FileProblem]:
@@ -78,6 +93,7 @@ def _arguments(defined: ast.ClassDef) -> list[str] | None:
 def _named(file: ProjectFile) -> Iterator[tuple[Place, str]]:
     project = file.project
     single: dict[Place, str | None] = {
+        ("label", "kind"): project.label.kind,
         ("prepare",): project.prepare,
         ("sample", "by"): project.sample.by,
         ("split", "by"): project.split.by,

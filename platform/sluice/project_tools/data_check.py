@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import duckdb
+import numpy as np
 
 from sluice.core.durations import parse_duration
 from sluice.project.declaration_errors import near
@@ -19,6 +20,7 @@ from sluice.project_tools.column_facts import (
 )
 from sluice.project_tools.contract_tables import Opened, open_table
 from sluice.project_tools.data_files import Table, looking
+from sluice.project_tools.posed_problems import posed_problem
 from sluice.project_tools.project_check import CheckedProject, ProjectFinding, features_of
 from sluice.project_tools.proposal import MOST_CLASSES, TELLS_ALL
 
@@ -53,7 +55,7 @@ def look(asked: CheckedProject) -> tuple[list[ProjectFinding], dict[str, Any]]:
             return [*findings, asked.here("warning", ("prepare",), words)], counted
         findings += _identity(asked, connection, opened.table, facts)
         kind = _kind(asked, facts[asked.project.label.column])
-        counted |= {"kind": kind, "features": len(features_of(asked))}
+        counted |= {"kind": asked.project.label.kind or kind, "features": len(features_of(asked))}
         label = list(_label(asked, connection, opened.table, facts[asked.project.label.column], kind))
         findings += label
         if not any(finding.level == "error" for finding in (*findings, *label)):
@@ -116,9 +118,9 @@ def _at_key(asked: CheckedProject, words: str) -> ProjectFinding:
 
 
 def _kind(asked: CheckedProject, label: ColumnFacts) -> str:
-    """The problem's kind: as declared, else as the column has it."""
-    if asked.project.label.kind:
-        return asked.project.label.kind
+    """The form of forecasts: as declared, else as the column has it."""
+    if form := posed_problem(asked.file).form:
+        return form
     codes = label.type == "int64" and (label.distinct <= FEW_INTEGERS or bool(asked.project.label.classes))
     if label.type in NUMBERS and not codes:
         return "regression"
@@ -147,8 +149,27 @@ def _label(
         if label.type not in NUMBERS:
             words = f"{label.name!r} is {label.type}, and a regression predicts numbers; write kind: multiclass"
             yield asked.here("error", ("label", "kind"), words)
+            return
+        yield from _not_taken(asked, connection, table, label)
         return
     yield from _classes(asked, label, kind, value_counts(connection, table, label.name, MOST_CLASSES + 1))
+
+
+def _not_taken(
+    asked: CheckedProject, connection: duckdb.DuckDBPyConnection, table: Table, label: ColumnFacts
+) -> Iterator[ProjectFinding]:
+    """Labels that a problem of Sluice's own does not take; anybody else's code is not run here."""
+    opened = posed_problem(asked.file).problem
+    if opened is None:
+        return
+    column = table.sql(label.name)
+    query = f"SELECT DISTINCT CAST({column} AS DOUBLE) AS v FROM {table.name} ORDER BY v"
+    labels = np.ma.filled(np.ma.asarray(connection.execute(query).fetchnumpy()["v"], np.float64), np.nan)
+    labels = labels[np.isfinite(labels)]
+    wrong, rule = opened.refused(labels)
+    if len(wrong):
+        words = f"{label.name!r} has {labels[wrong[0]]:g} ({len(wrong):,} such values), and {opened.name} takes {rule}"
+        yield asked.here("error", ("label", "kind"), f"{words}; mend them, or write kind: regression")
 
 
 def _classes(

@@ -15,7 +15,7 @@ from typing import Any
 import duckdb
 
 from sluice.core.errors import BadInput
-from sluice.core.settings import memory_size
+from sluice.core.settings import settings
 from sluice.project_tools.text_types import DUCKDB_TYPES, contract_type, typed
 
 FIRST_ROWS = 20_000
@@ -56,10 +56,10 @@ class Table:
 def looking() -> Iterator[duckdb.DuckDBPyConnection]:
     """A DuckDB in memory that spills to a temporary folder and never reaches for a network."""
     with tempfile.TemporaryDirectory(prefix="sluice-") as scratch:
-        settings: dict[str, Any] = {"autoinstall_known_extensions": "false", "temp_directory": scratch}
-        if limit := memory_size("SLUICE_ENGINE_MEMORY"):
-            settings["memory_limit"] = limit
-        connection = duckdb.connect(config=settings)
+        options: dict[str, Any] = {"autoinstall_known_extensions": "false", "temp_directory": scratch}
+        if limit := settings().engine.memory:
+            options["memory_limit"] = limit
+        connection = duckdb.connect(config=options)
         try:
             connection.execute("SET enable_progress_bar = false; SET TimeZone = 'UTC'")
             yield connection

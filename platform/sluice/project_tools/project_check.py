@@ -13,15 +13,18 @@ from typing import Any, Literal
 from sluice.contract.reading import CONTRACT, Contract, TableContract, parse_contract
 from sluice.core.durations import duration_words
 from sluice.core.errors import BadInput
-from sluice.core.extensions import Registry
+from sluice.core.extensions import Registry, extension_packages
 from sluice.core.strict_yaml import Lines, parse_with_lines
 from sluice.extending.gate_checks import GATE_CHECKS
+from sluice.extending.prepare_functions import PREPARE_FUNCTIONS
 from sluice.extending.samplers import SAMPLERS
 from sluice.extending.sections import REPORT_SECTIONS
 from sluice.extending.sources import SOURCES
 from sluice.parameters.train import check_candidates, check_one_to_judge
-from sluice.pipelines import IMAGES, TABLES, pipeline_names
+from sluice.pipelines import IMAGES, PIPELINES, TABLES, pipeline_names
 from sluice.problems.metrics import BUILT_IN, METRICS
+from sluice.problems.registry import PROBLEMS
+from sluice.problems.task import REGRESSION
 from sluice.project.declaration import Project
 from sluice.project.declaration_errors import Place, near
 from sluice.project.feature_patterns import choose_columns
@@ -37,6 +40,7 @@ from sluice.project.files import (
 )
 from sluice.project.values import split_reference
 from sluice.project_tools.code_references import reference_problems
+from sluice.project_tools.posed_problems import posed_problem
 from sluice.sampling.splitters import SPLITTERS
 
 Level = Literal["error", "warning"]
@@ -254,7 +258,7 @@ def _settings(file: ProjectFile) -> Iterator[ProjectFinding]:
     yield from _names(file)
     yield from _candidates(file)
     steps = ["*", *_steps()]
-    for name in project.steps if not split_reference(project.pipeline) else ():  # whose steps KFP alone can tell
+    for name in project.steps if _is_sluices(project.pipeline) else ():  # of others KFP alone can tell the steps
         if name not in steps:
             yield _at(file, "error", ("steps", name), f"{name!r} is no step{near(name, steps)}")
     for i, name in enumerate(project.files):
@@ -264,12 +268,22 @@ def _settings(file: ProjectFile) -> Iterator[ProjectFinding]:
             )
 
 
+def _is_sluices(pipeline: str) -> bool:
+    return pipeline.replace("-", "_") in pipeline_names()
+
+
 def _names(file: ProjectFile) -> Iterator[ProjectFinding]:
     """Metrics and pipelines that nobody offers."""
-    metrics = sorted({*BUILT_IN, *METRICS.names()})
-    named = (("metric", file.project.metric, metrics), ("pipeline", file.project.pipeline, pipeline_names()))
+    posed, label = posed_problem(file), file.project.label
+    if posed.form == REGRESSION and (label.classes or label.positive is not None):
+        key = "classes" if label.classes else "positive"
+        yield _at(file, "error", ("label", key), f"{label.kind} predicts numbers, which have no {key}; leave it out")
+    metrics = sorted({*BUILT_IN, *METRICS.names(), *(posed.metrics or ())})
+    metric = file.project.metric if posed.metrics is not None else None
+    named = (("metric", metric, metrics), ("pipeline", file.project.pipeline, PIPELINES.names()))
     for key, name, known in named:
-        if name and not split_reference(name) and name.replace("-", "_") not in known:
+        same = [each.replace("-", "_") for each in known]
+        if name and not split_reference(name) and name.replace("-", "_") not in same:
             yield _at(file, "error", (key,), f"{name!r} is unknown{near(name, known)}; use {', '.join(known)}")
 
 
@@ -277,6 +291,10 @@ def _extensions(project: Project) -> Iterator[tuple[Place, str, Registry[Any]]]:
     """What the project names of a registry: Sluice's own, an installed package's, or a file's, which is found there."""
     for name, source in project.sources.items():
         yield ("sources", name), source.name, SOURCES
+    if project.prepare:
+        yield ("prepare",), project.prepare, PREPARE_FUNCTIONS
+    if project.label.kind:
+        yield ("label", "kind"), project.label.kind, PROBLEMS
     if project.sample.by:
         yield ("sample", "by"), project.sample.by, SAMPLERS
     if project.split.by:
@@ -311,6 +329,8 @@ def _packages(file: ProjectFile) -> Iterator[ProjectFinding]:
     if not _means_a_file(file.folder, lock):
         yield _at(file, "error", ("packages",), f"{lock!r} is no file of the project; write the lock, or correct it")
         return
+    from packaging.utils import canonicalize_name
+
     from sluice.project.packages import Kind, is_installed, read_lock
 
     shown = name_from_here(file.folder / lock)
@@ -320,9 +340,10 @@ def _packages(file: ProjectFile) -> Iterator[ProjectFinding]:
         yield _of_refusal(error, shown)
         return
     machine = Kind().markers()
+    extending = {canonicalize_name(name) for name in extension_packages()}  # here to be known by name; pods need them
     for pin in pins:
         try:
-            if pin.applies(machine) and is_installed(pin):
+            if pin.applies(machine) and is_installed(pin) and pin.name not in extending:
                 words = f"{pin.name} {pin.version} is installed with Sluice, and is not brought along; take it out"
                 yield ProjectFinding("warning", shown, None, words)
         except BadInput as error:

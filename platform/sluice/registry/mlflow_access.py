@@ -13,11 +13,15 @@ from typing import Any
 
 from sluice.core.addresses import redacted, shown
 from sluice.core.authorities import trust_in_requests
-from sluice.core.environment import set_default, unset_variables, variable
+from sluice.core.environment import set_default, unset_variables
 from sluice.core.errors import BadInput, TrackingFault
 from sluice.core.home import HOME, home, make_home
 from sluice.core.mlflow_settings import RUN_ID, check_mlflow_settings, set_login_apart, unknown_run
 from sluice.core.mlflow_settings import URI as URI
+from sluice.core.settings import settings
+from sluice.core.variable_groups.system import SystemVariables
+from sluice.core.variable_groups.tracking import TrackingVariables
+from sluice.core.variables import Variable
 from sluice.registry.moved_homes import DATABASE, follow_move
 from sluice.registry.tracking_database import ensure_database
 
@@ -28,16 +32,16 @@ _OURS = re.compile(r"the account \S+ may not|run gateway: ")  # what the chart's
 _DELETED = re.compile(r"in the deleted state|must be in (?:the )?'active' state")
 _PAUSES = (0.1, 0.5, 2.0)  # seconds before a write that met another one is tried again
 _MET_ANOTHER = re.compile(r"IntegrityError|UNIQUE constraint|duplicate key|database is locked")
-_DEFAULTS = {
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
-    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
-    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-    "MLFLOW_UV_AUTO_DETECT": "false",  # else a model takes along whatever pyproject.toml the working directory has
-    "GIT_PYTHON_REFRESH": "quiet",
+_DEFAULTS: dict[Variable[Any], str] = {
+    TrackingVariables.no_telemetry: "true",
+    TrackingVariables.pickles: "false",
+    TrackingVariables.retries: str(TrackingVariables.retries.default),
+    TrackingVariables.backoff: str(TrackingVariables.backoff.default),
+    TrackingVariables.timeout: str(TrackingVariables.timeout.default),
+    TrackingVariables.progress_bar: "false",
+    TrackingVariables.quiet: "true",
+    TrackingVariables.project_files: "false",  # else a model takes along the pyproject.toml of the working directory
+    SystemVariables.git: "quiet",
 }
 
 
@@ -47,7 +51,7 @@ def tracking_uri() -> str:
     Raises:
         BadInput: The home's path is one that MLflow takes for another.
     """
-    if given := variable(URI):
+    if given := settings().tracking.uri:
         return given
     place = home()
     if misread := _MISREAD.search(str(place)):
@@ -59,7 +63,7 @@ def tracking_uri() -> str:
 
 def tracking_exists() -> bool:
     """Whether anything can have been tracked yet: false only where the local database is still to be made."""
-    return bool(variable(URI)) or (home() / DATABASE).exists()
+    return settings().tracking.is_set(TrackingVariables.uri) or (home() / DATABASE).exists()
 
 
 def mlflow_module() -> Any:  # noqa: ANN401 - MLflow, imported late
@@ -72,8 +76,8 @@ def mlflow_module() -> Any:  # noqa: ANN401 - MLflow, imported late
     check_mlflow_settings()
     set_login_apart()
     trust_in_requests()
-    for name, value in _DEFAULTS.items():
-        set_default(name, value)
+    for field, value in _DEFAULTS.items():
+        set_default(field.name, value)
     for name in ("alembic", "mlflow"):
         logging.getLogger(name).setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", category=FutureWarning, module="mlflow")
@@ -81,7 +85,7 @@ def mlflow_module() -> Any:  # noqa: ANN401 - MLflow, imported late
 
     _stop_guessing()
     logging.getLogger("mlflow").setLevel(logging.WARNING)  # its import has set it to INFO
-    given, uri = variable(URI), tracking_uri()
+    given, uri = settings().tracking.uri, tracking_uri()
     if mlflow.get_tracking_uri() != uri:
         mlflow.set_tracking_uri(uri)
         if not given:  # MLflow sets the variable too; left there, it would pass for the user's wish
@@ -136,7 +140,7 @@ def tracking_faults() -> Iterator[None]:
 
 
 def _way_out() -> str:
-    if variable(URI):
+    if settings().tracking.uri:
         return f"check that it runs, or unset {URI}"
     return f"check the owner and mode of that file and the room on its disk, or name another folder in {HOME}"
 

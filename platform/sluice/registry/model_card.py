@@ -15,7 +15,7 @@ from sluice.evaluation.record import EvaluationRecord
 from sluice.features.model_inputs import CategoryInput, ModelInputs, NumberInput, read_inputs
 from sluice.modeling.model_files import read_threshold
 from sluice.problems.metrics import shown_metric, significant
-from sluice.problems.registry import problem_of
+from sluice.problems.registry import form_of
 from sluice.problems.task import Task
 from sluice.registry.evaluation_verdict import EvaluationVerdict
 from sluice.registry.signature import input_kinds
@@ -36,7 +36,7 @@ def model_card(task: Task, verdict: EvaluationVerdict, lineage: list[Bundle], fi
         BadInput: The folder holds no model.
     """
     known, metric = verdict.winner_row["metrics"], verdict.record.metric
-    shown = dict.fromkeys([*problem_of(task).metrics, metric.name, *(own.name for own in verdict.record.own_metrics)])
+    shown = dict.fromkeys([*form_of(task).shown, metric.name, *(own.name for own in verdict.record.own_metrics)])
     return (
         _templates()
         .get_template("card.md")

@@ -13,17 +13,17 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sluice.artifacts.code_state import DIRTY, UNKNOWN
-from sluice.artifacts.producer import ENVIRONMENT, PIPELINE, RUN, code_changes, code_commit, environment_digest
+from sluice.artifacts.producer import code_changes, code_commit, code_environment
 from sluice.core.addresses import redacted
-from sluice.core.environment import variable
 from sluice.core.errors import BadInput
 from sluice.core.home import home
-from sluice.core.mlflow_settings import EXPERIMENT_ID, EXPERIMENT_NAME, RUN_ID
+from sluice.core.settings import settings
+from sluice.core.variable_groups.run import RunVariables
+from sluice.core.variable_groups.tracking import TrackingVariables
 from sluice.registry.mlflow_access import tracking_uri
 from sluice.registry.moved_homes import ARTIFACTS
 
-PIPELINE_RUN = "SLUICE_MLFLOW_RUN"
-RUN_NAME = "SLUICE_RUN_NAME"
+PIPELINE_RUN = RunVariables.mlflow_run.name
 ERROR_TAG, PARENT_TAG, RUN_TAG, KFP_TAG = "sluice.error", "mlflow.parentRunId", "sluice.run", "kfp.pipeline_run_id"
 _MOST_CHARACTERS = 500  # of an error
 _MOST_PARAMETER = 6000  # characters; MLflow refuses longer values
@@ -32,11 +32,12 @@ _MOST_PARAMETERS = 100  # in one request
 
 def pipeline_run_id(mlflow: Any) -> str | None:  # noqa: ANN401 - MLflow, imported late
     """The MLflow run of the present pipeline run, opened where it is not there yet; None outside of a pipeline."""
-    if given := variable(PIPELINE_RUN):
+    own = settings().run
+    if given := own.mlflow_run:
         return given
-    if task := variable(RUN_ID):
+    if task := settings().tracking.run:
         return str(mlflow.MlflowClient().get_run(task).data.tags.get(PARENT_TAG) or task)
-    return find_or_open(mlflow) if variable(RUN) else None
+    return find_or_open(mlflow) if own.run else None
 
 
 def find_or_open(mlflow: Any, name: str = "") -> str:  # noqa: ANN401 - MLflow, imported late
@@ -46,11 +47,12 @@ def find_or_open(mlflow: Any, name: str = "") -> str:  # noqa: ANN401 - MLflow, 
         mlflow: The module.
         name: For a new run; by default SLUICE_RUN_NAME, else one of time and pipeline.
     """
-    client, run = mlflow.MlflowClient(), variable(RUN)
+    client, own = mlflow.MlflowClient(), settings().run
+    run = own.run
     found = find(client, run)
     if found:
         return found
-    name = name or variable(RUN_NAME) or run_name(variable(PIPELINE), run)
+    name = name or own.name or run_name(own.pipeline, run)
     made = str(client.create_run(experiment_id(mlflow), tags=_all_tags({}), run_name=name).info.run_id)
     first = find(client, run) or made
     if first != made:
@@ -75,7 +77,8 @@ def _all_tags(tags: Mapping[str, str]) -> dict[str, str]:
     """Ours, and user and source as MLflow itself tags its runs; the source is the pipeline, not KFP's executor."""
     from mlflow.tracking.context.registry import resolve_tags
 
-    source = {"mlflow.source.name": variable(PIPELINE)} if variable(PIPELINE) else {}
+    pipeline = settings().run.pipeline
+    source = {"mlflow.source.name": pipeline} if pipeline else {}
     if (commit := code_commit()) != UNKNOWN:
         source["mlflow.source.git.commit"] = commit.removesuffix(DIRTY)
     return dict(resolve_tags(run_tags() | source | dict(tags)))
@@ -111,26 +114,29 @@ def run_tags() -> dict[str, str]:
     """Where a run comes from: code, packages, pipeline, pipeline run."""
     tags = {
         "sluice.commit": code_commit(),
-        "sluice.environment": variable(ENVIRONMENT) or environment_digest(),
+        "sluice.environment": code_environment(),
     }
     if changes := code_changes():
         tags["sluice.changes"] = changes
-    place = {"sluice.pipeline": PIPELINE, RUN_TAG: RUN}
-    return tags | {key: variable(name) for key, name in place.items() if variable(name)}
+    own = settings().run
+    place = {"sluice.pipeline": own.pipeline, RUN_TAG: own.run}
+    return tags | {key: value for key, value in place.items() if value}
 
 
 def experiment_id(mlflow: Any) -> str:  # noqa: ANN401 - MLflow, imported late
     """The experiment that new runs belong to, made where it is not there yet."""
     client = mlflow.MlflowClient()
-    given = variable(EXPERIMENT_ID)
+    tracking = settings().tracking
+    given = tracking.experiment_id
     if given:
         try:
             return _active(client.get_experiment(given))
         except mlflow.MlflowException as error:
             if error.error_code != "RESOURCE_DOES_NOT_EXIST":
                 raise
-            raise BadInput(f"{EXPERIMENT_ID}={given!r}: MLflow has no such experiment; correct or unset it") from None
-    name = variable(EXPERIMENT_NAME) or variable(PIPELINE) or "sluice"
+            name = TrackingVariables.experiment_id.name
+            raise BadInput(f"{name}={given!r}: MLflow has no such experiment; correct or unset it") from None
+    name = tracking.experiment_name or settings().run.pipeline or "sluice"
     found = client.get_experiment_by_name(name)
     if found is None:
         artifacts = None if tracking_uri().startswith("http") else (home() / ARTIFACTS).as_uri()
@@ -148,7 +154,7 @@ def _active(experiment: Any) -> str:  # noqa: ANN401 - MLflow's
     if experiment.lifecycle_stage != "active":
         raise BadInput(
             f"MLflow's experiment {experiment.name!r} was deleted: restore it (`mlflow experiments restore "
-            f"--experiment-id {experiment.experiment_id}`), or name another in {EXPERIMENT_NAME}"
+            f"--experiment-id {experiment.experiment_id}`), or name another in {TrackingVariables.experiment_name}"
         )
     return str(experiment.experiment_id)
 

@@ -14,11 +14,10 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal, get_args
 
-from sluice.artifacts.producer import PIPELINE, RUN
 from sluice.core.digests import canonical_json, sha256_bytes
-from sluice.core.environment import variable
 from sluice.core.errors import BadInput, EnvironmentFault
 from sluice.core.json_documents import parse_json
+from sluice.core.settings import settings
 from sluice.core.user_names import user_name
 from sluice.storage.stores import Store
 
@@ -160,7 +159,7 @@ def _next(chain: Chain, ruling: Ruling) -> Promotion:
         replaced=before.version if before and turned else None,
         reason=ruling.reason,
         who=f"{user_name()}@{socket.gethostname()}",
-        run="/".join(filter(None, (variable(PIPELINE), variable(RUN)))),
+        run="/".join(filter(None, (settings().run.pipeline, settings().run.run))),
         when=datetime.now(UTC).isoformat(timespec="seconds"),
         evidence=ruling.evidence,
         previous=chain.digests[-1] if chain.digests else "",

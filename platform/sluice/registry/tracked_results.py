@@ -7,12 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from sluice.artifacts.bundles import open_bundle
-from sluice.artifacts.producer import RUN
-from sluice.core.environment import variable
 from sluice.core.json_documents import read_json
-from sluice.core.mlflow_settings import RUN_ID
+from sluice.core.settings import settings
 from sluice.registry.mlflow_access import mlflow_module, tracking_faults
-from sluice.registry.pipeline_runs import PARENT_TAG, PIPELINE_RUN, RUN_TAG, open_child, pipeline_run_id, quoted
+from sluice.registry.pipeline_runs import PARENT_TAG, RUN_TAG, open_child, pipeline_run_id, quoted
 from sluice.registry.tracking import log_dataset
 from sluice.reporting.pages import sections_of
 
@@ -52,6 +50,8 @@ def log_evaluation(evaluation: Path, splits: str) -> None:
             _log(client, own, flat_metrics(row["metrics"]), tags)
         (winner,) = (row for row in body["candidates"] if row["name"] == body["winner"])
         tags = {f"sluice.{key}": str(body[key])[:_MOST_TAG] for key in ("winner", "decision", "reason") if key in body}
+        if problem := body.get("problem_name") or body.get("problem"):
+            tags["sluice.problem"] = str(problem)[:_MOST_TAG]
         asked = {row["name"]: f"{row['status']}: {row['message']}" for row in body.get("checks", [])}
         tags |= {f"sluice.check.{name}": answer[:_MOST_TAG] for name, answer in asked.items()}
         _log(client, run, flat_metrics(winner["metrics"]), tags)
@@ -66,7 +66,7 @@ def log_report(report: Path, result: Path) -> None:
     Raises:
         EnvironmentFault: MLflow is down or denies access.
     """
-    if not inside() or variable(PIPELINE_RUN):
+    if not inside() or settings().run.mlflow_run:
         return
     mlflow = mlflow_module()
     with tracking_faults():
@@ -108,13 +108,14 @@ def flat_metrics(metrics: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
 
 def inside() -> bool:
     """Whether this process belongs to a pipeline run."""
-    return any(variable(name) for name in (PIPELINE_RUN, RUN_ID, RUN))
+    own = settings().run
+    return bool(own.mlflow_run or settings().tracking.run or own.run)
 
 
 def _candidates(client: Any, whole: Any) -> dict[str, str]:  # noqa: ANN401 - MLflow's
     """The candidates' runs of the pipeline run: under its own run, or under the one that KFP made for a step."""
     under = [f"tags.`{PARENT_TAG}` = '{quoted(whole.info.run_id)}'"]
-    if run := variable(RUN):
+    if run := settings().run.run:
         under.append(f"tags.`{RUN_TAG}` = '{quoted(run)}'")
     found = [entry for text in under for entry in client.search_runs([whole.info.experiment_id], text)]
     return {e.data.tags[CANDIDATE_TAG]: str(e.info.run_id) for e in found if CANDIDATE_TAG in e.data.tags}

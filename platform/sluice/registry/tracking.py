@@ -13,15 +13,15 @@ from contextlib import contextmanager
 from typing import Any
 
 from sluice.artifacts.bundles import Bundle
-from sluice.artifacts.producer import RUN
-from sluice.core.environment import set_variables, variable
+from sluice.core.environment import set_variables
 from sluice.core.errors import Killed, SluiceError
 from sluice.core.lifeline import Stopped, run_was_killed
 from sluice.core.mlflow_settings import RUN_ID
-from sluice.registry.mlflow_access import URI, mlflow_module, tracking_faults, write_tracking
+from sluice.core.settings import settings
+from sluice.core.variable_groups.tracking import TrackingVariables
+from sluice.registry.mlflow_access import mlflow_module, tracking_faults, write_tracking
 from sluice.registry.pipeline_runs import (
     ERROR_TAG,
-    PIPELINE_RUN,
     close_run,
     error_line,
     experiment_id,
@@ -50,7 +50,7 @@ def tracked_run(name: str) -> Iterator[str]:
     """
     mlflow = mlflow_module()
     with tracking_faults():
-        given = variable(RUN_ID) or pipeline_run_id(mlflow)
+        given = settings().tracking.run or pipeline_run_id(mlflow)
         if given:  # without a name: MLflow would rename it
             run = mlflow.start_run(run_id=given, tags=run_tags())
         else:
@@ -77,7 +77,7 @@ def pipeline_run(name: str, parameters: Mapping[str, Any]) -> Iterator[str]:
     mlflow = mlflow_module()
     client = mlflow.MlflowClient()
     with tracking_faults():
-        run = str(variable(RUN_ID) or find_or_open(mlflow, name))
+        run = str(settings().tracking.run or find_or_open(mlflow, name))
         client.update_run(run, status="RUNNING")  # it may be continued
         log_parameters(client, run, parameters)
     try:
@@ -132,12 +132,12 @@ def fail_pipeline_run(step: str, error: BaseException, *, patient: bool = True) 
         error: `Killed` ends the run as KILLED, any other as FAILED.
         patient: Try as long as MLflow's settings say; without it only once, for a server that was just given up.
     """
-    inside = bool(variable(RUN) or variable(RUN_ID))
-    above = bool(variable(PIPELINE_RUN))
-    if not inside or (not run_was_killed() if above else not variable(URI)):
+    own, tracking = settings().run, settings().tracking
+    inside = bool(own.run or tracking.run)
+    if not inside or (not run_was_killed() if own.mlflow_run else not tracking.is_set(TrackingVariables.uri)):
         return
     if not patient:
-        set_variables({"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"})  # the process ends after this
+        set_variables({TrackingVariables.retries.name: "0"})  # the process ends after this
     with _unhindered():
         _end_as_failed(f"step {step}: {told(error)}", _status(error))
 
@@ -168,7 +168,7 @@ def told(error: BaseException) -> str:
 def _end_as_failed(reason: str, status: str) -> None:
     mlflow = mlflow_module()
     client, whole = mlflow.MlflowClient(), pipeline_run_id(mlflow)
-    task = variable(RUN_ID)
+    task = settings().tracking.run
     if task and task != whole:  # both are KFP's, which ends them itself
         for run in (task, whole):
             client.set_tag(run, ERROR_TAG, error_line(reason))
@@ -177,7 +177,8 @@ def _end_as_failed(reason: str, status: str) -> None:
 
 
 def _in_shared_run() -> bool:
-    return bool(variable(RUN)) and not variable(RUN_ID) and not variable(PIPELINE_RUN)
+    own = settings().run
+    return bool(own.run) and not settings().tracking.run and not own.mlflow_run
 
 
 @contextmanager
@@ -195,7 +196,7 @@ def _ending(mlflow: Any, status: str) -> Iterator[None]:  # noqa: ANN401 - MLflo
 
 def _end(mlflow: Any, status: str) -> None:  # noqa: ANN401 - MLflow, imported late
     """End the present run; MLflow forgets MLFLOW_RUN_ID then, which the step still needs."""
-    given = variable(RUN_ID)
+    given = settings().tracking.run
     try:
         mlflow.end_run(status)
     finally:

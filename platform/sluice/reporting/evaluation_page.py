@@ -158,7 +158,7 @@ def calibration_section(evaluation: Evaluation) -> Section:
     parts = [
         note_html(
             f"The probabilities of {evaluation.winner} are off by {found.gap:.4f} on average, {found.relative:.0%} of "
-            f"the base rate {found.base:.2%}; calibration error {estimate_text(found.error)}, bias "
+            f"{found.base_words}; calibration error {estimate_text(found.error)}, bias "
             f"{estimate_text(found.bias)}; p {found.p_value:.2g}: {found.words}."
         ),
         text_html(text),

@@ -5,7 +5,7 @@ from markupsafe import Markup
 from sluice.evaluation.bootstrap import Estimate
 from sluice.evaluation.evaluation import Evaluation
 from sluice.problems.metrics import Metric, metrics_of
-from sluice.problems.registry import problem_of
+from sluice.problems.registry import form_of
 from sluice.reporting.pages import estimate_html
 
 _HIDDEN = ("mse",)
@@ -49,7 +49,7 @@ def known_metrics(evaluation: Evaluation) -> dict[str, Metric]:
 
 def headline_metrics(evaluation: Evaluation) -> tuple[Metric, Metric]:
     """The two that figures show: what models are chosen by, and one beside it that says something else."""
-    first, second = problem_of(evaluation.task).headline
+    first, second = form_of(evaluation.task).headline
     chosen = evaluation.metric.name
     names = (first, second) if chosen == first else (chosen, first if chosen == second else second)
     return evaluation.known_metric(names[0]), evaluation.known_metric(names[1])

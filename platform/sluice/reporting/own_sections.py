@@ -11,6 +11,7 @@ from sluice.core.extensions import Opened
 from sluice.engine.datasets import read_dataset
 from sluice.evaluation.candidates import TEST
 from sluice.evaluation.evaluation import Evaluation
+from sluice.evaluation.own_checks import in_time
 from sluice.extending.sections import Content, Plot, ReportSection, Table
 from sluice.reporting.pages import Cell, Section, figure_html, render_page, table_html, text_html
 from sluice.reporting.plots import SERIES, figure_svg, legend, new_figure, shortened
@@ -75,14 +76,14 @@ def own_sections(
         splits: The address of the split dataset.
 
     Raises:
-        BadInput: A section raised an error, or gave no content.
+        BadInput: A section raised an error, gave no content, or did not end in time.
     """
     rows = RowTables(splits, found)
     return [_section(name, section, found, rows) for name, section in sections]
 
 
 def _section(name: str, section: Opened[ReportSection], found: Evaluation, rows: RowTables) -> Section:
-    with section.blamed():
+    with in_time(section.what, found.settings.seconds_per_check), section.blamed():
         content = section.thing(found.record(), rows)
     if not isinstance(content, Content):
         raise section.gave(content, "give sluice.extending.sections.Content(title, parts)")

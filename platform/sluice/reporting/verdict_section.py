@@ -7,7 +7,7 @@ from typing import Any
 from markupsafe import Markup
 
 from sluice.problems.metrics import Metric, shown_metric
-from sluice.problems.registry import PROBLEMS
+from sluice.problems.registry import FORMS
 from sluice.problems.task import BINARY, MULTICLASS
 from sluice.reporting.pages import (
     Cell,
@@ -43,6 +43,7 @@ def verdict_section(body: dict[str, Any]) -> Section:
         ("Model", f"{body['task']} v{body['version']}"),
         ("Aliases", ", ".join(body.get("aliases", [])) or None),
         ("Winner", body["winner"]),
+        *([("Problem", str(body["problem_name"]))] if body.get("problem_name") else []),
         *((metric.title, _short(metric, winner["metrics"][metric.name])) for metric in headlines(body)),
         ("Checks passed", f"{passed} of {len(checks)}"),
     ]
@@ -57,7 +58,7 @@ def verdict_section(body: dict[str, Any]) -> Section:
 
 def headlines(body: Mapping[str, Any]) -> list[Metric]:
     """The two metrics that tell most: what models were chosen by comes last."""
-    first, second = PROBLEMS[_problem(body)].headline
+    first, second = FORMS[_problem(body)].headline
     chosen = body.get("metric", {}).get("name", first)
     return [_metric(body, second if chosen == first else first), _metric(body, chosen)]
 
@@ -66,7 +67,7 @@ def shown_metrics(body: Mapping[str, Any]) -> list[Metric]:
     """The metrics of the table, those that were measured."""
     problem, own = _problem(body), [metric["name"] for metric in body.get("own_metrics", [])]
     chosen = [body["metric"]["name"]] if "metric" in body else []
-    wanted = dict.fromkeys([*_SHOWN.get(problem, PROBLEMS[problem].metrics), *chosen, *own])
+    wanted = dict.fromkeys([*_SHOWN.get(problem, FORMS[problem].shown), *chosen, *own])
     return [_metric(body, name) for name in wanted if name in body["candidates"][0]["metrics"]]
 
 

@@ -6,6 +6,7 @@ import threading
 
 from sluice.core.errors import SluiceError
 from sluice.core.progress import progress
+from sluice.core.variable_groups.cluster import GatewayVariables
 from sluice.run_gateway.gateway_settings import GatewaySettings
 from sluice.run_gateway.pods import Cluster, Pods
 from sluice.run_gateway.serving import RequestGate, Server
@@ -18,7 +19,7 @@ def main() -> int:
         The exit code: 0 ended by a signal, 1 there is no Kubernetes API, 2 a variable is wrong.
     """
     try:
-        settings = GatewaySettings.from_environment()
+        settings = GatewaySettings.of(GatewayVariables.now())
         pods = Pods(Cluster(), settings.namespace, platform=settings.platform)
     except SluiceError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201 - the last line of the pod's log

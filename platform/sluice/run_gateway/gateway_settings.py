@@ -4,14 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from sluice.core.environment import variable
 from sluice.core.errors import BadInput
+from sluice.core.variable_groups.cluster import GatewayVariables
+from sluice.core.variables import Variable
 from sluice.run_gateway.rules import Buckets
 from sluice.storage.keys import check_prefix
-
-SOCKET, NAMESPACE, SCRATCH = "SLUICE_GATEWAY_SOCKET", "SLUICE_GATEWAY_NAMESPACE", "SLUICE_GATEWAY_SCRATCH"
-BUCKETS, PLATFORM = "SLUICE_GATEWAY_BUCKETS", "SLUICE_GATEWAY_PLATFORM"
-PROJECT_CODE = "SLUICE_GATEWAY_PROJECT_CODE"  # "false": steps may not read the code of projects
 
 
 @dataclass(frozen=True)
@@ -31,46 +28,48 @@ class GatewaySettings:
     platform: tuple[str, str] | None
 
     @classmethod
-    def from_environment(cls) -> Self:
+    def of(cls, given: GatewayVariables) -> Self:
         """Read the variables.
 
         Raises:
             BadInput: One is missing or malformed.
         """
-        pipelines, sluice, mlflow = _words(BUCKETS, 3)
-        (namespace,), (socket,) = _words(NAMESPACE, 1), _words(SOCKET, 1)
-        code = _yes_or_no(PROJECT_CODE)
-        return cls(Buckets(pipelines, sluice, mlflow, _scratch(), code), namespace, Path(socket), _platform())
+        pipelines, sluice, mlflow = _words(GatewayVariables.buckets, given.buckets, 3)
+        (namespace,) = _words(GatewayVariables.namespace, given.namespace, 1)
+        (socket,) = _words(GatewayVariables.socket, given.socket, 1)
+        code = _yes_or_no(GatewayVariables.project_code, given.project_code)
+        buckets = Buckets(pipelines, sluice, mlflow, _scratch(given.scratch), code)
+        return cls(buckets, namespace, Path(socket), _platform(given.platform))
 
 
-def _scratch() -> tuple[str, ...]:
-    prefixes = tuple(variable(SCRATCH).split())
+def _scratch(given: str) -> tuple[str, ...]:
+    name, prefixes = GatewayVariables.scratch.name, tuple(given.split())
     for prefix in prefixes:
         try:
             check_prefix(prefix)
         except BadInput as error:
-            raise BadInput(f"{SCRATCH}: {error}") from None
+            raise BadInput(f"{name}: {error}") from None
         if not prefix.endswith("/"):
-            raise BadInput(f"{SCRATCH}: {prefix!r} must end with '/': else it is the beginning of other names, too")
+            raise BadInput(f"{name}: {prefix!r} must end with '/': else it is the beginning of other names, too")
     return prefixes
 
 
-def _platform() -> tuple[str, str] | None:
-    if not variable(PLATFORM):
+def _platform(given: str) -> tuple[str, str] | None:
+    if not given:
         return None
-    namespace, account = _words(PLATFORM, 2)
+    namespace, account = _words(GatewayVariables.platform, given, 2)
     return namespace, account
 
 
-def _yes_or_no(name: str) -> bool:
-    value = variable(name) or "true"
+def _yes_or_no(field: Variable[str], given: str) -> bool:
+    value = given or "true"
     if value not in ("true", "false"):
-        raise BadInput(f"{name} is {value!r}: it must be true or false; the chart sets it")
+        raise BadInput(f"{field} is {value!r}: it must be true or false; the chart sets it")
     return value == "true"
 
 
-def _words(name: str, count: int) -> list[str]:
-    words = variable(name).split()
+def _words(field: Variable[str], given: str, count: int) -> list[str]:
+    words = given.split()
     if len(words) != count:
-        raise BadInput(f"{name} must hold {count} word{'s' * (count > 1)}, and holds {len(words)}; the chart sets it")
+        raise BadInput(f"{field} must hold {count} word{'s' * (count > 1)}, and holds {len(words)}; the chart sets it")
     return words

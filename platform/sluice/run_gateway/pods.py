@@ -17,8 +17,8 @@ from urllib.parse import quote
 import urllib3
 from urllib3.exceptions import HTTPError
 
-from sluice.core.environment import variable
 from sluice.core.errors import EnvironmentFault
+from sluice.core.settings import settings
 from sluice.run_gateway.requests import Refused
 from sluice.run_gateway.rules import Caller
 
@@ -213,7 +213,7 @@ class Cluster:
         Raises:
             EnvironmentFault: This runs in no pod, or one without a token.
         """
-        host, port = (variable(f"KUBERNETES_SERVICE_{name}") for name in ("HOST", "PORT"))
+        host, port = settings().system.kubernetes_host, settings().system.kubernetes_port
         if not host or not (_ACCOUNT / "ca.crt").is_file():
             raise EnvironmentFault("no Kubernetes API: the gateway runs in a pod with a token of its account")
         self._url = f"https://{f'[{host}]' if ':' in host else host}:{port}"

@@ -12,13 +12,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from sluice.artifacts.bundles import staging_prefix
-from sluice.artifacts.producer import RUN
 from sluice.core.addresses import shown
-from sluice.core.environment import changed_variables, variable
+from sluice.core.environment import changed_variables
 from sluice.core.errors import BadInput, SluiceError
 from sluice.core.files import STAGING
 from sluice.core.home import home
 from sluice.core.lifeline import abandoned
+from sluice.core.settings import settings
+from sluice.core.variable_groups.tracking import TrackingVariables
 from sluice.registry.mlflow_access import mlflow_module, tracking_exists, tracking_faults, tracking_uri
 from sluice.registry.pipeline_runs import close_run, find
 from sluice.storage.locations import default_store
@@ -28,7 +29,7 @@ SCRATCH_PREFIX = "sluice-run-"
 _SCRATCH, _STORE, _ID = "scratch", "store", "run"
 _REASON = "the run was killed"
 # A server that is down must not hold up another command; the next one tries again.
-_IMPATIENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "5"}
+_IMPATIENT = {TrackingVariables.retries.name: "0", TrackingVariables.timeout.name: "5"}
 
 
 def place() -> str:
@@ -44,7 +45,7 @@ def notes(scratch: str) -> dict[str, str]:
     """
     local = default_store().local_path("any")
     store = str(local.parent) if local else ""
-    return {PLACE: place(), _SCRATCH: scratch, _STORE: store, _ID: variable(RUN)}
+    return {PLACE: place(), _SCRATCH: scratch, _STORE: store, _ID: settings().run.run}
 
 
 def close_abandoned(runs: Path | None = None) -> list[str]:

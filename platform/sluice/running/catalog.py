@@ -1,4 +1,4 @@
-"""The pipelines that can be run: those of this installation, found by looking, and those of a user's own files."""
+"""The pipelines that can be run: Sluice's own, those of installed packages, and those of a user's own files."""
 
 import importlib
 from collections.abc import Iterator, Mapping
@@ -9,8 +9,9 @@ from sluice.core.errors import BadInput
 from sluice.core.parameter_checks import Check
 from sluice.core.words import near as near
 from sluice.parameters import step_checks, step_parameters
+from sluice.pipelines import PIPELINES
 from sluice.pipelines import pipeline_names as pipeline_names
-from sluice.running import own_pipelines
+from sluice.running import own_pipelines, package_pipelines
 
 _FUNCTION = "--function_to_execute"  # what stands before a step's name in the command that KFP runs
 TYPES = ("String", "Integer", "Float", "Boolean", "List", "Dict")
@@ -38,11 +39,13 @@ class Pipeline:
     """A pipeline with KFP's own object behind it.
 
     Attributes:
-        name: That of its module; of a user's own pipeline, that which KFP makes of its name.
+        name: That of its module, or of a package's entry point, with `_` for `-`; of a user's own pipeline, that
+            which KFP makes of its name.
         summary: What it does, in a sentence.
         parameters: What it can be given.
         component: KFP's object.
         source: The file, and the function in it, of a user's own pipeline; empty for one of this installation.
+        package: The installed package that brings it, with its version; empty for Sluice's and a user's own.
     """
 
     name: str
@@ -50,6 +53,17 @@ class Pipeline:
     parameters: tuple[Parameter, ...]
     component: Any
     source: str = ""
+    package: str = ""
+
+    @property
+    def origin(self) -> str:
+        """Who brings it."""
+        return self.source or self.package or "Sluice"
+
+    @property
+    def is_sluices(self) -> bool:
+        """Whether Sluice brings it, so that its images hold it and it leaves a report and a result."""
+        return not self.source and not self.package
 
     @property
     def reference(self) -> str:
@@ -68,22 +82,47 @@ def find_pipeline(name: str) -> Pipeline:
     """Load one pipeline; dashes and underscores mean the same.
 
     Args:
-        name: Of this installation's, or a user's `FILE.py`, `FILE.py:NAME` or `FILE.yaml`.
+        name: Of Sluice's or an installed package's, or a user's `FILE.py`, `FILE.py:NAME` or `FILE.yaml`.
 
     Raises:
         BadInput: There is none of that name, or the file is none that a pipeline can be read from.
     """
     if own_pipelines.names_file(name):
         own = own_pipelines.load(name)
-        return _described(own.name, own.component, own.choices, own.source)
-    wanted, known = name.replace("-", "_"), pipeline_names()
-    if wanted not in known:
+        return _described(own.name, own.component, own.choices, source=own.source)
+    wanted, known = name.replace("-", "_"), PIPELINES.names()
+    found = [each for each in known if each.replace("-", "_") == wanted]
+    if not found:
         raise BadInput(f"pipeline {name!r} is unknown{near(wanted, known)}; `sluice pipelines` lists them")
-    module = importlib.import_module(f"sluice.pipelines.{wanted}")
-    return _described(wanted, getattr(module, wanted), getattr(module, "CHOICES", {}), "")
+    chosen = name if name in found else found[0]
+    if chosen in pipeline_names():
+        PIPELINES.check_known(chosen)  # a package's of the same name is refused
+        module = importlib.import_module(f"sluice.pipelines.{chosen}")
+        return _described(chosen, getattr(module, chosen), getattr(module, "CHOICES", {}))
+    brought = package_pipelines.load(chosen)
+    return _described(wanted, brought.component, brought.choices, package=brought.package)
 
 
-def _described(name: str, component: Any, choices: Mapping[str, tuple[Any, ...]], source: str) -> Pipeline:  # noqa: ANN401 - KFP's
+def find_all() -> tuple[list[Pipeline], dict[str, str]]:
+    """All that are installed, Sluice's first, and by its name why a package's cannot be run."""
+    names = pipeline_names()
+    found, broken = [], {}
+    for name in [*names, *(each for each in PIPELINES.names() if each not in names)]:
+        try:
+            found.append(find_pipeline(name))
+        except BadInput as error:
+            broken[name] = str(error)
+    return found, broken
+
+
+def _described(
+    name: str,
+    component: Any,  # noqa: ANN401 - KFP's
+    choices: Mapping[str, tuple[Any, ...]],
+    *,
+    source: str = "",
+    package: str = "",
+) -> Pipeline:
     spec = component.pipeline_spec
     handed = _handed(spec, spec.root.dag)
     steps = set(steps_of(spec))
@@ -99,7 +138,7 @@ def _described(name: str, component: Any, choices: Mapping[str, tuple[Any, ...]]
         required = not stated.optional
         words = stated.description or ""
         found.append(Parameter(key, kind, stated.default, words, tuple(offered), tuple(checks), required))
-    return Pipeline(name, (component.description or "").split("\n\n")[0], tuple(found), component, source)
+    return Pipeline(name, (component.description or "").split("\n\n")[0], tuple(found), component, source, package)
 
 
 def parameters_of(pipeline: Pipeline, step: str, name: str) -> list[str]:

@@ -29,18 +29,20 @@ from sluice.artifacts.producer import (
     RUN,
     code_changes,
     code_commit,
-    environment_digest,
+    code_environment,
 )
 from sluice.artifacts.run_results import REPORT, RESULT, results_key
-from sluice.core.environment import changed_variables, variable
+from sluice.core.environment import changed_variables
 from sluice.core.errors import BadInput, SluiceError
 from sluice.core.home import HOME, home
 from sluice.core.lifeline import Lifeline, stoppable
 from sluice.core.mlflow_settings import RUN_ID
 from sluice.core.plain_text import one_line, uncoloured
 from sluice.core.setting_checks import check_settings
+from sluice.core.settings import settings
 from sluice.core.termination_message import TERMINATION_LOG, read_message
-from sluice.registry.pipeline_runs import PIPELINE_RUN, RUN_NAME, run_name
+from sluice.core.variable_groups.system import SystemVariables
+from sluice.registry.pipeline_runs import PIPELINE_RUN, run_name
 from sluice.registry.tracked_results import keep_report
 from sluice.registry.tracking import pipeline_run
 from sluice.running import abandoned_runs
@@ -126,7 +128,7 @@ def run_pipeline(
     check_arguments(pipeline, arguments)
     check_runs_here(_executors(pipeline))
     made = run_name(pipeline.name, run or os.urandom(2).hex())
-    run, name = run or made, name or variable(RUN_NAME) or made
+    run, name = run or made, name or settings().run.name or made
     folder = home() / RUNS / run
     folder.mkdir(parents=True, exist_ok=True)
     log, failure = folder / "run.log", folder / "failure"
@@ -172,7 +174,7 @@ def _begun(asked: dict[str, Any], tracked: str, log: Path) -> RunRecord:
         **asked,
         commit=code_commit(),
         changes=code_changes(),
-        environment=variable(ENVIRONMENT),
+        environment=settings().run.environment,
         store=default_store().uri,
         mlflow_run=tracked,
         log=str(log),
@@ -238,7 +240,9 @@ def _tracked(pipeline: Pipeline, name: str, arguments: Mapping[str, Any], folder
         with pipeline_run(name, values) as run:
             line.note({abandoned_runs.TRACKED: run})
             try:
-                with changed_variables({**line.variables, RUN_ID: run, PIPELINE_RUN: run, "TMPDIR": scratch}):
+                with changed_variables(
+                    {**line.variables, RUN_ID: run, PIPELINE_RUN: run, SystemVariables.scratch.name: scratch}
+                ):
                     yield run
             finally:
                 line.end_steps()
@@ -253,19 +257,19 @@ def _variables(pipeline: Pipeline, run: str, failure: Path) -> dict[str, str]:
         RUN: run,
         COMMIT: code_commit(),
         CHANGES: _kept_changes(),
-        ENVIRONMENT: variable(ENVIRONMENT) or environment_digest(),
+        ENVIRONMENT: code_environment(),
         TERMINATION_LOG: str(failure),
         # Idle threads of BLAS and OpenMP spin: on a busy machine they cost more than they compute here.
-        "OMP_NUM_THREADS": variable("OMP_NUM_THREADS", "1"),
-        "OPENBLAS_NUM_THREADS": variable("OPENBLAS_NUM_THREADS", "1"),
-        "PYTHONUTF8": "1",  # what steps write and say is UTF-8, whatever the locale of whoever types the command
-        "PYTHONSAFEPATH": "1",  # a folder `components` where the command is typed must not shadow ours
+        SystemVariables.threads.name: settings().system.threads,
+        SystemVariables.blas_threads.name: settings().system.blas_threads,
+        SystemVariables.utf8.name: "1",  # what steps write and say is UTF-8, whatever the locale of the person
+        SystemVariables.safe_path.name: "1",  # nor may a project's sluice.py shadow the package
     }
 
 
 def _kept_changes() -> str:
     """The digest of what differs from the commit, once the store keeps it."""
-    if variable(COMMIT):
+    if settings().run.commit:
         return code_changes()
     return keep_changes(default_store(), code_state())
 
@@ -273,14 +277,14 @@ def _kept_changes() -> str:
 def _code_line() -> str:
     changes = code_changes()
     kept = f", with the changes in {default_store().uri}/{changes_key(changes)}" if changes else ""
-    return f"Code: commit {code_commit()}{kept}; environment {variable(ENVIRONMENT)}"
+    return f"Code: commit {code_commit()}{kept}; environment {settings().run.environment}"
 
 
 def _execute(pipeline: Pipeline, arguments: Mapping[str, Any], folder: Path, *, reuse: bool) -> dict[str, Any]:
     from kfp import local
 
     # KFP removes this folder at the end of a run, so it must be one of its own.
-    workspace = tempfile.mkdtemp(prefix="workspace-", dir=variable("TMPDIR"))
+    workspace = tempfile.mkdtemp(prefix="workspace-", dir=settings().system.scratch)
     local.init(
         local.SubprocessRunner(use_venv=False),
         pipeline_root=str(folder),

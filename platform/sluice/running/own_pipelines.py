@@ -26,7 +26,7 @@ from sluice.core.words import near
 PYTHON, YAML = (".py",), (".yaml", ".yml")
 CHOICES = "CHOICES"
 _REFERENCE = re.compile(r"(?P<path>.+?\.(?:py|yaml|yml))(?::(?P<name>.*))?", re.DOTALL)
-_WAY_OUT = "a pipeline is a function under @dsl.pipeline"
+WAY_OUT = "a pipeline is a function under @dsl.pipeline"
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,7 @@ def _choose(module: ModuleType, path: Path, name: str) -> tuple[str, Any]:
     own = {key: value for key, value in graphs.items() if value.pipeline_func.__module__ == module.__name__}
     different = {id(value): (key, value) for key, value in reversed((own or graphs).items())}
     if not different:
-        raise BadInput(f"{path}:1: no pipeline stands in this file; {_WAY_OUT}")
+        raise BadInput(f"{path}:1: no pipeline stands in this file; {WAY_OUT}")
     if len(different) > 1:
         ordered = sorted(different.values(), key=lambda entry: _first_line(entry[1]))
         places = ", ".join(f"{key} (line {_first_line(value)})" for key, value in ordered)
@@ -168,7 +168,7 @@ def _first_line(component: Any) -> int:  # noqa: ANN401 - KFP's
 
 
 def _offer(graphs: Mapping[str, Any]) -> str:
-    return f"; it has {', '.join(graphs)}" if graphs else f"; {_WAY_OUT}"
+    return f"; it has {', '.join(graphs)}" if graphs else f"; {WAY_OUT}"
 
 
 def _compiled(path: Path) -> OwnPipeline:

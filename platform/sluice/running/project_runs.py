@@ -13,10 +13,10 @@ from sluice.project.code_store import publish
 from sluice.project.declaration import Project
 from sluice.project.files import ProjectFile, find_project, read_project
 from sluice.project.packing import closure
-from sluice.project.step_calls import step_references
 from sluice.project.values import split_reference
 from sluice.running.arguments import parse_arguments
 from sluice.running.catalog import Handed, Pipeline, find_pipeline, handed_of, near, parameters_of
+from sluice.running.code_of_steps import missing_packages, wanted_code
 from sluice.running.lakes import content_address, copy_lake
 from sluice.storage.stores import Store
 
@@ -56,6 +56,7 @@ class ProjectOrder:
         code: The archives that go along, by the pipeline's parameter that takes their address.
         lake: The folder with the data, where they go along to the store at the pipeline's parameter `lake`; else None.
         given: What the person gave beside the project.
+        notes: What a person should know before it begins, each a line.
     """
 
     file: ProjectFile
@@ -64,6 +65,7 @@ class ProjectOrder:
     code: dict[str, Archive] = field(default_factory=dict)
     lake: Path | None = None
     given: dict[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def publish(self, store: Store, kinds: "Sequence[Kind]" = ()) -> dict[str, Any]:
         """Put the code and the packages that it needs into a store, and give the arguments with the code's addresses.
@@ -148,12 +150,13 @@ def order(file: ProjectFile, pairs: Sequence[str], *, in_store: bool = False) ->
             declared[LAKE] = content_address(folder, project.name)
     code = {
         name: closure(file.folder, wanted, project.files, packages=project.packages or "")
-        for name, wanted in _wanted(file, known).items()
+        for name, wanted in wanted_code(file, known).items()
     }
     declared |= {name: archive.key for name, archive in code.items()}
     arguments = parse_arguments(pipeline, pairs, declared)
     given = {name: arguments[name] for name in (pair.partition("=")[0] for pair in pairs)}
-    return ProjectOrder(file, pipeline, arguments, code, folder, given)
+    notes = tuple(missing_packages(file)) if in_store else ()
+    return ProjectOrder(file, pipeline, arguments, code, folder, given, notes)
 
 
 def _pipeline_name(file: ProjectFile) -> str:
@@ -205,32 +208,3 @@ def _said(project: Project, name: str) -> bool:
         return name in project.model_fields_set
     section, entry = _FIELDS.get(name, ("", ""))
     return not section or entry in getattr(project, section).model_fields_set
-
-
-def _wanted(file: ProjectFile, known: set[str]) -> dict[str, list[str]]:
-    """The references that each step needs, by the pipeline's parameter for the address of its code.
-
-    A step gets the files of its own references alone, so that an edit of a candidate does not prepare the rows anew.
-    A pipeline of the user's with the one parameter `code` gets all, and the functions that it calls as steps.
-    """
-    project = file.project
-    metric = [project.metric] if project.metric else []
-    own: dict[str, list[str]] = {
-        "ingest_code": [source.name for source in project.sources.values()],
-        "prepare_code": [project.prepare] if project.prepare else [],
-        "sample_code": [project.sample.by] if project.sample.by else [],
-        "split_code": [project.split.by] if project.split.by else [],
-        "train_code": [*(candidate.name for candidate in project.train.candidates), *metric],
-        "evaluate_code": [*metric, *(each.name for each in (*project.gate.checks, *project.report.sections))],
-    }
-    own = {name: [each for each in dict.fromkeys(found) if split_reference(each)] for name, found in own.items()}
-    if "code" in known:
-        named = [each for each in project.references() if each != project.pipeline]
-        own = {"code": [*named, *step_references(file.folder, project.pipeline)]}
-    for name, found in own.items():
-        if found and name not in known:
-            raise BadInput(
-                f"the project names {found[0]}, and its pipeline {project.pipeline} has no parameter {name!r} to take "
-                "the code along; add it to the pipeline, or leave the reference out"
-            )
-    return {name: found for name, found in own.items() if found}

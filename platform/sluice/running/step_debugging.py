@@ -24,11 +24,12 @@ from sluice.core.environment import changed_variables, set_variables
 from sluice.core.errors import BadInput, SluiceError
 from sluice.core.home import HOME, home, make_home
 from sluice.core.mlflow_settings import RUN_ID, URI
+from sluice.core.variable_groups.tracking import TrackingVariables
 from sluice.core.words import near
 from sluice.registry.mlflow_access import tracking_exists, tracking_uri
 from sluice.registry.pipeline_runs import PIPELINE_RUN
 from sluice.registry.tracking_database import database_file
-from sluice.running import own_pipelines
+from sluice.running import own_pipelines, package_pipelines
 from sluice.running.catalog import Pipeline, own_step
 from sluice.running.run_records import ArtifactRecord, RunRecord, StepRecord
 from sluice.storage.locations import STORE, default_store
@@ -37,7 +38,7 @@ from sluice.storage.scratch import SCRATCH
 FOLDER = "steps"
 REGISTERS = ("register",)
 _OUT, _STORE, _DATABASE = "outputs", "store", "mlflow.db"
-_REGISTRY = "MLFLOW_REGISTRY_URI"
+_REGISTRY = TrackingVariables.registry.name
 
 
 @dataclass(frozen=True)
@@ -144,7 +145,9 @@ def _function(pipeline: Pipeline, container: Any) -> Callable[..., Any]:  # noqa
     if step := own_step(container):
         function = getattr(importlib.import_module(f"sluice.components.{step}.component"), step).python_func
     else:
-        function = own_pipelines.functions(pipeline.source).get(name) if pipeline.source else None
+        source, component = pipeline.source, pipeline.component
+        known = own_pipelines.functions(source) if source else package_pipelines.functions(component)
+        function = known.get(name)
     if function is None and name:
         function = _from_source(str(list(container["command"])[-1]), name)
     if function is None:

@@ -14,11 +14,13 @@ import sys
 from collections.abc import Iterable, Mapping
 from io import TextIOWrapper
 
-from sluice.core.environment import set_variables, unset_variables, variable, variables
+from sluice.core.environment import set_variables, unset_variables, variables
 from sluice.core.errors import BadInput
 from sluice.core.plain_text import is_unicode
+from sluice.core.settings import settings
+from sluice.core.variable_groups.system import SystemVariables
 
-_STREAMS = "PYTHONIOENCODING"
+_STREAMS = SystemVariables.streams.name
 _OURS = "SLUICE_"
 
 
@@ -35,8 +37,8 @@ def use_utf8() -> None:
                 stream.reconfigure(errors="backslashreplace")
         unset_variables(_STREAMS)  # the steps' words are read as UTF-8
         return
-    terminal = variable(_STREAMS) or f"{encoding}:backslashreplace"
-    environment = variables() | {"PYTHONUTF8": "1", _STREAMS: terminal}
+    terminal = settings().system.streams or f"{encoding}:backslashreplace"
+    environment = variables() | {SystemVariables.utf8.name: "1", _STREAMS: terminal}
     sys.stdout.flush()
     os.execve(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]], environment)  # noqa: S606 - itself
 
@@ -48,7 +50,8 @@ def _treat_letters_alike() -> None:
             locale.setlocale(locale.LC_CTYPE, name)
         except locale.Error:
             continue
-        set_variables({"LC_ALL" if variable("LC_ALL") else "LC_CTYPE": name})  # the first one wins over the second
+        wins = SystemVariables.letters if settings().system.letters else SystemVariables.letters_alone
+        set_variables({wins.name: name})
         return
 
 

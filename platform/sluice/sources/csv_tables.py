@@ -12,8 +12,8 @@ import pyarrow as pa
 
 from sluice.contract.reading import Column
 from sluice.core.errors import BadInput
-from sluice.core.settings import memory_size
-from sluice.engine.duckdb_engine import MEMORY_LIMIT, arrow_batches, duckdb_engine
+from sluice.core.settings import settings
+from sluice.engine.duckdb_engine import arrow_batches, duckdb_engine
 from sluice.engine.parquet import ARROW_TYPES, ROW_GROUP_ROWS, WrittenParquet, write_parquet
 from sluice.sources.conversions import EXACT, FAST
 from sluice.sources.csv_counts import CsvCount, count_csv
@@ -128,4 +128,4 @@ def _batches(table: ibis.Table) -> Iterator[Any]:
 
 def _engine() -> Any:  # noqa: ANN401 - see engines
     # Reading keeps little at a time; more memory would only let the reader run further ahead.
-    return duckdb_engine(memory=memory_size(MEMORY_LIMIT) or _MEMORY)
+    return duckdb_engine(memory=settings().engine.memory or _MEMORY)

@@ -13,9 +13,9 @@ import sqlalchemy as sa
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 
 from sluice.core.addresses import HIDDEN, SOURCE_PREFIX, shown
-from sluice.core.environment import variable
 from sluice.core.errors import BadInput, EnvironmentFault, SluiceError
-from sluice.core.settings import check_login
+from sluice.core.variable_groups.stores import SourceVariables
+from sluice.core.variable_kinds import check_login
 from sluice.sources.source_files import SourceFile, check_readable, find
 from sluice.sources.sqlite_files import reading_options
 from sluice.sources.value_refusals import shown as named
@@ -129,7 +129,7 @@ def _server(address: str) -> Database:
             f"contract.yaml: source {named(shown(address))}: a variable stands for the whole URL of a server, "
             f"and its name begins with {SOURCE_PREFIX}; write {_VARIABLE_FORM}, or sqlite:///path/in/the/lake.db"
         )
-    given = variable(name)
+    given = SourceVariables.named(name).reveal()
     if not given:
         raise BadInput(f"contract.yaml: source {address} needs the environment variable {name}; set it")
     check_login(name, given)

@@ -12,16 +12,16 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from sluice.core.addresses import show_defect
-from sluice.core.environment import variable
 from sluice.core.errors import EnvironmentFault, Killed, SluiceError, TrackingFault
 from sluice.core.files import denied
 from sluice.core.lifeline import Stopped, stoppable, watch, work_has_stopped
 from sluice.core.parameter_checks import check_numbers
 from sluice.core.progress import progress
 from sluice.core.setting_checks import check_settings
+from sluice.core.settings import settings
 from sluice.core.termination_message import leave_message
 from sluice.core.user_names import user_name
-from sluice.storage.locations import STORE, default_store
+from sluice.storage.locations import default_store
 from sluice.storage.stores import GUARD
 
 _MORE_MEMORY = "raise SLUICE_ENGINE_MEMORY, or unset it; in a pod also raise the step's limit"
@@ -77,7 +77,7 @@ def step(name: str, parameters: Mapping[str, Any] | None = None) -> Iterator[Non
 
 def _await_store() -> None:
     """In a pod of KFP, wait for a store that is down: the launcher uploads a step's pages next, and tries but once."""
-    if variable(STORE).startswith(GUARD):
+    if settings().store.address.startswith(GUARD):
         default_store().exists("runs")
 
 

@@ -13,18 +13,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sluice.core.environment import variable
 from sluice.core.errors import BadInput
-from sluice.core.settings import header_text, web_address
+from sluice.core.settings import settings
+from sluice.core.variable_groups.stores import AzureVariables
 from sluice.storage.object_store import ObjectStore
 from sluice.storage.s3 import checked_prefix
 from sluice.storage.services import Advice, ObjectService
 
-ACCOUNT, ENDPOINT = "AZURE_STORAGE_ACCOUNT_NAME", "AZURE_STORAGE_ENDPOINT"
-KEY, SIGNATURE = "AZURE_STORAGE_ACCOUNT_KEY", "AZURE_STORAGE_SAS_TOKEN"
-TOKEN_FILE, CLIENT, TENANT = "AZURE_FEDERATED_TOKEN_FILE", "AZURE_CLIENT_ID", "AZURE_TENANT_ID"
-SECRET, AUTHORITY = "AZURE_CLIENT_SECRET", "AZURE_AUTHORITY_HOST"
-MACHINE = "AZURE_IDENTITY_ENDPOINT"
+_CLIENT, _TENANT = AzureVariables.client, AzureVariables.tenant
 _ACCOUNT = re.compile(r"[a-z0-9]{3,24}", re.ASCII)
 _CONTAINER = re.compile(r"[a-z0-9](?:-?[a-z0-9]){2,62}|\$root", re.ASCII)
 
@@ -55,8 +51,9 @@ def open_azure(uri: str) -> ObjectStore:
     container, _, prefix = uri.partition("://")[2].partition("/")
     if not _CONTAINER.fullmatch(container) or len(container) > 63:
         raise BadInput("the store's address names no container of Azure Blob Storage; give az://container/prefix")
-    prefix, account = checked_prefix(prefix), _account()
-    place, asker = web_address(ENDPOINT) or f"https://{account}.blob.core.windows.net", identity()
+    given = settings().azure
+    prefix, account = checked_prefix(prefix), _account(given)
+    place, asker = given.endpoint or f"https://{account}.blob.core.windows.net", identity(given)
     options = {
         "account_name": account,
         "endpoint": place,
@@ -69,8 +66,8 @@ def open_azure(uri: str) -> ObjectStore:
         keys=asker.keys,
         rights=f"that {asker.keys} has the role Storage Blob Data Contributor",
         identity=asker.source,
-        region=ENDPOINT,
-        address=f"{ENDPOINT} and {ACCOUNT}",
+        region=AzureVariables.endpoint.name,
+        address=f"{AzureVariables.endpoint} and {AzureVariables.account}",
         bucket="container",
     )
     service = ObjectService(
@@ -85,50 +82,53 @@ def open_azure(uri: str) -> ObjectStore:
     return ObjectStore(uri, service, prefix)
 
 
-def identity() -> AzureIdentity:
+def identity(given: AzureVariables) -> AzureIdentity:
     """Who asks.
 
     Raises:
         BadInput: An identity is named by half, or its file is not there.
     """
-    if variable(KEY):
-        return AzureIdentity({"account_key": header_text(KEY), "credential_type": "access_key"}, KEY)
-    if variable(SIGNATURE):
-        return AzureIdentity({"sas_key": header_text(SIGNATURE), "credential_type": "sas_token"}, SIGNATURE)
-    if variable(TOKEN_FILE):
-        path = variable(TOKEN_FILE)
+    if key := given.key.reveal():
+        return AzureIdentity({"account_key": key, "credential_type": "access_key"}, AzureVariables.key.name)
+    if signature := given.signature.reveal():
+        return AzureIdentity({"sas_key": signature, "credential_type": "sas_token"}, AzureVariables.signature.name)
+    if path := given.token_file:
+        name = AzureVariables.token_file.name
         if not Path(path).is_file():
-            raise BadInput(f"{TOKEN_FILE}={path!r} is no file; it holds a token that the cluster writes there")
-        options = {"federated_token_file": path, "credential_type": "workload_identity", **_application(TOKEN_FILE)}
-        source = f"check {CLIENT}, {TENANT}, and that the identity trusts the service account"
-        return AzureIdentity(options, f"the workload's identity ({CLIENT})", source)
-    if variable(SECRET):
-        options = {"client_secret": header_text(SECRET), "credential_type": "client_secret", **_application(SECRET)}
-        return AzureIdentity(options, f"the application ({CLIENT})", f"check {CLIENT}, {TENANT} and {SECRET}")
+            raise BadInput(f"{name}={path!r} is no file; it holds a token that the cluster writes there")
+        options = {"federated_token_file": path, "credential_type": "workload_identity", **_application(given, name)}
+        source = f"check {_CLIENT}, {_TENANT}, and that the identity trusts the service account"
+        return AzureIdentity(options, f"the workload's identity ({_CLIENT})", source)
+    if secret := given.secret.reveal():
+        name = AzureVariables.secret.name
+        options = {"client_secret": secret, "credential_type": "client_secret", **_application(given, name)}
+        return AzureIdentity(options, f"the application ({_CLIENT})", f"check {_CLIENT}, {_TENANT} and {name}")
     options = {"credential_type": "managed_identity"}
-    if client := header_text(CLIENT):
-        options["client_id"] = client
-    if place := web_address(MACHINE):
-        options["msi_endpoint"] = place
-    source = f"give the machine a managed identity, or set {TOKEN_FILE} or {KEY}"
+    if given.client:
+        options["client_id"] = given.client
+    if given.machine:
+        options["msi_endpoint"] = given.machine
+    source = f"give the machine a managed identity, or set {AzureVariables.token_file} or {AzureVariables.key}"
     return AzureIdentity(options, "the machine's managed identity", source)
 
 
-def _account() -> str:
-    account = variable(ACCOUNT)
+def _account(given: AzureVariables) -> str:
+    account = given.account
     if not _ACCOUNT.fullmatch(account):
         form = "3 to 24 small letters and digits"
-        raise BadInput(f"az:// wants the storage account: set {ACCOUNT} to its name ({form}), not {account!r}")
+        raise BadInput(
+            f"az:// wants the storage account: set {AzureVariables.account} to its name ({form}), not {account!r}"
+        )
     return account
 
 
-def _application(with_what: str) -> dict[str, str]:
-    lacking = [name for name in (CLIENT, TENANT) if not variable(name)]
+def _application(given: AzureVariables, with_what: str) -> dict[str, str]:
+    lacking = [field.name for field in (_CLIENT, _TENANT) if not given.is_set(field)]
     if lacking:
         raise BadInput(f"{with_what} wants {' and '.join(lacking)} too; workload identity's webhook sets both")
-    given = {"client_id": header_text(CLIENT), "tenant_id": header_text(TENANT)}
-    if place := web_address(AUTHORITY):
+    told = {"client_id": given.client, "tenant_id": given.tenant}
+    if place := given.authority:
         if not place.startswith("https:"):
-            raise BadInput(f"{AUTHORITY} must be https: a token is sent there")
-        given["authority_host"] = place
-    return given
+            raise BadInput(f"{AzureVariables.authority} must be https: a token is sent there")
+        told["authority_host"] = place
+    return told

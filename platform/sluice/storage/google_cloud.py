@@ -14,9 +14,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sluice.core.environment import variable
 from sluice.core.errors import BadInput
-from sluice.core.settings import web_address
+from sluice.core.settings import settings
+from sluice.core.variable_groups.stores import GoogleVariables
 from sluice.storage.object_store import ObjectStore
 from sluice.storage.s3 import checked_prefix
 from sluice.storage.services import Advice, ObjectService
@@ -24,8 +24,7 @@ from sluice.storage.services import Advice, ObjectService
 if TYPE_CHECKING:
     from obstore.store import GCSCredential
 
-CREDENTIALS = "GOOGLE_APPLICATION_CREDENTIALS"
-ENDPOINT = "GOOGLE_BASE_URL"  # as obstore reads it: another server that speaks the same protocol
+CREDENTIALS, ENDPOINT = GoogleVariables.credentials.name, GoogleVariables.endpoint.name
 _DEFAULT = "https://storage.googleapis.com"
 _SCOPE = "https://www.googleapis.com/auth/devstorage.read_write"
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]", re.ASCII)
@@ -44,7 +43,8 @@ def open_google(uri: str) -> ObjectStore:
     bucket, _, prefix = uri.partition("://")[2].partition("/")
     if not _BUCKET.fullmatch(bucket):
         raise BadInput("the store's address names no bucket of Google Cloud Storage; give gs://bucket/prefix")
-    prefix, place, provider = checked_prefix(prefix), web_address(ENDPOINT) or _DEFAULT, _credentials()
+    given = settings().google
+    prefix, place, provider = checked_prefix(prefix), given.endpoint or _DEFAULT, _credentials(given.credentials)
     options: dict[str, Any] = {"base_url": place, "skip_signature": False}
     role = "the service account of this workload"
     advice = Advice(
@@ -68,13 +68,12 @@ def open_google(uri: str) -> ObjectStore:
     return ObjectStore(uri, service, prefix)
 
 
-def _credentials() -> "Callable[[], GCSCredential] | None":
+def _credentials(path: str) -> "Callable[[], GCSCredential] | None":
     """Google's own library for a kind of credentials that obstore does not read, such as that of another cloud.
 
     Raises:
         BadInput: The file is not there, or holds no credentials.
     """
-    path = variable(CREDENTIALS)
     if not path:
         return None
     try:

@@ -1,12 +1,13 @@
 """Where steps find their store and a lake."""
 
-from sluice.core.environment import variable
 from sluice.core.errors import BadInput
 from sluice.core.files import check_folder
 from sluice.core.home import home
+from sluice.core.settings import settings
+from sluice.core.variable_groups.stores import StoreVariables
 from sluice.storage.stores import Store, open_store
 
-STORE = "SLUICE_STORE"
+STORE = StoreVariables.address.name
 
 
 def default_store() -> Store:
@@ -15,7 +16,7 @@ def default_store() -> Store:
     Raises:
         BadInput: SLUICE_STORE, SLUICE_STORE_TRIES or a variable of S3 is wrong.
     """
-    given = variable(STORE)
+    given = settings().store.address
     if not given:
         return open_store(str(home() / "store"))
     try:

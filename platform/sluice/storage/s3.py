@@ -17,25 +17,20 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from sluice.core.addresses import shown
-from sluice.core.environment import unset_variables, variable
+from sluice.core.environment import unset_variables
 from sluice.core.errors import BadInput
-from sluice.core.settings import check_login, header_text, web_address
+from sluice.core.settings import settings
+from sluice.core.variable_groups.stores import S3Variables
+from sluice.core.variable_kinds import check_login
+from sluice.core.variables import Variable
 from sluice.storage.keys import check_key
 
 if TYPE_CHECKING:
     from sluice.storage.object_store import ObjectStore
     from sluice.storage.services import Advice
 
-ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
-REGIONS = ("AWS_REGION", "AWS_DEFAULT_REGION")
-KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
-SESSION = "AWS_SESSION_TOKEN"
-ROLE, ROLE_TOKEN = "AWS_ROLE_ARN", "AWS_WEB_IDENTITY_TOKEN_FILE"
-ROLE_SESSION = "AWS_ROLE_SESSION_NAME"
-ROLE_ENDPOINT = "AWS_ENDPOINT_URL_STS"
-POD_ADDRESS, POD_TOKEN = "AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"
-TASK_ADDRESS = "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"
-NO_METADATA, METADATA = "AWS_EC2_METADATA_DISABLED", "AWS_EC2_METADATA_SERVICE_ENDPOINT"
+ENDPOINTS, REGIONS = S3Variables.endpoint.names, S3Variables.region.names
+KEYS = (S3Variables.access_key.name, S3Variables.secret_key.name)
 _METADATA_ADDRESS = "http://169.254.169.254"
 _METADATA_SECONDS = 1.0  # as Amazon's own clients wait; the service is on the machine itself
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{1,61}[A-Za-z0-9]", re.ASCII)
@@ -70,8 +65,9 @@ def open_s3(uri: str) -> "ObjectStore":
     from sluice.storage.services import ObjectService
 
     bucket, prefix = parse_address(f"s3://{uri.partition('://')[2]}")
-    asker, zone = identity(), region()
-    place = endpoint(zone)
+    given = settings().s3
+    asker, zone = identity(given), region(given)
+    place = endpoint(given, zone)
     # All that the environment could say otherwise is said here: obstore reads variables of its own, too.
     options = {
         "endpoint": place,
@@ -102,114 +98,122 @@ def _advice(asker: S3Identity) -> "Advice":
     return Advice(asker.keys, asker.rights, asker.source, REGIONS[0], ENDPOINTS[1])
 
 
-def region() -> str:
+def region(given: S3Variables) -> str:
     """The bucket's region, a part of every signature.
 
     Raises:
         BadInput: The variable holds what no request can carry.
     """
-    name = next((name for name in REGIONS if variable(name)), REGIONS[0])
-    given = header_text(name) or "us-east-1"
-    if not re.fullmatch(r"[A-Za-z0-9_-]{1,63}", given):
-        raise BadInput(f"{name}={given!r} is no region; give one like eu-central-1, or unset it")
-    return given
+    zone = given.region or "us-east-1"
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,63}", zone):
+        name = given.name_of(S3Variables.region)
+        raise BadInput(f"{name}={zone!r} is no region; give one like eu-central-1, or unset it")
+    return zone
 
 
-def endpoint(zone: str) -> str:
+def endpoint(given: S3Variables, zone: str) -> str:
     """`https://host` or `http://host:port`.
 
     Args:
+        given: Of this process.
         zone: The region, where AWS itself answers.
 
     Raises:
         BadInput: AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL is malformed.
     """
-    name = next((name for name in ENDPOINTS if variable(name)), None)
-    if name is None:
+    name = given.name_of(S3Variables.endpoint)
+    if not given.endpoint:
         return f"https://s3.{zone}.amazonaws.com"
     way_out = f"{name} must be like https://host or http://host:port"
-    check_login(name, variable(name))
+    check_login(name, given.endpoint)
     try:
-        url = urlsplit(variable(name))
+        url = urlsplit(given.endpoint)
         host, port = url.hostname, url.port
     except ValueError:
         raise BadInput(f"{way_out}; its host or port is malformed") from None
     if url.username or url.password:
         raise BadInput(f"{way_out}, without a user or password in it; the credentials go into {' and '.join(KEYS)}")
     if url.scheme not in ("http", "https") or not host or url.path not in ("", "/") or url.query or url.fragment:
-        raise BadInput(f"{way_out}, not {shown(variable(name))!r}")
+        raise BadInput(f"{way_out}, not {shown(given.endpoint)!r}")
     if not re.fullmatch(r"[A-Za-z0-9._:-]+", host):
         raise BadInput(f"{way_out}; its host or port is malformed")
     place = f"[{host}]" if ":" in host else host
     return f"{url.scheme}://{place}:{port}" if port else f"{url.scheme}://{place}"
 
 
-def identity() -> S3Identity:
+def identity(given: S3Variables) -> S3Identity:
     """Who asks: keys, a role, a pod's or a machine's credentials, in this order.
 
     Raises:
         BadInput: There is none, or one is named by half or names no file.
     """
-    given = [name for name in KEYS if variable(name)]
-    if len(given) == len(KEYS):
-        return _keys()
-    if given:
-        raise _no_credentials([name for name in KEYS if name not in given])
+    if lacking := _lacking(given, S3Variables.access_key, S3Variables.secret_key):
+        if len(lacking) < len(KEYS):
+            raise _no_credentials(lacking)
+    else:
+        return _keys(given)
     for name in KEYS:
         unset_variables(name)  # empty ones count as unset; to obstore they would be keys
-    if variable(ROLE_TOKEN) or variable(ROLE):
-        return _role()
-    if variable(POD_ADDRESS):
-        return _pod()
-    if variable(TASK_ADDRESS):
+    if given.is_set(S3Variables.role_token) or given.is_set(S3Variables.role):
+        return _role(given)
+    if given.is_set(S3Variables.pod_address):
+        return _pod(given)
+    if task := given.task_address:
         rights = "the rights of the task's role"
-        source = f"check that the task has a role ({TASK_ADDRESS})"
-        return S3Identity({"container_credentials_relative_uri": header_text(TASK_ADDRESS)}, rights, rights, source)
-    return _machine()
+        source = f"check that the task has a role ({S3Variables.task_address})"
+        return S3Identity({"container_credentials_relative_uri": task}, rights, rights, source)
+    return _machine(given)
 
 
-def _keys() -> S3Identity:
-    access, secret = map(header_text, KEYS)
-    session = header_text(SESSION)
-    options = {"access_key_id": access, "secret_access_key": secret} | ({"session_token": session} if session else {})
-    return S3Identity(options, f"{KEYS[0]}, {KEYS[1]} and {SESSION}", f"{KEYS[0]} and {KEYS[1]}")
+def _lacking(given: S3Variables, *fields: Variable[Any]) -> list[str]:
+    return [field.name for field in fields if not given.is_set(field)]
 
 
-def _role() -> S3Identity:
+def _keys(given: S3Variables) -> S3Identity:
+    options = {"access_key_id": given.access_key.reveal(), "secret_access_key": given.secret_key.reveal()}
+    if session := given.session_token.reveal():
+        options["session_token"] = session
+    return S3Identity(options, f"{KEYS[0]}, {KEYS[1]} and {S3Variables.session_token}", f"{KEYS[0]} and {KEYS[1]}")
+
+
+def _role(given: S3Variables) -> S3Identity:
     """A role that the token of a pod's service account may take on."""
-    lacking = [name for name in (ROLE, ROLE_TOKEN) if not variable(name)]
-    if lacking:
+    if lacking := _lacking(given, S3Variables.role, S3Variables.role_token):
         raise BadInput(
             f"S3 wants a role and a token of it: set {lacking[0]} too, or annotate the pod's service account"
         )
-    options = {"role_arn": header_text(ROLE), "web_identity_token_file": _file(ROLE_TOKEN)}
-    if session := header_text(ROLE_SESSION):
-        options["role_session_name"] = session
-    if place := web_address(ROLE_ENDPOINT):
+    options = {
+        "role_arn": given.role,
+        "web_identity_token_file": _file(S3Variables.role_token.name, given.role_token),
+    }
+    if given.role_session:
+        options["role_session_name"] = given.role_session
+    if place := given.role_endpoint:
         if not place.startswith("https:"):
-            raise BadInput(f"{ROLE_ENDPOINT}={shown(place)!r}: a token is sent there, so it must be https")
+            raise BadInput(f"{S3Variables.role_endpoint}={shown(place)!r}: a token is sent there, so it must be https")
         options["endpoint_url_sts"] = place
-    role = f"the role in {ROLE}"
+    role = f"the role in {S3Variables.role}"
     return S3Identity(options, role, f"the policies of {role}", f"check {role}, and that it trusts the service account")
 
 
-def _pod() -> S3Identity:
+def _pod(given: S3Variables) -> S3Identity:
     """What an agent on the node gives out for a pod's service account."""
-    options = {"container_credentials_full_uri": web_address(POD_ADDRESS)}
-    if not variable(POD_TOKEN):
-        raise BadInput(f"{POD_ADDRESS} is set without {POD_TOKEN}; EKS sets both, with a pod identity association")
-    options["container_authorization_token_file"] = _file(POD_TOKEN)
+    options = {"container_credentials_full_uri": given.pod_address}
+    address, token = S3Variables.pod_address, S3Variables.pod_token
+    if not given.pod_token:
+        raise BadInput(f"{address} is set without {token}; EKS sets both, with a pod identity association")
+    options["container_authorization_token_file"] = _file(token.name, given.pod_token)
     role = "the role of the pod identity association"
     return S3Identity(
         options, role, f"the policies of {role}", f"check the association of the service account, and {role}"
     )
 
 
-def _machine() -> S3Identity:
+def _machine(given: S3Variables) -> S3Identity:
     """A virtual machine's own role; asked whether it is there at all, for most machines have none."""
-    if variable(NO_METADATA).lower() == "true":
+    if given.no_metadata.lower() == "true":
         raise _no_credentials(list(KEYS))
-    place = web_address(METADATA) or _METADATA_ADDRESS
+    place = given.metadata or _METADATA_ADDRESS
     url = urlsplit(place)
     try:
         socket.create_connection((url.hostname, url.port or 80), timeout=_METADATA_SECONDS).close()
@@ -224,8 +228,7 @@ def _no_credentials(missing: list[str]) -> BadInput:
     return BadInput(f"S3 wants credentials: set {' and '.join(missing)}")
 
 
-def _file(name: str) -> str:
-    path = variable(name)
+def _file(name: str, path: str) -> str:
     if not Path(path).is_file():
         raise BadInput(f"{name}={path!r} is no file; it holds a token that the cluster writes there")
     return path

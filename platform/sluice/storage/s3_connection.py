@@ -12,10 +12,10 @@ from minio import Minio
 from minio.credentials.credentials import Credentials
 
 from sluice.core.authorities import tls_context
-from sluice.core.environment import variable
 from sluice.core.errors import BadInput
-from sluice.core.settings import header_text
-from sluice.storage.s3 import ENDPOINTS, KEYS, REGIONS, SESSION, endpoint, region
+from sluice.core.settings import settings
+from sluice.core.variable_groups.stores import S3Variables
+from sluice.storage.s3 import ENDPOINTS, REGIONS, endpoint, region
 from sluice.storage.s3_retries import TIMEOUT, Pool, retries
 
 
@@ -42,13 +42,14 @@ class Connection:
         Raises:
             BadInput: A variable is missing or malformed; SLUICE_STORE_TRIES or SLUICE_CA_FILE is.
         """
-        missing = [name for name in KEYS if not variable(name)]
+        given = settings().s3
+        missing = [key.name for key in (S3Variables.access_key, S3Variables.secret_key) if not given.is_set(key)]
         if missing:
             raise BadInput(f"S3 wants credentials: set {' and '.join(missing)}")
-        access_key, secret_key = map(header_text, KEYS)
-        credentials = Credentials(access_key, secret_key, header_text(SESSION) or None)
-        zone = region()
-        place = endpoint(zone)
+        session = given.session_token.reveal() or None
+        credentials = Credentials(given.access_key.reveal(), given.secret_key.reveal(), session)
+        zone = region(given)
+        place = endpoint(given, zone)
         trust = tls_context() if place.startswith("https:") else None
         http = Pool(timeout=TIMEOUT, retries=retries(), maxsize=10, ssl_context=trust)
         return cls(place, zone, credentials, http)

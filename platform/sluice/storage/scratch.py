@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from sluice.core.bounds import FILE_BYTES, Bound
-from sluice.core.environment import variable
+from sluice.core.settings import settings
+from sluice.core.variable_groups.stores import StoreVariables
 from sluice.storage.local_store import LocalStore
 
 if TYPE_CHECKING:  # the module of open_store, which is wrapped by this one
     from sluice.storage.stores import Store
 
-SCRATCH = "SLUICE_SCRATCH_STORE"
+SCRATCH = StoreVariables.scratch.name
 
 
 class ScratchStore:
@@ -86,7 +87,7 @@ def over_scratch(opening: Callable[[str], "Store"]) -> Callable[[str], "Store"]:
 
     @functools.wraps(opening)
     def opened(uri: str) -> "Store":
-        store, folder = opening(uri), variable(SCRATCH)
-        return ScratchStore(store, Path(folder)) if folder else store
+        store, folder = opening(uri), settings().store.scratch
+        return ScratchStore(store, folder) if folder else store
 
     return opened

@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 from obstore.exceptions import BaseError
 
 from sluice.core.authorities import CA_FILE, authority
-from sluice.core.environment import variable
 from sluice.core.errors import BadInput, EnvironmentFault, SluiceError
+from sluice.core.settings import settings
 from sluice.storage.failures import CONDITION_FAILED, NOT_FOUND, Failure
 from sluice.storage.tries import tries
 
@@ -197,10 +197,10 @@ def client_options(endpoint: str, seconds: float) -> "ClientConfig":
     }
     if pem := authority():
         options["root_certificate"] = pem
-    scheme = endpoint.partition("://")[0]
-    if proxy := _given(f"{scheme}_proxy") or _given("all_proxy"):
+    given = settings().store
+    if proxy := (given.http_proxy if endpoint.startswith("http:") else given.https_proxy) or given.all_proxy:
         options["proxy_url"] = proxy
-        around = (_given("no_proxy"), _THIS_MACHINE, _METADATA_HOSTS)
+        around = (given.no_proxy, _THIS_MACHINE, _METADATA_HOSTS)
         options["proxy_excludes"] = ",".join(filter(None, around))
     return options
 
@@ -223,8 +223,3 @@ def condition_failed(failure: Failure) -> bool:
 def _bare(host: str) -> str:
     """A host and port in one spelling; a port that need not be said is left out."""
     return re.sub(r":(?:80|443)$", "", host.lower())
-
-
-def _given(name: str) -> str:
-    """A proxy's variable; programs read both spellings."""
-    return variable(name) or variable(name.upper())

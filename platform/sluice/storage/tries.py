@@ -6,11 +6,12 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from sluice.core.progress import progress
-from sluice.core.settings import whole_number
+from sluice.core.settings import settings
+from sluice.core.variable_groups.stores import MOST_TRIES as MOST_TRIES
+from sluice.core.variable_groups.stores import StoreVariables
 from sluice.storage.failures import Failure
 
-TRIES_VARIABLE = "SLUICE_STORE_TRIES"
-MOST_TRIES = 100
+TRIES_VARIABLE = StoreVariables.tries.name
 LONGEST_PAUSE = 120.0  # seconds
 
 Answer = TypeVar("Answer")
@@ -22,7 +23,7 @@ def tries() -> int:
     Raises:
         BadInput: The variable holds no whole number from 1 to 100.
     """
-    return whole_number(TRIES_VARIABLE, 4, 1, MOST_TRIES)
+    return settings().store.tries
 
 
 def pause(tried: int) -> float:

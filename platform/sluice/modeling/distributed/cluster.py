@@ -7,10 +7,9 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from sluice.artifacts.bundles import Bundle
-from sluice.artifacts.producer import RUN
-from sluice.core.environment import variable
 from sluice.core.errors import BadInput, EnvironmentFault, SluiceError
 from sluice.core.progress import progress
+from sluice.core.settings import settings
 from sluice.modeling.distributed import explaining
 from sluice.modeling.distributed.job_settings import Job, Learning, Running
 from sluice.modeling.distributed.naming import job_key, job_name
@@ -43,7 +42,7 @@ def run_on_cluster(source: Bundle, learning: Learning, running: Running, environ
     """
     jobs = connect()
     pod = jobs.own_pod()
-    run_id = variable(RUN) or pod["metadata"].get("labels", {}).get("pipeline/runid") or pod["metadata"]["uid"]
+    run_id = settings().run.run or pod["metadata"].get("labels", {}).get("pipeline/runid") or pod["metadata"]["uid"]
     name = job_name(run_id, source.id, learning)
     job = Job(source.uri, job_key(run_id, name), learning, running.checkpoint_seconds)
     workflow = workflow_of(pod)

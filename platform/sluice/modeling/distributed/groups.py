@@ -9,10 +9,9 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from sluice.core.environment import variable
 from sluice.core.errors import EnvironmentFault
-from sluice.core.settings import choice
-from sluice.modeling.distributed.job_settings import DEVICE
+from sluice.core.settings import settings
+from sluice.core.variable_groups.training import TrainingVariables
 from sluice.modeling.network_fitting import choose_device
 
 _PATIENCE = timedelta(seconds=300)
@@ -76,15 +75,16 @@ def joined() -> Iterator[ProcessGroup]:
         PeerLost: The others cannot be reached, or were lost on the way.
         BadInput: CUDA is wanted and not there, or SLUICE_DEVICE is none.
     """
-    rank, size, local = (int(variable(name, default)) for name, default in _PLACE)
-    device = choose_device(choice(DEVICE, ("auto", "cpu", "cuda"), "auto"))
+    given = settings().training
+    rank, size = given.rank, given.size
+    device = choose_device(given.device)
     if device.type == "cuda":
-        device = torch.device("cuda", local)
+        device = torch.device("cuda", given.local_rank)
         torch.cuda.set_device(device)
     with peer_faults():
         if size > 1:
             backend = "nccl" if device.type == "cuda" else "gloo"
-            dist.init_process_group(backend, store=_store(rank), rank=rank, world_size=size, timeout=_PATIENCE)
+            dist.init_process_group(backend, store=_store(given), rank=rank, world_size=size, timeout=_PATIENCE)
         try:
             yield ProcessGroup(rank, size, device)
         finally:
@@ -92,23 +92,20 @@ def joined() -> Iterator[ProcessGroup]:
                 dist.destroy_process_group()
 
 
-_PLACE = (("RANK", "0"), ("WORLD_SIZE", "1"), ("LOCAL_RANK", "0"))
-
-
-def _store(rank: int) -> dist.Store:
+def _store(given: TrainingVariables) -> dist.Store:
     """Where the processes find each other.
 
     torchrun keeps one store over all its starts. Each start has a prefix of its own in it, else a process would find
     the addresses of dead ones there, and wait for them.
     """
     store = dist.TCPStore(
-        variable("MASTER_ADDR"),
-        int(variable("MASTER_PORT")),
-        is_master=rank == 0 and variable("TORCHELASTIC_USE_AGENT_STORE") != "True",
+        given.host,
+        given.port,
+        is_master=given.rank == 0 and given.agent_store != "True",
         timeout=_PATIENCE,
-        use_libuv=variable("USE_LIBUV", "1") == "1",  # Debian's torch has none
+        use_libuv=given.libuv == "1",  # Debian's torch has none
     )
-    return dist.PrefixStore(f"start-{variable('TORCHELASTIC_RESTART_COUNT', '0')}", store)
+    return dist.PrefixStore(f"start-{given.restarts}", store)
 
 
 @contextmanager

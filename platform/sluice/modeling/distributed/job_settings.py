@@ -8,6 +8,7 @@ from typing import Any
 
 from sluice.core.errors import BadInput
 from sluice.core.parameter_checks import check_with
+from sluice.core.variable_groups.training import TrainingVariables
 from sluice.parameters.candidate_settings import (
     ImageNetworkSettings,
     TableNetworkSettings,
@@ -19,9 +20,9 @@ from sluice.parameters.train_distributed import CHECKS, DEFAULTS
 from sluice.problems.candidate_names import NETWORK
 from sluice.problems.task import Task
 
-JOB = "SLUICE_TRAINING_JOB"
+JOB = TrainingVariables.job.name
 """The variable that holds a `Job` as JSON."""
-DEVICE = "SLUICE_DEVICE"
+DEVICE = TrainingVariables.device.name
 """The variable that says where a worker trains: `cpu`, `cuda` or `auto`; a TrainingRuntime sets it."""
 LOCAL, GPU = "local", "torch-gpu"
 VERSION = 1

@@ -11,6 +11,8 @@ from sluice.core.environment import variables
 from sluice.core.errors import BadInput, EnvironmentFault, SluiceError
 from sluice.core.progress import progress
 from sluice.core.termination_message import TERMINATION_LOG
+from sluice.core.variable_groups.system import SystemVariables
+from sluice.core.variable_groups.training import TrainingVariables
 from sluice.modeling.distributed.job_settings import DEVICE, GPU, JOB, Job, Running
 from sluice.modeling.distributed.publishing import last_words
 
@@ -56,8 +58,13 @@ def _defaults(environment: Mapping[str, str]) -> dict[str, str]:
 
     Rank 0 keeps the store where they meet: torchrun's own one asks for libuv, which Debian's torch has not.
     """
-    own = {"GLOO_SOCKET_IFNAME": "lo0" if sys.platform == "darwin" else "lo", "OMP_NUM_THREADS": "1"}
-    return {**own, "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1", **environment}
+    own = {
+        TrainingVariables.interface.name: "lo0" if sys.platform == "darwin" else "lo",
+        TrainingVariables.own_store.name: "1",
+        SystemVariables.threads.name: "1",
+    }
+    # A project's sluice.py, where the command is typed, must not shadow the package.
+    return {**own, **environment, SystemVariables.safe_path.name: "1"}
 
 
 def _wait(process: subprocess.Popen[bytes], said: Path, deadline: float, running: Running) -> None:

@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from sluice.core.errors import BadInput
+from sluice.core.variable_groups.stores import S3Variables
 from sluice.modeling.distributed.job_settings import JOB, Job, Running
 
 GROUP, VERSION, TRAINJOBS, RUNTIMES = "trainer.kubeflow.org", "v1alpha1", "trainjobs", "trainingruntimes"
 SECRET = "sluice-steps"  # noqa: S105 - its name
-SECRET_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+SECRET_KEYS = (S3Variables.access_key.name, S3Variables.secret_key.name)
 FRAMEWORK = "trainer.kubeflow.org/framework"
 OWN_IMAGE = "sluice.dev/own-image"
 """The annotation of a runtime whose image must stay; by default workers run in the step's image: the same code."""

@@ -15,9 +15,9 @@ from kubernetes.client.exceptions import ApiException
 from kubernetes.config import ConfigException
 from urllib3.exceptions import HTTPError
 
-from sluice.core.environment import variable
 from sluice.core.errors import BadInput, EnvironmentFault, SluiceError
 from sluice.core.progress import progress
+from sluice.core.settings import settings
 from sluice.modeling.distributed.specs import GROUP, RUNTIMES, TRAINJOBS, VERSION
 
 Object = dict[str, Any]
@@ -46,7 +46,7 @@ class TrainJobs:
 
     def own_pod(self) -> Object:
         """The pod that this runs in."""
-        name = variable("KFP_POD_NAME") or variable("HOSTNAME")
+        name = settings().system.pod
         return self._pod_call(self._core.read_namespaced_pod, name, what=f"pod {name}")
 
     def runtime(self, name: str) -> Object:

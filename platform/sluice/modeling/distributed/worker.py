@@ -1,20 +1,19 @@
 """One process of a distributed training; `torchrun` beside it starts it."""
 
 import sys
-from pathlib import Path
 
 from sluice.artifacts.bundles import Bundle
 from sluice.core.addresses import show_defect
-from sluice.core.environment import variable
 from sluice.core.errors import SluiceError
 from sluice.core.progress import progress
-from sluice.core.termination_message import TERMINATION_LOG, leave_message
+from sluice.core.settings import settings
+from sluice.core.termination_message import POD_LOG, leave_message
 from sluice.core.user_names import user_name
 from sluice.modeling.catalogue import network_for
 from sluice.modeling.distributed.checkpoints import Checkpoints
 from sluice.modeling.distributed.epochs import Course
 from sluice.modeling.distributed.groups import PeerLost, ProcessGroup, joined
-from sluice.modeling.distributed.job_settings import JOB, Job, Learning, job_from_json, network_settings
+from sluice.modeling.distributed.job_settings import Job, Learning, job_from_json, network_settings
 from sluice.modeling.distributed.learning import Learner
 from sluice.modeling.distributed.publishing import RESULT, STEP, publish_models
 from sluice.modeling.network_fitting import image_model, table_model
@@ -33,7 +32,7 @@ def main() -> None:
     sys.excepthook = show_defect
     user_name()
     try:
-        job = job_from_json(variable(JOB))
+        job = job_from_json(settings().training.job)
         with read_parts(job.splits) as (source, parts), fixed_threads(_THREADS), joined() as group:
             _work(job, source, parts, group)
     except SluiceError as error:
@@ -48,7 +47,7 @@ def main() -> None:
 
 
 def _somebody_spoke() -> bool:
-    said = Path(variable(TERMINATION_LOG) or "/dev/termination-log")
+    said = settings().run.termination_log or POD_LOG
     return said.exists() and said.stat().st_size > 0
 
 

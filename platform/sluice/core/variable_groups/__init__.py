@@ -1,0 +1,1 @@
+"""Every environment variable that Sluice reads or sets, once, by what it is about."""
