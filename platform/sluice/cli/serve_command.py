@@ -60,7 +60,7 @@ def add_serve_command(app: typer.Typer) -> None:
         max_body: Body = None,
         max_requests: Requests = None,
     ) -> None:
-        """Answer raw rows by HTTP with a registered model, until Ctrl+C: by JSON, MLflow's protocol, OIP v2 or Arrow."""
+        """Serve a registered model by HTTP, until Ctrl+C: raw rows in, forecasts out."""
         from sluice.core.processors import usable_processors
         from sluice.running.project_runs import use_project_home
         from sluice.serving.settings import LOOPBACK

@@ -50,8 +50,8 @@ def _make(version: Version, folder: Path) -> None:
             export_version(version, made)
         except NotExportable as reason:
             raise BadInput(
-                f"{version.model}/{version.version} has no graph to serve ({reason}); ask it by `sluice predict`, or serve "
-                "it by `mlflow models serve`"
+                f"{version.model}/{version.version} has no graph to serve ({reason}); ask it by `sluice predict`, or "
+                "serve it by `mlflow models serve`"
             ) from None
         try:
             made.replace(folder)

@@ -1,7 +1,7 @@
 """`python -m sluice.serving SETTINGS`: a server by itself, as `sluice serve` and a chart start it.
 
-SETTINGS is a JSON file, or the document itself (`sluice.serving.settings.Settings`). Nothing here needs MLflow, pandas or
-the libraries that the model was trained with.
+SETTINGS is a JSON file, or the document itself (`sluice.serving.settings.Settings`). Nothing here needs MLflow, pandas
+or the libraries that the model was trained with.
 """
 
 import sys

@@ -1,8 +1,8 @@
 """Arrow's IPC stream, in and out: a table with the contract's columns, a table of forecasts.
 
-Source: https://arrow.apache.org/docs/format/Columnar.html, "IPC Streaming Format". A stream may say more than its length
-lets expect: compressed buffers, many rows of a few bytes (dictionaries, runs, nulls, views). Compressed streams are
-refused before anything is unpacked, and what a column would take as texts is counted before they are made.
+Source: https://arrow.apache.org/docs/format/Columnar.html, "IPC Streaming Format". A stream may hold more than
+its length lets expect: compressed buffers, many rows of a few bytes (dictionaries, runs, nulls, views). Compressed
+streams are refused before anything is unpacked, and what texts would take is counted before they are made.
 """
 
 import struct

@@ -24,8 +24,8 @@ _FORM = '{"inputs": [{"name": …, "shape": [1], "datatype": …, "data": […]}
 _PATH = re.compile(r"/v2/models/(?P<model>[^/]+)(?:/versions/(?P<version>[^/]+))?(?P<end>/ready|/infer)?")
 _TYPES = {"string": "BYTES", "int64": "INT64", "float64": "FP64", "bool": "BOOL", "timestamp": "BYTES", "date": "BYTES"}
 _WHOLE = {f"{sign}INT{bits}": np.iinfo(f"{sign.lower()}int{bits}") for sign in ("", "U") for bits in (8, 16, 32, 64)}
-_FLOATS = {"FP16": np.float16, "FP32": np.float32, "FP64": np.float64}
-DATATYPES = ("BOOL", *_WHOLE, *_FLOATS, "BYTES")
+_ROUNDED: dict[str, type[np.float16] | type[np.float32]] = {"FP16": np.float16, "FP32": np.float32}
+DATATYPES = ("BOOL", *_WHOLE, *_ROUNDED, "FP64", "BYTES")
 
 
 def parts(path: str) -> tuple[str, str, str] | None:
@@ -192,7 +192,7 @@ def _converted(values: list[Any], datatype: str, kind: str | None, place: str) -
     """Values as the tensor's datatype holds them; those of a wrong type for the field are told later, row by row."""
     if kind is None:  # a column that the model does not take
         return values
-    bounds, precise = _WHOLE.get(datatype), _FLOATS.get(datatype)
+    bounds, precise = _WHOLE.get(datatype), _ROUNDED.get(datatype)
     for row, value in enumerate(values):
         if value is None:
             continue
@@ -207,13 +207,13 @@ def _converted(values: list[Any], datatype: str, kind: str | None, place: str) -
         )
         if not right:
             raise Refusal(422, f"row {row}: {place} is {shown(value)}, which is no {datatype}")
-    if datatype in ("FP16", "FP32") and precise:
+    if precise:
         with np.errstate(over="ignore"):
             return [value if value is None else _rounded(value, precise) for value in values]
     return values
 
 
-def _rounded(value: float, precise: type[np.floating[Any]]) -> float:
+def _rounded(value: float, precise: type[np.float16] | type[np.float32]) -> float:
     try:
         return float(precise(value))
     except OverflowError:

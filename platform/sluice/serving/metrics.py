@@ -1,4 +1,4 @@
-"""What Prometheus is told. No label holds what a caller sends: routes are templates, versions those that were loaded."""
+"""What Prometheus is told. No label holds what callers send: routes are templates, versions those that were loaded."""
 
 from collections.abc import Mapping
 
@@ -29,7 +29,7 @@ class Metrics:
     """
 
     def __init__(self) -> None:
-        disable_created_metrics()  # half of the text, and nobody reads it
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # half of the text, and nobody reads it
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         self._requests = Counter(

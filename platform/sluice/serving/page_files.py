@@ -4,16 +4,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _FOLDER = Path(__file__).parent / "page"
-_TYPES = {
-    ".html": "text/html; charset=utf-8",
-    ".js": "text/javascript; charset=utf-8",
-    ".css": "text/css; charset=utf-8",
-}
+_TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css"}
 SECURITY = (
     (
         b"content-security-policy",
-        b"default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; base-uri 'none'; "
-        b"form-action 'none'; frame-ancestors 'none'",
+        (
+            b"default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; base-uri 'none'; "
+            b"form-action 'none'; frame-ancestors 'none'"
+        ),
     ),
     (b"referrer-policy", b"no-referrer"),
     (b"cross-origin-opener-policy", b"same-origin"),
@@ -37,7 +35,7 @@ class Page:
 
 def _page(name: str) -> Page:
     path = _FOLDER / name
-    return Page(path.read_bytes(), _TYPES[path.suffix])
+    return Page(path.read_bytes(), f"{_TYPES[path.suffix]}; charset=utf-8")
 
 
 PAGES = {"/": _page("page.html"), "/page.js": _page("page.js"), "/page.css": _page("page.css")}

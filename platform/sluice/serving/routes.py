@@ -3,6 +3,7 @@
 import importlib.metadata
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sluice.serving import inference_protocol as v2
@@ -85,14 +86,14 @@ class Routes:
     def __init__(self, server: "Server") -> None:
         self._server = server
         self._version = importlib.metadata.version("sluice") if _installed() else "0"
-        health = {"open": True, "inside": "health"}
+        health = partial(Route, open=True, inside="health")
         self._looks: dict[str, Route] = {
-            "/healthz": Route("/healthz", self._live, **health),
-            "/readyz": Route("/readyz", self._ready, **health),
-            "/health": Route("/health", self._ping, **health),
-            "/ping": Route("/ping", self._ping, **health),
-            "/v2/health/live": Route("/v2/health/live", self._live, **health),
-            "/v2/health/ready": Route("/v2/health/ready", self._ready, **health),
+            "/healthz": health("/healthz", self._live),
+            "/readyz": health("/readyz", self._ready),
+            "/health": health("/health", self._ping),
+            "/ping": health("/ping", self._ping),
+            "/v2/health/live": health("/v2/health/live", self._live),
+            "/v2/health/ready": health("/v2/health/ready", self._ready),
             "/metrics": Route("/metrics", self._metrics, inside="metrics"),
             "/version": Route("/version", self._software, open=True),
             "/openapi.json": Route("/openapi.json", self._openapi),

@@ -89,7 +89,7 @@ class _Process(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Take the signals in the event loop; they are not raised again, for the end that they ask for is a good one."""
+        """Take the signals in the event loop; they are not raised again, for the end that they bring is a good one."""
         loop = asyncio.get_running_loop()
         for each in SIGNALS:
             loop.add_signal_handler(each, self._signalled)

@@ -1,4 +1,4 @@
-"""What a server is told before it starts: one document, made by `sluice serve` or by a chart, and refused as a whole."""
+"""What a server is told before it starts: one document, made by `sluice serve` or by a chart, refused as a whole."""
 
 import json
 from pathlib import Path
@@ -29,9 +29,7 @@ class Settings(BaseModel):
     metrics_port: Annotated[
         _Port | None, Field(description="A port for health and metrics alone, without tokens; else beside the rest.")
     ] = None
-    token_file: Annotated[Path | None, Field(description="Tokens that callers must have, one a line; none: open.")] = (
-        None
-    )
+    token_file: Annotated[Path | None, Field(description="Tokens that callers must have, one a line.")] = None
     open: Annotated[bool, Field(description="Whether other machines may ask without a token.")] = False
     threads: Annotated[int, Field(ge=1, le=256, description="Long requests at once.")] = 1
     drain: Annotated[

@@ -107,7 +107,7 @@ def _read(path: Path) -> tuple[bytes, ...]:
             continue
         if len(token) < SHORTEST or not _TOKEN.fullmatch(token):
             raise BadInput(
-                f"{path}, line {number}: this is no token; write {SHORTEST} or more letters, digits and -._~+/ on a line"
+                f"{path}, line {number}: this is no token; write {SHORTEST} or more letters, digits and -._~+/"
             )
         found.append(hashlib.sha256(token.encode()).digest())
     return tuple(found)
