@@ -173,8 +173,8 @@ class Server:
         except Exception:  # noqa: BLE001 - a defect of ours: told in the log, and by its request's id to the caller
             _tell_defect(f"request {head.request} failed:")
             found = Refusal(500, "the server failed; its log has the reason under this request's id")
-        if (unread or found.close) and not await self._held.discarded(receive):
-            found.close = True
+        if (unread or found.rest) and not found.close:
+            found.close = not await self._held.discarded(receive)
         return self._refused(found, wire, head, loaded)
 
     def _forecast(self, wire: Wire, body: bytes, head: Head, loaded: Loaded, begun: float) -> Reply:

@@ -30,30 +30,11 @@ class ArrowProtocol:
         """See `Wire`."""
         import pyarrow as pa
 
+        broken = (pa.ArrowException, OSError, ValueError, KeyError, struct.error, OverflowError, MemoryError)
         try:
-            with pa.ipc.open_stream(pa.py_buffer(_uncompressed(body))) as stream:
-                batches, count = [], 0
-                for batch in stream:
-                    batch.validate(full=True)
-                    count += batch.num_rows
-                    if count > limits.rows:
-                        check_count(count, limits)
-                    batches.append(batch)
-                schema = stream.schema
-        except (pa.ArrowException, OSError, ValueError, KeyError, struct.error, OverflowError) as error:
-            raise Refusal(400, f"{_FORM}: {str(error).partition(chr(10))[0][:200]}") from None
-        check_count(count, limits)
-        names = schema.names
-        if len(set(names)) != len(names):
-            raise Refusal(400, f"the column {next(n for n in names if names.count(n) > 1)[:80]!r} is there twice")
-        try:
-            columns = {
-                name: [value for batch in batches for value in _values(batch.column(place), name, limits.body)]
-                for place, name in enumerate(names)
-            }
-        except (pa.ArrowException, ValueError, OverflowError) as error:  # such as a time after the year 9999
-            raise Refusal(400, f"{_FORM} that Python can read: {str(error).partition(chr(10))[0][:200]}") from None
-        return Asked(count, (), columns)
+            return _asked(_uncompressed(body), limits)
+        except broken as error:  # such as a cut off stream, an offset beyond its buffer, a time after the year 9999
+            raise Refusal(400, f"{_FORM} that can be read: {str(error).partition(chr(10))[0][:200]}") from None
 
     def write(self, asked: Asked, answered: Answered) -> bytes:  # noqa: ARG002 - see Wire
         """See `Wire`."""
@@ -81,6 +62,28 @@ class ArrowProtocol:
         from sluice.serving.protocols import Plain
 
         return Plain().refused(refusal, request, loaded)
+
+
+def _asked(body: bytes, limits: Limits) -> Asked:
+    import pyarrow as pa
+
+    with pa.ipc.open_stream(pa.py_buffer(body)) as stream:
+        names, batches, count = stream.schema.names, [], 0
+        for batch in stream:
+            batch.validate(full=True)
+            count += batch.num_rows
+            if count > limits.rows:
+                break
+            batches.append(batch)
+    check_count(count, limits)
+    if len(set(names)) != len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise Refusal(400, f"the column {twice[:80]!r} is there twice")
+    columns = {
+        name: [value for batch in batches for value in _values(batch.column(place), name, limits.body)]
+        for place, name in enumerate(names)
+    }
+    return Asked(count, (), columns)
 
 
 def _values(column: Any, name: str, most: int) -> list[Any]:  # noqa: ANN401 - a pyarrow.Array

@@ -51,7 +51,7 @@ class Held:
             Gone: The sender has closed the connection.
         """
         if stated.isascii() and stated.isdecimal() and (len(stated) > 15 or int(stated) > self._limits.body):
-            raise self._too_long()
+            raise self._too_long(rest=True)
         chunks: list[bytes] = []
         size = 0
         deadline = asyncio.get_running_loop().time() + self._limits.seconds
@@ -63,12 +63,14 @@ class Held:
                 chunk = message.get("body", b"")
                 size += len(chunk)
                 self.bytes += len(chunk)
+                more = bool(message.get("more_body"))
                 if size > self._limits.body:
-                    raise self._too_long()
+                    raise self._too_long(rest=more)
                 if self.bytes > self._limits.held:
-                    raise Refusal(503, "the server holds as many requests as it may; try again in a second", wait=1)
+                    words = "the server holds as many requests as it may; try again in a second"
+                    raise Refusal(503, words, wait=1, rest=more)
                 chunks.append(chunk)
-                if not message.get("more_body"):
+                if not more:
                     return chunks[0] if len(chunks) == 1 else b"".join(chunks)
         except BaseException:
             self.release(size)
@@ -111,8 +113,8 @@ class Held:
                 408, f"the body did not come within {seconds:g} seconds; send it faster", close=True
             ) from None
 
-    def _too_long(self) -> Refusal:
-        return Refusal(413, f"the body is longer than {self._limits.body:,} bytes; send fewer rows at once", close=True)
+    def _too_long(self, *, rest: bool) -> Refusal:
+        return Refusal(413, f"the body is longer than {self._limits.body:,} bytes; send fewer rows at once", rest=rest)
 
 
 def check_nesting(body: bytes, limits: Limits) -> None:

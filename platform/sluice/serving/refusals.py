@@ -15,6 +15,7 @@ class Refusal(Exception):
         problems: What is wrong with the rows, one entry a value; none for other errors.
         kinds: How many there are of each kind.
         wait: Seconds after which it may be sent again; None where that cannot help.
+        rest: Whether some of the body may still come.
         close: Whether the connection ends with the answer, for what else comes on it cannot be read.
         headers: More headers of the answer.
     """
@@ -27,12 +28,13 @@ class Refusal(Exception):
         problems: tuple[Mapping[str, Any], ...] = (),
         kinds: Mapping[str, int] | None = None,
         wait: int | None = None,
+        rest: bool = False,
         close: bool = False,
         headers: tuple[tuple[bytes, bytes], ...] = (),
     ) -> None:
         super().__init__(detail)
         self.status, self.detail, self.problems, self.kinds = status, detail, problems, dict(kinds or {})
-        self.wait, self.close, self.headers = wait, close, headers
+        self.wait, self.rest, self.close, self.headers = wait, rest, close, headers
 
 
 class Gone(Exception):
