@@ -50,7 +50,7 @@ ROW: Mapping[str, Any] = {
 
 @cache
 def graph(*, number: bool = False) -> bytes:
-    """Log odds 0.1 × (sum of the features); or that sum, as a number."""
+    """Log odds of a tenth of the sum of the features; or that sum, as a number."""
     made = Graph()
     kinds = {field.name: TYPES.get(field.type, "DATE") for field in FIELDS}
     found = feature_columns(made, QUERY, kinds, dict.fromkeys(FEATURES, NUMBER))

@@ -23,10 +23,41 @@ STREAM = "application/vnd.apache.arrow.stream"
 PATHS = ("/v1/predict", "/invocations", "/v2/models/late/infer", "/v2/models/late/versions/3/infer", "/v1/model", "/x")
 TYPES = ("application/json", "text/csv", STREAM, "", "text/plain; charset=utf-8", "\xff")
 ODD: list[Any] = [
-    None, True, False, 0, -1, 1.5, 2**53 + 1, -(2**63), 10**40, 10**400, 1e308, -0.0, "", "AA", "x" * 300, "\x00", "\ud800",
-    "\uffff", "é", "NaN", "1e999", "2013-07-04T18:30:00Z", "0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59",
-    "2013-02-30", "２０13-07-04", [], {}, [[]], {"a": {"b": [1]}}, [1, [2]], "'; DROP TABLE", "{{7*7}}", "<script>",
-]  # fmt: skip
+    None,
+    True,
+    False,
+    0,
+    -1,
+    1.5,
+    2**53 + 1,
+    -(2**63),
+    10**40,
+    10**400,
+    1e308,
+    -0.0,
+    "",
+    "AA",
+    "x" * 300,
+    "\x00",
+    "\ud800",
+    "\uffff",
+    "é",
+    "NaN",
+    "1e999",
+    "2013-07-04T18:30:00Z",
+    "0001-01-01T00:00:00+23:59",
+    "9999-12-31T23:59:59-23:59",
+    "2013-02-30",
+    "\uff12\uff1013-07-04",
+    [],
+    {},
+    [[]],
+    {"a": {"b": [1]}},
+    [1, [2]],
+    "'; DROP TABLE",
+    "{{7*7}}",
+    "<script>",
+]
 
 
 def value(dice: random.Random) -> Any:

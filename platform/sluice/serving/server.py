@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -56,11 +57,9 @@ def listening(host: str, port: int) -> socket.socket:
         if family == socket.AF_INET6 and host == "::":
             found.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         found.bind(address)
-    except socket.gaierror:
-        raise BadInput(
-            f"--host {host!r} is no address of this machine; give one such as 127.0.0.1 or 0.0.0.0"
-        ) from None
     except OSError as error:
+        if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+            raise BadInput(f"{host!r} is no address of this machine; give one such as 127.0.0.1 or 0.0.0.0") from None
         raise EnvironmentFault(
             f"port {port} at {host} cannot be had ({error.strerror}); give another with --port, or 0 for a free one"
         ) from None
