@@ -166,6 +166,8 @@ def running(
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
     }
     environment |= {"MLFLOW_TRACKING_URI": tracking} if tracking else {}
+    if command[0] != sys.executable:
+        environment.pop("PYTHONPATH", None)  # a peer has packages of its own
     began = time.monotonic()
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
@@ -177,11 +179,19 @@ def running(
                 time.sleep(0.05)
             yield Contestant(name, load, read, process.pid, time.monotonic() - began)
         finally:
-            os.killpg(process.pid, 15)
-            try:
-                process.wait(20)
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, 9)
+            _end(process)
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    """End a server and all that it started."""
+    for sign in (15, 9):
+        try:
+            os.killpg(process.pid, sign)
+            process.wait(20)
+        except ProcessLookupError:
+            return
+        except subprocess.TimeoutExpired:
+            continue
 
 
 def check_equal(servers: list[Contestant]) -> None:

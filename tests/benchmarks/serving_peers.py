@@ -12,6 +12,27 @@ from pathlib import Path
 from typing import Any
 
 LITSERVE, BENTOML, MLSERVER = "litserve", "bentoml", "mlserver"
+LIT = """
+import litserve
+import serving_peers
+
+class Api(litserve.LitAPI):
+    def setup(self, device):
+        self.graph = serving_peers.Graph({folder!r})
+
+    def decode_request(self, request):
+        return request["rows"]
+
+    def predict(self, rows):
+        return self.graph.rows(rows)
+
+    def encode_response(self, output):
+        return {{"forecasts": output}}
+
+if __name__ == "__main__":
+    server = litserve.LitServer(Api(), accelerator="cpu", workers_per_device=1)
+    server.run(host="127.0.0.1", port={port}, generate_client_file=False, log_level="warning")
+"""
 BENTO = """
 import bentoml
 import serving_peers
@@ -70,37 +91,16 @@ class Graph:
         return self._session.run(None, {f"in:{name}": column.reshape(-1) for name, column in columns.items()})[0]
 
 
-def serve_litserve(folder: str, port: int) -> None:
-    """LitServe."""
-    import litserve
-
-    class Api(litserve.LitAPI):  # type: ignore[misc]
-        def setup(self, device: str) -> None:
-            self.graph = Graph(folder)
-
-        def decode_request(self, request: Any) -> Any:
-            return request["rows"]
-
-        def predict(self, rows: Any) -> Any:
-            return self.graph.rows(rows)
-
-        def encode_response(self, output: Any) -> Any:
-            return {"forecasts": output}
-
-    server = litserve.LitServer(Api(), accelerator="cpu", workers_per_device=1)
-    server.run(host="127.0.0.1", port=port, generate_client_file=False, log_level="warning")
-
-
 def main() -> None:
     """Serve until the process is ended."""
     peer, folder, port, scratch = sys.argv[1:]
     os.environ["PYTHONPATH"] = f"{Path(__file__).parent}:{scratch}"
-    if peer == LITSERVE:
-        serve_litserve(folder, int(port))
-        return
     os.chdir(scratch)
     beside = Path(sys.executable).parent
-    if peer == BENTOML:
+    if peer == LITSERVE:
+        Path("service.py").write_text(LIT.format(folder=folder, port=port), encoding="utf-8")
+        command = [sys.executable, "service.py"]
+    elif peer == BENTOML:
         Path("service.py").write_text(BENTO.format(folder=folder), encoding="utf-8")
         command = [str(beside / "bentoml"), "serve", "service:Model", "--host", "127.0.0.1", "--port", port]
     else:
