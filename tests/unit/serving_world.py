@@ -14,7 +14,8 @@ from sluice.exporting.expressions import feature_columns
 from sluice.exporting.graph import Graph
 from sluice.exporting.graph_values import NUMBER
 from sluice.exporting.served_files import FORECAST, Parity, RowField, ServedModel, write_served_model
-from sluice.serving.app import Doors, Server
+from sluice.serving.app import Server
+from sluice.serving.doors import Doors
 from sluice.serving.exchange import Exchange, Loaded, OneVersion
 from sluice.serving.graph_judge import GraphJudge
 from sluice.serving.limits import Limits

@@ -10,8 +10,9 @@ import pytest
 
 from sluice.core.errors import BadInput
 from sluice.core.processors import quota, usable_processors
-from sluice.serving.app import Doors, Server
+from sluice.serving.app import Server
 from sluice.serving.assembly import assembled
+from sluice.serving.doors import Doors
 from sluice.serving.exchange import Loaded, NoModel
 from sluice.serving.graph_judge import GraphJudge
 from sluice.serving.limits import Limits
@@ -121,6 +122,8 @@ def test_what_is_too_large_is_refused(folder: Path) -> None:
     said = call(app, "/v1/predict", ASKED, content_length="5" * 30)
     assert said.status == 413
     assert call(app, "/v1/predict", ASKED, cookie="x" * 300).status == 431
+    packed = call(app, "/v1/predict", ASKED, content_encoding="gzip")
+    assert (packed.status, "'gzip'" in packed.json["detail"]) == (415, True)
     assert app._held.bytes == 0
 
 

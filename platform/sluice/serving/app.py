@@ -9,7 +9,6 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
@@ -17,6 +16,7 @@ from sluice.core.addresses import show_defect
 from sluice.core.progress import progress
 from sluice.serving import inference_protocol
 from sluice.serving.arrow_protocol import STREAM, ArrowProtocol
+from sluice.serving.doors import Doors
 from sluice.serving.exchange import Exchange, Loaded, Measured, NoModel, Observer, Started, Traffic, Versions
 from sluice.serving.heads import REQUEST_ID, TRACE, Head
 from sluice.serving.inference_protocol import InferenceProtocol
@@ -27,29 +27,11 @@ from sluice.serving.protocols import JSON, Answered, Plain, Wire, encode
 from sluice.serving.refusals import Gone, Refusal, refused_rows
 from sluice.serving.routes import Reply, Route, Routes
 from sluice.serving.row_schema import InvalidRows
-from sluice.serving.tokens import Tokens
 
 Scope = Mapping[str, Any]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 _SHORT = 16 * 2**10  # bytes of a body that is read, judged and answered in about a millisecond
-_WEB = "http://"
 _HEADERS = ((b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store"))
-
-
-@dataclass(frozen=True)
-class Doors:
-    """Who may come in, and by which port.
-
-    Attributes:
-        tokens: Those that are asked for; None asks for none.
-        hosts: Names of this server that a request may be for, with their port; None allows any. Without tokens it is
-            what keeps the pages of other sites out, whose names may be made to lead here (DNS rebinding).
-        metrics_port: Where health and metrics are, and nothing else; None has them beside everything.
-    """
-
-    tokens: Tokens | None = None
-    hosts: frozenset[str] | None = None
-    metrics_port: int | None = None
 
 
 class Server:
@@ -149,11 +131,16 @@ class Server:
         loaded: Loaded | None = None
         unread = head.method not in ("GET", "HEAD")
         try:
-            self._check_door(scope, head, route)
+            if head.size > self._limits.headers:
+                raise Refusal(431, f"address and headers are longer than {self._limits.headers:,} bytes", close=True)
+            self._doors.check(scope, head, route)
+            if route.missing:
+                raise route.missing
             if not route.asks:
                 return route.reply(head, route)
             if self._in_flight > self._limits.requests:
                 raise Refusal(503, "the server answers as many requests as it may; try again in a second", wait=1)
+            _check_encoding(head)
             loaded = self.chosen(head, route)
             unread = False
             body = await self._held.body(receive, head.header(b"content-length"))
@@ -206,26 +193,6 @@ class Server:
         if head.path == "/invocations":
             return self._mlflow
         return self._arrow if head.media_type == STREAM else self._plain
-
-    def _check_door(self, scope: Scope, head: Head, route: Route) -> None:
-        doors = self._doors
-        if head.size > self._limits.headers:
-            raise Refusal(431, f"address and headers are longer than {self._limits.headers:,} bytes", close=True)
-        inside = False
-        if doors.metrics_port is not None:
-            inside = (scope.get("server") or ("", None))[1] == doors.metrics_port
-            if route.inside not in (("health", "metrics") if inside else ("health", "")):
-                raise Refusal(404, f"there is no {head.path[:80]} at this port")
-        if doors.hosts is not None:
-            _check_origin(head, doors.hosts)
-        if doors.tokens and not (route.open or inside) and not doors.tokens.accept(head.header(b"authorization")):
-            raise Refusal(
-                401,
-                "this server wants a token: send the header `Authorization: Bearer TOKEN`",
-                headers=((b"www-authenticate", b'Bearer realm="sluice"'),),
-            )
-        if route.missing:
-            raise route.missing
 
     def chosen(self, head: Head, route: Route) -> Loaded:
         """Who answers a request, or would: the traffic's choice, or the version that the path names.
@@ -316,13 +283,13 @@ class Server:
                 _tell_defect(f"{type(observer).__name__} failed at request {exchange.request}:")
 
 
-def _check_origin(head: Head, hosts: frozenset[str]) -> None:
-    """Without tokens: refuse what a page of another site lets its reader's browser send here."""
-    if head.header(b"host").lower() not in hosts:
-        raise Refusal(421, "this server is asked by another name than its own; use the address that it told")
-    origin = head.header(b"origin").lower()
-    if origin and origin.removeprefix(_WEB) not in hosts:
-        raise Refusal(403, "a page of another site asks; a server without tokens answers its own page alone")
+def _check_encoding(head: Head) -> None:
+    """What is packed may be a thousand times as long unpacked, so nothing is."""
+    encoding = head.header(b"content-encoding").strip().lower()
+    if encoding not in ("", "identity"):
+        raise Refusal(
+            415, f"the body is packed ({encoding[:40]!r}), which this server does not unpack; send it as it is"
+        )
 
 
 def _tell_defect(words: str) -> None:

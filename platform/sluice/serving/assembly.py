@@ -15,7 +15,8 @@ cluster's server reads the same document.
 
 from collections.abc import Sequence
 
-from sluice.serving.app import Doors, Server
+from sluice.serving.app import Server
+from sluice.serving.doors import Doors
 from sluice.serving.exchange import Loaded, Observer, OneVersion, Traffic
 from sluice.serving.graph_judge import GraphJudge
 from sluice.serving.settings import Settings

@@ -126,6 +126,7 @@ def configured(app: Any, limits: Limits, grace: float) -> uvicorn.Config:  # noq
         ws="none",
         lifespan="off",  # sluice.serving.server starts and stops the parts, so that their errors end in one line
         log_config=None,
+        log_level="error",  # who sends nonsense does not fill the log
         access_log=False,
         proxy_headers=False,
         server_header=False,

@@ -17,6 +17,7 @@ from sluice.serving.exchange import Loaded
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 _MOST_VERSIONS = 20
+_MOST_CHILDREN = 1_000
 _OTHER = "other"
 _SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 
@@ -61,13 +62,21 @@ class Metrics:
             registry=self.registry,
         )
         self._versions: set[str] = set()
+        self._children: dict[tuple[str, int, str], tuple[Counter, Histogram | None]] = {}
 
     def answered(self, route: str, status: int, version: str, seconds: float) -> None:
         """Count a request; `version` is empty where none answered."""
-        version = self._bounded(version)
-        self._requests.labels(route, str(status), version).inc()
-        if version:
-            self._seconds.labels(route, version).observe(seconds)
+        key = (route, status, version)
+        found = self._children.get(key)
+        if found is None:  # finding a child by its labels takes longer than counting with it
+            shown = self._bounded(version)
+            latency = self._seconds.labels(route, shown) if version else None
+            found = self._requests.labels(route, str(status), shown), latency
+            if len(self._children) < _MOST_CHILDREN:
+                self._children[key] = found
+        found[0].inc()
+        if found[1]:
+            found[1].observe(seconds)
 
     def forecast(self, version: str, rows: int) -> None:
         """Count rows."""
