@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
@@ -32,6 +33,21 @@ Scope = Mapping[str, Any]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 _SHORT = 16 * 2**10  # bytes of a body that is read, judged and answered in about a millisecond
 _HEADERS = ((b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store"))
+
+
+@dataclass
+class _Asking:
+    """What is known of a request so far.
+
+    Attributes:
+        wire: How it is read and answered.
+        unread: Whether its body is still to come.
+        loaded: Who answers; None before that is known.
+    """
+
+    wire: Wire
+    unread: bool
+    loaded: Loaded | None = None
 
 
 class Server:
@@ -127,30 +143,12 @@ class Server:
             self._observe(reply.exchange)
 
     async def _replied(self, scope: Scope, head: Head, route: Route, receive: Receive, begun: float) -> Reply:
-        wire: Wire = route.wire or self._wire(head)
-        loaded: Loaded | None = None
-        unread = head.method not in ("GET", "HEAD")
+        asking = _Asking(route.wire or self._wire(head), head.method not in ("GET", "HEAD"))
         try:
-            if head.size > self._limits.headers:
-                raise Refusal(431, f"address and headers are longer than {self._limits.headers:,} bytes", close=True)
-            self._doors.check(scope, head, route)
-            if route.missing:
-                raise route.missing
+            self._check(scope, head, route)
             if not route.asks:
                 return route.reply(head, route)
-            if self._in_flight > self._limits.requests:
-                raise Refusal(503, "the server answers as many requests as it may; try again in a second", wait=1)
-            _check_encoding(head)
-            loaded = self.chosen(head, route)
-            unread = False
-            body = await self._held.body(receive, head.header(b"content-length"))
-            try:
-                if len(body) <= _SHORT:
-                    return self._forecast(wire, body, head, loaded, begun)
-                loop = asyncio.get_running_loop()
-                return await loop.run_in_executor(self._pool, self._forecast, wire, body, head, loaded, begun)
-            finally:
-                self._held.release(len(body))
+            return await self._answered(asking, head, route, receive, begun)
         except Refusal as refusal:
             found = refusal
         except NoModel as none:
@@ -160,9 +158,33 @@ class Server:
         except Exception:  # noqa: BLE001 - a defect of ours: told in the log, and by its request's id to the caller
             _tell_defect(f"request {head.request} failed:")
             found = Refusal(500, "the server failed; its log has the reason under this request's id")
-        if (unread or found.rest) and not found.close:
+        if (asking.unread or found.rest) and not found.close:
             found.close = not await self._held.discarded(receive)
-        return self._refused(found, wire, head, loaded)
+        return self._refused(found, asking.wire, head, asking.loaded)
+
+    def _check(self, scope: Scope, head: Head, route: Route) -> None:
+        """Refuse what need not be read."""
+        if head.size > self._limits.headers:
+            raise Refusal(431, f"address and headers are longer than {self._limits.headers:,} bytes", close=True)
+        self._doors.check(scope, head, route)
+        if route.missing:
+            raise route.missing
+        if route.asks:
+            _check_encoding(head)
+            if self._in_flight > self._limits.requests:
+                raise Refusal(503, "the server answers as many requests as it may; try again in a second", wait=1)
+
+    async def _answered(self, asking: "_Asking", head: Head, route: Route, receive: Receive, begun: float) -> Reply:
+        asking.loaded = loaded = self.chosen(head, route)
+        asking.unread = False
+        body = await self._held.body(receive, head.header(b"content-length"))
+        try:
+            if len(body) <= _SHORT:
+                return self._forecast(asking.wire, body, head, loaded, begun)
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._pool, self._forecast, asking.wire, body, head, loaded, begun)
+        finally:
+            self._held.release(len(body))
 
     def _forecast(self, wire: Wire, body: bytes, head: Head, loaded: Loaded, begun: float) -> Reply:
         """Read, check, judge and write: everything that takes time."""
