@@ -79,10 +79,16 @@ class Browser:
 
     def open(self, file: Path) -> Seen:
         """Read a file to its end."""
+        return self._read(self._command, file.as_uri())
+
+    def visit(self, address: str) -> Seen:
+        """Read a page of a server on this machine to its end, and ask that server alone without the proxy."""
+        host = address.split("/")[2]
+        return self._read([*self._command, f"--proxy-bypass-list=<-loopback>;{host}"], address)
+
+    def _read(self, command: list[str], address: str) -> Seen:
         self._requests.clear()
-        done = subprocess.run(
-            [*self._command, file.as_uri()], capture_output=True, timeout=_SECONDS, check=True, encoding="utf-8"
-        )
+        done = subprocess.run([*command, address], capture_output=True, timeout=_SECONDS, check=True, encoding="utf-8")
         reader = _Reader()
         reader.feed(done.stdout)
         return Seen(reader.tags, reader.attributes, reader.text, [r for r in self._requests if _of_page(r)])

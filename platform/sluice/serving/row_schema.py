@@ -1,22 +1,21 @@
 """Rows as people send them, held to the contract: each wrong value is told by row and field, all at once."""
 
-import datetime
-import math
-from collections.abc import Mapping, Sequence
+import difflib
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from sluice.exporting.graph_values import ABSENT, NO_MOMENT
 from sluice.exporting.served_files import RowField
+from sluice.serving.field_readers import Reader, Wrong, reader_of
 
 MOST_TOLD = 20
-"""Problems in one answer; the rest is only counted."""
-_EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
-_MICROSECOND = datetime.timedelta(microseconds=1)
-_SHOWN = 60
-Columns = dict[str, np.ndarray]
+"""Problems in one answer, and names that are passed over; the rest is only counted."""
+_MANY = 8  # rows from which looking at a whole column at once is faster than at its values
+Columns = dict[str, npt.NDArray[Any]]
 
 
 @dataclass(frozen=True)
@@ -27,11 +26,13 @@ class Problem:
         row: Its place in the request, from 0; None where it is wrong in all rows.
         field: The column.
         message: What it is and what it should be.
+        kind: `missing`, `type`, `time`, `range` or `value`.
     """
 
     row: int | None
     field: str
     message: str
+    kind: str = "value"
 
 
 class InvalidRows(Exception):
@@ -40,11 +41,13 @@ class InvalidRows(Exception):
     Attributes:
         problems: The first of them.
         count: How many there are.
+        kinds: How many there are of each kind.
     """
 
-    def __init__(self, problems: Sequence[Problem], count: int) -> None:
+    def __init__(self, problems: Sequence[Problem], count: int, kinds: Mapping[str, int] | None = None) -> None:
         super().__init__(problems[0].message)
         self.problems, self.count = tuple(problems[:MOST_TOLD]), count
+        self.kinds = dict(kinds or Counter(problem.kind for problem in problems))
 
 
 class RowSchema:
@@ -52,120 +55,97 @@ class RowSchema:
 
     Args:
         fields: By the contract; the same names as the graph's inputs.
+
+    Attributes:
+        fields: The same.
+        types: The contract's type of each, by name.
+        names: Their names.
     """
 
     def __init__(self, fields: Sequence[RowField]) -> None:
         self.fields = tuple(fields)
-        self._readers = {field.name: _reader(field) for field in fields}
+        self.types = {field.name: field.type for field in fields}
+        self.names = frozenset(self.types)
+        self._readers = tuple((field.name, reader_of(field)) for field in fields)
 
     def columns(self, rows: Sequence[Mapping[str, Any]]) -> Columns:
         """Rows as arrays, shape (rows,): float64, texts (object) or microseconds since 1970 (int64), by column.
 
-        Other keys are passed over: a label, or columns that no feature rests on.
+        Other keys are passed over: a label, or columns that no feature rests on; see `passed_over`.
 
         Raises:
             InvalidRows: A value is missing, of another type or outside of what the contract allows.
         """
-        problems: list[Problem] = []
-        count = 0
-        found: Columns = {}
-        for field in self.fields:
-            read, blank, dtype = self._readers[field.name]
-            values = np.empty(len(rows), dtype)
-            name = field.name
-            for place, row in enumerate(rows):
-                given = row.get(name)
-                if given is None:
-                    if field.nullable:
-                        values[place] = blank
-                        continue
-                    wrong = "is missing"
-                else:
-                    try:
-                        values[place] = read(given)
-                        continue
-                    except _Wrong as error:
-                        wrong = str(error)
-                count += 1
-                if len(problems) < MOST_TOLD:
-                    problems.append(Problem(place, name, f"{name} {wrong}"))
-            found[name] = values
-        if problems:
-            raise InvalidRows(problems, count)
-        return found
+        found = _Found(len(rows))
+        for name, reader in self._readers:
+            found.read(name, reader, [row.get(name) for row in rows], rows)
+        return found.checked()
+
+    def given_columns(self, given: Mapping[str, Sequence[Any]], count: int) -> Columns:
+        """The same of a table that is sent column by column.
+
+        Args:
+            given: Raw values, by column; a column that is not there is missing in all rows.
+            count: Rows.
+        """
+        found = _Found(count)
+        for name, reader in self._readers:
+            values = given.get(name)
+            found.read(name, reader, [None] * count if values is None else values, (given,))
+        return found.checked()
+
+    def passed_over(self, rows: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
+        """Names that rows have and the model does not take, sorted; at most MOST_TOLD."""
+        names = self.names
+        others: set[str] = set()
+        for row in rows:
+            if not row.keys() <= names and len(others) < MOST_TOLD:
+                others.update(row.keys() - names)
+        return tuple(sorted(others)[:MOST_TOLD])
 
 
-class _Wrong(Exception):
-    """A value that breaks the contract, in words that go on after the field's name."""
+class _Found:
+    """The columns of a request, and what is wrong with them."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._columns: Columns = {}
+        self._problems: list[Problem] = []
+        self._kinds: Counter[str] = Counter()
+
+    def read(self, name: str, reader: Reader, values: Sequence[Any], rows: Sequence[Mapping[str, Any]]) -> None:
+        """Read one column; `rows` are where else a missing value's name may be, misspelt."""
+        if self._count >= _MANY:
+            whole = reader.column(values)
+            if whole is not None:
+                self._columns[name] = whole
+                return
+        column = np.empty(self._count, reader.dtype)
+        for place, given in enumerate(values):
+            try:
+                column[place] = reader.value(given)
+            except Wrong as wrong:
+                self._add(place, name, wrong, rows)
+        self._columns[name] = column
+
+    def _add(self, place: int, name: str, wrong: Wrong, rows: Sequence[Mapping[str, Any]]) -> None:
+        self._kinds[wrong.kind] += 1
+        if len(self._problems) >= MOST_TOLD:
+            return
+        message = f"{name} {wrong}"
+        if wrong.kind == "missing":
+            message += _meant(name, rows[min(place, len(rows) - 1)])
+        self._problems.append(Problem(place, name, message, wrong.kind))
+
+    def checked(self) -> Columns:
+        if self._problems:
+            raise InvalidRows(self._problems, self._kinds.total(), self._kinds)
+        return self._columns
 
 
-def _reader(field: RowField) -> tuple[Any, Any, Any]:
-    """How a field's value is read, what stands for a missing one, and the array's type."""
-    if field.type == "string":
-        return _text_reader(field), ABSENT, object
-    if field.type in ("timestamp", "date"):
-        return _moment, NO_MOMENT, np.int64
-    return _number_reader(field), np.nan, np.float64
-
-
-def _text_reader(field: RowField) -> Any:  # noqa: ANN401 - a function
-    allowed = frozenset(field.values) if field.values is not None else None
-
-    def read(given: Any) -> str:  # noqa: ANN401 - JSON
-        if not isinstance(given, str):
-            raise _Wrong(f"is {_shown(given)}, which is no text")
-        if allowed is not None and given not in allowed:
-            raise _Wrong(f"is {_shown(given)}, which is none of {', '.join(sorted(allowed)[:10])}")
-        return given
-
-    return read
-
-
-def _number_reader(field: RowField) -> Any:  # noqa: ANN401 - a function
-    low, high = field.range or (-math.inf, math.inf)
-    whole, truth = field.type == "int64", field.type == "bool"
-    allowed = frozenset(field.values) if field.values is not None else None
-
-    def read(given: Any) -> float:  # noqa: ANN401 - JSON
-        if truth:
-            if given is True or given is False:
-                return float(given)
-            raise _Wrong(f"is {_shown(given)}, which is neither true nor false")
-        if isinstance(given, bool) or not isinstance(given, int | float):
-            raise _Wrong(f"is {_shown(given)}, which is no number")
-        try:
-            value = float(given)
-        except OverflowError:
-            raise _Wrong(f"is {_shown(given)}, which is too large for a number") from None
-        if not math.isfinite(value):
-            raise _Wrong(f"is {_shown(given)}, which is no number; leave a missing value out, or send null")
-        if whole and value != math.floor(value):
-            raise _Wrong(f"is {_shown(given)}, which is not whole")
-        if not low <= value <= high:
-            raise _Wrong(f"is {_shown(given)}, which is not from {low:g} to {high:g}")
-        if allowed is not None and f"{value:g}" not in allowed and str(given) not in allowed:
-            raise _Wrong(f"is {_shown(given)}, which is none of {', '.join(sorted(allowed)[:10])}")
-        return value
-
-    return read
-
-
-def _moment(given: Any) -> int:  # noqa: ANN401 - JSON
-    """A moment in microseconds since 1970; without a zone it is in UTC, as in the lake."""
-    if isinstance(given, str):
-        try:
-            moment = datetime.datetime.fromisoformat(given)
-        except ValueError:
-            raise _Wrong(f"is {_shown(given)}, which is no time; write it like 2026-03-01T14:00:00Z") from None
-    elif isinstance(given, datetime.datetime):
-        moment = given
-    else:
-        raise _Wrong(f"is {_shown(given)}, which is no time; write it like 2026-03-01T14:00:00Z")
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=datetime.UTC)
-    return (moment - _EPOCH) // _MICROSECOND
-
-
-def _shown(value: Any) -> str:  # noqa: ANN401 - JSON
-    text = repr(value)
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+def _meant(name: str, row: Mapping[str, Any]) -> str:
+    """The name in the row that may be a misspelling of the one that is missing."""
+    if name in row:
+        return ""
+    near = difflib.get_close_matches(name, [str(key)[:200] for key in list(row)[:200]], 1)
+    return f"; did you mean it by {near[0]!r}?" if near else ""
