@@ -10,14 +10,11 @@ import numpy as np
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from sluice.exporting.graph_values import INPUT, MOMENT, NUMBER, TEXT
+from sluice.exporting.refusals import NotExportable as NotExportable  # who builds a graph refuses with it
 
 IR_VERSION, OPERATORS, ML_OPERATORS = 10, 21, 5
 ML = "ai.onnx.ml"
 _TYPES = {NUMBER: TensorProto.DOUBLE, TEXT: TensorProto.STRING, MOMENT: TensorProto.INT64}
-
-
-class NotExportable(Exception):
-    """Something that no ONNX graph of ours can say; its text tells what."""
 
 
 class Graph:
