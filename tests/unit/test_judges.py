@@ -1,6 +1,8 @@
 """A served model answers as `sluice predict` does, whoever makes its features and its forecast."""
 
+import json
 import shutil
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +21,8 @@ from sluice.components.split.run import run as split
 from sluice.components.train.run import run as train
 from sluice.exporting.publishing import JudgedModel, told, write_served
 from sluice.exporting.served_files import Source
+from sluice.exporting.web_folder import write_web
+from sluice.exporting.web_runtime import PACKAGE, VERSION, web_runtime
 from sluice.features.model_inputs import read_inputs
 from sluice.features.preparations import preparation_of
 from sluice.features.served_rows import ServedRows
@@ -35,7 +39,9 @@ from sluice.serving.judges import open_judge
 from sluice.serving.row_schema import InvalidRows
 from sluice.storage.locations import default_store
 from tests.unit import predict_world
+from tests.unit.browser import Browser, browser
 
+__all__ = ["browser"]
 FAMILIES = ("zero-rule", "logistic-regression", "gradient-boosted-trees", "embedding-network", "mine.py:Shares")
 FEATURES = {
     "graph": "visits.mutate(cents=visits.amount * 100, hour=visits.day.hour(), plan=visits.plan)",
@@ -203,3 +209,67 @@ def test_a_judge_answers_as_predict_does(world: World, family: str, tmp_path: Pa
     judge.close()
     with pytest.raises(InvalidRows, match="amount is 1001"):
         judge.predict([as_json(rows)[0] | {"amount": 1001}])
+
+
+CHECK = """
+(async () => {
+  const found = await sluice.forecast(ROWS);
+  const wrong = await sluice.forecast(WRONG);
+  const form = document.getElementById("row");
+  for (const [name, text] of Object.entries(FORM)) form.elements.namedItem(name).value = text;
+  form.requestSubmit();
+  while (!document.querySelector("#answer strong, .wrong")) await new Promise((done) => setTimeout(done, 10));
+  return { found, wrong, form: document.querySelector("#answer strong, .wrong").textContent };
+})()
+"""
+
+
+@pytest.fixture(scope="session")
+def web_package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The npm package that runs graphs in a browser."""
+    folder = tmp_path_factory.mktemp("npm")
+    if shutil.which("npm") is None:
+        pytest.skip("no npm to fetch onnxruntime-web with")
+    subprocess.run(
+        ["npm", "pack", "--silent", "--ignore-scripts", f"{PACKAGE}@{VERSION}"], cwd=folder, check=True, timeout=300
+    )
+    return next(folder.glob("*.tgz"))
+
+
+@pytest.mark.parametrize("world", ["graph"], indirect=True)
+def test_a_page_forecasts_as_the_server_does_and_asks_no_network(
+    world: World, tmp_path: Path, web_package: Path, browser: Browser
+) -> None:
+    judge, _, _ = served_and_own(world, "gradient-boosted-trees", tmp_path)
+    page = tmp_path / "served"
+    write_web(page, judge.served, lambda: web_runtime(web_package))
+    rows = pd.concat([visits(300).drop(columns="kind"), new_rows()], ignore_index=True)
+    edges = [tree.nodes["num_threshold"] for trees in judge_trees(world) for tree in trees]
+    rows.loc[:99, "amount"] = np.resize(np.concatenate(edges) / 100, 100).clip(0, 1000)
+    given = as_json(rows)
+    given[0]["day"] = "2024-02-29T23:59:59.999999+02:00"
+    wrong = [{"day": "2024-02-30"}, {"day": "2024-01-01", "amount": 1001, "plan": "gold"}]
+    form = {"day": "2024-01-01T10:00:00Z", "amount": "500", "plan": "paid"}
+    names = {"ROWS": given, "WRONG": wrong, "FORM": form}
+    constants = "".join(f"const {name} = {json.dumps(value)};" for name, value in names.items())
+    told, requests = browser.run(page / "index.html", constants + CHECK)
+    assert requests == []
+    answer = judge.predict(given)
+    said = [each["probabilities"] for each in told["found"]["forecasts"]]
+    values = np.array([[row[name] for name in judge.served.classes] for row in said])
+    assert np.abs(values - answer.values).max() <= 1e-12
+    called = [judge.served.classes[c] for c in answer.called]  # type: ignore[union-attr]
+    assert [each["prediction"] for each in told["found"]["forecasts"]] == called
+    with pytest.raises(InvalidRows) as refused:
+        judge.predict(wrong)
+    assert sorted(each["message"][:40] for each in told["wrong"]["problems"]) == sorted(
+        each.message.replace("'", '"')[:40] for each in refused.value.problems
+    )
+    row = {"day": "2024-01-01T10:00:00Z", "amount": 500.0, "plan": "paid"}
+    assert told["form"] == judge.served.classes[judge.predict([row]).called[0]]  # type: ignore[index]
+
+
+def judge_trees(world: World) -> Any:
+    """The trees of the world's model."""
+    with local_copy(world.models) as models:
+        return load_model(models / "gradient-boosted-trees").estimator._predictors  # type: ignore[attr-defined]
