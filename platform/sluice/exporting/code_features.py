@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import ibis
+import ibis.expr.operations as ops
 import numpy as np
 import sqlglot
 
@@ -21,6 +22,7 @@ from sluice.engine.duckdb_engine import duckdb_engine
 from sluice.exporting.forms import KINDS
 from sluice.exporting.graph_values import NUMBER
 from sluice.exporting.refusals import NotExportable, Unanswerable
+from sluice.exporting.relevant_rows import Demands, Leaf, demanded, relevant, same
 from sluice.exporting.standing_query import Columns, StandingQuery
 from sluice.features.building import Prepare, build_table
 from sluice.features.masks import mask
@@ -32,6 +34,7 @@ from sluice.leakage.row_wise import reads, reads_other_rows
 from sluice.storage.stores import Store
 
 _ROWS = "new_rows"
+_SMALL = 4_000
 
 
 class CodeFeatures:
@@ -135,21 +138,55 @@ class CodeFeatures:
         if row_number:
             asked = asked.mutate(asked[self._place].name(row_number))
             rows = asked.drop(self._place)
-        if history is not None:
-            rows = self._with_earlier(rows, history, row_number)
-        wide = self._built({**tables, made.table: rows}) if self._function else None
+        earlier = None if history is None else self._numbered(history, row_number).select(*rows.columns)
+        earlier = None if earlier is None else earlier.cast(rows.schema())
+        self._identity = () if row_number else made.contract.tables[made.table].key or made.declared.rows.key
+        events = self._with_asked(earlier, rows)
+        wide = self._built({**tables, made.table: events}) if self._function else None
+        if wide is not None and set(self._identity) <= set(made.key):  # who has an asked row's key is that row
+            wide = relevant(wide, events, tables.values(), made.key, self._leaf(earlier, rows, events))
         return answer_rows(asked, self._place, made.key, wide, list(self._takes), self._where)
 
-    def _with_earlier(self, rows: ibis.Table, earlier: ibis.Table, row_number: str | None) -> ibis.Table:
-        """As `sluice predict` does it: a new row takes the place of an earlier one with its key."""
-        identity = self._made.contract.tables[self._made.table].key or self._made.declared.rows.key
-        if row_number:
-            count = int(earlier.count().to_pyarrow().as_py())
-            earlier = earlier.mutate((ibis.row_number() - count).name(row_number))
-        elif identity:
-            ours = rows.select(*identity).distinct()
-            earlier = earlier.anti_join(ours, [earlier[name].identical_to(ours[name]) for name in identity])
-        return earlier.select(*rows.columns).cast(rows.schema()).union(rows, distinct=False)
+    def _leaf(self, earlier: ibis.Table | None, rows: ibis.Table, events: ibis.Table) -> Leaf:
+        """Gives a table's rows that are demanded, or the earlier rows that are and all that are asked about."""
+
+        def found(relation: ops.Relation, demands: Demands) -> ops.Relation:
+            if relation != events.op():
+                return fewer(relation.to_expr(), demands).op()
+            return self._with_asked(None if earlier is None else fewer(earlier, demands), rows).op()
+
+        def fewer(table: ibis.Table, demands: Demands) -> ibis.Table:
+            small = int(table.count().to_pyarrow().as_py()) <= _SMALL  # then a join costs more than the rows
+            return table if small else demanded(table, rows, sure(table, demands))
+
+        def sure(table: ibis.Table, demands: Demands) -> Demands:
+            """The demands that hold though a row may have no moment."""
+            near = [each for each in demands if each not in same(demands)]
+            stated = self._made.columns
+            if all(each.asked in stated and not stated[each.asked].nullable for each in near) and not any(
+                table[each.column].isnull().any().to_pyarrow().as_py() for each in near
+            ):
+                return demands
+            return same(demands)
+
+        return found
+
+    @staticmethod
+    def _numbered(earlier: ibis.Table, row_number: str | None) -> ibis.Table:
+        """Earlier rows with their places where these are the key; those asked about begin with 0."""
+        if row_number is None:
+            return earlier
+        count = int(earlier.count().to_pyarrow().as_py())
+        return earlier.mutate((ibis.row_number() - count).name(row_number))
+
+    def _with_asked(self, earlier: ibis.Table | None, rows: ibis.Table) -> ibis.Table:
+        """Earlier rows and those asked about, which take the place of earlier ones as in `sluice predict`."""
+        if earlier is None:
+            return rows
+        if self._identity:
+            ours = rows.select(*self._identity).distinct()
+            earlier = earlier.anti_join(ours, [earlier[name].identical_to(ours[name]) for name in self._identity])
+        return earlier.union(rows, distinct=False)
 
     def _built(self, tables: Mapping[str, ibis.Table]) -> ibis.Table:
         if self._function is None or self._code is None:
