@@ -12,6 +12,7 @@ import typer
 from sluice.cli import run_commands
 from sluice.cli.bundle_command import add_bundle_command
 from sluice.cli.cluster_commands import Context, Namespace, add_commands
+from sluice.cli.export_command import add_export_command
 from sluice.cli.predict_command import add_predict_command
 from sluice.cli.project_commands import add_commands as add_project_commands
 from sluice.cli.serve_command import add_serve_command
@@ -249,6 +250,7 @@ add_commands(app)
 run_commands.add_commands(app, _place)
 add_predict_command(app, _place)
 add_serve_command(app)
+add_export_command(app, _place)
 add_bundle_command(app)
 add_project_commands(app)
 _WRONG_USE = typer.BadParameter.__mro__[1]  # Click's UsageError; Typer has it in a module that is not for others

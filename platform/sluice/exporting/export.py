@@ -1,34 +1,56 @@
-"""Making the folder that is served, and judging it: a graph that says anything else than the model is not written."""
+"""Making the folder that is served, in the best form that says what the model says; every form is judged."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-import pandas as pd
-
 from sluice.contract.reading import Column
+from sluice.exporting.code_features import CodeFeatures
 from sluice.exporting.expressions import feature_columns
-from sluice.exporting.graph import Graph, NotExportable
-from sluice.exporting.graph_values import ABSENT, INPUT, MOMENT, NO_MOMENT, NUMBER, TEXT
+from sluice.exporting.forms import (
+    KINDS,
+    FeatureForm,
+    Features,
+    ForecastForm,
+    Served,
+    as_given,
+    code_forecast,
+    query_features,
+)
+from sluice.exporting.graph import Graph
+from sluice.exporting.graph_session import DIGEST_NOTE, GraphSession
+from sluice.exporting.graph_values import NUMBER, TEXT
 from sluice.exporting.model_graphs import add_model
-from sluice.exporting.served_files import FORECAST, Parity, RowField, ServedModel, write_served_model
-from sluice.features.columns import exact_numbers, text_column
-from sluice.features.model_inputs import ModelInputs
+from sluice.exporting.parity import Batches, judged
+from sluice.exporting.parity import JudgedRows as JudgedRows  # who exports hands in rows
+from sluice.exporting.refusals import NotExportable
+from sluice.exporting.served_files import (
+    FORECAST,
+    Parity,
+    RowField,
+    RowQuery,
+    ServedModel,
+    Source,
+    write_served_model,
+)
+from sluice.features.model_inputs import ModelInputs, RowWise
 from sluice.features.preparations import Preparation
-from sluice.modeling.model_files import Predictor, Threshold, forecast
+from sluice.modeling.model_files import Predictor, Threshold
 from sluice.problems.task import Task
+from sluice.storage.stores import Store
 
-LARGEST_DIFFERENCE = 1e-6
-_THRESHOLD_ROWS = 2_000
-Floats = npt.NDArray[np.float64]
+_SHOWN = 3
+
+
+def _nothing() -> None:
+    pass
 
 
 @dataclass(frozen=True)
 class Exported:
-    """What a graph is made of.
+    """What is served.
 
     Attributes:
         name: The registered model's.
@@ -38,6 +60,8 @@ class Exported:
         threshold: Where the positive class begins.
         inputs: What the model takes; None for a model from before models said so.
         preparation: How its rows were prepared; None where its rows are features as they are.
+        source: Where its files are.
+        store: Where the code and the tables are that features may rest on.
     """
 
     name: str
@@ -47,161 +71,205 @@ class Exported:
     threshold: Threshold | None
     inputs: ModelInputs | None
     preparation: Preparation | None
+    source: Source | None
+    store: Store = field(repr=False)
+
+    @property
+    def takes(self) -> dict[str, Any]:
+        """What the model takes, NUMBER or TEXT by feature."""
+        return dict.fromkeys(self.task.numeric, NUMBER) | dict.fromkeys(self.task.categorical, TEXT)
 
 
 @dataclass(frozen=True)
-class JudgedRows:
-    """Rows that the model was judged by: raw, and as training prepared them.
+class _Made:
+    """What makes the features of raw rows.
 
     Attributes:
-        raw: Raw columns, in the same order as `prepared`.
-        prepared: The features.
+        form: Its name.
+        features: The maker.
+        fields: What a raw row holds.
+        query: The query, where that makes them.
+        close: Lets go of tables.
     """
 
-    raw: pd.DataFrame
-    prepared: pd.DataFrame
+    form: FeatureForm
+    features: Features
+    fields: tuple[RowField, ...]
+    query: RowQuery | None = None
+    close: Callable[[], None] = _nothing
 
 
-def export_model(folder: Path, exported: Exported, rows: Iterable[JudgedRows]) -> ServedModel:
-    """Write a served model, if its graph says what the model says.
+_Way = Callable[[Exported], _Made]
+
+
+@dataclass(frozen=True)
+class _Built:
+    """A form, ready to be judged."""
+
+    features: FeatureForm
+    forecast: ForecastForm
+    served: Served
+    fields: tuple[RowField, ...]
+    graph: bytes | None
+    query: RowQuery | None = None
+
+
+def export_model(folder: Path, exported: Exported, rows: Batches) -> ServedModel:
+    """Write a served model in the first form, from the fastest on, that says what the model says.
 
     Args:
         folder: Is there, and empty.
         exported: The model.
-        rows: The rows to hold it to, batch by batch; at least one row.
+        rows: The rows to hold each form to, batch by batch; at least one row.
 
     Raises:
-        NotExportable: Its features or its family have no graph, or the graph differs; the text says which and how much.
+        NotExportable: There is no such form; the text says why not, for each.
+        BadInput: The project's code or the tables behind the model are gone.
+        EnvironmentFault: The store failed.
     """
-    whole = Graph()
-    features = _features(whole, exported)
-    output = add_model(whole, exported.model, exported.task, features)
-    width = max(len(exported.task.classes), 1)
-    graph = whole.model(output, FORECAST, width, {"sluice.model_digest": exported.digest}).SerializeToString()
-    parity = _judged(graph, whole.inputs, exported, rows)
-    served = _description(exported, whole.inputs, parity)
-    write_served_model(folder, served, graph)
-    return served
+    reasons: list[str] = []
+    for build in _forms(exported, reasons):
+        try:
+            built = build()
+        except NotExportable as error:
+            _note(reasons, str(error))
+            continue
+        try:
+            parity = judged(
+                built.served,
+                {each.name: KINDS[each.type] for each in built.fields},
+                exported.model,
+                exported.task,
+                rows,
+                graph=built.forecast == "graph",
+            )
+        except NotExportable as error:
+            _note(reasons, f"{_words(built)}: {error}")
+            continue
+        finally:
+            built.served.close()
+        served = _description(exported, built, parity, reasons)
+        write_served_model(folder, served, built.graph)
+        return served
+    raise NotExportable("; ".join(reasons))
 
 
-def _features(graph: Graph, exported: Exported) -> dict[str, str]:
-    task = exported.task
-    if task.image:
-        raise NotExportable("the model judges images")
-    kinds = dict.fromkeys(task.numeric, NUMBER) | dict.fromkeys(task.categorical, TEXT)
-    if exported.preparation is None:
-        return {name: graph.input(name, kind) for name, kind in kinds.items()}
-    row_wise = exported.inputs.row_wise if exported.inputs else None
-    lacking = [name for name in kinds if row_wise is None or name not in row_wise.features]
-    if row_wise is None or lacking:
-        more = f" and {len(lacking) - 3} more" if len(lacking) > 3 else ""
-        raise NotExportable(f"the features {', '.join(lacking[:3])}{more} rest on more than their own row")
-    return feature_columns(graph, row_wise.sql, row_wise.columns, kinds)
+def _note(reasons: list[str], reason: str) -> None:
+    if reason not in reasons:
+        reasons.append(reason)
 
 
-def _judged(graph: bytes, kinds: Mapping[str, str], exported: Exported, rows: Iterable[JudgedRows]) -> Parity:
-    """Ask both, the graph about raw rows and the model about what training made of them."""
-    session = open_session(graph)
-    count, largest = 0, 0.0
-    for batch in rows:
-        wanted = forecast(exported.model, batch.prepared, exported.task)
-        found = ask(session, {name: graph_column(batch.raw, name, kind) for name, kind in kinds.items()})
-        largest = max(largest, _difference(found, wanted))
-        count += len(wanted)
-    if not count:
-        raise NotExportable("there is no row to hold the graph to")
-    probed, worst = _on_thresholds(exported)
-    parity = Parity(
-        rows=count,
-        on_thresholds=probed,
-        largest_difference=max(largest, worst),
-        limit=LARGEST_DIFFERENCE,
-    )
-    if not parity.largest_difference <= LARGEST_DIFFERENCE:
-        raise NotExportable(
-            f"the graph's forecasts differ from the model's by up to {parity.largest_difference:.1e} on "
-            f"{count + probed:,} rows; at most {LARGEST_DIFFERENCE:.0e} is allowed"
-        )
-    return parity
+def _words(built: _Built) -> str:
+    makers = {"graph": "one graph", "query": "its query and", "code": "its code and", "given": "its features and"}
+    return makers[built.features] + ("" if built.features == "graph" else f" the model's {built.forecast}")
 
 
-def open_session(graph: bytes | str, threads: int = 1) -> Any:  # noqa: ANN401 - onnxruntime has no types
-    """A session of onnxruntime on the CPU."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-
-
-def ask(session: Any, columns: Mapping[str, Any]) -> Floats:  # noqa: ANN401 - as above; arrays
-    """A graph's forecasts: shape (rows, classes), or (rows, 1) for a number."""
-    return np.asarray(session.run(None, {INPUT + name: column for name, column in columns.items()})[0])
-
-
-def graph_column(rows: pd.DataFrame, name: str, kind: str) -> npt.NDArray[Any]:
-    """A column of a table as a graph takes it."""
-    if kind == NUMBER:
-        return exact_numbers(rows, name)
-    if kind == TEXT:
-        texts = text_column(rows, name)
-        return texts.astype(object).where(texts.notna(), ABSENT).to_numpy(object)
-    moments = pd.to_datetime(rows[name], utc=True)
-    found = moments.dt.as_unit("us").to_numpy(dtype="datetime64[us]").astype(np.int64)
-    return np.where(moments.isna(), NO_MOMENT, found)
-
-
-def _difference(found: Floats, wanted: Floats) -> float:
-    """The largest difference: absolute for probabilities, for numbers relative to their spread."""
-    if wanted.ndim == 2:
-        gaps = np.abs(found - wanted)
+def _forms(exported: Exported, reasons: list[str]) -> Iterator[Callable[[], _Built]]:
+    """The forms, from the fastest on; those that need a graph only where the model has one."""
+    if exported.task.image:
+        raise NotExportable("the model judges images; `sluice predict` and mlflow.pyfunc answer")
+    ways: Sequence[_Way] = (_given,) if exported.preparation is None else (_by_query, _by_code)
+    try:
+        model = _model_graph(exported)
+    except NotExportable as error:
+        _note(reasons, str(error))
     else:
-        gaps = np.abs(found[:, 0] - wanted) / max(float(np.abs(wanted).max(initial=0.0)), np.finfo(np.float64).tiny)
-    return float(gaps.max(initial=0.0)) if np.isfinite(found).all() else float("inf")
+        yield partial(_whole, exported)
+        for way in ways:
+            if way is not _given:
+                yield partial(_with_graph, exported, way, model)
+    for way in ways:
+        yield partial(_with_code, exported, way)
 
 
-def _on_thresholds(exported: Exported) -> tuple[int, float]:
-    """Rows whose numbers are the trees' very thresholds, or the next number above: how many, and the difference."""
-    thresholds = _thresholds(exported.model)
-    if not thresholds:
-        return 0, 0.0
-    task = exported.task
-    count = min(_THRESHOLD_ROWS, 2 * max(map(len, thresholds.values())))
-    columns: dict[str, Any] = {name: np.full(count, np.nan) for name in task.numeric}
-    for name, values in thresholds.items():
-        columns[name] = np.resize(np.column_stack([values, np.nextafter(values, np.inf)]).ravel(), count)
-    vocabularies = exported.model.inputs.vocabularies  # type: ignore[attr-defined]
-    for name in task.categorical:
-        columns[name] = np.resize(np.array([*vocabularies[name], None], object), count)
-    rows = pd.DataFrame(columns)
+def _whole(exported: Exported) -> _Built:
+    """One graph from raw rows on."""
     graph = Graph()
-    kinds = dict.fromkeys(task.numeric, NUMBER) | dict.fromkeys(task.categorical, TEXT)
-    output = add_model(graph, exported.model, task, {name: graph.input(name, kind) for name, kind in kinds.items()})
-    made = graph.model(output, FORECAST, max(len(task.classes), 1), {})
-    session = open_session(made.SerializeToString())
-    found = ask(session, {name: graph_column(rows, name, kind) for name, kind in graph.inputs.items()})
-    return count, _difference(found, forecast(exported.model, rows, task))
+    features = _graph_features(graph, exported)
+    made = _finished(graph, add_model(graph, exported.model, exported.task, features), exported)
+    fields = tuple(_field(name, kind, exported) for name, kind in graph.inputs.items())
+    return _Built("graph", "graph", Served(as_given, GraphSession(made).forecast), fields, made)
 
 
-def _thresholds(model: Any) -> dict[str, Floats]:  # noqa: ANN401 - any family's
-    """The thresholds that a model's trees compare each number with; empty for other models."""
-    estimator = getattr(model, "estimator", None)
-    if not hasattr(estimator, "_predictors"):
-        return {}
-    encoder, found = model.inputs, {}
-    first = len(encoder.vocabularies)
-    nodes = np.concatenate([tree.nodes for trees in estimator._predictors for tree in trees])  # type: ignore[union-attr]
-    inner = nodes[(nodes["is_leaf"] == 0) & (nodes["is_categorical"] == 0)]
-    for place, name in enumerate(encoder.numeric):
-        values = np.unique(inner["num_threshold"][inner["feature_idx"] == first + place])
-        values = values[np.isfinite(values)]
-        if len(values):
-            found[name] = values
-    return found
+def _model_graph(exported: Exported) -> bytes:
+    """The model alone, from its features on."""
+    graph = Graph()
+    columns = {name: graph.input(name, kind) for name, kind in exported.takes.items()}
+    return _finished(graph, add_model(graph, exported.model, exported.task, columns), exported)
 
 
-def _description(exported: Exported, kinds: Mapping[str, str], parity: Parity) -> ServedModel:
+def _finished(graph: Graph, output: str, exported: Exported) -> bytes:
+    width = max(len(exported.task.classes), 1)
+    made: bytes = graph.model(output, FORECAST, width, {DIGEST_NOTE: exported.digest}).SerializeToString()
+    return made
+
+
+def _with_graph(exported: Exported, way: _Way, graph: bytes) -> _Built:
+    made = way(exported)
+    served = Served(made.features, GraphSession(graph).forecast, made.close)
+    return _Built(made.form, "graph", served, made.fields, graph, made.query)
+
+
+def _with_code(exported: Exported, way: _Way) -> _Built:
+    if exported.source is None:
+        raise NotExportable("where the model's files are is not told by its version; register it again")
+    made = way(exported)
+    forecast = code_forecast(exported.model, exported.task, exported.takes)
+    return _Built(made.form, "code", Served(made.features, forecast, made.close), made.fields, None, made.query)
+
+
+def _given(exported: Exported) -> _Made:
+    fields = tuple(_field(name, kind, exported) for name, kind in exported.takes.items())
+    return _Made("given", as_given, fields)
+
+
+def _by_query(exported: Exported) -> _Made:
+    row_wise = _row_wise(exported)
+    used = {raw for name in exported.takes for raw in row_wise.features[name]}
+    columns = _preparation(exported).columns
+    fields = tuple(_raw_field(name, columns[name]) for name in row_wise.columns if name in used)
+    query = RowQuery(table=row_wise.table, columns=row_wise.columns, sql=row_wise.sql)
+    asked = query_features(query, {each.name: KINDS[each.type] for each in fields}, exported.takes)
+    return _Made("query", asked.ask, fields, query)
+
+
+def _by_code(exported: Exported) -> _Made:
+    made = _preparation(exported)
+    features = CodeFeatures(made, exported.takes, exported.store)
+    fields = tuple(_raw_field(name, made.columns[name]) for name in features.needed)
+    return _Made("code", features.make, fields, close=features.close)
+
+
+def _preparation(exported: Exported) -> Preparation:
+    if exported.preparation is None:
+        raise NotExportable("no step prepare made its rows")
+    return exported.preparation
+
+
+def _graph_features(graph: Graph, exported: Exported) -> dict[str, str]:
+    if exported.preparation is None:
+        return {name: graph.input(name, kind) for name, kind in exported.takes.items()}
+    row_wise = _row_wise(exported)
+    try:
+        return feature_columns(graph, row_wise.sql, row_wise.columns, exported.takes)
+    except NotExportable as error:
+        raise NotExportable(f"its features have no graph: {error}") from None
+
+
+def _row_wise(exported: Exported) -> RowWise:
+    """The query that makes all features from a row."""
+    row_wise = exported.inputs.row_wise if exported.inputs else None
+    lacking = [name for name in exported.takes if row_wise is None or name not in row_wise.features]
+    if row_wise is None or lacking:
+        more = f" and {len(lacking) - _SHOWN} more" if len(lacking) > _SHOWN else ""
+        raise NotExportable(
+            f"the feature{'s' * (len(lacking) > 1)} {', '.join(lacking[:_SHOWN])}{more} "
+            f"rest{'s' * (len(lacking) == 1)} on more than a row of its table"
+        )
+    return row_wise
+
+
+def _description(exported: Exported, built: _Built, parity: Parity, reasons: Sequence[str]) -> ServedModel:
     task = exported.task
     return ServedModel(
         model=exported.name,
@@ -213,19 +281,29 @@ def _description(exported: Exported, kinds: Mapping[str, str], parity: Parity) -
         threshold=exported.threshold.value if exported.threshold else None,
         key=task.key,
         time=task.time,
-        fields=tuple(_field(name, kind, exported) for name, kind in kinds.items()),
+        fields=built.fields,
+        features=built.features,
+        forecast=built.forecast,
+        takes=exported.takes,
+        query=built.query,
+        source=exported.source,
+        reasons=tuple(reasons),
         parity=parity,
     )
 
 
 def _field(name: str, kind: str, exported: Exported) -> RowField:
+    """A field of a row that a graph or a model takes."""
     if exported.preparation is None:
         optional = exported.inputs.optional if exported.inputs else frozenset()
         return RowField(name=name, type="float64" if kind == NUMBER else "string", nullable=name in optional)
     column: Column = exported.preparation.columns[name]
-    kinds = {NUMBER: ("int64", "float64", "bool"), TEXT: ("string",), MOMENT: ("timestamp", "date")}
-    if column.type not in kinds[kind]:
+    if KINDS[column.type] != kind:
         raise NotExportable(f"column {name!r} is {column.type} in the contract and {kind} in the graph")
+    return _raw_field(name, column)
+
+
+def _raw_field(name: str, column: Column) -> RowField:
     return RowField(
         name=name,
         type=column.type,

@@ -80,6 +80,8 @@ class _Translator:
     def as_feature(self, expression: sql.Expr, kind: str) -> str:
         """A result as models take it."""
         value = self.value(expression)
+        if self._graph.is_single(value.data) and (value.null is None or self._graph.is_single(value.null)):
+            raise NotExportable("a constant has no row")
         if kind == TEXT:
             value = self._to(value, TEXT)
             return self._filled(value, self._graph.constant(np.array(ABSENT, object)))
@@ -144,6 +146,10 @@ class _Translator:
 
     def _logic(self, node: sql.Binary, operator: str, *, decisive: bool) -> Value:
         left, right = (self._to(self.value(side), TRUTH) for side in (node.left, node.right))
+        return self._combined(left, right, operator, decisive=decisive)
+
+    def _combined(self, left: Value, right: Value, operator: str, *, decisive: bool) -> Value:
+        """Two truth values by And (False is decisive) or Or (True is)."""
         for one, other in ((left, right), (right, left)):
             if one.data == self._graph.constant(np.bool_(not decisive)):  # TRUE AND x, FALSE OR x
                 return other
@@ -186,17 +192,23 @@ class _Translator:
     def between(self, node: sql.Between) -> Value:
         value, low, high = (self.value(node.args[part]) for part in ("this", "low", "high"))
         least, most = self.compare("GreaterOrEqual", value, low), self.compare("LessOrEqual", value, high)
-        return Value(TRUTH, self._graph.add("And", least.data, most.data), self._either(least.null, most.null))
+        return self._combined(least, most, "And", decisive=False)
 
     def member(self, node: sql.In) -> Value:
         value = self.value(node.this)
         if node.args.get("query") or not node.expressions:
             raise NotExportable("IN of a query")
         found = [self.compare("Equal", value, self.value(each)) for each in node.expressions]
-        data = found[0].data
+        among = found[0]
         for each in found[1:]:
-            data = self._graph.add("Or", data, each.data)
-        return Value(TRUTH, data, value.null)
+            among = self._among(among, each, value)
+        return among
+
+    def _among(self, one: Value, other: Value, value: Value) -> Value:
+        """Either of two comparisons; where only the value itself may be NULL, both are NULL together."""
+        if {one.null, other.null} <= {value.null}:
+            return Value(TRUTH, self._graph.add("Or", one.data, other.data), value.null)
+        return self._combined(one, other, "Or", decisive=True)
 
     # --- choices -------------------------------------------------------------------------------------------------
 

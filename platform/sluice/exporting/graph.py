@@ -10,14 +10,11 @@ import numpy as np
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from sluice.exporting.graph_values import INPUT, MOMENT, NUMBER, TEXT
+from sluice.exporting.refusals import NotExportable as NotExportable  # who builds a graph refuses with it
 
 IR_VERSION, OPERATORS, ML_OPERATORS = 10, 21, 5
 ML = "ai.onnx.ml"
 _TYPES = {NUMBER: TensorProto.DOUBLE, TEXT: TensorProto.STRING, MOMENT: TensorProto.INT64}
-
-
-class NotExportable(Exception):
-    """Something that no ONNX graph of ours can say; its text tells what."""
 
 
 class Graph:
@@ -28,6 +25,7 @@ class Graph:
         self._constants: dict[tuple[str, tuple[int, ...], bytes], str] = {}
         self._tensors: list[TensorProto] = []
         self._inputs: dict[str, str] = {}
+        self._single: set[str] = set()
         self._count = 0
 
     def input(self, name: str, kind: str) -> str:
@@ -53,14 +51,21 @@ class Graph:
         if key not in self._constants:
             name = self._name("c")
             self._constants[key] = name
+            self._single |= set() if array.shape else {name}
             self._tensors.append(numpy_helper.from_array(array, name))
         return self._constants[key]
 
     def add(self, operator: str, *inputs: str, domain: str = "", **attributes: Any) -> str:  # noqa: ANN401 - ONNX's
         """Add a node; the name of its one output."""
         output = self._name("v")
+        if all(name in self._single for name in inputs):
+            self._single.add(output)
         self._nodes.append(helper.make_node(operator, list(inputs), [output], domain=domain, **attributes))
         return output
+
+    def is_single(self, name: str) -> bool:
+        """Whether it is one value for all rows: a constant, or made of such by operators that go element by element."""
+        return name in self._single
 
     def cast(self, name: str, kind: Any) -> str:  # noqa: ANN401 - a NumPy type
         """The same values as another type."""

@@ -1,7 +1,9 @@
 """A model as a folder that a server, a browser or a batch runs: one graph, and what must be known to ask it.
 
-`serving.json` says what a row is, where the positive class begins, and by what evidence the graph says what the judged
-model says; `model.onnx` is the graph. Nothing else is needed to run it: neither the training's code nor its libraries.
+`serving.json` says what a row is, where the positive class begins, how features and forecasts come about, and by what
+evidence they are those of the judged model; `model.onnx` is the graph. Where both are in the graph nothing else is
+needed: neither the training's code nor its libraries. Features that no graph can say are made by the model's own query
+in DuckDB, or by the project's code; a model that has no graph is read from the store.
 """
 
 import json
@@ -44,11 +46,37 @@ class RowField(_Strict):
     description: str = ""
 
 
-class Parity(_Strict):
-    """How near the graph's forecasts are to those of the model that was judged.
+class RowQuery(_Strict):
+    """The query that makes features of a row.
 
     Attributes:
-        rows: How many rows both were asked about.
+        table: What it calls the rows.
+        columns: All of their columns, with types in DuckDB's words.
+        sql: A SELECT of DuckDB's: one result a row.
+    """
+
+    table: str
+    columns: dict[str, str]
+    sql: str
+
+
+class Source(_Strict):
+    """Where the model's own files are.
+
+    Attributes:
+        models: The id of the folder of models, in the store.
+        candidate: The model's folder in it.
+    """
+
+    models: str
+    candidate: str
+
+
+class Parity(_Strict):
+    """How near these forecasts are to those of the model that was judged.
+
+    Attributes:
+        rows: How many rows both were asked about: all test rows, raw here and prepared there.
         on_thresholds: How many of these had a number on a threshold of the model's trees.
         largest_difference: Of any probability; for numbers relative to their size.
         limit: What it may be.
@@ -75,6 +103,12 @@ class ServedModel(_Strict):
         key: Columns that identify a row.
         time: The column with a row's moment.
         fields: What a row holds.
+        features: Who makes the features: the `graph`, the `query`, the project's `code`; `given` where rows hold them.
+        forecast: Who forecasts: the `graph`, or the model's own `code`.
+        takes: What the model takes, in its order: `number` or `text` by feature.
+        query: Makes the features, where it does.
+        source: Where the model's own files are; None where nobody knows.
+        reasons: Why it is served in no better form, one sentence each.
         parity: The evidence.
     """
 
@@ -89,15 +123,22 @@ class ServedModel(_Strict):
     key: tuple[str, ...] = ()
     time: str | None = None
     fields: tuple[RowField, ...]
+    features: Literal["graph", "query", "code", "given"] = "graph"
+    forecast: Literal["graph", "code"] = "graph"
+    takes: dict[str, Literal["number", "text"]] = {}
+    query: RowQuery | None = None
+    source: Source | None = None
+    reasons: tuple[str, ...] = ()
     parity: Parity
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, populate_by_name=True)
 
 
-def write_served_model(folder: Path, served: ServedModel, graph: bytes) -> None:
-    """Write both files into a folder that is there; the same model gives the same bytes."""
+def write_served_model(folder: Path, served: ServedModel, graph: bytes | None) -> None:
+    """Write a served model into a folder that is there; the same model gives the same bytes."""
     body = served.model_dump(mode="json", by_alias=True, exclude_none=True)
-    (folder / GRAPH).write_bytes(graph)
+    if graph is not None:
+        (folder / GRAPH).write_bytes(graph)
     text = json.dumps(body, indent=1, ensure_ascii=False, allow_nan=False)
     (folder / DESCRIPTION).write_text(text + "\n", encoding="utf-8")
 

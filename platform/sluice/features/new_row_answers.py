@@ -1,6 +1,6 @@
 """New rows with the features that were made for them, row by row: none is lost, none is there twice."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import ibis
@@ -56,21 +56,51 @@ def gathered(
             compute what the project's code asks for.
     """
     shown = [name for name in key if name in asked.columns]
+    flat = answer_rows(asked, place, key, made, features, where, keep=lambda table: computed(table, where))
+    return _checked(computed(flat, where).to_pyarrow(), shown, features, where, notes)
+
+
+def answer_rows(
+    asked: ibis.Table,
+    place: str,
+    key: Sequence[str],
+    made: ibis.Table | None,
+    features: Sequence[str],
+    where: str,
+    keep: Callable[[ibis.Table], ibis.Table] = lambda table: table,
+) -> ibis.Table:
+    """The rows asked about beside what was made for each; arguments as for `gathered`.
+
+    Args:
+        asked: See `gathered`.
+        place: As above.
+        key: As above.
+        made: As above.
+        features: As above.
+        where: As above.
+        keep: Lets the engine compute a part once.
+
+    Returns:
+        Ordered by `place`: the key's columns that `asked` has as `k0`, `k1`, …, the features as `f0`, `f1`, …, and
+        where `made` is another table `there`, which is null where it has no row of that key.
+
+    Raises:
+        BadInput: The key cannot be told from the rows given.
+    """
+    shown = [name for name in key if name in asked.columns]
     keys = named({f"k{i}": asked[name] for i, name in enumerate(shown)})
     if made is None:
-        flat = asked.select(asked[place].name("place"), *keys, *_features(asked, features)).order_by("place")
-    elif len(shown) < len(key):
+        return asked.select(asked[place].name("place"), *keys, *_features(asked, features)).order_by("place")
+    if len(shown) < len(key):
         raise BadInput(
             f"{where} makes the key {', '.join(key)} itself, so new rows cannot be found again behind it; take columns "
             "of the rows' own table as rows.key, and train again"
         )
-    else:
-        first = asked.group_by(keys).agg(asked[place].min().name("place"))
-        own = named({f"j{i}": made[name] for i, name in enumerate(key)})
-        found = computed(made.select(*own, *_features(made, features), ibis.literal(True).name("there")), where)
-        matches = [first[f"k{i}"].identical_to(found[f"j{i}"]) for i in range(len(key))]
-        flat = first.left_join(found, matches).order_by("place")
-    return _checked(computed(flat, where).to_pyarrow(), shown, features, where, notes)
+    first = asked.group_by(keys).agg(asked[place].min().name("place"))
+    own = named({f"j{i}": made[name] for i, name in enumerate(key)})
+    found = keep(made.select(*own, *_features(made, features), ibis.literal(True).name("there")))
+    matches = [first[f"k{i}"].identical_to(found[f"j{i}"]) for i in range(len(key))]
+    return first.left_join(found, matches).order_by("place")
 
 
 def _features(table: ibis.Table, names: Sequence[str]) -> list[ibis.Value]:

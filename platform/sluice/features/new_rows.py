@@ -71,7 +71,7 @@ def prepare_new_rows(
     """
     with ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sluice-")))
-        return _Making(made, given, _opened(made, store), stack, scratch).made(features, optional)
+        return _Making(made, given, opened_prepare(made, store), stack, scratch).made(features, optional)
 
 
 class _Making:
@@ -109,7 +109,7 @@ class _Making:
     def _empty(self) -> dict[str, ibis.Table]:
         """The lake's tables without a row: to see which the code reads, and for those that it does not."""
         stated = self._made.contract.tables.items()
-        return {name: self._engine.create_table(f"empty_{name}", schema=_schema(t.columns)) for name, t in stated}
+        return {name: self._engine.create_table(f"empty_{name}", schema=schema_of(t.columns)) for name, t in stated}
 
     def _read_by_code(self) -> tuple[list[str], bool]:
         """Which other tables the code reads, and whether a row depends on other rows of its own table."""
@@ -259,16 +259,22 @@ def _way_out(file: RowFile, name: str, others: Sequence[str]) -> str:
     return near(name, others) if others else "; add it"
 
 
-def _schema(columns: Mapping[str, Column]) -> ibis.Schema:
+def schema_of(columns: Mapping[str, Column]) -> ibis.Schema:
+    """A table's columns as the contract has them."""
     return ibis.Schema.from_pyarrow(pa.schema([(name, ARROW_TYPES[column.type]) for name, column in columns.items()]))
 
 
 def _nulls(columns: Mapping[str, Column]) -> list[ibis.Value]:
-    return named({name: ibis.null(kind) for name, kind in _schema(columns).items()}) if columns else []
+    return named({name: ibis.null(kind) for name, kind in schema_of(columns).items()}) if columns else []
 
 
-def _opened(made: Preparation, store: Store) -> OpenedPrepare | None:
-    """The prepare function that the model's rows were made by, in the very version; None where there was none."""
+def opened_prepare(made: Preparation, store: Store) -> OpenedPrepare | None:
+    """The prepare function that a model's rows were made by, in the very version; None where there was none.
+
+    Raises:
+        BadInput: The manifest names no code, the store has it no more, or another version of its package is installed.
+        EnvironmentFault: The store failed.
+    """
     name = made.declared.prepare
     if not name:
         return None

@@ -1,96 +1,74 @@
-"""From a registered version to the folder that is served: its files, its rows and the judgement."""
+"""From a registered version to the folder that is served: the published one, or one that is made now."""
 
+import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-import pandas as pd
-import pyarrow as pa
-
-from sluice.artifacts.bundles import Bundle
+from sluice.artifacts.bundles import bundle_key, local_copy, open_bundle
 from sluice.artifacts.provenance import ancestry, find_bundle
 from sluice.core.errors import BadInput
 from sluice.core.progress import progress
-from sluice.engine.datasets import read_dataset
-from sluice.exporting.export import Exported, JudgedRows, export_model
-from sluice.exporting.served_files import ServedModel
-from sluice.features.model_inputs import read_inputs
-from sluice.features.preparations import Preparation, preparation_of
-from sluice.modeling.model_files import load_model, read_task, read_threshold
-from sluice.problems.task import Task, task_of
+from sluice.exporting.publishing import JudgedModel, told, write_served
+from sluice.exporting.served_files import ServedModel, Source, read_served_model
 from sluice.registry.evidence import check_evidence
+from sluice.registry.served import SERVED
 from sluice.registry.versions import Version, version_files
 from sluice.storage.locations import default_store
-from sluice.storage.stores import Store
-
-_TEST = "test"
-_MOST_ROWS = 200_000
 
 
 def export_version(version: Version, folder: Path) -> ServedModel:
-    """Write a version's served model.
+    """Write a version's served model: that of its registration, else one that is made and judged now.
 
     Args:
         version: Registered; its files and the manifests behind it are checked.
         folder: Is there, and empty.
 
     Raises:
-        NotExportable: It has no graph, or one that says something else.
+        NotExportable: No form of serving says what the model says.
         BadInput: Files or manifests were changed since it was registered, or the rows it was judged by are gone.
         EnvironmentFault: The registry or the store is down.
     """
+    if version.tags.get(SERVED):
+        with published(version) as found:
+            shutil.copytree(found, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("manifest.json"))
+        return read_served_model(folder)
+    return _made(version, folder)
+
+
+@contextmanager
+def published(version: Version) -> Iterator[Path]:
+    """The served folder that was published when a version was registered, each file's SHA-256 checked.
+
+    Raises:
+        BadInput: There is none, or it was changed.
+        EnvironmentFault: The store is down.
+    """
+    store, bundle_id = default_store(), version.tags.get(SERVED, "")
+    name = f"{version.model}/{version.version}"
+    if not bundle_id:
+        raise BadInput(f"{name} has no served folder; make one with `sluice export {name} -o FOLDER`")
+    bundle = open_bundle(f"{store.uri}/{bundle_key('model', bundle_id)}", "model")
+    if bundle.manifest.details.get("model_digest") != version.digest:
+        raise BadInput(
+            f"{bundle.uri} is not the served folder of {name}: the tag {SERVED} was changed; set it back, or restore "
+            "the registry from a copy"
+        )
+    with local_copy(bundle) as folder:
+        yield folder
+
+
+def _made(version: Version, folder: Path) -> ServedModel:
     store = default_store()
     models, splits = version.tags.get("sluice.models"), version.tags.get("sluice.splits")
     lineage = ancestry(store, models) if models else []
     check_evidence(store, version, lineage, ())
     if not splits:
         raise BadInput(f"{version.model}/{version.version} names no dataset that it was judged by; register it again")
-    preparation = preparation_of(lineage)
+    candidate = version.tags.get("sluice.candidate", "")
+    source = Source(models=models, candidate=candidate) if models and candidate else None
     with version_files(version) as files:
-        task = read_task(files)
-        exported = Exported(
-            version.model,
-            version.digest,
-            load_model(files),
-            task,
-            read_threshold(files),
-            read_inputs(files),
-            preparation,
-        )
-        served = export_model(folder, exported, _judged_rows(store, find_bundle(store, splits), preparation, task))
-    progress(
-        f"graph of {version.model}/{version.version}: forecasts of {served.parity.rows:,} test rows within "
-        f"{served.parity.largest_difference:.1e} of the model's"
-    )
+        judged = JudgedModel(version.model, version.digest, files, find_bundle(store, splits), lineage, source)
+        served = write_served(store, judged, folder)
+    progress(f"{version.model}/{version.version} is served so: {told(served)}")
     return served
-
-
-def _judged_rows(store: Store, splits: Bundle, preparation: Preparation | None, task: Task) -> Iterator[JudgedRows]:
-    """The test rows, raw and prepared, side by side."""
-    del store
-    columns = list(dict.fromkeys((*task_of(splits).key, *task.features)))
-    with read_dataset(splits.uri) as (_, tables):
-        if _TEST not in tables:
-            raise BadInput(f"{splits.uri} has no part {_TEST!r} to hold the graph to")
-        table = tables[_TEST]
-        prepared = table.select(*[name for name in columns if name in table.columns]).limit(_MOST_ROWS).to_pyarrow()
-    if preparation is None:
-        frame = prepared.to_pandas()
-        yield JudgedRows(frame, frame)
-        return
-    yield _matched(preparation, prepared)
-
-
-def _matched(preparation: Preparation, prepared: pa.Table) -> JudgedRows:
-    """Each prepared row beside the raw row that it was made of, found by its key."""
-    key = [name for name in preparation.key if name in prepared.column_names]
-    with read_dataset(preparation.dataset.uri) as (_, tables):
-        table = tables[preparation.table]
-        if not key or not set(key) <= set(table.columns):
-            raise BadInput(
-                f"the rows of {preparation.table} have no key in the lake, so test rows cannot be found there again; "
-                "declare rows.key and train again"
-            )
-        raw = table.to_pyarrow().to_pandas()
-    both = raw.merge(prepared.to_pandas(), on=key, how="inner", suffixes=("", "\0"), validate="one_to_one")
-    made = {name: both[f"{name}\0"] if f"{name}\0" in both else both[name] for name in prepared.column_names}
-    return JudgedRows(both[list(raw.columns)], pd.DataFrame(made))
