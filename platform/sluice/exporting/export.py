@@ -214,7 +214,20 @@ def _description(exported: Exported, kinds: Mapping[str, str], parity: Parity) -
         key=task.key,
         time=task.time,
         fields=tuple(_field(name, kind, exported) for name, kind in kinds.items()),
+        carried=_carried(kinds, exported),
         parity=parity,
+    )
+
+
+def _carried(kinds: Mapping[str, str], exported: Exported) -> tuple[RowField, ...]:
+    """The key and the time, where the contract has them and the graph does not take them."""
+    task, made = exported.task, exported.preparation
+    names = dict.fromkeys((*task.key, *([task.time] if task.time else [])))
+    stated = made.columns if made else {}
+    return tuple(
+        RowField(name=name, type=stated[name].type, nullable=True, mask=stated[name].mask)  # type: ignore[arg-type]
+        for name in names
+        if name in stated and name not in kinds
     )
 
 
@@ -234,4 +247,5 @@ def _field(name: str, kind: str, exported: Exported) -> RowField:
         values=tuple(map(str, column.values)) if column.values else None,
         unit=column.unit or "",
         description=column.description or "",
+        mask=column.mask,  # type: ignore[arg-type]  # the contract checks it
     )

@@ -33,6 +33,7 @@ class RowField(_Strict):
         values: The values allowed, as texts.
         unit: E.g. `minutes`.
         description: One sentence.
+        mask: How the contract has its values logged: `hash`, `drop`, or None for as they are.
     """
 
     name: str
@@ -42,6 +43,7 @@ class RowField(_Strict):
     values: tuple[str, ...] | None = None
     unit: str = ""
     description: str = ""
+    mask: Literal["hash", "drop"] | None = None
 
 
 class Parity(_Strict):
@@ -75,6 +77,8 @@ class ServedModel(_Strict):
         key: Columns that identify a row.
         time: The column with a row's moment.
         fields: What a row holds.
+        carried: What a row may hold beside: columns that identify or date it and that the graph does not take. Whoever
+            logs rows keeps them, so that labels find their rows later.
         parity: The evidence.
     """
 
@@ -89,6 +93,7 @@ class ServedModel(_Strict):
     key: tuple[str, ...] = ()
     time: str | None = None
     fields: tuple[RowField, ...]
+    carried: tuple[RowField, ...] = ()
     parity: Parity
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, populate_by_name=True)
