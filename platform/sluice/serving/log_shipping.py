@@ -20,7 +20,7 @@ from sluice.serving.log_spool import Spool
 from sluice.storage.stores import Store
 
 _LONGEST_PAUSE = 15.0  # seconds
-_MISSED = 2.0  # seconds that the first rows wait for the key of the masks
+_MISSED = 2.0  # seconds after the start that rows wait for the key of the masks
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class Shipping:
     def __init__(self, store: Store, spool: Spool, flush_seconds: float) -> None:
         self.salt: bytes | None = None
         self.rows, self.away = 0, False
-        self._deadline = 0.0
+        self._begun, self._deadline = time.monotonic(), 0.0
         self._store, self._spool, self._flush = store, spool, flush_seconds
         self._parcels: deque[Parcel] = deque()
         self._wake, self._ended, self._salted = threading.Event(), threading.Event(), threading.Event()
@@ -82,6 +82,7 @@ class Shipping:
 
     def start(self) -> None:
         """Begin."""
+        self._begun = time.monotonic()
         self._thread.start()
 
     def add(self, parcel: Parcel) -> None:
@@ -98,9 +99,13 @@ class Shipping:
         return not self._parcels and not self._thread.is_alive()
 
     def wait_for_salt(self) -> bytes | None:
-        """The key of the masks; None where the store does not give it in time."""
-        self._salted.wait(_MISSED)
+        """The key of the masks; None where the store does not give it in time, which is waited for once."""
+        self._salted.wait(max(self._begun + _MISSED - time.monotonic(), 0))
         return self.salt
+
+    def wait_no_more(self) -> None:
+        """Have nobody wait for the key of the masks: the process ends."""
+        self._salted.set()
 
     def _run(self) -> None:
         self._read_salt()

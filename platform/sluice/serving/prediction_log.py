@@ -33,6 +33,7 @@ _SLICE_ROWS = 4_096
 _IDLE = 600.0  # seconds after which a writer without rows ends
 _VALUE, _EXCHANGE = 16, 2_048  # bytes in memory, about: a number; an exchange with its arrays
 _HOUR = 3600
+_TO_DISK = 10.0  # seconds that the end waits for this machine's disk at least
 
 
 @dataclass(frozen=True)
@@ -162,8 +163,9 @@ class PredictionLog:
         """
         deadline = time.monotonic() + self._settings.drain_seconds
         self._ended.set()
+        self._shipping.wait_no_more()
         self._wake.set()
-        self._thread.join(self._settings.drain_seconds)
+        self._thread.join(max(self._settings.drain_seconds, _TO_DISK))
         done = self._shipping.end(deadline - time.monotonic())
         if not done:
             progress(f"the store did not take all of the prediction log; the rest waits in {self._spool.folder}")
