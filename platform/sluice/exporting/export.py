@@ -288,7 +288,20 @@ def _description(exported: Exported, built: _Built, parity: Parity, reasons: Seq
         query=built.query,
         source=exported.source,
         reasons=tuple(reasons),
+        carried=_carried(built.fields, exported),
         parity=parity,
+    )
+
+
+def _carried(fields: Sequence[RowField], exported: Exported) -> tuple[RowField, ...]:
+    """The key and the time, where the contract has them and no feature rests on them."""
+    task, made = exported.task, exported.preparation
+    names = dict.fromkeys((*task.key, *([task.time] if task.time else [])))
+    stated = made.columns if made else {}
+    return tuple(
+        RowField(name=name, type=stated[name].type, nullable=True, mask=stated[name].mask)  # type: ignore[arg-type]
+        for name in names
+        if name in stated and name not in {field.name for field in fields}
     )
 
 
@@ -312,4 +325,5 @@ def _raw_field(name: str, column: Column) -> RowField:
         values=tuple(map(str, column.values)) if column.values else None,
         unit=column.unit or "",
         description=column.description or "",
+        mask=column.mask,  # type: ignore[arg-type]  # the contract checks it
     )

@@ -35,6 +35,7 @@ class RowField(_Strict):
         values: The values allowed, as texts.
         unit: E.g. `minutes`.
         description: One sentence.
+        mask: How the contract has its values logged: `hash`, `drop`, or None for as they are.
     """
 
     name: str
@@ -44,6 +45,7 @@ class RowField(_Strict):
     values: tuple[str, ...] | None = None
     unit: str = ""
     description: str = ""
+    mask: Literal["hash", "drop"] | None = None
 
 
 class RowQuery(_Strict):
@@ -109,6 +111,8 @@ class ServedModel(_Strict):
         query: Makes the features, where it does.
         source: Where the model's own files are; None where nobody knows.
         reasons: Why it is served in no better form, one sentence each.
+        carried: What a row may hold beside: columns that identify or date it and that the graph does not take. Whoever
+            logs rows keeps them, so that labels find their rows later.
         parity: The evidence.
     """
 
@@ -129,6 +133,7 @@ class ServedModel(_Strict):
     query: RowQuery | None = None
     source: Source | None = None
     reasons: tuple[str, ...] = ()
+    carried: tuple[RowField, ...] = ()
     parity: Parity
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, populate_by_name=True)
