@@ -134,7 +134,7 @@ class RestRegistry:
             raise EnvironmentFault(f"{where} denies access; check the user and password")
         try:
             body = json.loads(data)  # one that was cut is no JSON
-        except ValueError:
+        except (ValueError, RecursionError):
             body = None
         if answer.status == 404 and isinstance(body, dict) and body.get("error_code") == "RESOURCE_DOES_NOT_EXIST":
             raise BadInput(f"{where} has no {named}")

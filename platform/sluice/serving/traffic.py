@@ -95,18 +95,23 @@ def place(salt: bytes, name: str) -> float:
     return int.from_bytes(digest, "big") / _WHOLE
 
 
+def unwatched(judge: Judge) -> Judge:
+    """The judge itself, whose exceptions are not counted as those of an answer."""
+    return judge.plain if isinstance(judge, _Watched) else judge
+
+
 class _Watched:
     """A judge whose exceptions are counted on their way; what a caller did wrong is none."""
 
     def __init__(self, judge: Judge, role: str, failed: Callable[[str], None]) -> None:
-        self._judge, self._role, self._failed = judge, role, failed
+        self.plain, self._role, self._failed = judge, role, failed
         self.served: ServedModel = judge.served
         self.schema: RowSchema = judge.schema
 
     def judge(self, columns: Columns) -> Answer:
         """See `Judge.judge`."""
         try:
-            return self._judge.judge(columns)
+            return self.plain.judge(columns)
         except InvalidRows:
             raise
         except Exception:
