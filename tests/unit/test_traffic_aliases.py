@@ -14,6 +14,7 @@ import pytest
 from sluice.core.errors import BadInput, EnvironmentFault
 from sluice.registry.versions import version_by_alias
 from sluice.serving.aliases import AliasFollower
+from sluice.serving.exchange import NoModel
 from sluice.serving.registered import DatabaseRegistry, Registered, RestRegistry, open_registry
 from sluice.serving.traffic import Split
 from tests.unit.traffic_world import MODEL, FakeRegistry, Served, digest_of, register
@@ -252,7 +253,7 @@ def test_a_server_waits_for_a_registry_that_is_down_when_it_starts(served: Serve
     starting = threading.Thread(target=following.start)
     starting.start()
     wait(lambda: following.following.failures > 1)
-    with pytest.raises(EnvironmentFault, match="no version is loaded yet"):
+    with pytest.raises(NoModel, match="no version is loaded yet"):
         split.chosen("r", "")
     registry.down = False
     starting.join(10)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -78,6 +78,7 @@ class Exchange:
         answer: What was said of them.
         seconds: How long the answer took.
         subject: What the caller named as the subject of the request (`x-request-subject`), or empty.
+        trace: The caller's `traceparent` (W3C Trace Context), or empty.
     """
 
     request: str
@@ -87,6 +88,7 @@ class Exchange:
     answer: Answer = field(repr=False)
     seconds: float = 0.0
     subject: str = ""
+    trace: str = ""
 
 
 class Observer(Protocol):
@@ -119,3 +121,38 @@ class OneVersion:
     def chosen(self, request: str, subject: str) -> Loaded:  # noqa: ARG002 - see Traffic
         """See `Traffic`."""
         return self.loaded
+
+
+class NoModel(Exception):
+    """No version can answer now: none is appointed, or it is still being loaded. The caller is told to try again."""
+
+
+@runtime_checkable
+class Versions(Protocol):
+    """A traffic that has more than one version, each of which may be asked for by its name."""
+
+    def versions(self) -> Sequence[Loaded]:
+        """Those that can answer now; the champion first."""
+        ...
+
+
+@runtime_checkable
+class Started(Protocol):
+    """A part (a traffic, an observer) that has work beside requests."""
+
+    def start(self) -> None:
+        """Begin; called once, in a thread, before the server says that it is ready."""
+        ...
+
+    def stop(self) -> None:
+        """End; called once, in a thread, after the last answer. The process waits for it."""
+        ...
+
+
+@runtime_checkable
+class Measured(Protocol):
+    """A part that has numbers for Prometheus."""
+
+    def measure(self, registry: Any) -> None:  # noqa: ANN401 - prometheus_client.CollectorRegistry
+        """Register its metrics; called once, before `start`. Labels must be bounded (see `sluice.serving.metrics`)."""
+        ...

@@ -1,52 +1,56 @@
-"""From a registered version to a judge that may answer for it: its files fetched, held to the registry, and warm."""
+"""From a registered version to a judge that may answer for it: its files fetched, held to the registry, and warm.
 
-import subprocess
-import sys
-import tempfile
+The registry's tag `sluice.served` names the folder that was published at registration by its content address: its
+manifest must give that id, each file must have the manifest's SHA-256, and the manifest the version's own digest.
+"""
+
+import weakref
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
-from sluice.core.errors import BadInput, EnvironmentFault
+from sluice.artifacts.bundles import bundle_key, local_copy, open_bundle
+from sluice.core.errors import BadInput
 from sluice.serving.exchange import Judge
 from sluice.serving.graph_judge import GraphJudge
 from sluice.serving.registered import Registered
+from sluice.storage.locations import default_store
 
 Opener = Callable[[Registered], Judge]
 """Raises `BadInput` for a version that must not be served, `EnvironmentFault` where it cannot be fetched now."""
-_MOST_SECONDS = 600
-_EXPORT = """
-import sys
-from pathlib import Path
-from sluice.core.errors import SluiceError
-from sluice.registry.versions import version_by_number
-from sluice.running.model_export import export_version
-try:
-    found = version_by_number(sys.argv[1], sys.argv[2])
-    export_version(found, Path(sys.argv[3]))
-except SluiceError as error:
-    sys.stderr.write(str(error))
-    sys.exit(error.exit_code)
-"""
+SERVED, SERVED_HOW = "sluice.served", "sluice.served_how"
+_DIGEST = "model_digest"
 
 
-def open_registered(version: Registered) -> Judge:
-    """The judge of a version, warm.
+def open_registered(version: Registered, threads: int = 1) -> Judge:
+    """The judge of a version, warm; its files are there as long as it is.
 
-    The graph is written by another process: what that imports would stay in this one for good.
+    Args:
+        version: As the registry has it.
+        threads: That one call may use.
 
     Raises:
-        BadInput: Its files were changed, it has no graph, or the graph is another model's.
-        EnvironmentFault: The registry or the store is down.
+        BadInput: It has no served folder, or one that was changed or is another model's.
+        EnvironmentFault: The store is down.
     """
-    with tempfile.TemporaryDirectory(prefix="sluice-") as folder:
-        command = [sys.executable, "-c", _EXPORT, version.model, version.version, folder]
-        done = subprocess.run(  # noqa: S603 - our own words
-            command, capture_output=True, text=True, timeout=_MOST_SECONDS, check=False
+    folder_id, store = version.tags.get(SERVED, ""), default_store()
+    if not folder_id:
+        why = version.tags.get(SERVED_HOW, "") or "it was registered before models were served"
+        raise BadInput(f"{version.name} has no served folder ({why}); make one with `sluice export {version.name}`")
+    bundle = open_bundle(f"{store.uri}/{bundle_key('model', folder_id)}", "model")
+    if bundle.manifest.details.get(_DIGEST) != version.digest:
+        raise BadInput(
+            f"{bundle.uri} is not the served folder of {version.name}: the tag {SERVED} was changed; set it back, or "
+            "restore the registry from a copy"
         )
-        if done.returncode:
-            said = done.stderr.strip().rpartition("\n")[2] or f"its export ended with {done.returncode}"
-            raise BadInput(said) if done.returncode == BadInput.exit_code else EnvironmentFault(said)
-        return checked(GraphJudge(Path(folder)), version)
+    with ExitStack() as stack:
+        judge = checked(_judge(stack.enter_context(local_copy(bundle)), threads), version)
+        weakref.finalize(judge, stack.pop_all().close)
+        return judge
+
+
+def _judge(folder: Path, threads: int) -> Judge:
+    return GraphJudge(folder, threads)
 
 
 def checked(judge: Judge, version: Registered) -> Judge:

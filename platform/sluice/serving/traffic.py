@@ -12,10 +12,9 @@ from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import Any
 
-from sluice.core.errors import EnvironmentFault
 from sluice.exporting.served_files import ServedModel
 from sluice.serving.aliases import CHAMPION
-from sluice.serving.exchange import Answer, Judge, Loaded
+from sluice.serving.exchange import Answer, Judge, Loaded, NoModel
 from sluice.serving.row_schema import Columns, InvalidRows, RowSchema
 
 _WHOLE = 2.0**64
@@ -58,14 +57,18 @@ class Split:
         """See `Traffic.chosen`.
 
         Raises:
-            EnvironmentFault: No version is loaded yet.
+            NoModel: No version is loaded yet.
         """
         stand = self._stand
         if stand.weight and stand.challenger and place(stand.salt, subject or request) < stand.weight:
             return stand.challenger
         if stand.champion is None:
-            raise EnvironmentFault("no version is loaded yet; try again")
+            raise NoModel("no version is loaded yet; try again in some seconds")
         return stand.champion
+
+    def versions(self) -> tuple[Loaded, ...]:
+        """See `exchange.Versions`."""
+        return tuple(each for each in (self._stand.champion, self._stand.challenger) if each is not None)
 
     def settle(self, role: str, loaded: Loaded | None) -> None:
         """See `aliases.Stage`."""
