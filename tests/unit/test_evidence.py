@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sluice.artifacts.manifests import Manifest, parse_manifest
-from sluice.cli.appointing import appoint, roll_back
+from sluice.registry.appointing import appoint, roll_back
 from sluice.core.digests import canonical_json, sha256_bytes
 from sluice.core.errors import BadInput
 from sluice.registry import champions

@@ -311,7 +311,7 @@ def _wanted(error: float, units: float, harm: float, count: int, passing: float,
         return None
     freedom = max(units - 1, 1.0)
     needed = error * (stats.t.isf(passing, freedom) + stats.norm.isf(1 - power))
-    return ceil(count * (needed / harm) ** 2)
+    return ceil(float(count * (needed / harm) ** 2))
 
 
 def _next(requests: int, findings: tuple[Finding, ...]) -> int:
