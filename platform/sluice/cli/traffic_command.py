@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 OnCluster = Annotated[bool, typer.Option("--cluster", help="Ask the cluster that the kubeconfig or SLUICE_KFP names.")]
 _FRESH = 30.0  # seconds; what a server told longer ago is no longer so
 _SHOWN = 12
+_STEPS = "1,5,25,50"
 
 
 def add_traffic_commands(app: typer.Typer, place: Callable[..., AbstractContextManager[None]]) -> None:
@@ -31,9 +32,7 @@ def add_traffic_commands(app: typer.Typer, place: Callable[..., AbstractContextM
         place: Leads to the stores of a cluster, or leaves those that the environment names.
     """
 
-    @app.command(
-        epilog="Examples: `sluice traffic houses` · `sluice traffic houses --json` · `sluice traffic houses --cluster`"
-    )
+    @app.command(epilog="Examples: `sluice traffic houses` · `sluice traffic houses --json`")
     def traffic(
         model: Annotated[str, typer.Argument(help="The registered model.")],
         as_json: Json = False,
@@ -56,9 +55,7 @@ def add_traffic_commands(app: typer.Typer, place: Callable[..., AbstractContextM
     def canary(
         model: Annotated[str, typer.Argument(metavar="MODEL[/VERSION]", help="By default the challenger is tried.")],
         reason: Annotated[str, typer.Option(help="Why it begins or ends; it stands in the record.")] = "",
-        steps: Annotated[
-            str, typer.Option(help="The challenger's shares in percent; then it is promoted.")
-        ] = "1,5,25,50",
+        steps: Annotated[str, typer.Option(help="The challenger's shares in percent; then it is champion.")] = _STEPS,
         alpha: Annotated[float, typer.Option(help="The chance of a false roll back, over all looks.")] = 0.05,
         power: Annotated[float, typer.Option(help="The chance that a harm is found before a step passes it.")] = 0.9,
         guard: Annotated[
@@ -67,9 +64,7 @@ def add_traffic_commands(app: typer.Typer, place: Callable[..., AbstractContextM
         ] = None,
         slow: Annotated[float, typer.Option(help="From how many seconds on an answer is slow.")] = 0.25,
         stop: Annotated[bool, typer.Option("--stop", help="End the canary that runs.")] = False,
-        watch: Annotated[
-            bool, typer.Option("--watch", help="Decide about it again and again, until it has ended.")
-        ] = False,
+        watch: Annotated[bool, typer.Option("--watch", help="Decide about it until it has ended.")] = False,
         forever: Annotated[bool, typer.Option("--forever", help="With --watch: wait for the next one, too.")] = False,
         as_json: Json = False,
         cluster: OnCluster = False,
@@ -90,7 +85,7 @@ def add_traffic_commands(app: typer.Typer, place: Callable[..., AbstractContextM
 
 def _begun_or_ended(reference: str, plan: "Plan", reason: str, *, stop: bool) -> "TrafficRecord":
     from sluice.registry.versions import CHALLENGER, parse_reference, set_alias
-    from sluice.serving.canary_watch import begin, end
+    from sluice.serving.canary_watch import begin, end, refuse_running
     from sluice.serving.registered import open_registry
     from sluice.serving.traffic_records import TrafficRecords
     from sluice.storage.locations import default_store
@@ -108,10 +103,10 @@ def _begun_or_ended(reference: str, plan: "Plan", reason: str, *, stop: bool) ->
         lacking = "challenger; name the version to try" if "champion" in aliases else "champion to compare with"
         raise BadInput(f"model {model} has no {lacking}")
     champion, challenger = registry.version(model, aliases["champion"]), registry.version(model, tried)
-    begun = begin(records, champion, challenger, plan, reason, now)
+    refuse_running(records.refresh())
     if aliases.get(CHALLENGER) != tried:
         set_alias(model, CHALLENGER, tried)
-    return begun
+    return begin(records, champion, challenger, plan, reason, now)
 
 
 def _watch(reference: str, *, as_json: bool, forever: bool) -> None:
@@ -212,12 +207,10 @@ def _show_server(server: dict[str, Any]) -> None:
             f"  {compared['challenger']} beside {compared['champion']}: {compared['rows']:,} rows, {agree}"
             f"99 % differ by at most {p99:.2g}; left out {compared['left_out']:,} requests"
         )
-        worst = [
-            (column, group, each) for column, groups in compared["slices"].items() for group, each in groups.items()
+        groups = [
+            (f"{column} {group}", like) for column, of in compared["slices"].items() for group, like in of.items()
         ]
-        for column, group, each in sorted(worst, key=lambda row: -(row[2]["mean_difference"] or 0))[:3]:
-            lines.append(
-                f"    {column} {group}: {each['rows']:,} rows differ by {each['mean_difference']:.2g} on average"
-            )
+        for name, like in sorted(groups, key=lambda pair: -(pair[1]["mean_difference"] or 0))[:3]:
+            lines.append(f"    {name}: {like['rows']:,} rows differ by {like['mean_difference']:.2g} on average")
     for line in lines:
         console().print(plain(line), highlight=False, soft_wrap=True)

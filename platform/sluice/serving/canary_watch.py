@@ -38,11 +38,7 @@ def begin(
         raise BadInput(f"{challenger.name} is the champion's very model; register another one to try")
 
     def made(last: TrafficRecord | None) -> News:
-        if last is not None and last.running:
-            raise BadInput(
-                f"a canary of {last.model}/{last.challenger.version} is running (record {last.canary}); end it with "
-                f"`sluice canary {last.model} --stop --reason TEXT`"
-            )
+        refuse_running(last)
         pair = Named(champion.version, champion.digest), Named(challenger.version, challenger.digest)
         state = State(champion.digest, challenger.digest)
         return News("begin", *pair, plan.steps[0], reason, asdict(plan), asdict(state))
@@ -51,6 +47,19 @@ def begin(
     if record is None:  # pragma: no cover - `made` never gives nothing
         raise BadInput("no canary was begun")
     return record
+
+
+def refuse_running(last: TrafficRecord | None) -> None:
+    """See that no canary runs.
+
+    Raises:
+        BadInput: One does.
+    """
+    if last is not None and last.running:
+        raise BadInput(
+            f"a canary of {last.model}/{last.challenger.version} is running (record {last.canary}); end it with "
+            f"`sluice canary {last.model} --stop --reason TEXT`"
+        )
 
 
 def end(records: TrafficRecords, reason: str, now: float) -> TrafficRecord:

@@ -81,11 +81,13 @@ class Followed:
         return self.split.versions()
 
     def start(self) -> None:
-        """Load the champion, then follow.
+        """Load the champion, then follow; harmless when it is called again.
 
         Raises:
             BadInput: There is no champion, or its version must not be served.
         """
+        if self._thread:
+            return
         self.follower.start()
         if self.shadow:
             self.shadow.start()
