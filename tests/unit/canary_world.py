@@ -81,7 +81,8 @@ PLAN = Plan(guards=("errors", "latency", "loss"))
 def ran(world: World, seed: int, plan: Plan = PLAN, most: int = 200_000) -> tuple[Verdict, int, list[int]]:
     """A canary to its end: the last verdict, the challenger's requests, and those of each step."""
     generator = np.random.default_rng(seed)
-    state, total, steps = State("a", "b"), 0, []
+    state, total = State("a", "b"), 0
+    steps: list[int] = []
     traffic, seen = Traffic(world, plan.steps[0], generator), 0
     while True:
         due = state.next_look or plan.first_look

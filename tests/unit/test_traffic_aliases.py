@@ -94,13 +94,17 @@ class _Answers(BaseHTTPRequestHandler):
         pass
 
 
+class _Quiet(ThreadingHTTPServer):
+    def handle_error(self, *_: object) -> None:
+        """A client that has read enough."""
+
+
 @pytest.fixture
 def rest() -> Iterator[tuple[str, type[_Answers]]]:
     class Answers(_Answers):
         answers, told = {}, []
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Answers)
-    server.handle_error = lambda *_: None  # type: ignore[method-assign] - a client that has read enough
+    server = _Quiet(("127.0.0.1", 0), Answers)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}/prefix", Answers
     server.shutdown()

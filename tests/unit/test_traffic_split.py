@@ -41,7 +41,7 @@ def test_places_are_as_good_as_random_and_other_for_each_canary() -> None:
     places = {salt: np.array([place(salt, f"customer {n}") for n in range(4000)]) for salt in (b"a" * 64, b"b" * 64)}
     for found in places.values():
         assert stats.kstest(found, "uniform").pvalue > 1e-3
-    assert abs(np.corrcoef(*places.values())[0, 1]) < 0.06
+    assert abs(np.corrcoef(places[b"a" * 64], places[b"b" * 64])[0, 1]) < 0.06
 
 
 def test_a_subject_stays_whatever_its_requests_are_called(served: Served) -> None:

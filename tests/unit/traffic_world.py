@@ -80,7 +80,10 @@ class FakeRegistry:
 
 def raw(rows: Sequence[int]) -> list[dict[str, Any]]:
     """Rows as a caller sends them."""
-    return [dict(row) for row in ROWS.iloc[list(rows)].astype(object).to_dict("records")]
+    return [
+        {str(name): value for name, value in row.items()}
+        for row in ROWS.iloc[list(rows)].astype(object).to_dict("records")
+    ]
 
 
 def exchange(

@@ -85,7 +85,7 @@ def add_traffic_commands(app: typer.Typer, place: Callable[..., AbstractContextM
 
 def _begun_or_ended(reference: str, plan: "Plan", reason: str, *, stop: bool) -> "TrafficRecord":
     from sluice.registry.versions import CHALLENGER, parse_reference, set_alias
-    from sluice.serving.canary_watch import begin, end, refuse_running
+    from sluice.serving.canary_watch import begin, check_begin, end
     from sluice.serving.registered import open_registry
     from sluice.serving.traffic_records import TrafficRecords
     from sluice.storage.locations import default_store
@@ -103,7 +103,7 @@ def _begun_or_ended(reference: str, plan: "Plan", reason: str, *, stop: bool) ->
         lacking = "challenger; name the version to try" if "champion" in aliases else "champion to compare with"
         raise BadInput(f"model {model} has no {lacking}")
     champion, challenger = registry.version(model, aliases["champion"]), registry.version(model, tried)
-    refuse_running(records.refresh())
+    check_begin(records.refresh(), champion, challenger, plan)  # before the alias moves
     if aliases.get(CHALLENGER) != tried:
         set_alias(model, CHALLENGER, tried)
     return begin(records, champion, challenger, plan, reason, now)

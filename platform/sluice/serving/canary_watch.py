@@ -33,12 +33,9 @@ def begin(
         BadInput: One is running, both are the same model, or the plan is none.
         EnvironmentFault: The store failed.
     """
-    _check(plan)
-    if champion.digest == challenger.digest:
-        raise BadInput(f"{challenger.name} is the champion's very model; register another one to try")
 
     def made(last: TrafficRecord | None) -> News:
-        refuse_running(last)
+        check_begin(last, champion, challenger, plan)
         pair = Named(champion.version, champion.digest), Named(challenger.version, challenger.digest)
         state = State(champion.digest, challenger.digest)
         return News("begin", *pair, plan.steps[0], reason, asdict(plan), asdict(state))
@@ -49,12 +46,15 @@ def begin(
     return record
 
 
-def refuse_running(last: TrafficRecord | None) -> None:
-    """See that no canary runs.
+def check_begin(last: TrafficRecord | None, champion: Registered, challenger: Registered, plan: Plan) -> None:
+    """See that a canary can begin after the last record.
 
     Raises:
-        BadInput: One does.
+        BadInput: One is running, both are the same model, or the plan is none.
     """
+    _check(plan)
+    if champion.digest == challenger.digest:
+        raise BadInput(f"{challenger.name} is the champion's very model; register another one to try")
     if last is not None and last.running:
         raise BadInput(
             f"a canary of {last.model}/{last.challenger.version} is running (record {last.canary}); end it with "
