@@ -263,6 +263,7 @@ def test_servers_follow_the_records_and_put_what_they_count_into_the_store(
     local: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sluice.serving.followed.TELLING", 0.05)
+    monkeypatch.setattr("sluice.serving.followed.RARELY", 0.05)
     served, registry = Served(tmp_path / "served"), FakeRegistry(champion="1", challenger="2")
     followed = Followed(MODEL, registry, served, local, slices=["carrier"], pause=0.02)
     watch = watch_of(local)

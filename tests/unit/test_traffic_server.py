@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,10 +19,15 @@ from sluice.artifacts.bundles import publish
 from sluice.artifacts.producer import producer
 from sluice.registry.versions import CHAMPION
 from sluice.serving.aliases import CHALLENGER
+from sluice.serving.canary import Plan
+from sluice.serving.canary_watch import Watch, begin
+from sluice.serving.registered import open_registry
 from sluice.serving.served_versions import SERVED
+from sluice.serving.traffic_records import TrafficRecord
 from sluice.storage.locations import default_store
-from tests.unit.traffic_world import CANDIDATES, MODEL, digest_of, raw, register, served_folder
+from tests.unit.traffic_world import CANDIDATES, MODEL, digest_of, raw, register, served_folder, spoiled
 
+BAD = "4"
 THREADS, RATE = 4, 50
 """Clients, and requests a second of each."""
 
@@ -63,6 +69,8 @@ def world(tracked_home: Path, tmp_path: Path) -> Path:
     client, store = register(*CANDIDATES), default_store()
     for version in CANDIDATES:
         folder = served_folder(tmp_path / version, version)
+        if version == BAD:
+            spoiled(folder)
         details = {"model": MODEL, "model_digest": digest_of(version)}
         bundle = publish(store, folder, "model", producer("serve", {}), details=details)
         client.set_model_version_tag(MODEL, version, SERVED, bundle.id)
@@ -90,6 +98,25 @@ def wait(seen: Callable[[], object], seconds: float, log: Path) -> float:
         assert time.monotonic() < begun + seconds, log.read_text()
         time.sleep(0.02)
     return time.monotonic() - begun
+
+
+def _rolled_back(client: Any, log: Path) -> TrafficRecord:
+    """A canary of the spoiled version, decided on what the server puts into the store, until it ends."""
+    watch = Watch(default_store(), MODEL, open_registry())
+    client.set_registered_model_alias(MODEL, CHAMPION, "2")
+    client.set_registered_model_alias(MODEL, CHALLENGER, BAD)
+    wait(lambda: f"late/{BAD}" in log.read_text(), 10, log)
+    first, bad = (watch.registry.version(MODEL, number) for number in ("2", BAD))
+    begin(watch.records, first, bad, Plan(steps=(0.3,)), "to see", time.time())
+    found: list[TrafficRecord] = []
+
+    def ended() -> bool:
+        record, _ = watch.look(time.time())
+        found.extend([record] if record else [])
+        return bool(found) and not found[-1].running
+
+    wait(ended, 30, log)
+    return found[-1]
 
 
 def _answers(port: int) -> bool:
@@ -126,6 +153,10 @@ def test_an_alias_moves_under_load_without_a_failed_request(server: tuple[int, P
         wait(lambda: "refused late/3" in log.read_text(), 10, log)
         settled = len(load.answers)
         wait(lambda: len(load.answers) > settled + RATE, 20, log)
+        back = _rolled_back(client, log)
+        wait(lambda: "the challenger's weight is 0" in log.read_text(), 10, log)
+        ended = len(load.answers)
+        wait(lambda: len(load.answers) > ended + RATE, 20, log)
     finally:
         load.ended.set()
         for each in clients:
@@ -133,8 +164,9 @@ def test_an_alias_moves_under_load_without_a_failed_request(server: tuple[int, P
     told = log.read_text()
     assert {status for _, status, *_ in load.answers} == {200}, told
     assert {version: digest for _, _, version, digest, _ in load.answers} == {
-        f"late/{version}": digest_of(version) for version in "12"
+        f"late/{version}": digest_of(version) for version in ("1", "2", BAD)
     }
+    assert "the challenger is worse: errors 100.00% against 0.00%" in back.reason
     late = max(moment for moment, _, version, *_ in load.answers if version == "late/1")
     assert late - moved < 10
     assert [version for *_, version, _, _ in load.answers][-RATE:] == ["late/2"] * RATE

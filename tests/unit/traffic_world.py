@@ -16,7 +16,9 @@ from sluice.serving.registered import Registered
 from tests.unit import served_world
 
 MODEL = "late"
-CANDIDATES = {"1": "logistic-regression", "2": "gradient-boosted-trees", "3": "logistic-regression"}
+LOGISTIC, TREES = "logistic-regression", "gradient-boosted-trees"
+CANDIDATES = {"1": LOGISTIC, "2": TREES, "3": LOGISTIC, "4": LOGISTIC}
+"""What each version is; a test may spoil the last."""
 ROWS = served_world.rows(80, seed=4)[0].dropna().reset_index(drop=True)
 
 
@@ -30,6 +32,21 @@ def served_folder(folder: Path, version: str) -> Path:
     model = served_world.model(CANDIDATES[version])
     whole = Exported(MODEL, digest_of(version), model, served_world.TASK, served_world.THRESHOLD, None, None)
     export_model(folder, whole, [JudgedRows(ROWS, ROWS)])
+    return folder
+
+
+def spoiled(folder: Path) -> Path:
+    """The same folder with a graph whose probabilities add up to more than 1."""
+    import onnx
+
+    model = onnx.load(str(folder / "model.onnx"))
+    (output,) = model.graph.output
+    for node in model.graph.node:
+        node.output[:] = ["right" if name == output.name else name for name in node.output]
+    more = onnx.helper.make_tensor("more", onnx.TensorProto.DOUBLE, [1], [1.1])
+    model.graph.initializer.append(more)
+    model.graph.node.append(onnx.helper.make_node("Mul", ["right", "more"], [output.name]))
+    onnx.save(model, str(folder / "model.onnx"))
     return folder
 
 
@@ -80,10 +97,8 @@ class FakeRegistry:
 
 def raw(rows: Sequence[int]) -> list[dict[str, Any]]:
     """Rows as a caller sends them."""
-    return [
-        {str(name): value for name, value in row.items()}
-        for row in ROWS.iloc[list(rows)].astype(object).to_dict("records")
-    ]
+    found = ROWS.iloc[list(rows)].astype(object).to_dict("records")
+    return [{str(name): value for name, value in row.items()} for row in found]
 
 
 def exchange(

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sluice.serving.traffic_records import TrafficRecord
 
 OnCluster = Annotated[bool, typer.Option("--cluster", help="Ask the cluster that the kubeconfig or SLUICE_KFP names.")]
-_FRESH = 30.0  # seconds; what a server told longer ago is no longer so
+_FRESH = 60.0  # seconds; what a server told longer ago is no longer so
 _SHOWN = 12
 _STEPS = "1,5,25,50"
 
@@ -181,7 +181,7 @@ def _show(found: dict[str, Any]) -> None:
     for server in found["servers"]:
         _show_server(server)
     if not found["servers"]:
-        out.print("no server has told of itself in the last half minute", highlight=False)
+        out.print("no server has told of itself in the last minute", highlight=False)
     if not found["records"]:
         out.print("no canary has been recorded", highlight=False)
         return

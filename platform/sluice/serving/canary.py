@@ -198,6 +198,8 @@ def decide(plan: Plan, state: State, evidence: Evidence, now: float) -> Verdict:
     level = plan.alpha / ALPHA * spent(look) / len(plan.steps)
     passing = (1 - plan.power) / ALPHA * spent(look)
     findings = findings_of(plan, evidence, passing)
+    if all(each.error is None for each in findings):  # nothing can be tested yet, so nothing is spent
+        return Verdict("hold", "; ".join(each.words for each in findings), state, weight)
     looked = replace(state, looks=look, next_look=_next(evidence.requests, findings))
     harmed = [each for each in findings if _harmed(each, level)]
     if harmed:

@@ -101,7 +101,7 @@ class Watch:
         estimates: LossSource | None = None,
     ) -> None:
         self.records = TrafficRecords(store, model)
-        self._store, self._model, self._registry = store, model, registry
+        self._store, self._model, self.registry = store, model, registry
         self._sources = {name: each for name, each in zip(LOSSES, (losses, estimates), strict=True) if each}
 
     def look(self, now: float) -> tuple[TrafficRecord | None, Verdict | None]:
@@ -159,8 +159,8 @@ class Watch:
         return found
 
     def _digest(self, alias: str) -> str:
-        number = self._registry.aliases(self._model).get(alias, "")
-        return self._registry.version(self._model, number).digest if number else ""
+        number = self.registry.aliases(self._model).get(alias, "")
+        return self.registry.version(self._model, number).digest if number else ""
 
     def _carry_out(self, record: TrafficRecord) -> None:
         """Move the alias, unless that was done already or somebody has decided otherwise since."""

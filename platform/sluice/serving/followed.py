@@ -28,8 +28,8 @@ from sluice.serving.traffic import Split
 from sluice.serving.traffic_records import TrafficRecord, TrafficRecords, weight_by
 from sluice.storage.stores import Store
 
-TELLING = 5.0
-"""Seconds between two times that a server puts into the store what it counts."""
+TELLING, RARELY = 2.0, 15.0
+"""Seconds between two times that a server puts into the store what it counts: while a canary runs, and else."""
 _SLOW = 0.25
 
 
@@ -161,13 +161,18 @@ class Followed:
         while not self._ended.is_set():
             self.look()
             now = time.time()
-            if now - self._told >= TELLING:
+            if now - self._told >= (TELLING if self._counting else RARELY):
                 self._tell(now)
             self._ended.wait(self._pause * random.uniform(0.75, 1.25))
 
+    @property
+    def _counting(self) -> bool:
+        record = self._records.last
+        return record is not None and record.running and record.place == self._place
+
     def _tell(self, now: float) -> None:
         self._told = now
-        record, compared = self._records.last, self.shadow.comparison if self.shadow else None
+        compared = self.shadow.comparison if self.shadow else None
         body = {
             "moment": now,
             "details": self.details(),
@@ -176,7 +181,7 @@ class Followed:
         }
         try:
             self._put(f"servers/{self._process}.json", body)
-            if record is not None and record.running and record.place == self._place:
+            if self._counting:
                 self._put(f"counts/{self._place}/{self._process}.json", self.counts.cells())
         except SluiceError as error:
             self._problem = str(error)
