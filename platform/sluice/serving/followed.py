@@ -25,7 +25,7 @@ from sluice.serving.registered import Registry
 from sluice.serving.served_versions import Opener
 from sluice.serving.shadow import Shadow
 from sluice.serving.traffic import Split
-from sluice.serving.traffic_records import TrafficRecord, TrafficRecords, weight_by
+from sluice.serving.traffic_records import TrafficRecords, weight_by
 from sluice.storage.stores import Store
 
 TELLING, RARELY = 2.0, 15.0
@@ -145,17 +145,11 @@ class Followed:
         if record is not None and record.place != self._place and record.running:
             self.counts.begin(record.challenger.digest, float(record.plan.get("slow_seconds", _SLOW)))
             self._place = record.place
-        if record is not None and self.split.stand.weight != self._weight(record):
-            progress(
-                f"{record.model}: {record.event} (record {record.number}): the challenger's weight is {record.weight:g}"
-            )
+        before = self.split.stand.weight
         self.split.weigh(lambda champion, challenger: weight_by(record, champion, challenger))
-
-    def _weight(self, record: TrafficRecord) -> float:
-        stand = self.split.stand
-        if stand.champion is None or stand.challenger is None:
-            return stand.weight
-        return weight_by(record, stand.champion.digest, stand.challenger.digest)
+        if record is not None and self.split.stand.weight != before:
+            told = f"{record.event} (record {record.number})"
+            progress(f"{record.model}: {told}: the challenger's weight is {record.weight:g}")
 
     def _follow(self) -> None:
         while not self._ended.is_set():
