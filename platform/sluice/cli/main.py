@@ -16,6 +16,7 @@ from sluice.cli.export_command import add_export_command
 from sluice.cli.predict_command import add_predict_command
 from sluice.cli.project_commands import add_commands as add_project_commands
 from sluice.cli.serve_command import add_serve_command
+from sluice.cli.traffic_command import add_traffic_commands
 from sluice.cluster.access import NAMESPACE, Target
 from sluice.core.addresses import show_defect
 from sluice.core.environment import changed_variables, variables
@@ -163,7 +164,7 @@ def promote(
     context: Context = None,
 ) -> None:
     """Make a version champion by a person's decision, on the record; the gate decides in every other case."""
-    from sluice.cli.appointing import appoint
+    from sluice.registry.appointing import appoint
 
     with _place(cluster, namespace, context, promotes=True):
         _tell_decision(appoint(version, reason), as_json)
@@ -179,7 +180,7 @@ def rollback(
     context: Context = None,
 ) -> None:
     """Make the champion before the present one champion again, on the record; where none is left, there is none."""
-    from sluice.cli.appointing import roll_back
+    from sluice.registry.appointing import roll_back
 
     with _place(cluster, namespace, context, promotes=True):
         _tell_decision(roll_back(model, reason), as_json)
@@ -251,6 +252,7 @@ run_commands.add_commands(app, _place)
 add_predict_command(app, _place)
 add_serve_command(app)
 add_export_command(app, _place)
+add_traffic_commands(app, _place)
 add_bundle_command(app)
 add_project_commands(app)
 _WRONG_USE = typer.BadParameter.__mro__[1]  # Click's UsageError; Typer has it in a module that is not for others
