@@ -8,8 +8,10 @@ the probabilities of its label.
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
@@ -20,6 +22,7 @@ NUMBERS = ("load", "age", "wind", "heat", "distance", "visits")
 REGIONS = ("north", "south", "east", "west", "islands")
 CARRIERS = tuple("ABCDEFGHIJKL")
 DAILY = 1000
+POOL = 4  # so many times as many rows are made as come: what comes is drawn from them
 FIRST_DAY = np.datetime64("2031-01-06")  # a Monday
 
 
@@ -111,7 +114,7 @@ def labels(given: Rows, problem: str, seed: int) -> Floats:
 
 
 @cache
-def model(problem: str):
+def model(problem: str) -> Any:
     """The model, trained on four weeks."""
     learned = rows(-28, 28, 11)
     target = labels(learned, problem, 11)
@@ -135,9 +138,10 @@ def judged(given: Rows, problem: str, seed: int, told: Rows | None = None) -> Ju
 
 
 def _kept(given: Rows, weight: Floats, seed: int) -> Rows:
-    """A draw of the rows, as many, in which they count by their weight."""
+    """One row in POOL, drawn by its weight; none is drawn twice."""
     generator = np.random.default_rng(seed)
-    return given.take(np.sort(generator.choice(len(given), len(given), p=weight / weight.sum())))
+    chosen = generator.choice(len(given), len(given) // POOL, replace=False, p=weight / weight.sum())
+    return given.take(np.sort(chosen))
 
 
 def _told(given: Rows, **changed: object) -> tuple[Rows, Rows]:
@@ -163,6 +167,37 @@ def _prior(given: Rows, seed: int) -> tuple[Rows, Rows]:
     """Positive rows three times as frequent: their labels decide which rows come, and p(x | y) stays."""
     kept = _kept(given, np.where(labels(given, "binary", seed) == 1, 3.0, 1.0), seed)
     return kept, kept
+
+
+def table(given: Rows, problem: str, seed: int, told: Rows | None = None, *, labelled: bool = True) -> pa.Table:
+    """Rows as a file has them: a key, a moment, raw columns, the forecast as `sluice predict` names it, and a label."""
+    seen, found = told or given, judged(given, problem, seed, told)
+    moments = FIRST_DAY + given.day + np.random.default_rng(seed).integers(0, 86400, len(given)).astype("m8[s]")
+    columns: dict[str, object] = {"order_id": [f"{seed}-{n}" for n in range(len(given))], "at": moments}
+    columns |= {name: pa.array(seen.numbers[:, n], from_pandas=True) for n, name in enumerate(NUMBERS)}
+    columns["region"] = np.array([*REGIONS, "moon"])[seen.region]
+    columns["carrier"] = np.array([*CARRIERS, "Z9"])[seen.carrier]
+    if problem == "regression":
+        columns["prediction"] = found.values
+        label = found.labels
+    else:
+        names = np.array(["no", "yes"] if problem == "binary" else ["low", "middle", "high"])
+        columns["prediction"] = names[found.said]
+        columns |= {f"probability_{name}": found.values[:, n] for n, name in enumerate(names)}
+        label = names[found.labels.astype(int)]
+    if labelled:
+        columns["outcome"] = label
+    return pa.table(columns)
+
+
+_DRAWING = ("covariate", "prior", "subpopulation", "gradual")
+
+
+def shifted(name: str, first: int, days: int, seed: int, time: float = 1.0, daily: int = DAILY) -> tuple[Rows, Rows]:
+    """Rows of some days under a shift: as they are, and as they are told."""
+    pool = rows(first, days, seed, POOL * daily)
+    given = pool if name.startswith(_DRAWING) else _kept(pool, np.ones(len(pool)), seed)
+    return SHIFTS[name](given, seed, time)
 
 
 SHIFTS: dict[str, Callable[[Rows, int, float], tuple[Rows, Rows]]] = {
@@ -193,4 +228,4 @@ SHIFTS: dict[str, Callable[[Rows, int, float], tuple[Rows, Rows]]] = {
         _kept(given, np.exp(-2.5 * time * np.abs(score(given))), seed)
     ),
 }
-"""By name: from rows, a seed and how far a gradual shift has come (0 to 1), to rows as they are and as they are told."""
+"""By name: from rows, a seed and how far a gradual shift has come (0 to 1), to rows as they are and as told."""

@@ -1,4 +1,4 @@
-"""Estimates of a model's metrics without labels: held to scikit-learn, to drawn labels, and to a world whose truth is known."""
+"""Estimates of a model's metrics without labels: held to scikit-learn, drawn labels and a known truth."""
 
 import numpy as np
 import pytest
@@ -69,7 +69,7 @@ def test_without_a_shift_every_ratio_is_near_one() -> None:
 @pytest.mark.parametrize("problem", ["binary", "multiclass"])
 def test_weights_by_the_density_ratio_find_what_a_group_costs(problem: str) -> None:
     reference = shift_world.judged(shift_world.rows(0, 28, 5, 250), problem, 5)
-    given = shift_world.SHIFTS["subpopulation"](shift_world.rows(56, 7, 9, 500), 9, 1.0)[0]
+    given = shift_world.shifted("subpopulation", 56, 7, 9, daily=500)[0]
     current = shift_world.judged(given, problem, 9)
     ratio = density_ratio(reference.known, current.known)
     plain = estimate_classes(reference, current, np.ones(len(reference)))

@@ -16,6 +16,7 @@ from sluice.monitoring.recalibration import Recalibration, recalibration
 DRAWS = 100
 _MOST_ROWS = 20_000  # whose labels are drawn; the noise of more rows follows from that of these
 _Z = 1.959964
+_GROUPS = 30
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class Estimated:
         high: Its upper end.
         error: The standard error: of curve and labels together.
         lasting: The part of the error that the reference makes, the same in every window that is held to it.
+        noise: The standard error that the draw of the present rows makes, anew in every window.
     """
 
     value: float
@@ -35,6 +37,7 @@ class Estimated:
     high: float
     error: float
     lasting: float = 0.0
+    noise: float = 0.0
 
 
 def estimate_classes(
@@ -64,7 +67,20 @@ def estimate_classes(
         curves[draw] = [expected[name] - middle[name] for name in names]
         labels[draw] = [shown[name] - expected[name] for name in names]
     labels *= np.sqrt(len(part) / len(current))
-    return {name: _estimated(whole[name], curves[:, place], labels[:, place], name) for place, name in enumerate(names)}
+    noise = _noise(part, curve, names) * np.sqrt(len(part) / len(current))
+    return {
+        name: _estimated(whole[name], curves[:, place], labels[:, place], float(noise[place]), name)
+        for place, name in enumerate(names)
+    }
+
+
+def _noise(rows: JudgedRows, curve: Recalibration, names: list[str]) -> Floats:
+    """The standard error from one draw of rows to another: from groups of them, each a smaller draw."""
+    places = np.random.default_rng(len(rows)).permutation(len(rows))
+    groups = [rows.subset(each) for each in np.array_split(places, _GROUPS)]
+    found = [ExpectedMetrics(group).under(curve(group.values)) for group in groups if len(group) > 1]
+    spread = np.nanstd([[each[name] for name in names] for each in found], axis=0, ddof=1)
+    return np.asarray(spread / np.sqrt(len(found)), np.float64)
 
 
 def _learned(reference: JudgedRows, weights: Floats) -> Recalibration:
@@ -87,9 +103,9 @@ def _drawn_labels(probabilities: Floats, generator: np.random.Generator) -> Floa
     return np.asarray(np.diff(reached, axis=1, prepend=False) & reached, np.float64)
 
 
-def _estimated(value: float, curves: Floats, labels: Floats, name: str) -> Estimated:
+def _estimated(value: float, curves: Floats, labels: Floats, noise: float, name: str) -> Estimated:
     lasting = float(np.nanstd(curves, ddof=1))
     error = float(np.hypot(lasting, np.nanstd(labels, ddof=1)))
     low, high = value - _Z * error, value + _Z * error
     top = float("inf") if name in ("log_loss", "brier") else 1.0
-    return Estimated(value, max(0.0, low), min(top, high), error, lasting)
+    return Estimated(value, max(0.0, low), min(top, high), error, lasting, noise)

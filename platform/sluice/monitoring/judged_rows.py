@@ -48,7 +48,7 @@ class JudgedRows:
 
     @property
     def known(self) -> Floats:
-        """Features and forecast, shape (rows, features + forecasts): what rows are told apart by, and errors learned."""
+        """Features and forecast side by side: by these rows are told apart, and errors learned."""
         told = self.values if self.regression else self.values[:, 1:]
         return np.column_stack([self.features, told])
 

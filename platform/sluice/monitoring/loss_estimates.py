@@ -39,8 +39,14 @@ def estimate_numbers(
     return {"mae": absolute, "rmse": _rooted(squared)}
 
 
+def expected_losses(reference: JudgedRows, losses: Floats, current: JudgedRows, seed: int = 7) -> Floats:
+    """The loss to be expected of each present row, learned from those of reference rows; shape (present rows,)."""
+    with fixed_threads(1):
+        return np.asarray(_fitted(reference.known, losses, seed).predict(current.known))
+
+
 def _mean_loss(inputs: Floats, losses: Floats, asked: Floats, weights: Floats, seed: int) -> Estimated:
-    """The mean loss of the rows asked for; its error is that of the reference, and the noise of those rows' own losses."""
+    """The mean loss of the rows asked for; its error is the reference's, and the noise of their own losses."""
     folds = np.random.default_rng(seed).integers(0, _FOLDS, len(losses))
     outside, said = np.empty(len(losses)), np.zeros(len(asked))
     for fold in range(_FOLDS):
@@ -54,7 +60,8 @@ def _mean_loss(inputs: Floats, losses: Floats, asked: Floats, weights: Floats, s
     lasting = float(np.sqrt((shares**2 * (left - shift) ** 2).sum()))
     noise = float(np.sqrt((shares * (left - shift) ** 2).sum() / len(asked)))
     value, error = max(0.0, float(said.mean()) + shift), float(np.hypot(lasting, noise))
-    return Estimated(value, max(0.0, value - _Z * error), value + _Z * error, error, lasting)
+    drawn = float(said.std() / np.sqrt(len(asked)))
+    return Estimated(value, max(0.0, value - _Z * error), value + _Z * error, error, lasting, drawn)
 
 
 def _fitted(inputs: Floats, losses: Floats, seed: int):  # type: ignore[no-untyped-def]  # noqa: ANN202 - scikit-learn has no types
@@ -79,4 +86,6 @@ def _rooted(squared: Estimated) -> Estimated:
     value = float(np.sqrt(squared.value))
     slope = 0.5 / value if value > 0 else 0.0
     ends = np.sqrt([squared.low, squared.high])
-    return Estimated(value, float(ends[0]), float(ends[1]), slope * squared.error, slope * squared.lasting)
+    return Estimated(
+        value, float(ends[0]), float(ends[1]), slope * squared.error, slope * squared.lasting, slope * squared.noise
+    )
