@@ -16,7 +16,7 @@ from sluice.monitoring.judged_rows import Floats
 
 _MISSING, _NOVEL, _BEYOND, _ENDS, _REPEATED = 0.01, 0.002, 0.005, 0.02, 0.05
 """Shares of rows that do not matter, on top of what the reference shows."""
-_ALIKE = 0.03  # a unit's factor is met as well as that, at every quantile
+_ALIKE = 0.05  # a unit's factor is met as well as that, at every quantile
 _FACTORS = (
     (1.609344, "miles became kilometres"),
     (1000.0, "thousands became units, such as km and m"),
@@ -128,7 +128,8 @@ def _cut(name: str, cells: Cells, reference: Counted, current: Counted, said: Co
     ):
         if inside:
             limit = share_bound(before, reference.rows) + _ENDS
-            words = f"{name} is {value:g}, its {'greatest' if end == 'above' else 'least'}, in {now / current.rows:.1%} of the rows, as if cut off there"
+            which = "greatest" if end == "above" else "least"
+            words = f"{name} is {value:g}, its {which}, in {now / current.rows:.1%} of the rows, as if cut off there"
             yield Fault(
                 name, f"cut off {end}", words, _clause(name, "range", said), share_p_value(now, current.rows, limit)
             )

@@ -239,6 +239,8 @@ def _compared(
         words = f"{wanted.metric} is undefined on these rows or on the reference"
         return Performance(how, "cannot be estimated", words, len(rows), labelled, told)
     count = labelled if how == "labels" else len(rows)
+    if _plainly_worse(main, wanted):
+        return Performance(how, "told", "", len(rows), labelled, told)
     if not main.least_rows:
         words = f"the reference has too few rows ({reference.rows:,}) to tell {wanted.effect:.0%} from its own noise"
         return Performance(how, "not enough", words, len(rows), labelled, told)
@@ -246,6 +248,12 @@ def _compared(
         words = f"{count:,} rows; {main.least_rows:,} show {_effect(wanted)} with a power of 90 %"
         return Performance(how, "not enough", words, len(rows), labelled, told)
     return Performance(how, "told", "", len(rows), labelled, told)
+
+
+def _plainly_worse(main: Compared, wanted: Wanted) -> bool:
+    """Whether this window alone is evidence: then it had rows enough."""
+    left = main.worse - LASTING_QUANTILE * main.lasting
+    return main.worse >= wanted.effect and left > wanted.surprise * main.noise
 
 
 def _effect(wanted: Wanted) -> str:

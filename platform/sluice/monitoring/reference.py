@@ -147,7 +147,7 @@ def judged_rows(part: Any, form: RowForm, cells: Mapping[str, Cells]) -> JudgedR
         None if called is None else np.nan_to_num(called).astype(np.int64),
         labels,
     )
-    return rows.subset(usable)
+    return rows.subset(np.asarray(usable))
 
 
 def _labels(column: Any, form: RowForm) -> Floats:  # noqa: ANN401 - pyarrow

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sluice.core.errors import BadInput
-from sluice.core.extensions import near
+from sluice.core.words import near
 from sluice.problems.task import BINARY, MULTICLASS, REGRESSION
 
 OURS = "sluice_"

@@ -45,7 +45,7 @@ def worst_slices(
     columns: Sequence[tuple[str, Cells]],
     importance: dict[str, float],
 ) -> list[SliceRecord]:
-    """The groups whose loss, times their share of the rows, grew most.
+    """The groups that make the mean loss grow most: by their own loss, and by their share of the rows.
 
     Args:
         reference: Reference rows.
@@ -54,7 +54,7 @@ def worst_slices(
         columns: The features with their cells, in the order of the rows' columns.
         importance: By feature: the most important ones are looked at.
     """
-    found = []
+    found, usual = [], float(losses[0].mean())
     order = sorted(range(len(columns)), key=lambda place: -importance.get(columns[place][0], 0.0))
     for place in order[:_COLUMNS]:
         name, cells = columns[place]
@@ -67,9 +67,11 @@ def worst_slices(
             now = float(losses[1][inside].mean())
             seen = inside_before.sum() >= _LEAST_ROWS
             before = float((losses[0][inside_before] if seen else losses[0]).mean())
-            added = (now * inside.sum() / len(current)) - (float(losses[0].mean()) * inside.sum() / len(current))
+            added = inside.mean() * (now - usual) - inside_before.mean() * (before - usual)
             found.append(
-                SliceRecord(column=name, group=group, rows=int(inside.sum()), loss=now, before=before, added=added)
+                SliceRecord(
+                    column=name, group=group, rows=int(inside.sum()), loss=now, before=before, added=float(added)
+                )
             )
     return sorted(found, key=lambda each: -each.added)[:_SHOWN]
 
