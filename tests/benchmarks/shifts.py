@@ -30,7 +30,8 @@ from sluice.monitoring.row_tables import connection, form_of, open_table
 from sluice.monitoring.watching import Watch
 from tests.unit import shift_world as world
 
-REFERENCE_DAYS, FIRST = 56, 70
+REFERENCE_DAYS, REFERENCE_DAILY, FIRST = 56, 350, 70
+ROWS = 10_000
 METRICS = {
     "binary": ("accuracy", "log_loss", "roc_auc"),
     "multiclass": ("accuracy", "log_loss"),
@@ -41,7 +42,7 @@ WATCHED = {"binary": "accuracy", "multiclass": "accuracy", "regression": "mae"}
 
 def estimates(repetitions: int, problem: str) -> None:
     """MAE and coverage of both estimators by shift."""
-    reference = world.judged(world.rows(0, REFERENCE_DAYS, 5), problem, 5)
+    reference = world.judged(world.rows(0, REFERENCE_DAYS, 5, REFERENCE_DAILY), problem, 5)
     ones, before = np.ones(len(reference)), true_metrics(reference)
     estimate = estimate_numbers if problem == "regression" else estimate_classes
     print(f"{'shift':22} {'metric':9} {'costs':>8} {'CBPE':>8} {'in':>5} {'PAPE':>8} {'in':>5} {'support':>8}")
@@ -56,14 +57,11 @@ def estimates(repetitions: int, problem: str) -> None:
             true = true_metrics(current)
             plain, adapted = estimate(reference, current, ones), estimate(reference, current, ratio.reference)
             for metric, found in gaps.items():
-                found.append(
-                    [true[metric] - before[metric]]
-                    + [
-                        x
-                        for e in (plain[metric], adapted[metric])
-                        for x in (abs(e.value - true[metric]), float(e.low <= true[metric] <= e.high))
-                    ]
-                )
+                both = [
+                    (abs(e.value - true[metric]), e.low <= true[metric] <= e.high)
+                    for e in (plain[metric], adapted[metric])
+                ]
+                found.append([true[metric] - before[metric], *both[0], *both[1]])
         for metric, found in gaps.items():
             cost, plain_gap, plain_in, gap, inside = np.mean(found, axis=0)
             print(
@@ -76,7 +74,7 @@ def alarms(repetitions: int, problem: str) -> None:
     """What the first window of a shift leads to; labels do not come."""
     metric = WATCHED[problem]
     with tempfile.TemporaryDirectory() as folder, connection() as opened:
-        watch, form = _watch(Path(folder), opened, WatchSettings(metric=metric, span="week"), problem)
+        watch, form = _watch(Path(folder), opened, WatchSettings(metric=metric, span="week", rows=ROWS), problem)
         calm = watch.state
         print(f"{'shift':22} {'costs':>8} {'found':>6} {'page':>5} what")
         for name in world.SHIFTS:
@@ -104,12 +102,12 @@ def calm(windows: int, problem: str, span: str = "week") -> None:
     """Windows without a shift: alarms of ours, and of naive tests."""
     days = 7 if span == "week" else 1
     season = "none" if span == "week" else "weekday"
-    settings = WatchSettings(metric=WATCHED[problem], span=span, season=season, rows=10_000)
+    settings = WatchSettings(metric=WATCHED[problem], span=span, season=season, rows=ROWS)
     found: Counter[str] = Counter()
     naive = corrected = 0
     with tempfile.TemporaryDirectory() as folder, connection() as opened:
         watch, _ = _watch(Path(folder), opened, settings, problem)
-        reference = world.rows(0, REFERENCE_DAYS, 5)
+        reference = world.rows(0, REFERENCE_DAYS, 5, REFERENCE_DAILY)
         for number in range(windows):
             given = world.rows(FIRST + days * number, days, 3000 + number)
             record = watch.judge(
@@ -167,7 +165,7 @@ def _watch(
     folder: Path, opened: duckdb.DuckDBPyConnection, settings: WatchSettings, problem: str
 ) -> tuple[Watch, object]:
     path = folder / "reference.parquet"
-    pq.write_table(world.table(world.rows(0, REFERENCE_DAYS, 5), problem, 5), path)
+    pq.write_table(world.table(world.rows(0, REFERENCE_DAYS, 5, REFERENCE_DAILY), problem, 5), path)
     table = open_table(path, opened)
     form = form_of(table, "outcome", "at")
     return Watch(table, form, settings), form

@@ -15,6 +15,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
+from sluice.modeling.threads import fixed_threads
 from sluice.monitoring.judged_rows import JudgedRows
 
 Floats = NDArray[np.float64]
@@ -119,7 +120,8 @@ def model(problem: str) -> Any:
     learned = rows(-28, 28, 11)
     target = labels(learned, problem, 11)
     kind = HistGradientBoostingRegressor if problem == "regression" else HistGradientBoostingClassifier
-    return kind(max_iter=60, max_leaf_nodes=15, random_state=1).fit(learned.features, target)
+    with fixed_threads(1):  # threads that wait for each other cost ten times more on a busy machine
+        return kind(max_iter=60, max_leaf_nodes=15, random_state=1).fit(learned.features, target)
 
 
 def judged(given: Rows, problem: str, seed: int, told: Rows | None = None) -> JudgedRows:
@@ -133,7 +135,8 @@ def judged(given: Rows, problem: str, seed: int, told: Rows | None = None) -> Ju
     """
     seen = (told or given).features
     fitted = model(problem)
-    values = fitted.predict(seen) if problem == "regression" else fitted.predict_proba(seen)
+    with fixed_threads(1):
+        values = fitted.predict(seen) if problem == "regression" else fitted.predict_proba(seen)
     return JudgedRows(problem, values, seen, labels=labels(given, problem, seed))
 
 
