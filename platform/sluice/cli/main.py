@@ -13,6 +13,7 @@ from sluice.cli import run_commands
 from sluice.cli.bundle_command import add_bundle_command
 from sluice.cli.cluster_commands import Context, Namespace, add_commands
 from sluice.cli.export_command import add_export_command
+from sluice.cli.monitor_command import add_monitor_command
 from sluice.cli.predict_command import add_predict_command
 from sluice.cli.project_commands import add_commands as add_project_commands
 from sluice.cli.serve_command import add_serve_command
@@ -253,6 +254,7 @@ add_predict_command(app, _place)
 add_serve_command(app)
 add_export_command(app, _place)
 add_traffic_commands(app, _place)
+add_monitor_command(app)
 add_bundle_command(app)
 add_project_commands(app)
 _WRONG_USE = typer.BadParameter.__mro__[1]  # Click's UsageError; Typer has it in a module that is not for others

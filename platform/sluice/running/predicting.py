@@ -21,6 +21,7 @@ from sluice.features.new_row_answers import NewRows
 from sluice.features.new_rows import Given, prepare_new_rows
 from sluice.features.preparations import Preparation, preparation_of
 from sluice.features.row_files import RowFile, Rows
+from sluice.features.unseen_values import UnseenFinding
 from sluice.problems.task import Task
 from sluice.registry.evidence import check_evidence
 from sluice.registry.pyfunc_loader import DECISION, PREDICTION, REPORT, UNSEEN, ServedModel, added_column, served_model
@@ -100,6 +101,15 @@ class OpenModel:
         answer, findings = self.served.judge(made.features, params)
         table, count = _table(made, answer, task), int(made.kept.sum())
         return Forecasts(self.version, table, count, made.notes, tuple(map(str, findings)))
+
+    def judge(self, features: pd.DataFrame, params: Mapping[str, Any]) -> tuple[pd.DataFrame, list[UnseenFinding]]:
+        """Forecast rows whose features the step prepare made; see `ServedModel.judge`."""
+        return self.served.judge(features, params)
+
+    @property
+    def task(self) -> Task:
+        """What it forecasts."""
+        return self.served.task
 
     @property
     def name(self) -> str:
