@@ -15,9 +15,9 @@ from sluice.artifacts.bundles import Bundle
 from sluice.artifacts.producer import producer
 from sluice.contract.reading import Column, parse_contract
 from sluice.core.errors import BadInput
-from sluice.core.words import near
 from sluice.core.files import written
 from sluice.core.progress import progress
+from sluice.core.words import near
 from sluice.monitoring.records import WatchSettings, WatchState, WindowRecord
 from sluice.monitoring.reference import window_tables
 from sluice.monitoring.row_tables import OURS, RowForm, RowTable, connection, form_of, literal, open_table, quoted

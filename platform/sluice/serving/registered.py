@@ -18,13 +18,12 @@ from urllib.parse import urlencode
 
 from sluice.core.addresses import is_web_address, redacted, shown, without_login
 from sluice.core.authorities import tls_context
-from sluice.core.environment import variable
 from sluice.core.errors import BadInput, EnvironmentFault
-from sluice.core.mlflow_settings import LOGIN, URI, check_mlflow_settings
+from sluice.core.mlflow_settings import URI, check_mlflow_settings
+from sluice.core.settings import settings
 from sluice.modeling.model_digests import DIGEST
 from sluice.registry.mlflow_access import tracking_uri
 
-_TOKEN = "MLFLOW_TRACKING_TOKEN"  # noqa: S105 - a variable's name
 _WORKSPACE = "default"
 _SECONDS = 5.0  # that one answer may take: the next look comes soon
 _ANSWER_BYTES = 4 * 2**20
@@ -202,9 +201,10 @@ def _account(login: tuple[str, str] | None) -> dict[str, str]:
     """The header that says who asks, by the variables that MLflow's own client reads, in its order."""
     import urllib3
 
-    user, password = variable(LOGIN[0]), variable(LOGIN[1])
+    tracking = settings().tracking
+    user, password = tracking.username, tracking.password.reveal()
     if user and password:
         return dict(urllib3.make_headers(basic_auth=f"{user}:{password}"))
-    if token := variable(_TOKEN):
+    if token := tracking.token.reveal():
         return {"Authorization": f"Bearer {token}"}
     return dict(urllib3.make_headers(basic_auth=":".join(login))) if login else {}
