@@ -184,6 +184,9 @@ class Moving:
             raise NoModel("no champion is appointed")
         return self.loaded
 
+    def details(self) -> dict[str, Any]:
+        return {"looked": 7.0}
+
     def start(self) -> None:
         self.threads.append(threading.current_thread() is threading.main_thread())
 
@@ -200,7 +203,7 @@ def test_ready_is_only_who_can_answer(folder: Path) -> None:
     traffic = Moving(folder)
     app = Server(traffic)
     assert (got := call(app, "/readyz")).status == 503
-    assert got.json["reason"] == "no model is loaded yet"
+    assert (got.json["reason"], got.json["looked"]) == ("no model is loaded yet", 7.0)
     asked = call(app, "/v1/predict", ASKED)
     assert (asked.status, asked.headers["retry-after"], asked.json["detail"]) == (503, "5", "no champion is appointed")
     assert (call(app, "/healthz").status, call(app, "/ping").status) == (200, 503)

@@ -179,7 +179,7 @@ class Server:
         asking.unread = False
         body = await self._held.body(receive, head.header(b"content-length"))
         try:
-            if len(body) <= _SHORT:
+            if len(body) <= _SHORT and _is_quick(loaded):
                 return self._forecast(asking.wire, body, head, loaded, begun)
             loop = asyncio.get_running_loop()
             return await loop.run_in_executor(self._pool, self._forecast, asking.wire, body, head, loaded, begun)
@@ -195,9 +195,9 @@ class Server:
                 columns, rows = schema.columns(asked.rows), asked.rows
             else:
                 columns, rows = schema.given_columns(asked.columns, asked.count), (asked.columns,)
+            answer = loaded.judge.judge(columns)
         except InvalidRows as invalid:
             raise refused_rows(invalid) from None
-        answer = loaded.judge.judge(columns)
         known = loaded.judge.served
         passed_over = tuple(
             name for name in schema.passed_over(rows) if name not in (known.label, known.time, *known.key)
@@ -243,6 +243,11 @@ class Server:
             return (self._traffic.chosen("", ""),)
         except NoModel:
             return ()
+
+    def details(self) -> dict[str, Any]:
+        """What else the traffic tells of itself, such as when it last saw the registry."""
+        tells = getattr(self._traffic, "details", None)
+        return dict(tells()) if tells else {}
 
     @property
     def ready(self) -> bool:
@@ -303,6 +308,13 @@ class Server:
                 observer.observed(exchange)
             except Exception:  # noqa: BLE001 - a defect of one must not take the others', nor the connection
                 _tell_defect(f"{type(observer).__name__} failed at request {exchange.request}:")
+
+
+def _is_quick(loaded: Loaded) -> bool:
+    """Whether the graph does all of the work; a query or the model's own code would stop the event loop for long."""
+    served = loaded.judge.served
+    kinds = getattr(served, "features", "graph"), getattr(served, "forecast", "graph")
+    return kinds[0] in ("graph", "given") and kinds[1] == "graph"
 
 
 def _check_encoding(head: Head) -> None:
