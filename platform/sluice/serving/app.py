@@ -179,7 +179,7 @@ class Server:
         asking.unread = False
         body = await self._held.body(receive, head.header(b"content-length"))
         try:
-            if len(body) <= _SHORT and _is_quick(loaded):
+            if len(body) <= _SHORT and asking.wire.quick and _is_quick(loaded):
                 return self._forecast(asking.wire, body, head, loaded, begun)
             loop = asyncio.get_running_loop()
             return await loop.run_in_executor(self._pool, self._forecast, asking.wire, body, head, loaded, begun)
