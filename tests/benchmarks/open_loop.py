@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 _MOST_CONNECTIONS = 256
-_PATIENCE = 30.0  # seconds after the last request was due
+_PATIENCE = 10.0  # seconds after the last request was due
 
 
 @dataclass(frozen=True)
