@@ -75,7 +75,7 @@ class Server:
         self._plain, self._arrow = Plain(), ArrowProtocol()
         self._mlflow, self._inference = MlflowProtocol(), InferenceProtocol()
         self._routes = Routes(self)
-        self._in_flight, self._ready, self._draining = 0, False, False
+        self._answering, self._ready, self._draining = 0, False, False
         self._pool: ThreadPoolExecutor | None = None
         for part in self._parts(Measured):
             part.measure(self.metrics.registry)
@@ -129,13 +129,13 @@ class Server:
         begun = time.perf_counter()
         head = Head.of(scope)
         route = self._routes.find(head.method, head.path)
-        self._in_flight += 1
+        self._answering += 1
         try:
             reply = await self._replied(scope, head, route, receive, begun)
         except Gone:
             return
         finally:
-            self._in_flight -= 1
+            self._answering -= 1
         await self._send(reply, head, send)
         version = reply.loaded.name if reply.loaded else ""
         self.metrics.answered(route.name, reply.status, version, time.perf_counter() - begun)
@@ -171,7 +171,7 @@ class Server:
             raise route.missing
         if route.asks:
             _check_encoding(head)
-            if self._in_flight > self._limits.requests:
+            if self._answering > self._limits.requests:
                 raise Refusal(503, "the server answers as many requests as it may; try again in a second", wait=1)
 
     async def _answered(self, asking: "_Asking", head: Head, route: Route, receive: Receive, begun: float) -> Reply:
@@ -271,7 +271,7 @@ class Server:
 
     def metrics_text(self) -> bytes:
         """What Prometheus reads."""
-        self.metrics.in_flight.set(self._in_flight - 1)
+        self.metrics.answering.set(self._answering - 1)
         self.metrics.held.set(self._held.bytes)
         return self.metrics.text(self.versions())
 
