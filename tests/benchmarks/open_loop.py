@@ -8,6 +8,7 @@ Arrivals are a Poisson process with a fixed seed. Latencies are kept one by one,
 import asyncio
 import http.client
 import json
+import math
 import random
 import time
 from collections import deque
@@ -15,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 _MOST_CONNECTIONS = 256
-_PATIENCE = 30.0  # seconds after the last request was due
+_PATIENCE = 10.0  # seconds after the last request was due
 
 
 @dataclass(frozen=True)
@@ -67,8 +68,10 @@ class Measured:
 
     def percentile(self, share: float) -> float:
         """The latency that this share of the answered requests did not exceed."""
+        if not self.latencies:
+            return math.nan
         ordered = sorted(self.latencies)
-        return ordered[max(0, min(len(ordered) - 1, round(share * len(ordered) + 0.5) - 1))] if ordered else float("nan")
+        return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
 
 
 class _Connection(asyncio.Protocol):

@@ -16,6 +16,7 @@ from sluice.serving.doors import Doors
 from sluice.serving.exchange import Loaded, NoModel
 from sluice.serving.graph_judge import GraphJudge
 from sluice.serving.limits import Limits
+from sluice.serving.metrics import Metrics
 from sluice.serving.settings import Settings, read_settings
 from sluice.serving.tokens import Tokens, own_token_file
 from tests.unit.serving_world import ROW, Got, ask, call, served_folder, server
@@ -184,6 +185,9 @@ class Moving:
             raise NoModel("no champion is appointed")
         return self.loaded
 
+    def details(self) -> dict[str, Any]:
+        return {"looked": 7.0}
+
     def start(self) -> None:
         self.threads.append(threading.current_thread() is threading.main_thread())
 
@@ -200,7 +204,7 @@ def test_ready_is_only_who_can_answer(folder: Path) -> None:
     traffic = Moving(folder)
     app = Server(traffic)
     assert (got := call(app, "/readyz")).status == 503
-    assert got.json["reason"] == "no model is loaded yet"
+    assert (got.json["reason"], got.json["looked"]) == ("no model is loaded yet", 7.0)
     asked = call(app, "/v1/predict", ASKED)
     assert (asked.status, asked.headers["retry-after"], asked.json["detail"]) == (503, "5", "no champion is appointed")
     assert (call(app, "/healthz").status, call(app, "/ping").status) == (200, 503)
@@ -232,6 +236,17 @@ def test_metrics_have_bounded_labels(folder: Path) -> None:
     assert 'sluice_rows_total{version="late/3"} 7.0' in lines
     assert any(line.startswith("sluice_model_info{digest=") and line.endswith(" 1.0") for line in lines)
     assert len([line for line in lines if not line.startswith("#")]) < 60
+
+
+def test_metrics_of_a_server_that_saw_many_versions_stay_few() -> None:
+    metrics = Metrics()
+    for number in range(50):
+        metrics.answered("/v1/predict", 200, f"late/{number}", 0.001)
+        metrics.forecast(f"late/{number}", 1)
+    text = metrics.text(()).decode()
+    assert 'sluice_requests_total{route="/v1/predict",status="200",version="other"} 30.0' in text
+    assert 'version="late/19"' in text
+    assert 'version="late/20"' not in text
 
 
 def test_a_defect_is_answered_with_500_and_told_in_the_log(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -176,4 +176,4 @@ def test_no_request_brings_the_server_down(tmp_path: Path) -> None:
     tracemalloc.stop()
     assert {200, 400, 404, 405, 413, 415, 422} <= statuses.keys(), statuses
     assert grown < 2**20, f"{grown:,} bytes are held after the last request"
-    assert app._held.bytes == app._in_flight == 0
+    assert app._held.bytes == app._answering == 0

@@ -65,7 +65,7 @@ def test_the_end_waits_for_requests_that_have_begun(folder: Path, tmp_path: Path
         slow, idle = server.connect(), server.connect()
         slow.sendall(b"POST /v1/predict HTTP/1.1\r\nhost: 127.0.0.1:%d\r\n" % server.port)
         slow.sendall(b"content-length: %d\r\n\r\n%b" % (len(body), body[:20]))
-        while b"sluice_requests_in_flight 1.0" not in server.ask("/metrics")[1]:
+        while b"sluice_requests_open 1.0" not in server.ask("/metrics")[1]:
             pass  # pytest's timeout bounds it
         server.process.send_signal(signal.SIGTERM)
         while server.ask("/readyz")[0] != 503:

@@ -13,7 +13,9 @@ import pyarrow as pa
 import pytest
 from mlflow.pyfunc.scoring_server import infer_and_parse_data, parse_csv_input
 
+from sluice.exporting.served_files import RowField
 from sluice.serving.app import Server
+from sluice.serving.row_schema import InvalidRows, RowSchema
 from tests.unit.serving_world import DIGEST, FIELDS, ROW, Seen, call, odds, served_folder, server
 
 STREAM = "application/vnd.apache.arrow.stream"
@@ -275,6 +277,17 @@ def test_a_wrong_value_is_told_by_row_and_field(
     assert (problem["row"], problem["field"], problem["kind"]) == (count - 1, field, kind)
     assert told in problem["message"]
     assert got.json["digest"] == DIGEST
+
+
+@pytest.mark.parametrize("count", [1, 30])
+def test_whole_numbers_are_exact_or_refused(count: int) -> None:
+    schema = RowSchema([RowField(name="n", type="int64"), RowField(name="x", type="float64")])
+    found = schema.columns([{"n": -(2**53), "x": 2**60}] * count)
+    assert found["n"].tolist() == [-(2**53)] * count
+    for wrong in (2**53 + 1, float(2**53) * 2, 10**400):
+        with pytest.raises(InvalidRows, match=r"exact up to 2\^53") as caught:
+            schema.given_columns({"n": [0] * (count - 1) + [wrong], "x": [0.5] * count}, count)
+        assert (caught.value.problems[0].row, caught.value.kinds) == (count - 1, {"range": 1})
 
 
 def test_times_without_a_zone_are_in_utc_and_others_are_moved(app: Server) -> None:

@@ -75,7 +75,7 @@ class Server:
         self._plain, self._arrow = Plain(), ArrowProtocol()
         self._mlflow, self._inference = MlflowProtocol(), InferenceProtocol()
         self._routes = Routes(self)
-        self._in_flight, self._ready, self._draining = 0, False, False
+        self._answering, self._ready, self._draining = 0, False, False
         self._pool: ThreadPoolExecutor | None = None
         for part in self._parts(Measured):
             part.measure(self.metrics.registry)
@@ -129,13 +129,13 @@ class Server:
         begun = time.perf_counter()
         head = Head.of(scope)
         route = self._routes.find(head.method, head.path)
-        self._in_flight += 1
+        self._answering += 1
         try:
             reply = await self._replied(scope, head, route, receive, begun)
         except Gone:
             return
         finally:
-            self._in_flight -= 1
+            self._answering -= 1
         await self._send(reply, head, send)
         version = reply.loaded.name if reply.loaded else ""
         self.metrics.answered(route.name, reply.status, version, time.perf_counter() - begun)
@@ -171,7 +171,7 @@ class Server:
             raise route.missing
         if route.asks:
             _check_encoding(head)
-            if self._in_flight > self._limits.requests:
+            if self._answering > self._limits.requests:
                 raise Refusal(503, "the server answers as many requests as it may; try again in a second", wait=1)
 
     async def _answered(self, asking: "_Asking", head: Head, route: Route, receive: Receive, begun: float) -> Reply:
@@ -179,7 +179,7 @@ class Server:
         asking.unread = False
         body = await self._held.body(receive, head.header(b"content-length"))
         try:
-            if len(body) <= _SHORT:
+            if len(body) <= _SHORT and asking.wire.quick and _is_quick(loaded):
                 return self._forecast(asking.wire, body, head, loaded, begun)
             loop = asyncio.get_running_loop()
             return await loop.run_in_executor(self._pool, self._forecast, asking.wire, body, head, loaded, begun)
@@ -195,9 +195,9 @@ class Server:
                 columns, rows = schema.columns(asked.rows), asked.rows
             else:
                 columns, rows = schema.given_columns(asked.columns, asked.count), (asked.columns,)
+            answer = loaded.judge.judge(columns)
         except InvalidRows as invalid:
             raise refused_rows(invalid) from None
-        answer = loaded.judge.judge(columns)
         known = loaded.judge.served
         passed_over = tuple(
             name for name in schema.passed_over(rows) if name not in (known.label, known.time, *known.key)
@@ -244,6 +244,11 @@ class Server:
         except NoModel:
             return ()
 
+    def details(self) -> dict[str, Any]:
+        """What else the traffic tells of itself, such as when it last saw the registry."""
+        tells = getattr(self._traffic, "details", None)
+        return dict(tells()) if tells else {}
+
     @property
     def ready(self) -> bool:
         """Whether a version is loaded and warm, and the server does not end."""
@@ -266,7 +271,7 @@ class Server:
 
     def metrics_text(self) -> bytes:
         """What Prometheus reads."""
-        self.metrics.in_flight.set(self._in_flight - 1)
+        self.metrics.answering.set(self._answering - 1)
         self.metrics.held.set(self._held.bytes)
         return self.metrics.text(self.versions())
 
@@ -303,6 +308,13 @@ class Server:
                 observer.observed(exchange)
             except Exception:  # noqa: BLE001 - a defect of one must not take the others', nor the connection
                 _tell_defect(f"{type(observer).__name__} failed at request {exchange.request}:")
+
+
+def _is_quick(loaded: Loaded) -> bool:
+    """Whether the graph does all of the work; a query or the model's own code would stop the event loop for long."""
+    served = loaded.judge.served
+    kinds = getattr(served, "features", "graph"), getattr(served, "forecast", "graph")
+    return kinds[0] in ("graph", "given") and kinds[1] == "graph"
 
 
 def _check_encoding(head: Head) -> None:

@@ -24,7 +24,7 @@ _END = struct.pack("<I", 0xFFFFFFFF)
 class ArrowProtocol:
     """`POST /v1/predict` with Arrow's media type."""
 
-    media_type = STREAM
+    media_type, quick = STREAM, False  # pyarrow is imported by the first request
 
     def read(self, body: bytes, head: Head, limits: Limits, loaded: Loaded) -> Asked:  # noqa: ARG002 - see Wire
         """See `Wire`."""

@@ -38,7 +38,7 @@ class Judge(Protocol):
         ...
 
     def judge(self, columns: Columns) -> Answer:
-        """Forecast rows whose columns `RowSchema.columns` made."""
+        """Forecast rows whose columns `RowSchema.columns` made; raises `InvalidRows` where there is none for a row."""
         ...
 
     def predict(self, rows: Sequence[Mapping[str, Any]]) -> Answer:

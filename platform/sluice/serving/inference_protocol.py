@@ -71,7 +71,7 @@ def _tensor_metadata(name: str, datatype: str, shape: list[int]) -> dict[str, An
 class InferenceProtocol:
     """`POST /v2/models/NAME[/versions/V]/infer`."""
 
-    media_type = JSON
+    media_type, quick = JSON, True
 
     def read(self, body: bytes, head: Head, limits: Limits, loaded: Loaded) -> Asked:
         """See `Wire`."""

@@ -53,7 +53,7 @@ class Metrics:
             ("kind", "version"),
             registry=self.registry,
         )
-        self.in_flight = Gauge("sluice_requests_in_flight", "Requests that are being answered.", registry=self.registry)
+        self.answering = Gauge("sluice_requests_open", "Requests that are being answered.", registry=self.registry)
         self.held = Gauge("sluice_request_bytes_held", "Bytes of bodies in memory.", registry=self.registry)
         self._model = Gauge(
             "sluice_model_info",

@@ -27,7 +27,7 @@ _TRUTHS = {"true": True, "false": False}
 class MlflowProtocol:
     """`POST /invocations`."""
 
-    media_type = JSON
+    media_type, quick = JSON, True
 
     def read(self, body: bytes, head: Head, limits: Limits, loaded: Loaded) -> Asked:
         """See `Wire`."""

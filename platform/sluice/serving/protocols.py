@@ -54,9 +54,11 @@ class Wire(Protocol):
 
     Attributes:
         media_type: Of its answers.
+        quick: Whether a short body is read in a fraction of a millisecond.
     """
 
     media_type: str
+    quick: bool
 
     def read(self, body: bytes, head: Head, limits: Limits, loaded: Loaded) -> Asked:
         """The rows of a body, as `loaded` takes them; raises `Refusal` where it is none of this protocol's."""
@@ -78,7 +80,7 @@ class _PlainRequest(msgspec.Struct, forbid_unknown_fields=True):
 class Plain:
     """`POST /v1/predict`: rows in, a forecast for each of them out."""
 
-    media_type = JSON
+    media_type, quick = JSON, True
 
     def __init__(self) -> None:
         self._decode = msgspec.json.Decoder(_PlainRequest).decode

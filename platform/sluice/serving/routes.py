@@ -136,8 +136,9 @@ class Routes:
         there = server.versions() if server.ready else ()
         if not there:
             why = "the server ends" if server.draining else "no model is loaded yet"
-            return Reply(503, encode({"ready": False, "live": True, "reason": why}))
-        return Reply(200, encode({"ready": True, "live": True, "model": there[0].name, "digest": there[0].digest}))
+            return Reply(503, encode({**server.details(), "ready": False, "live": True, "reason": why}))
+        told = {"ready": True, "live": True, "model": there[0].name, "digest": there[0].digest}
+        return Reply(200, encode({**server.details(), **told}))
 
     def _ping(self, head: Head, route: Route) -> Reply:  # noqa: ARG002
         return Reply(200 if self._server.ready else 503, b"\n")
