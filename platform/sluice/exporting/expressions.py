@@ -12,7 +12,7 @@ import numpy as np
 import sqlglot
 from sqlglot import expressions as sql
 
-from sluice.exporting.graph import Graph, NotExportable
+from sluice.exporting.graph import ML, Graph, NotExportable
 from sluice.exporting.graph_values import ABSENT, MOMENT, NO_MOMENT, NUMBER, TEXT
 
 INTEGER, FLOAT, TRUTH, DAY = "integer", "float", "truth", "day"
@@ -55,7 +55,8 @@ def feature_columns(
         features: NUMBER or TEXT for each result that is wanted, by name.
 
     Returns:
-        For each of those the column as models take it: float64 with NaN, or texts with ABSENT.
+        For each of those the column as models take it: float64 with NaN, or texts with ABSENT. Numbers keep what breaks
+        the contract's bounds until `Graph.matrix` puts them beside each other.
 
     Raises:
         NotExportable: The query has something that a graph cannot say; the text names it.
@@ -79,6 +80,8 @@ class _Translator:
 
     def as_feature(self, expression: sql.Expr, kind: str) -> str:
         """A result as models take it."""
+        if (plain := self._plain(expression, kind)) is not None:
+            return plain
         value = self.value(expression)
         if self._graph.is_single(value.data) and (value.null is None or self._graph.is_single(value.null)):
             raise NotExportable("a constant has no row")
@@ -86,6 +89,28 @@ class _Translator:
             value = self._to(value, TEXT)
             return self._filled(value, self._graph.constant(np.array(ABSENT, object)))
         return self._filled(self._to(value, FLOAT), self._graph.constant(np.float64(np.nan)))
+
+    def _plain(self, expression: sql.Expr, kind: str) -> str | None:
+        """A raw column as it is, or without what the contract forbids: the most frequent of all features, in a node."""
+        column, test = _lawful(expression)
+        name = column.name if isinstance(column, sql.Column) else ""
+        known = self._columns.get(name, "").upper()
+        graph = self._graph
+        if kind == NUMBER and known in (*_WHOLE, "DOUBLE", "FLOAT", "BOOLEAN"):
+            given = graph.input(name, NUMBER)
+            if test is None:
+                return given
+            ends = [_number(test.args[end]) if isinstance(test, sql.Between) else None for end in ("low", "high")]
+            return graph.bounded(given, *ends) if None not in ends else None  # type: ignore[arg-type]
+        if kind == TEXT and known.startswith(("VARCHAR", "TEXT")):
+            given = graph.input(name, TEXT)
+            if test is None:
+                return given
+            if isinstance(test, sql.In) and all(_is_text(each) for each in test.expressions) and test.expressions:
+                allowed = list(dict.fromkeys(each.this for each in test.expressions))
+                same = {"keys_strings": allowed, "values_strings": allowed}
+                return graph.add("LabelEncoder", given, domain=ML, default_string=ABSENT, **same)
+        return None
 
     def value(self, expression: sql.Expr) -> Value:
         """An expression's value; the same expression is computed once."""
@@ -476,6 +501,42 @@ class _Translator:
         if one is None or other is None or one == other:
             return one or other
         return self._graph.add("Or", one, other)
+
+
+def _lawful(expression: sql.Expr) -> tuple[sql.Expr, sql.Expr | None]:
+    """A value and what must hold of it where it is not NULL, as `sluice.features.masks` says it; or the expression."""
+    if not isinstance(expression, sql.Case) or expression.this is not None or len(expression.args["ifs"]) != 1:
+        return expression, None
+    branch, value = expression.args["ifs"][0], expression.args.get("default")
+    unlawful = _bare(branch.this)
+    if not (isinstance(branch.args["true"], sql.Null) and isinstance(unlawful, sql.And) and value is not None):
+        return expression, None
+    there, broken = _bare(unlawful.left), _bare(unlawful.right)
+    null = _bare(there.this) if isinstance(there, sql.Not) else None
+    test = _bare(broken.this) if isinstance(broken, sql.Not) else None
+    if isinstance(test, sql.And) and isinstance(test.left, sql.Boolean) and test.left.this:
+        test = _bare(test.right)  # TRUE AND …
+    same = isinstance(null, sql.Is) and isinstance(null.expression, sql.Null) and null.this == value
+    known = isinstance(test, sql.Between | sql.In) and test.this == value
+    return (value, test) if same and known else (expression, None)
+
+
+def _bare(expression: sql.Expr) -> sql.Expr:
+    return expression.unnest()
+
+
+def _number(expression: sql.Expr) -> float | None:
+    """A number that is written out."""
+    expression = _bare(expression)
+    if isinstance(expression, sql.Neg):
+        inner = _number(expression.this)
+        return None if inner is None else -inner
+    plain = isinstance(expression, sql.Literal) and not expression.is_string
+    return float(expression.this) if plain else None
+
+
+def _is_text(expression: sql.Expr) -> bool:
+    return isinstance(expression, sql.Literal) and bool(expression.is_string)
 
 
 def _kind_of(kind: str) -> Any:  # noqa: ANN401 - a NumPy type
