@@ -5,7 +5,7 @@ in ONNX, or not one that is sure to say what DuckDB says, is refused by name: th
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -36,11 +36,13 @@ class Value:
         kind: INTEGER, FLOAT, TEXT, TRUTH, MOMENT (microseconds since 1970, UTC) or DAY (days since 1970).
         data: Shape (rows,), or () for a constant; anything where it is NULL.
         null: Where it is NULL, of bool; None where it never is.
+        odd: Whether it may be no number (NaN) without being NULL: then it is the greatest of all, as in DuckDB.
     """
 
     kind: str
     data: str
     null: str | None = None
+    odd: bool = False
 
 
 def feature_columns(
@@ -212,7 +214,21 @@ class _Translator:
         left, right = self._alike(left, right)
         if left.kind == TRUTH and operator != "Equal":
             left, right = self._to(left, INTEGER), self._to(right, INTEGER)
-        return Value(TRUTH, self._graph.add(operator, left.data, right.data), self._either(left.null, right.null))
+        data = self._graph.add(operator, left.data, right.data)
+        if left.odd or right.odd:
+            data = self._graph.add("Or", data, self._odd(operator, left, right))
+        return Value(TRUTH, data, self._either(left.null, right.null))
+
+    def _odd(self, operator: str, left: Value, right: Value) -> str:
+        """Where a comparison holds because of a NaN: it equals itself, and is greater than every number."""
+        graph = self._graph
+        ours, theirs = graph.add("IsNaN", left.data), graph.add("IsNaN", right.data)
+        if operator == "Equal":
+            return graph.add("And", ours, theirs)
+        if operator in ("LessOrEqual", "GreaterOrEqual"):
+            return theirs if operator == "LessOrEqual" else ours
+        greater, less = (theirs, ours) if operator == "Less" else (ours, theirs)
+        return graph.add("And", greater, graph.add("Not", less))
 
     def between(self, node: sql.Between) -> Value:
         value, low, high = (self.value(node.args[part]) for part in ("this", "low", "high"))
@@ -268,7 +284,7 @@ class _Translator:
             null = self._truth_where(condition, *nulls)
         if one.kind == TRUTH:
             return Value(TRUTH, self._truth_where(condition, one.data, other.data), null)
-        return Value(one.kind, graph.add("Where", condition, one.data, other.data), null)
+        return Value(one.kind, graph.add("Where", condition, one.data, other.data), null, one.odd or other.odd)
 
     def _truth_where(self, condition: str, one: str, other: str) -> str:
         """Where, for truth values: onnxruntime has none."""
@@ -289,17 +305,19 @@ class _Translator:
         value, other = self.value(node.this), self.value(node.expression)
         same = self.compare("Equal", value, other)
         known = self._graph.add("And", same.data, self._graph.add("Not", same.null)) if same.null else same.data
-        return Value(value.kind, value.data, self._either(value.null, known))
+        return Value(value.kind, value.data, self._either(value.null, known), value.odd)
 
     # --- numbers -------------------------------------------------------------------------------------------------
 
     def arithmetic(self, operator: str, node: sql.Binary) -> Value:
         left, right = self._numbers(self.value(node.left), self.value(node.right))
-        return Value(left.kind, self._graph.add(operator, left.data, right.data), self._either(left.null, right.null))
+        data, null = self._graph.add(operator, left.data, right.data), self._either(left.null, right.null)
+        return Value(left.kind, data, null, odd=left.kind == FLOAT)
 
     def divide(self, node: sql.Div) -> Value:
         left, right = (self._to(self.value(side), FLOAT) for side in (node.left, node.right))
-        return Value(FLOAT, self._graph.add("Div", left.data, right.data), self._either(left.null, right.null))
+        data, null = self._graph.add("Div", left.data, right.data), self._either(left.null, right.null)
+        return Value(FLOAT, data, null, odd=True)
 
     def modulus(self, node: sql.Mod) -> Value:
         left, right = self._numbers(self.value(node.left), self.value(node.right))
@@ -323,7 +341,7 @@ class _Translator:
     def of_float(self, operator: str, node: sql.Func) -> Value:
         """A function of one number that gives a number."""
         value = self._to(self.value(node.this), FLOAT)
-        return Value(FLOAT, self._graph.add(operator, value.data), value.null)
+        return Value(FLOAT, self._graph.add(operator, value.data), value.null, value.odd)
 
     def floor(self, operator: str, node: sql.Func) -> Value:
         if node.args.get("decimals") is not None:
@@ -335,7 +353,7 @@ class _Translator:
         value = self.value(node.this)
         if value.kind not in (INTEGER, FLOAT):
             raise NotExportable(f"{operator.upper()} of a {value.kind}")
-        return Value(value.kind, self._graph.add(operator, value.data), value.null)
+        return Value(value.kind, self._graph.add(operator, value.data), value.null, value.odd)
 
     def extreme(self, operator: str, node: sql.Func) -> Value:
         """LEAST and GREATEST, which pass over NULL."""
@@ -346,7 +364,11 @@ class _Translator:
         found = self._to(values[0], kind)
         for each in values[1:]:
             other = self._to(each, kind)
-            best = Value(kind, self._graph.add(operator, found.data, other.data))
+            if found.odd or other.odd:
+                comparison = self.compare("Less" if operator == "Min" else "Greater", other, found)
+                best = self._where(comparison.data, replace(other, null=None), replace(found, null=None))
+            else:
+                best = Value(kind, self._graph.add(operator, found.data, other.data))
             both = self._either(found.null, other.null)
             if both:
                 ours = best if other.null is None else self._where(other.null, found, best)
@@ -467,7 +489,7 @@ class _Translator:
             return value
         numbers = (INTEGER, FLOAT, TRUTH)
         if value.kind in numbers and kind in numbers:
-            return Value(kind, self._graph.cast(value.data, _DTYPES[kind]), value.null)
+            return Value(kind, self._graph.cast(value.data, _DTYPES[kind]), value.null, value.odd)
         if value.kind == INTEGER and kind == TEXT:
             from onnx import TensorProto
 
