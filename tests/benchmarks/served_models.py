@@ -1,13 +1,14 @@
 """What one raw row costs by each way to serve a model, and by MLflow's pyfunc of the same version, in turns.
 
-Run it with `python tests/benchmarks/served_models.py`. Four projects are run to a registered model: 30 raw columns
-whose features a graph says, a query says, history says, and a class of the project's own. Each contestant answers the
-same rows in this process, one at a time: the judge raw rows as JSON holds them, checks included; pyfunc a table of one
-row, raw where it can make the features itself, else with the features made. Their answers are compared.
+Run it with `python tests/benchmarks/served_models.py [KIND …]`. Four projects are run to a registered model: 30 raw
+columns whose features a graph says, a query says, history says, and a class of the project's own. Each contestant
+answers the same rows in this process, one at a time: the judge raw rows as JSON holds them, checks included; pyfunc a
+table of one row, raw where it can make the features itself, else with the features made. Their answers are compared.
 """
 
 import os
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -165,7 +166,7 @@ def main() -> None:
     """Print a table in Markdown."""
     print("| model | served by | judge, CPU ms | clock ms | pyfunc, CPU ms | clock ms | times faster (CPU) | max Δp |")
     print("|---|---|---:|---:|---:|---:|---:|---:|")
-    for kind in FEATURES:
+    for kind in sys.argv[1:] or FEATURES:
         with tempfile.TemporaryDirectory() as name:
             os.environ["SLUICE_HOME"] = f"{name}/home"
             for both in made(kind, Path(name)):
