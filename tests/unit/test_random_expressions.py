@@ -118,7 +118,7 @@ def column(name: str) -> np.ndarray:
 def by_graph(query: str) -> np.ndarray:
     graph = Graph()
     found = feature_columns(graph, query, COLUMNS, {"found": NUMBER})["found"]
-    made = graph.model(graph.column(found), "found", 1, {})
+    made = graph.model(graph.matrix([found], np.inf), "found", 1, {})
     answer = GraphSession(made.SerializeToString()).forecast({name: column(name) for name in graph.inputs})
     return np.broadcast_to(answer.reshape(-1), len(ROWS["a"]))
 

@@ -23,9 +23,7 @@ def numbers_of(graph: Graph, encoder: Encoder, numbers: dict[str, str]) -> str |
     """The numeric columns, float64, shape (rows, numeric columns), NaN beyond LARGEST_NUMBER; None without any."""
     if not encoder.numeric:
         return None
-    matrix = graph.side_by_side([graph.column(numbers[name]) for name in encoder.numeric])
-    small = graph.add("LessOrEqual", graph.add("Abs", matrix), graph.constant(np.float64(LARGEST_NUMBER)))
-    return graph.add("Where", small, matrix, graph.constant(np.float64(np.nan)))
+    return graph.matrix([numbers[name] for name in encoder.numeric], LARGEST_NUMBER)
 
 
 def matrix_of(graph: Graph, encoder: Encoder, codes: dict[str, str], numbers: str | None) -> str:

@@ -5,14 +5,14 @@ in ONNX, or not one that is sure to say what DuckDB says, is refused by name: th
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import sqlglot
 from sqlglot import expressions as sql
 
-from sluice.exporting.graph import Graph, NotExportable
+from sluice.exporting.graph import ML, Graph, NotExportable
 from sluice.exporting.graph_values import ABSENT, MOMENT, NO_MOMENT, NUMBER, TEXT
 
 INTEGER, FLOAT, TRUTH, DAY = "integer", "float", "truth", "day"
@@ -36,11 +36,13 @@ class Value:
         kind: INTEGER, FLOAT, TEXT, TRUTH, MOMENT (microseconds since 1970, UTC) or DAY (days since 1970).
         data: Shape (rows,), or () for a constant; anything where it is NULL.
         null: Where it is NULL, of bool; None where it never is.
+        odd: Whether it may be no number (NaN) without being NULL: then it is the greatest of all, as in DuckDB.
     """
 
     kind: str
     data: str
     null: str | None = None
+    odd: bool = False
 
 
 def feature_columns(
@@ -55,7 +57,8 @@ def feature_columns(
         features: NUMBER or TEXT for each result that is wanted, by name.
 
     Returns:
-        For each of those the column as models take it: float64 with NaN, or texts with ABSENT.
+        For each of those the column as models take it: float64 with NaN, or texts with ABSENT. Numbers keep what breaks
+        the contract's bounds until `Graph.matrix` puts them beside each other.
 
     Raises:
         NotExportable: The query has something that a graph cannot say; the text names it.
@@ -79,6 +82,8 @@ class _Translator:
 
     def as_feature(self, expression: sql.Expr, kind: str) -> str:
         """A result as models take it."""
+        if (plain := self._plain(expression, kind)) is not None:
+            return plain
         value = self.value(expression)
         if self._graph.is_single(value.data) and (value.null is None or self._graph.is_single(value.null)):
             raise NotExportable("a constant has no row")
@@ -86,6 +91,28 @@ class _Translator:
             value = self._to(value, TEXT)
             return self._filled(value, self._graph.constant(np.array(ABSENT, object)))
         return self._filled(self._to(value, FLOAT), self._graph.constant(np.float64(np.nan)))
+
+    def _plain(self, expression: sql.Expr, kind: str) -> str | None:
+        """A raw column as it is, or without what the contract forbids: the most frequent of all features, in a node."""
+        column, test = _lawful(expression)
+        name = column.name if isinstance(column, sql.Column) else ""
+        known = self._columns.get(name, "").upper()
+        graph = self._graph
+        if kind == NUMBER and known in (*_WHOLE, "DOUBLE", "FLOAT", "BOOLEAN"):
+            given = graph.input(name, NUMBER)
+            if test is None:
+                return given
+            ends = [_number(test.args[end]) if isinstance(test, sql.Between) else None for end in ("low", "high")]
+            return graph.bounded(given, *ends) if None not in ends else None  # type: ignore[arg-type]
+        if kind == TEXT and known.startswith(("VARCHAR", "TEXT")):
+            given = graph.input(name, TEXT)
+            if test is None:
+                return given
+            if isinstance(test, sql.In) and all(_is_text(each) for each in test.expressions) and test.expressions:
+                allowed = list(dict.fromkeys(each.this for each in test.expressions))
+                same = {"keys_strings": allowed, "values_strings": allowed}
+                return graph.add("LabelEncoder", given, domain=ML, default_string=ABSENT, **same)
+        return None
 
     def value(self, expression: sql.Expr) -> Value:
         """An expression's value; the same expression is computed once."""
@@ -187,7 +214,21 @@ class _Translator:
         left, right = self._alike(left, right)
         if left.kind == TRUTH and operator != "Equal":
             left, right = self._to(left, INTEGER), self._to(right, INTEGER)
-        return Value(TRUTH, self._graph.add(operator, left.data, right.data), self._either(left.null, right.null))
+        data = self._graph.add(operator, left.data, right.data)
+        if left.odd or right.odd:
+            data = self._graph.add("Or", data, self._odd(operator, left, right))
+        return Value(TRUTH, data, self._either(left.null, right.null))
+
+    def _odd(self, operator: str, left: Value, right: Value) -> str:
+        """Where a comparison holds because of a NaN: it equals itself, and is greater than every number."""
+        graph = self._graph
+        ours, theirs = graph.add("IsNaN", left.data), graph.add("IsNaN", right.data)
+        if operator == "Equal":
+            return graph.add("And", ours, theirs)
+        if operator in ("LessOrEqual", "GreaterOrEqual"):
+            return theirs if operator == "LessOrEqual" else ours
+        greater, less = (theirs, ours) if operator == "Less" else (ours, theirs)
+        return graph.add("And", greater, graph.add("Not", less))
 
     def between(self, node: sql.Between) -> Value:
         value, low, high = (self.value(node.args[part]) for part in ("this", "low", "high"))
@@ -243,7 +284,7 @@ class _Translator:
             null = self._truth_where(condition, *nulls)
         if one.kind == TRUTH:
             return Value(TRUTH, self._truth_where(condition, one.data, other.data), null)
-        return Value(one.kind, graph.add("Where", condition, one.data, other.data), null)
+        return Value(one.kind, graph.add("Where", condition, one.data, other.data), null, one.odd or other.odd)
 
     def _truth_where(self, condition: str, one: str, other: str) -> str:
         """Where, for truth values: onnxruntime has none."""
@@ -264,17 +305,19 @@ class _Translator:
         value, other = self.value(node.this), self.value(node.expression)
         same = self.compare("Equal", value, other)
         known = self._graph.add("And", same.data, self._graph.add("Not", same.null)) if same.null else same.data
-        return Value(value.kind, value.data, self._either(value.null, known))
+        return Value(value.kind, value.data, self._either(value.null, known), value.odd)
 
     # --- numbers -------------------------------------------------------------------------------------------------
 
     def arithmetic(self, operator: str, node: sql.Binary) -> Value:
         left, right = self._numbers(self.value(node.left), self.value(node.right))
-        return Value(left.kind, self._graph.add(operator, left.data, right.data), self._either(left.null, right.null))
+        data, null = self._graph.add(operator, left.data, right.data), self._either(left.null, right.null)
+        return Value(left.kind, data, null, odd=left.kind == FLOAT)
 
     def divide(self, node: sql.Div) -> Value:
         left, right = (self._to(self.value(side), FLOAT) for side in (node.left, node.right))
-        return Value(FLOAT, self._graph.add("Div", left.data, right.data), self._either(left.null, right.null))
+        data, null = self._graph.add("Div", left.data, right.data), self._either(left.null, right.null)
+        return Value(FLOAT, data, null, odd=True)
 
     def modulus(self, node: sql.Mod) -> Value:
         left, right = self._numbers(self.value(node.left), self.value(node.right))
@@ -298,7 +341,7 @@ class _Translator:
     def of_float(self, operator: str, node: sql.Func) -> Value:
         """A function of one number that gives a number."""
         value = self._to(self.value(node.this), FLOAT)
-        return Value(FLOAT, self._graph.add(operator, value.data), value.null)
+        return Value(FLOAT, self._graph.add(operator, value.data), value.null, value.odd)
 
     def floor(self, operator: str, node: sql.Func) -> Value:
         if node.args.get("decimals") is not None:
@@ -310,7 +353,7 @@ class _Translator:
         value = self.value(node.this)
         if value.kind not in (INTEGER, FLOAT):
             raise NotExportable(f"{operator.upper()} of a {value.kind}")
-        return Value(value.kind, self._graph.add(operator, value.data), value.null)
+        return Value(value.kind, self._graph.add(operator, value.data), value.null, value.odd)
 
     def extreme(self, operator: str, node: sql.Func) -> Value:
         """LEAST and GREATEST, which pass over NULL."""
@@ -321,7 +364,11 @@ class _Translator:
         found = self._to(values[0], kind)
         for each in values[1:]:
             other = self._to(each, kind)
-            best = Value(kind, self._graph.add(operator, found.data, other.data))
+            if found.odd or other.odd:
+                comparison = self.compare("Less" if operator == "Min" else "Greater", other, found)
+                best = self._where(comparison.data, replace(other, null=None), replace(found, null=None))
+            else:
+                best = Value(kind, self._graph.add(operator, found.data, other.data))
             both = self._either(found.null, other.null)
             if both:
                 ours = best if other.null is None else self._where(other.null, found, best)
@@ -442,7 +489,7 @@ class _Translator:
             return value
         numbers = (INTEGER, FLOAT, TRUTH)
         if value.kind in numbers and kind in numbers:
-            return Value(kind, self._graph.cast(value.data, _DTYPES[kind]), value.null)
+            return Value(kind, self._graph.cast(value.data, _DTYPES[kind]), value.null, value.odd)
         if value.kind == INTEGER and kind == TEXT:
             from onnx import TensorProto
 
@@ -476,6 +523,42 @@ class _Translator:
         if one is None or other is None or one == other:
             return one or other
         return self._graph.add("Or", one, other)
+
+
+def _lawful(expression: sql.Expr) -> tuple[sql.Expr, sql.Expr | None]:
+    """A value and what must hold of it where it is not NULL, as `sluice.features.masks` says it; or the expression."""
+    if not isinstance(expression, sql.Case) or expression.this is not None or len(expression.args["ifs"]) != 1:
+        return expression, None
+    branch, value = expression.args["ifs"][0], expression.args.get("default")
+    unlawful = _bare(branch.this)
+    if not (isinstance(branch.args["true"], sql.Null) and isinstance(unlawful, sql.And) and value is not None):
+        return expression, None
+    there, broken = _bare(unlawful.left), _bare(unlawful.right)
+    null = _bare(there.this) if isinstance(there, sql.Not) else None
+    test = _bare(broken.this) if isinstance(broken, sql.Not) else None
+    if isinstance(test, sql.And) and isinstance(test.left, sql.Boolean) and test.left.this:
+        test = _bare(test.right)  # TRUE AND …
+    same = isinstance(null, sql.Is) and isinstance(null.expression, sql.Null) and null.this == value
+    known = isinstance(test, sql.Between | sql.In) and test.this == value
+    return (value, test) if same and known else (expression, None)
+
+
+def _bare(expression: sql.Expr) -> sql.Expr:
+    return expression.unnest()
+
+
+def _number(expression: sql.Expr) -> float | None:
+    """A number that is written out."""
+    expression = _bare(expression)
+    if isinstance(expression, sql.Neg):
+        inner = _number(expression.this)
+        return None if inner is None else -inner
+    plain = isinstance(expression, sql.Literal) and not expression.is_string
+    return float(expression.this) if plain else None
+
+
+def _is_text(expression: sql.Expr) -> bool:
+    return isinstance(expression, sql.Literal) and bool(expression.is_string)
 
 
 def _kind_of(kind: str) -> Any:  # noqa: ANN401 - a NumPy type

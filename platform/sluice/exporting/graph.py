@@ -26,6 +26,7 @@ class Graph:
         self._tensors: list[TensorProto] = []
         self._inputs: dict[str, str] = {}
         self._single: set[str] = set()
+        self._bounds: dict[str, tuple[float, float]] = {}
         self._count = 0
 
     def input(self, name: str, kind: str) -> str:
@@ -74,6 +75,35 @@ class Graph:
     def column(self, name: str) -> str:
         """Shape (rows,) to (rows, 1)."""
         return self.add("Unsqueeze", name, self.constant(np.array([1], np.int64)))
+
+    def bounded(self, name: str, low: float, high: float) -> str:
+        """The same numbers, missing outside of two bounds: `matrix` takes those away, from all columns in one go."""
+        output = self.add("Identity", name)
+        self._bounds[output] = (low, high)
+        return output
+
+    def matrix(self, names: list[str], most: float) -> str:
+        """Columns of numbers, shape (rows,) each, beside each other; NaN outside of their bounds.
+
+        Args:
+            names: float64.
+            most: No number is farther from 0.
+        """
+        known = [self._bounds.get(name, (-most, most)) for name in names]
+        lows = np.array([max(low, -most) for low, _ in known])
+        highs = np.array([min(high, most) for _, high in known])
+        if len(names) == 1:
+            matrix = self.column(names[0])
+        else:  # three nodes for any number of columns
+            flat = self.add("Concat", *names, axis=0)
+            shaped = self.add("Reshape", flat, self.constant(np.array([len(names), -1], np.int64)))
+            matrix = self.add("Transpose", shaped, perm=[1, 0])
+        if (lows == -highs).all() and (highs == highs[0]).all():
+            inside = self.add("LessOrEqual", self.add("Abs", matrix), self.constant(highs[0]))
+        else:
+            above = self.add("GreaterOrEqual", matrix, self.constant(lows))
+            inside = self.add("And", above, self.add("LessOrEqual", matrix, self.constant(highs)))
+        return self.add("Where", inside, matrix, self.constant(np.float64(np.nan)))
 
     def side_by_side(self, names: list[str]) -> str:
         """Matrices beside each other, shape (rows, all columns)."""

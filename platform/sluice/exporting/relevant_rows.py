@@ -1,6 +1,6 @@
 """Which rows of its tables a query needs for the rows that are asked about: the others are not read.
 
-A feature such as "late arrivals of this airline in the two weeks before" looks at a table of any length, and takes a
+A feature such as "what this meter read in the two weeks before" looks at a table of any length, and takes a
 few of its rows. What the rows asked about demand is carried down the expression: through a join to the columns that
 must agree, into a window to its partition and its range, to the tables at the leaves. Where the way is not sure, all
 rows are needed. This is the *magic sets* of deductive databases (Bancilhon et al. 1986), for row demands.

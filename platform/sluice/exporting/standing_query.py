@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from sluice.exporting.graph_values import ABSENT, NO_MOMENT, NUMBER, TEXT
-from sluice.exporting.refusals import NotExportable
+from sluice.exporting.refusals import NotExportable, Unanswerable
 from sluice.features.closed_duckdb import quoted
 
 Columns = Mapping[str, np.ndarray]
@@ -69,10 +69,18 @@ class StandingQuery:
 
         Args:
             columns: Those handed in: float64 with NaN, texts with ABSENT, or microseconds since 1970 with NO_MOMENT.
+
+        Raises:
+            Unanswerable: The query fails for these rows.
         """
+        import duckdb
+
         count = len(next(iter(columns.values()))) if columns else 1
-        with self._lock:
-            return self._of_one(columns) if count == 1 else self._of_many(columns, count)
+        try:
+            with self._lock:
+                return self._of_one(columns) if count == 1 else self._of_many(columns, count)
+        except duckdb.Error as error:  # a value that the query cannot take, such as a text that is no number
+            raise Unanswerable((), f"no features can be made of these rows: {_reason(error)}") from None
 
     def _of_one(self, columns: Columns) -> dict[str, np.ndarray]:
         row = self._row

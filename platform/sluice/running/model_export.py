@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sluice.artifacts.bundles import bundle_key, local_copy, open_bundle
 from sluice.artifacts.provenance import ancestry, find_bundle
 from sluice.core.errors import BadInput
 from sluice.core.progress import progress
+from sluice.exporting.published import published_folder
 from sluice.exporting.publishing import JudgedModel, told, write_served
 from sluice.exporting.served_files import ServedModel, Source, read_served_model
 from sluice.registry.evidence import check_evidence
@@ -44,17 +44,8 @@ def published(version: Version) -> Iterator[Path]:
         BadInput: There is none, or it was changed.
         EnvironmentFault: The store is down.
     """
-    store, bundle_id = default_store(), version.tags.get(SERVED, "")
     name = f"{version.model}/{version.version}"
-    if not bundle_id:
-        raise BadInput(f"{name} has no served folder; make one with `sluice export {name} -o FOLDER`")
-    bundle = open_bundle(f"{store.uri}/{bundle_key('model', bundle_id)}", "model")
-    if bundle.manifest.details.get("model_digest") != version.digest:
-        raise BadInput(
-            f"{bundle.uri} is not the served folder of {name}: the tag {SERVED} was changed; set it back, or restore "
-            "the registry from a copy"
-        )
-    with local_copy(bundle) as folder:
+    with published_folder(default_store(), version.tags.get(SERVED, ""), version.digest, name) as folder:
         yield folder
 
 
