@@ -26,7 +26,7 @@ NOW = time.time() // 3600 * 3600 + 3599  # the last second of this hour
 ROW = {
     "amount": 3.5,
     "count": 7,
-    "plan": "größer 𝛼",
+    "plan": "größer 😀",
     "new": True,
     "asked": "2026-03-01T14:00:00.123456+02:00",
     "day": "1969-12-31",
@@ -99,7 +99,7 @@ def test_a_row_is_logged_as_the_contract_has_it(tmp_path: Path) -> None:
     assert raw == {
         "amount": 3.5,
         "count": 7,
-        "plan": "größer 𝛼",
+        "plan": "größer 😀",
         "new": True,
         "asked": datetime(2026, 3, 1, 12, 0, 0, 123456),
         "day": datetime(1969, 12, 31).date(),

@@ -12,8 +12,10 @@ import typer
 from sluice.cli import run_commands
 from sluice.cli.bundle_command import add_bundle_command
 from sluice.cli.cluster_commands import Context, Namespace, add_commands
+from sluice.cli.feedback_command import add_feedback_command
 from sluice.cli.predict_command import add_predict_command
 from sluice.cli.project_commands import add_commands as add_project_commands
+from sluice.cli.which_command import add_which_command
 from sluice.cluster.access import NAMESPACE, Target
 from sluice.core.addresses import show_defect
 from sluice.core.environment import changed_variables, variables
@@ -248,6 +250,8 @@ def _place(cluster: bool, namespace: str, context: str | None, *, promotes: bool
 add_commands(app)
 run_commands.add_commands(app, _place)
 add_predict_command(app, _place)
+add_feedback_command(app, _place)
+add_which_command(app, _place)
 add_bundle_command(app)
 add_project_commands(app)
 _WRONG_USE = typer.BadParameter.__mro__[1]  # Click's UsageError; Typer has it in a module that is not for others
