@@ -15,6 +15,7 @@ from sluice.cli.cluster_commands import Context, Namespace, add_commands
 from sluice.cli.feedback_command import add_feedback_command
 from sluice.cli.predict_command import add_predict_command
 from sluice.cli.project_commands import add_commands as add_project_commands
+from sluice.cli.score_command import add_score_command
 from sluice.cli.which_command import add_which_command
 from sluice.cluster.access import NAMESPACE, Target
 from sluice.core.addresses import show_defect
@@ -252,6 +253,7 @@ run_commands.add_commands(app, _place)
 add_predict_command(app, _place)
 add_feedback_command(app, _place)
 add_which_command(app, _place)
+add_score_command(app, _place)
 add_bundle_command(app)
 add_project_commands(app)
 _WRONG_USE = typer.BadParameter.__mro__[1]  # Click's UsageError; Typer has it in a module that is not for others
