@@ -23,12 +23,12 @@ NOW = datetime.fromtimestamp(time.time() // 1, UTC)
 HOUR = timedelta(hours=1)
 
 
-def store_with(tmp_path: Path, rule: Rule, rows: int = 4) -> tuple[Store, list[str]]:
-    """A log of requests with one row each, a second apart; their ids."""
+def store_with(tmp_path: Path, rule: Rule, begin: float = NOW.timestamp()) -> tuple[Store, list[str]]:
+    """A log of four requests with one row each, a second apart; their ids."""
     store = open_store(str(tmp_path / "home" / "store"))
     log = PredictionLog(LogSettings(spool=tmp_path / "spool"), store)
     log.start()
-    asked = [exchange([{"amount": n, "order": n}], NOW.timestamp() + n, rule) for n in range(rows)]
+    asked = [exchange([{"amount": n, "order": n}], begin + n, rule) for n in range(4)]
     for each in asked:
         log.observed(each)
     assert log.stop()
@@ -121,7 +121,7 @@ def test_what_is_wrong_with_labels_is_named(tmp_path: Path, rows: list[dict[str,
 
 
 def test_the_commands(tmp_path: Path) -> None:
-    store, requests = store_with(tmp_path, Rule())
+    store, requests = store_with(tmp_path, Rule(), time.time())
     sluice = Sluice(tmp_path / "home")
     labels = tmp_path / "labels.csv"
     labels.write_text("order,late\n1,yes\n2,\n")

@@ -70,10 +70,9 @@ def gathered_batches(
     rows, kept, last = 0, 0, None
     made_rows = computed(flat, where)  # kept by this name: the engine drops it when nobody holds it
     # Ordered once more: what the engine keeps of an ordered table has no promised order.
-    for batch in arrow_batches(made_rows.order_by("place"), BATCH_ROWS):
-        table = pa.Table.from_batches([batch])
-        if not len(table):
-            continue
+    batches = arrow_batches(made_rows.order_by("place"), BATCH_ROWS)
+    slices = (batch.slice(start, BATCH_ROWS) for batch in batches for start in range(0, len(batch), BATCH_ROWS))
+    for table in (pa.Table.from_batches([part]) for part in slices):
         if last is not None and table.column("place")[0] == last:
             raise BadInput(
                 f"{where} gives several rows with the key {_shown(_keys(table, shown), 0)}; give each key once"
