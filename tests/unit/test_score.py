@@ -74,7 +74,7 @@ def test_what_cannot_be_scored_is_named(scored: Registered, tmp_path: Path) -> N
     dataset, _ = ingested("visits")
     with pytest.raises(BadInput, match="has no table 'houses', of which houses/1 asks; it has customers, visits"):
         run("houses", dataset=dataset)
-    with pytest.raises(BadInput, match="parameter 'dataset' is ''; say which one"):
+    with pytest.raises(BadInput, match="parameter 'dataset' is empty; say which one"):
         run("houses")
     with pytest.raises(BadInput, match="no model 'house' is registered; known: houses, visits"):
         run("house", dataset=dataset)

@@ -19,7 +19,7 @@ def check_named(name: str, value: object) -> None:
         BadInput: It is empty, or no text.
     """
     if not isinstance(value, str) or not value.strip():
-        raise BadInput(f"parameter {name!r} is {value!r}; say which one, as `-p {name}=…`")
+        raise BadInput(f"parameter {name!r} is empty; say which one: -p {name}=…")
 
 
 class Parameters(StepParameters):
