@@ -1,6 +1,6 @@
 """What the prediction log adds to requests of one row, how many rows it takes, and how much memory.
 
-    python -m tests.benchmarks.prediction_log SERVED [--seconds 5] [--turns 6] [--rate 500]
+    python -m tests.benchmarks.prediction_log SERVED [--seconds 0.5] [--turns 60] [--rate 500]
 
 SERVED is a folder with a served model (`sluice export`). Requests go to the ASGI application itself, without a network,
 so that the log's share is not hidden behind it; turns with and without the log follow each other in one process. A
@@ -54,15 +54,41 @@ async def ask(server: Server, body: bytes) -> None:
 
 
 async def turn(server: Server, body: bytes, rate: float, seconds: float) -> np.ndarray:
-    """Microseconds from when each request was due to its answer."""
-    begun, waited = time.perf_counter(), []
+    """Microseconds from when each request was due to its answer, and from its begin, shape (requests, 2)."""
+    begun, found = time.perf_counter(), []
     for number in range(int(rate * seconds)):
         due = begun + number / rate
-        while (rest := due - time.perf_counter()) > 0:
-            await asyncio.sleep(rest if rest > 0.002 else 0)
+        if (rest := due - time.perf_counter()) > 0:
+            await asyncio.sleep(rest)
+        started = time.perf_counter()
         await ask(server, body)
-        waited.append(time.perf_counter() - due)
-    return np.array(waited) * 1e6
+        ended = time.perf_counter()
+        found.append((ended - due, ended - started))
+    return np.array(found) * 1e6
+
+
+def told_of(turns: list[np.ndarray]) -> dict[str, dict[str, float]]:
+    """Percentiles over all turns."""
+    both = np.concatenate(turns)
+    names, ranks = ("p50", "p90", "p99", "p99.9"), [50, 90, 99, 99.9]
+    return {
+        word: dict(zip(names, np.percentile(both[:, place], ranks).round(1).tolist(), strict=True))
+        for place, word in enumerate(("from when it was due", "from its begin"))
+    }
+
+
+def p99_ratio(found: dict[str, list[np.ndarray]]) -> list[float]:
+    """How many times the p99 from a request's begin is with the log, and the 95 % interval over pairs of turns."""
+    random, pairs = np.random.default_rng(1), len(found["with"])
+
+    def ratio(chosen: np.ndarray) -> float:
+        p99 = [
+            np.percentile(np.concatenate([found[name][n] for n in chosen])[:, 1], 99) for name in ("with", "without")
+        ]
+        return float(p99[0] / p99[1])
+
+    drawn = [ratio(random.integers(0, pairs, pairs)) for _ in range(500)]
+    return [round(each, 3) for each in (ratio(np.arange(pairs)), *np.percentile(drawn, [2.5, 97.5]).tolist())]
 
 
 async def full_speed(server: Server, body: bytes, seconds: float) -> dict[str, float]:
@@ -91,11 +117,7 @@ async def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
         pairs = [("without", plain), ("with", logged)]
         for name, server in pairs if number % 2 else reversed(pairs):
             found[name].append(await turn(server, body, options.rate, options.seconds))
-    for name, turns in found.items():
-        quantiles = np.array([np.percentile(each, [50, 90, 99, 99.9]) for each in turns])
-        told[name] = dict(
-            zip(("p50", "p90", "p99", "p99.9"), np.median(quantiles, axis=0).round(1).tolist(), strict=True)
-        )
+    told |= {name: told_of(turns) for name, turns in found.items()} | {"p99 with / without": p99_ratio(found)}
     for _ in range(3):
         told.setdefault("full speed without", []).append(await full_speed(plain, body, options.seconds))
         told.setdefault("full speed with", []).append(await full_speed(logged, body, options.seconds))
@@ -108,8 +130,8 @@ async def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("served", type=Path)
-    parser.add_argument("--seconds", type=float, default=5)
-    parser.add_argument("--turns", type=int, default=6)
+    parser.add_argument("--seconds", type=float, default=0.5)
+    parser.add_argument("--turns", type=int, default=60)
     parser.add_argument("--rate", type=float, default=500)
     parser.add_argument("--file-seconds", type=float, default=5)
     options = parser.parse_args()

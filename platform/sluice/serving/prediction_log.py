@@ -20,7 +20,7 @@ from sluice.core.home import home
 from sluice.core.progress import progress
 from sluice.exporting.served_files import RowField
 from sluice.predictions.forms import OURS, LogForm, LoggedField
-from sluice.predictions.masking import masker
+from sluice.predictions.masking import given_salt, masker
 from sluice.serving.exchange import Exchange, Loaded
 from sluice.serving.log_batches import Mask, Numbered, frame
 from sluice.serving.log_shipping import Begin, End, RowsFile, Shipping, remover
@@ -103,11 +103,12 @@ class PredictionLog:
         store: Where to; None for the store that the environment names.
 
     Raises:
-        BadInput: The store's address is wrong.
+        BadInput: The store's address is wrong, or SLUICE_LOG_SALT is too short.
     """
 
     def __init__(self, settings: LogSettings | None = None, store: Store | None = None) -> None:
         self._settings = settings or LogSettings()
+        given_salt()
         folder = (self._settings.spool or home() / "spool" / "predictions").absolute()
         self._spool = Spool(folder, self._settings.spool_bytes)
         self._shipping = Shipping(store or default_store(), self._spool, self._settings.flush_seconds)
