@@ -1,4 +1,4 @@
-"""The prediction log when its process is ended or killed, the store is away, the disk is full: what is lost is counted."""
+"""The prediction log when its process ends or is killed, the store is away, the disk is full: losses are counted."""
 
 import json
 import os
@@ -141,7 +141,7 @@ def test_an_end_while_the_store_is_away_leaves_rows_for_the_next_start(
 
 
 def test_a_full_disk_stops_no_answer(tmp_path: Path, start: Start) -> None:
-    """The waiting rows' disk has 256 KiB, and the store on the same cannot take any: rows are counted, then logged again."""
+    """The disk of waiting rows has 256 KiB, and the store is away: rows are counted, and logged again later."""
     unshare = ("unshare", "--user", "--map-root-user", "--mount")
     if subprocess.run([*unshare, "true"], capture_output=True, check=False).returncode:
         pytest.skip("no user namespaces here")

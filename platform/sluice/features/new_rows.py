@@ -5,8 +5,8 @@ such as what a customer bought before, those that the model learned from are the
 """
 
 import tempfile
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -26,7 +26,7 @@ from sluice.extending.prepare_functions import PREPARE_FUNCTIONS
 from sluice.features.building import OpenedPrepare, build_table, open_prepare
 from sluice.features.choice import near
 from sluice.features.masks import mask
-from sluice.features.new_row_answers import NewRows, gathered
+from sluice.features.new_row_answers import NewRows, gathered, gathered_batches
 from sluice.features.preparations import Preparation
 from sluice.features.roles import key_of
 from sluice.features.row_files import RowFile
@@ -74,8 +74,25 @@ def prepare_new_rows(
         return _Making(made, given, opened_prepare(made, store), stack, scratch).made(features, optional)
 
 
+@contextmanager
+def new_row_batches(
+    made: Preparation, given: Given, features: Sequence[str], optional: frozenset[str], store: Store
+) -> Iterator[tuple[Iterator[NewRows], Sequence[str]]]:
+    """As `prepare_new_rows`, for many rows: their features come batch by batch, for the time of the `with` block.
+
+    The engine makes all of them at once, spilling to the disk, so that rows see the same other rows as in one piece.
+
+    Returns:
+        The batches, and what a person should know of how they were made.
+    """
+    with ExitStack() as stack:
+        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sluice-")))
+        making = _Making(made, given, opened_prepare(made, store), stack, scratch)
+        yield making.batches(features, optional), making.notes
+
+
 class _Making:
-    """One call of `prepare_new_rows`."""
+    """One call of `prepare_new_rows`; `notes` is what a person should know of it."""
 
     def __init__(
         self, made: Preparation, given: Given, opened: OpenedPrepare | None, stack: ExitStack, scratch: Path
@@ -83,10 +100,22 @@ class _Making:
         self._made, self._given, self._opened, self._stack, self._scratch = made, given, opened, stack, scratch
         self._where = made.declared.prepare or f"table {made.table!r}"
         self._engine = duckdb_engine(scratch)
-        self._notes: list[str] = []
+        self.notes: list[str] = []
 
     def made(self, features: Sequence[str], optional: frozenset[str]) -> NewRows:
         """The features, and for the row of each what identifies it."""
+        asked, place, wide = self._expression(features, optional)
+        return gathered(asked, place, self._made.key, wide, features, self._where, self.notes)
+
+    def batches(self, features: Sequence[str], optional: frozenset[str]) -> Iterator[NewRows]:
+        """The same, batch by batch."""
+        asked, place, wide = self._expression(features, optional)
+        return gathered_batches(asked, place, self._made.key, wide, features, self._where)
+
+    def _expression(
+        self, features: Sequence[str], optional: frozenset[str]
+    ) -> tuple[ibis.Table, str, ibis.Table | None]:
+        """The rows asked about, the column of their places, and the table with the features where that is another."""
         others, history = self._read_by_code()
         wanted = [*others, *([self._made.table] if history else [])]
         self._check_tables(wanted)
@@ -101,9 +130,7 @@ class _Making:
             rows = self._with_earlier(rows, tables.pop(self._made.table), row_number)
         wide = self._built({**self._empty, **tables, self._made.table: rows})
         self._check_features(wide, features)
-        if self._opened is None:
-            return gathered(asked, place, self._made.key, None, features, self._where, self._notes)
-        return gathered(asked, place, self._made.key, wide, features, self._where, self._notes)
+        return asked, place, None if self._opened is None else wide
 
     @cached_property
     def _empty(self) -> dict[str, ibis.Table]:
@@ -152,7 +179,7 @@ class _Making:
             if what:
                 raise BadInput(f"{file.name} has no column {name!r}, {what}{_way_out(file, name, others)}")
             if resting:
-                self._notes.append(f"{file.name} has no column {name!r}, so it counts as missing in every row")
+                self.notes.append(f"{file.name} has no column {name!r}, so it counts as missing in every row")
         return absent
 
     def _new_rows(self, absent: Sequence[str]) -> tuple[ibis.Table, str]:
@@ -166,7 +193,7 @@ class _Making:
         for name, n in counts.items():
             column = name.removeprefix(f"{made.table}.")
             said = f"{n:,} value{'s' * (n > 1)} of {column!r} outside the contract's range or list"
-            self._notes.append(f"{file.name}: {said} count{'s' * (n == 1)} as missing, as in training")
+            self.notes.append(f"{file.name}: {said} count{'s' * (n == 1)} as missing, as in training")
         return self._engine.create_table("new_rows", masked[made.table]), place
 
     def _without_wrong_label(self, columns: Mapping[str, Column]) -> ibis.Table:
@@ -182,7 +209,7 @@ class _Making:
                 table = self._read(file, without, "new")
             except BadInput:
                 raise error from None
-            self._notes.append(f"{label!r}, which is forecast, is not read: {error}")
+            self.notes.append(f"{label!r}, which is forecast, is not read: {error}")
             return table
 
     def _read(self, file: RowFile, columns: Mapping[str, Column], name: str) -> ibis.Table:
@@ -219,7 +246,7 @@ class _Making:
             if name not in tables or not set(columns) <= set(tables[name].columns):
                 raise BadInput(f"{bundle.uri} has no table {name!r} with the columns {', '.join(columns)}")
             whose = "" if self._given.dataset else ", as the model was learned"
-            self._notes.append(
+            self.notes.append(
                 f"{self._where} reads {name}: {bundle.manifest.tables[name].rows:,} rows of the dataset "
                 f"{bundle.id[:12]}{whose}; --table {name}=FILE takes others"
             )

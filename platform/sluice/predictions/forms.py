@@ -104,9 +104,7 @@ class WriterRecord(_Form):
 
     Attributes:
         schema_version: Of this form.
-        writer: Whose it is.
-        version: Of the model.
-        role: In which it answered.
+        form: What its rows are.
         begun: When, in seconds since 1970.
         flush_seconds: Rows of that long, and those that wait, are lost when the process is killed.
         ended: When it is known to have ended; None while it may be writing.
@@ -115,9 +113,7 @@ class WriterRecord(_Form):
     """
 
     schema_version: Annotated[Literal[1], Field(alias="schema")] = 1
-    writer: str
-    version: str
-    role: str
+    form: LogForm
     begun: float
     flush_seconds: float
     ended: float | None = None

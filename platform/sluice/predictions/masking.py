@@ -18,7 +18,7 @@ from sluice.core.variable_groups.stores import StoreVariables
 from sluice.storage.stores import Store
 
 SALT_VARIABLE = StoreVariables.log_salt.name
-_KEY, _BYTES, _DIGITS = "salts/predictions", 32, 32
+_KEY, _BYTES, _DIGITS, _LEAST = "salts/predictions", 32, 32, 16
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -29,13 +29,23 @@ def salt_of(store: Store) -> bytes:
         BadInput: SLUICE_LOG_SALT is shorter than 16 characters.
         EnvironmentFault: The store failed.
     """
-    if given := settings().store.log_salt.reveal():
-        if len(given) < 16:
-            raise BadInput(f"{SALT_VARIABLE} has {len(given)} characters; give at least 16, or unset it")
-        return given.encode()
+    if given := given_salt():
+        return given
     if not store.exists(_KEY):
         store.put_if_absent(_KEY, secrets.token_bytes(_BYTES))
     return store.get_bytes(_KEY)
+
+
+def given_salt() -> bytes:
+    """The key that SLUICE_LOG_SALT holds; empty where it is not set.
+
+    Raises:
+        BadInput: It is shorter than 16 characters.
+    """
+    given = settings().store.log_salt.reveal()
+    if given and len(given) < _LEAST:
+        raise BadInput(f"{SALT_VARIABLE} has {len(given)} characters; give at least {_LEAST}, or unset it")
+    return given.encode()
 
 
 def masker(salt: bytes, column: str, kind: str) -> Callable[[object], str]:

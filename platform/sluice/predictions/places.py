@@ -98,6 +98,7 @@ class Writer:
 
     Attributes:
         name: 24 hexadecimal digits.
+        key: Where its record stands in the store.
         begun: When it began, to the millisecond.
         ended: When it is known to have ended; None while it may be writing.
         observed: How many rows it numbered; None while it may be writing.
@@ -105,6 +106,7 @@ class Writer:
     """
 
     name: str
+    key: str
     begun: datetime
     ended: datetime | None = None
     observed: int | None = None
@@ -128,9 +130,9 @@ def writers(store: Store, model: str) -> list[Writer]:
         if match := _WRITER.fullmatch(key.removeprefix(prefix)):
             name, begun = match["writer"], _moment(str(int(match["writer"][:12], 16)))
             if match["ended"]:
-                found[name] = Writer(name, begun, _moment(match["ended"]), int(match["observed"]), match["how"])
+                found[name] = Writer(name, key, begun, _moment(match["ended"]), int(match["observed"]), match["how"])
             else:
-                found.setdefault(name, Writer(name, begun))
+                found.setdefault(name, Writer(name, key, begun))
     return sorted(found.values(), key=lambda writer: writer.name)
 
 
@@ -152,12 +154,12 @@ def log_files(store: Store, model: str, since: datetime, until: datetime) -> lis
 
 
 def labels_files(store: Store, model: str, until: datetime) -> list[LabelsFile]:
-    """The files of labels of which some arrived before `until`, by time of arrival."""
+    """The files of labels of which some arrived by `until`, by time of arrival."""
     folder = model_folder(LABELS, model)
     found = []
     for key in store.keys(f"{folder}/date="):
         match = _LABELS.fullmatch(key.removeprefix(f"{folder}/"))
-        if match and _moment(match["first"]) < until:
+        if match and _moment(match["first"]) <= until:
             found.append(LabelsFile(key, _moment(match["first"]), _moment(match["last"]), int(match["rows"])))
     return sorted(found, key=lambda file: (file.first, file.key))
 

@@ -1,5 +1,6 @@
 """Reading what was logged: the rows of a model between two moments, each once, and how many are known to be missing."""
 
+import difflib
 import io
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -12,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from pydantic import ValidationError
 
 from sluice.core.errors import BadInput
 from sluice.engine.duckdb_engine import duckdb_engine
@@ -26,6 +28,7 @@ from sluice.predictions.forms import (
     REQUEST,
     SEQUENCE,
     LogForm,
+    WriterRecord,
     read_form,
 )
 from sluice.predictions.places import LogFile, Writer, log_files, logged_models, writers
@@ -192,6 +195,27 @@ def read_predictions(store: Store, model: str, since: datetime, until: datetime)
     return LoggedRows(model, since, until, classes, forms, tuple(losses), writing, store, tuple(files))
 
 
+def latest_form(store: Store, model: str) -> LogForm:
+    """What the rows of a model's log are, as its latest writer has it.
+
+    Raises:
+        BadInput: Nothing of the model was ever logged, or by another Sluice.
+        EnvironmentFault: The store failed.
+    """
+    known = writers(store, model)
+    if not known:
+        names = logged_models(store)
+        near = difflib.get_close_matches(model, names, n=1)
+        meant = f"; did you mean {near[0]}?" if near else ""
+        told = f"it has those of {', '.join(names[:10])}" if names else "it has none"
+        raise BadInput(f"{store.uri} has no predictions of {model!r}; {told}{meant}")
+    key = known[-1].key
+    try:
+        return WriterRecord.model_validate_json(store.get_bytes(key)).form
+    except ValidationError:
+        raise BadInput(f"{store.uri}/{key} is no record of a writer that this Sluice reads; move it away") from None
+
+
 def _gaps(files: Sequence[LogFile]) -> Iterator[Loss]:
     """Rows that files cover and have not, and files that are gone between two that are there."""
     before: dict[str, LogFile] = {}
@@ -263,7 +287,7 @@ _MOST_WAIT = timedelta(minutes=10)  # from a request's beginning to its answer
 def which(
     store: Store, request: str, model: str = "", since: datetime | None = None, until: datetime | None = None
 ) -> list[Answered]:
-    """Which model answered a request? Whoever gave the answer comes first, then shadows.
+    """Tell which model answered a request: whoever gave the answer comes first, then shadows.
 
     Args:
         store: Where the log is.

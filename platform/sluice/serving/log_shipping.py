@@ -103,10 +103,6 @@ class Shipping:
         self._salted.wait(max(self._begun + _MISSED - time.monotonic(), 0))
         return self.salt
 
-    def wait_no_more(self) -> None:
-        """Have nobody wait for the key of the masks: the process ends."""
-        self._salted.set()
-
     def _run(self) -> None:
         self._read_salt()
         while True:
@@ -157,9 +153,7 @@ class Shipping:
             self._bring_rows(parcel)
             return
         form = parcel.form
-        record = WriterRecord(
-            writer=form.writer, version=form.version, role=form.role, begun=parcel.begun, flush_seconds=self._flush
-        )
+        record = WriterRecord(form=form, begun=parcel.begun, flush_seconds=self._flush)
         open_key = writer_key(form.model, form.writer)
         if isinstance(parcel, Begin):
             mark_model(self._store, form.model)

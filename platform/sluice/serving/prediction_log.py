@@ -20,7 +20,7 @@ from sluice.core.home import home
 from sluice.core.progress import progress
 from sluice.exporting.served_files import RowField
 from sluice.predictions.forms import OURS, LogForm, LoggedField
-from sluice.predictions.masking import masker
+from sluice.predictions.masking import given_salt, masker
 from sluice.serving.exchange import Exchange, Loaded
 from sluice.serving.log_batches import Mask, Numbered, frame
 from sluice.serving.log_shipping import Begin, End, RowsFile, Shipping, remover
@@ -103,11 +103,12 @@ class PredictionLog:
         store: Where to; None for the store that the environment names.
 
     Raises:
-        BadInput: The store's address is wrong.
+        BadInput: The store's address is wrong, or SLUICE_LOG_SALT is too short.
     """
 
     def __init__(self, settings: LogSettings | None = None, store: Store | None = None) -> None:
         self._settings = settings or LogSettings()
+        given_salt()
         folder = (self._settings.spool or home() / "spool" / "predictions").absolute()
         self._spool = Spool(folder, self._settings.spool_bytes)
         self._shipping = Shipping(store or default_store(), self._spool, self._settings.flush_seconds)
@@ -145,7 +146,7 @@ class PredictionLog:
         rows = len(exchange.answer.values)
         size = _size(exchange)
         with self._lock:
-            writing = self._writing(exchange.loaded, exchange)
+            writing = self._writing(exchange.loaded)
             numbered = Numbered(writing.writer.number(rows), exchange)
             self._observed += rows
             if self._held + size > self._settings.queue_bytes or self._ended.is_set():
@@ -163,7 +164,6 @@ class PredictionLog:
         """
         deadline = time.monotonic() + self._settings.drain_seconds
         self._ended.set()
-        self._shipping.wait_no_more()
         self._wake.set()
         self._thread.join(max(self._settings.drain_seconds, _TO_DISK))
         done = self._shipping.end(deadline - time.monotonic())
@@ -175,11 +175,11 @@ class PredictionLog:
         """Where it stands."""
         return LogState(self._observed, self._shipping.rows, self._dropped, self._spool.used, self._shipping.away)
 
-    def _writing(self, loaded: Loaded, exchange: Exchange) -> _Writing:
+    def _writing(self, loaded: Loaded) -> _Writing:
         key = (loaded.name, loaded.role, loaded.digest)
         found = self._writings.get(key)
         if found is None:
-            form = form_of(exchange, self._settings.sampling)
+            form = form_of(loaded, self._settings.sampling)
             found = self._writings[key] = _Writing(SpoolWriter(form, self._spool))
             self._shipping.add(Begin(form, found.writer.begun))
         return found
@@ -277,9 +277,9 @@ class PredictionLog:
             self._shipping.add(RowsFile(writer.form, rows.path, rows.start))
 
 
-def form_of(exchange: Exchange, sampling: float) -> LogForm:
+def form_of(loaded: Loaded, sampling: float = 1.0) -> LogForm:
     """What the rows of a version are in the log."""
-    loaded, served = exchange.loaded, exchange.loaded.judge.served
+    served = loaded.judge.served
     stated = {each.name: each for each in (*served.fields, *served.carried)}
     out = [name for name, each in stated.items() if each.mask == "drop" or name.casefold().startswith(OURS)]
     fields = [_logged(each) for name, each in stated.items() if name not in out]
