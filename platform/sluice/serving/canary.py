@@ -214,7 +214,8 @@ def decide(plan: Plan, state: State, evidence: Evidence, now: float) -> Verdict:
         after = replace(state, step=state.step + 1, looks=0, next_look=0)
         reason = f"no harm in {proven} at {weight:.3g} of the subjects"
         return Verdict("advance", reason, after, plan.steps[after.step], True, level, findings)
-    return Verdict("promote", f"no harm in {proven} at any step", looked, 1.0, True, level, findings)
+    # The alias does the rest: a weight that outlived it would undo a person's roll back.
+    return Verdict("promote", f"no harm in {proven} at any step", looked, 0.0, True, level, findings)
 
 
 def findings_of(plan: Plan, evidence: Evidence, passing: float) -> tuple[Finding, ...]:

@@ -15,6 +15,7 @@ import numpy as np
 
 from sluice.core.errors import BadInput
 from sluice.registry.appointing import promote_after_canary
+from sluice.registry.promotions import promotions
 from sluice.serving.aliases import CHALLENGER, CHAMPION
 from sluice.serving.canary import LOSSES, Arms, Evidence, Plan, State, Verdict, decide
 from sluice.serving.canary_counts import MEASURES, Cells, read_cells
@@ -163,14 +164,30 @@ class Watch:
         return self.registry.version(self._model, number).digest if number else ""
 
     def _carry_out(self, record: TrafficRecord) -> None:
-        """Move the alias, unless that was done already or somebody has decided otherwise since."""
-        if self._digest(CHAMPION) != record.champion.digest:
+        """Move the alias, unless that was done already; where it must not move, the canary ends with the reason."""
+        if self._digest(CHAMPION) != record.champion.digest or self._was_decided(record):
             return
         evidence: dict[str, Any] = {"canary": {"record": record.number, "cells": record.evidence}}
         challenger, reason = record.challenger, f"Its canary (record {record.number}) found {record.reason}."
-        promote_after_canary(
-            self._model, challenger.version, challenger.digest, record.champion.digest, reason, evidence, self._store
-        )
+        pair = challenger.version, challenger.digest, record.champion.digest
+        try:
+            made = promote_after_canary(self._model, *pair, reason, evidence, self._store)
+            refused = made.reason if made.decision == "refused" else ""
+        except BadInput as error:
+            refused = str(error)
+        if refused:
+            self.records.append(lambda last: _ended(last, record, f"not promoted: {refused}"), time.time())
+
+    def _was_decided(self, record: TrafficRecord) -> bool:
+        """Whether the promotions hold what came of it: a person may have decided otherwise since."""
+        decided = (each.evidence.get("canary") or {} for each in promotions(self._store, self._model))
+        return any(each.get("record") == record.number for each in decided)
+
+
+def _ended(last: TrafficRecord | None, record: TrafficRecord, reason: str) -> News | None:
+    if last is None or last.number != record.number:
+        return None
+    return News("end", record.champion, record.challenger, 0.0, reason, record.plan, record.state, canary=record.canary)
 
 
 def _arms(cells: dict[str, Cells]) -> dict[str, Arms]:
