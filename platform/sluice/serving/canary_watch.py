@@ -118,7 +118,7 @@ class Watch:
                 self._carry_out(last)
             return None, None
         plan, state = Plan(**_tuples(last.plan)), State(**last.state)
-        cells = self._cells(last)
+        cells = self._cells(last, plan, state)
         seen = Evidence(self._digest(CHAMPION), self._digest(CHALLENGER), _arms(cells))
         verdict = decide(plan, state, seen, now)
         if verdict.outcome == "hold" and not verdict.looked:
@@ -144,8 +144,8 @@ class Watch:
         pair = last.champion, last.challenger
         return News(verdict.outcome, *pair, verdict.weight, verdict.reason, last.plan, state, body, digest, last.canary)
 
-    def _cells(self, record: TrafficRecord) -> dict[str, Cells]:
-        """What all servers counted since the step began, and the losses known of it."""
+    def _cells(self, record: TrafficRecord, plan: Plan, state: State) -> dict[str, Cells]:
+        """What all servers counted since the step began, and, where that is enough for a look, the losses known."""
         requests = Cells()
         for key in self._store.keys(f"traffic/{self._model}/counts/{record.place}/"):
             try:
@@ -154,7 +154,10 @@ class Watch:
                 raise BadInput(f"{self._store.uri}/{key} holds no counts ({error}); delete it") from None
         began = next(each for each in self.records.records if each.place == record.place and each.canary)
         found = {"requests": requests}
-        for name, source in self._sources.items():
+        due = requests.counts()[1] >= (state.next_look or plan.first_look)
+        for name, source in self._sources.items() if due else ():
+            if name not in plan.guards:
+                continue
             rows = source.since(began.moment)
             found[name] = loss_cells(rows, record.champion.digest, record.challenger.digest)
         return found
