@@ -46,7 +46,7 @@ def test_whatever_was_seen_the_verdict_is_one_that_may_be_carried_out(
     if not verdict.looked:
         assert (verdict.outcome, verdict.state, verdict.weight) == ("hold", state, PLAN.steps[step])
         return
-    assert verdict.weight == {"hold": PLAN.steps[step], "roll back": 0.0, "promote": 1.0}.get(
+    assert verdict.weight == {"hold": PLAN.steps[step], "roll back": 0.0, "promote": 0.0}.get(
         verdict.outcome, PLAN.steps[min(step + 1, 3)]
     )
     assert (verdict.outcome == "promote") <= (step == 3)

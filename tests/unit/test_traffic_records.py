@@ -145,7 +145,7 @@ def _arms(cells: dict[str, Any]) -> Any:
 def test_holds_are_on_record_and_each_step_has_counts_of_its_own(local: Store) -> None:
     watch = watch_of(local)
     begin(watch.records, FIRST, SECOND, PLAN, "to see", 0.0)
-    put(local, "1-0", counted(requests=200))
+    put(local, "1-0", counted(0.006, requests=440))
     record, _ = watch.look(1.0)
     assert record is not None
     assert (record.event, record.weight, record.state["looks"]) == ("hold", 0.1, 1)
@@ -312,7 +312,7 @@ def test_a_promotion_by_canary_goes_the_way_of_all_promotions(two_versions: Path
     watch = Watch(store, MODEL, open_registry())
     record, _ = watch.look(time.time())
     assert record is not None
-    assert (record.event, record.weight) == ("promote", 1.0)
+    assert (record.event, record.weight) == ("promote", 0.0)
     champion = version_by_alias(MODEL, CHAMPION)
     assert champion is not None
     assert champion.version == "2"
@@ -333,6 +333,16 @@ def test_a_promotion_by_canary_goes_the_way_of_all_promotions(two_versions: Path
     back = version_by_alias(MODEL, CHAMPION)
     assert back is not None
     assert back.version == "1", "a person's word stands"
+
+    runner.invoke(app, ["canary", MODEL, "--reason", "once more", "--steps", "50"], catch_exceptions=False)
+    put(store, "3-0", counted())
+    assert watch.look(time.time())[0].event == "promote"  # type: ignore[union-attr]
+    last = watch.records.refresh()
+    assert last is not None
+    assert (last.event, last.canary) == ("end", 3)
+    assert "not promoted: A person took this model back (record 4: it disappoints)" in last.reason
+    assert promotions(store, MODEL)[-1].decision == "refused"
+    assert watch.look(time.time()) == (None, None)
 
 
 def _wrong_words(runner: CliRunner) -> None:

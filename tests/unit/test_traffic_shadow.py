@@ -68,7 +68,9 @@ def test_both_directions_give_the_comparison_that_numpy_gives(split: Split) -> N
     with running(shadow):
         for row in range(count):
             by = stand.champion if row % 3 else stand.challenger
-            shadow.observed(exchange(by, [row], f"r{row}", "customer"))
+            seen = exchange(by, [row], f"r{row}", "customer")
+            seen.columns["order"] = np.array([row])  # a key that no version looks at
+            shadow.observed(seen)
     found = shadow.comparison
     assert found is not None
     first, second = (each.judge.predict(raw(range(count))) for each in (stand.champion, stand.challenger))
@@ -89,6 +91,7 @@ def test_both_directions_give_the_comparison_that_numpy_gives(split: Split) -> N
     assert kept.seen[0].loaded.name == "late/1", "the champion's opinion of what the challenger answered"
     assert kept.seen[1].loaded.name == "late/2"
     assert kept.seen[0].subject == "customer"
+    assert [int(each.columns["order"][0]) for each in kept.seen] == list(range(count))
 
 
 def test_groups_of_a_slice_are_bounded(split: Split) -> None:
@@ -166,7 +169,9 @@ def test_rows_of_one_contract_are_those_of_another() -> None:
     rows = [{"n": 3, "b": True, "t": "2026-03-01T14:00:00.000005Z", "s": "x"}, {}]
     one, other = RowSchema(fields), RowSchema(fields[::-1])
     wanted = other.columns(rows)
-    found = columns_for(other, one.columns(rows), one)
+    carried = {"order": np.arange(2)}
+    found = columns_for(other, one.columns(rows) | carried, one)
+    assert list(columns_for(one, one.columns(rows) | carried, one)) == ["n", "b", "t", "s"]
     assert list(found) == list(wanted)
     for name in wanted:
         np.testing.assert_array_equal(found[name], wanted[name])

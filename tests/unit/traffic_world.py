@@ -7,7 +7,10 @@ from typing import Any
 
 from sluice.core.digests import sha256_bytes
 from sluice.core.errors import BadInput, EnvironmentFault
-from sluice.exporting.export import Exported, JudgedRows, export_model
+from sluice.exporting.graph import Graph
+from sluice.exporting.graph_values import NUMBER, TEXT
+from sluice.exporting.model_graphs import add_model
+from sluice.exporting.served_files import FORECAST, Parity, RowField, ServedModel, write_served_model
 from sluice.modeling.model_digests import DIGEST
 from sluice.registry.mlflow_access import mlflow_module
 from sluice.serving.exchange import Exchange, Judge, Loaded
@@ -27,11 +30,27 @@ def digest_of(version: str) -> str:
 
 
 def served_folder(folder: Path, version: str) -> Path:
-    """A version's served folder, its graph held to the model."""
+    """A version's served folder: a graph that takes rows as they are."""
     folder.mkdir(parents=True)
+    task, graph = served_world.TASK, Graph()
+    kinds = dict.fromkeys(task.numeric, NUMBER) | dict.fromkeys(task.categorical, TEXT)
     model = served_world.model(CANDIDATES[version])
-    whole = Exported(MODEL, digest_of(version), model, served_world.TASK, served_world.THRESHOLD, None, None)
-    export_model(folder, whole, [JudgedRows(ROWS, ROWS)])
+    output = add_model(graph, model, task, {name: graph.input(name, kind) for name, kind in kinds.items()})
+    made = graph.model(output, FORECAST, len(task.classes), {DIGEST: digest_of(version)})
+    types = {NUMBER: "float64", TEXT: "string"}
+    served = ServedModel(
+        model=MODEL,
+        digest=digest_of(version),
+        question=task.question,
+        problem="binary",
+        label=task.label,
+        classes=task.classes,
+        threshold=served_world.THRESHOLD.value,
+        key=task.key,
+        fields=tuple(RowField(name=name, type=types[kind]) for name, kind in kinds.items()),
+        parity=Parity(rows=1, on_thresholds=0, largest_difference=0.0, limit=1e-6),
+    )
+    write_served_model(folder, served, made.SerializeToString())
     return folder
 
 

@@ -20,7 +20,7 @@ of sums, linearised. The tests compare them with resamples (`sluice.evaluation.b
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from math import ceil, exp, inf, isfinite, log, sqrt
+from math import ceil, exp, isfinite, log, sqrt
 from typing import Any, Literal
 
 import numpy as np
@@ -33,7 +33,7 @@ from sluice.evaluation.significance import ALPHA, holm, p_above, p_below, spent
 Outcome = Literal["hold", "advance", "roll back", "promote"]
 LOSSES = ("loss", "estimated loss")
 SHARES = ("errors", "slow")
-_FASTER, _SLOWER = 1.5, 4.0  # by how much requests grow until the next look, at least and at most
+_FASTER, _SLOWER, _UNKNOWN = 1.5, 4.0, 2.0  # by how much requests grow until the next look: at least, at most, or so
 
 
 @dataclass(frozen=True)
@@ -214,7 +214,8 @@ def decide(plan: Plan, state: State, evidence: Evidence, now: float) -> Verdict:
         after = replace(state, step=state.step + 1, looks=0, next_look=0)
         reason = f"no harm in {proven} at {weight:.3g} of the subjects"
         return Verdict("advance", reason, after, plan.steps[after.step], True, level, findings)
-    return Verdict("promote", f"no harm in {proven} at any step", looked, 1.0, True, level, findings)
+    # The alias does the rest: a weight that outlived it would undo a person's roll back.
+    return Verdict("promote", f"no harm in {proven} at any step", looked, 0.0, True, level, findings)
 
 
 def findings_of(plan: Plan, evidence: Evidence, passing: float) -> tuple[Finding, ...]:
@@ -319,7 +320,7 @@ def _wanted(error: float, units: float, harm: float, count: int, passing: float,
 def _next(requests: int, findings: tuple[Finding, ...]) -> int:
     """When to look again: when it may be enough, and not so often that each look can say little."""
     shares = [each.wanted / max(each.counts[1], 1) for each in findings if each.wanted is not None]
-    growth = max(shares) if len(shares) == len(findings) and shares else inf
+    growth = max(shares) if len(shares) == len(findings) and shares else _UNKNOWN
     return ceil(requests * min(max(growth, _FASTER), _SLOWER))
 
 

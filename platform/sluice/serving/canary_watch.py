@@ -15,6 +15,7 @@ import numpy as np
 
 from sluice.core.errors import BadInput
 from sluice.registry.appointing import promote_after_canary
+from sluice.registry.promotions import promotions
 from sluice.serving.aliases import CHALLENGER, CHAMPION
 from sluice.serving.canary import LOSSES, Arms, Evidence, Plan, State, Verdict, decide
 from sluice.serving.canary_counts import MEASURES, Cells, read_cells
@@ -117,7 +118,7 @@ class Watch:
                 self._carry_out(last)
             return None, None
         plan, state = Plan(**_tuples(last.plan)), State(**last.state)
-        cells = self._cells(last)
+        cells = self._cells(last, plan, state)
         seen = Evidence(self._digest(CHAMPION), self._digest(CHALLENGER), _arms(cells))
         verdict = decide(plan, state, seen, now)
         if verdict.outcome == "hold" and not verdict.looked:
@@ -143,8 +144,8 @@ class Watch:
         pair = last.champion, last.challenger
         return News(verdict.outcome, *pair, verdict.weight, verdict.reason, last.plan, state, body, digest, last.canary)
 
-    def _cells(self, record: TrafficRecord) -> dict[str, Cells]:
-        """What all servers counted since the step began, and the losses known of it."""
+    def _cells(self, record: TrafficRecord, plan: Plan, state: State) -> dict[str, Cells]:
+        """What all servers counted since the step began, and, where that is enough for a look, the losses known."""
         requests = Cells()
         for key in self._store.keys(f"traffic/{self._model}/counts/{record.place}/"):
             try:
@@ -153,7 +154,10 @@ class Watch:
                 raise BadInput(f"{self._store.uri}/{key} holds no counts ({error}); delete it") from None
         began = next(each for each in self.records.records if each.place == record.place and each.canary)
         found = {"requests": requests}
-        for name, source in self._sources.items():
+        due = requests.counts()[1] >= (state.next_look or plan.first_look)
+        for name, source in self._sources.items() if due else ():
+            if name not in plan.guards:
+                continue
             rows = source.since(began.moment)
             found[name] = loss_cells(rows, record.champion.digest, record.challenger.digest)
         return found
@@ -163,14 +167,30 @@ class Watch:
         return self.registry.version(self._model, number).digest if number else ""
 
     def _carry_out(self, record: TrafficRecord) -> None:
-        """Move the alias, unless that was done already or somebody has decided otherwise since."""
-        if self._digest(CHAMPION) != record.champion.digest:
+        """Move the alias, unless that was done already; where it must not move, the canary ends with the reason."""
+        if self._digest(CHAMPION) != record.champion.digest or self._was_decided(record):
             return
         evidence: dict[str, Any] = {"canary": {"record": record.number, "cells": record.evidence}}
         challenger, reason = record.challenger, f"Its canary (record {record.number}) found {record.reason}."
-        promote_after_canary(
-            self._model, challenger.version, challenger.digest, record.champion.digest, reason, evidence, self._store
-        )
+        pair = challenger.version, challenger.digest, record.champion.digest
+        try:
+            made = promote_after_canary(self._model, *pair, reason, evidence, self._store)
+            refused = made.reason if made.decision == "refused" else ""
+        except BadInput as error:
+            refused = str(error)
+        if refused:
+            self.records.append(lambda last: _ended(last, record, f"not promoted: {refused}"), time.time())
+
+    def _was_decided(self, record: TrafficRecord) -> bool:
+        """Whether the promotions hold what came of it: a person may have decided otherwise since."""
+        decided = (each.evidence.get("canary") or {} for each in promotions(self._store, self._model))
+        return any(each.get("record") == record.number for each in decided)
+
+
+def _ended(last: TrafficRecord | None, record: TrafficRecord, reason: str) -> News | None:
+    if last is None or last.number != record.number:
+        return None
+    return News("end", record.champion, record.challenger, 0.0, reason, record.plan, record.state, canary=record.canary)
 
 
 def _arms(cells: dict[str, Cells]) -> dict[str, Arms]:

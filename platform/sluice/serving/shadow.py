@@ -216,7 +216,8 @@ class Shadow:
         self._add_slices(compared, exchange.columns, sizes, alike)
         if self._observers:
             seen = Loaded(other.name, other.judge, SHADOW)
-            copy = Exchange(exchange.request, exchange.moment, seen, columns, answer, seconds, exchange.subject)
+            asked = exchange.columns | columns  # with what else the request carried, such as a key
+            copy = Exchange(exchange.request, exchange.moment, seen, asked, answer, seconds, exchange.subject)
             for observer in self._observers:
                 observer.observed(copy)
 
@@ -246,15 +247,15 @@ def differences(champion: np.ndarray, challenger: np.ndarray) -> np.ndarray:
 
 
 def columns_for(schema: RowSchema, columns: Columns, of: RowSchema) -> Columns:
-    """Rows that one version's contract took, as another version's takes them.
+    """Rows that one version's contract took, as another version's takes them; what else a request carried is left out.
 
     Raises:
         InvalidRows: The other contract does not take them.
     """
     if schema.fields == of.fields:
-        return columns
-    names, types = list(columns), {each.name: each.type for each in of.fields}
-    values = [_given(columns[name], types[name]) for name in names]
+        return {each.name: columns[each.name] for each in schema.fields}
+    names = [each.name for each in of.fields]
+    values = [_given(columns[each.name], each.type) for each in of.fields]
     return schema.columns([dict(zip(names, row, strict=True)) for row in zip(*values, strict=True)])
 
 
