@@ -68,7 +68,7 @@ def test_broken_data_is_called_so_and_points_to_the_contract(
 
 
 def test_rows_that_the_model_cannot_tell_page_without_a_label(judge: Judge) -> None:
-    found = judge("covariate, strong")
+    found = judge("hard rows")
     [alarm] = found.alarms
     assert (alarm.severity, alarm.title) == ("page", "accuracy is estimated to be worse")
     assert "load" in alarm.cause
