@@ -99,6 +99,37 @@ def test_a_history_tells_when_it_would_have_alarmed_and_is_kept(files: Path, tmp
     assert told <= {each.name for each in METRICS}
 
 
+def log_file(files: Path, target: Path) -> None:
+    """The same rows as the prediction log has them: a champion's, those of a shadow, a masked column."""
+    table = pq.read_table(files / "calm.parquet")
+    names = {"prediction": "sluice_called", "probability_no": "sluice_probability_0", "at": "sluice_moment"}
+    names["probability_yes"] = "sluice_probability_1"
+    frame = table.rename_columns([names.get(name, name) for name in table.column_names]).to_pandas()
+    frame = frame.assign(sluice_digest="d" * 64, sluice_role="champion", region="hidden")
+    shadow = frame.assign(sluice_role="shadow", sluice_probability_1=0.99, sluice_probability_0=0.01)
+    note = {"classes": ["no", "yes"], "fields": [{"name": "region", "hashed": True}]}
+    whole = pa.Table.from_pandas(pd.concat([frame, shadow]), preserve_index=False)
+    pq.write_table(whole.replace_schema_metadata({"sluice.predictions": json.dumps(note)}), target)
+
+
+def test_a_prediction_log_is_read_by_its_own_names(files: Path, tmp_path: Path) -> None:
+    log = tmp_path / "log" / "hour=2031-02-03-00"
+    log.mkdir(parents=True)
+    log_file(files, log / "part.parquet")
+    reference = str(files / "reference.parquet")
+    words = ("--label", "outcome", "--time", "", "--windows", "week", "--json")
+    code, printed = monitor(reference, str(tmp_path / "log"), *words)
+    assert code == 0
+    [window] = json.loads(printed)["windows"]
+    plain = json.loads(
+        monitor(reference, str(files / "calm.parquet"), "--label", "outcome", "--leave-out", "region", "--json")[1]
+    )
+    [same] = plain["windows"]
+    assert window["rows"] == same["rows"] == len(pq.read_table(files / "calm.parquet"))
+    assert [each["column"] for each in window["inputs"]] == [each["column"] for each in same["inputs"]]
+    assert window["estimated"]["metrics"] == same["estimated"]["metrics"]
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [

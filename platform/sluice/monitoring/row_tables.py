@@ -98,6 +98,25 @@ class RowTable:
         chosen = replace(self, where=both)
         return replace(chosen, rows=int(chosen.query("count(*)")[0][0]))
 
+    def with_names(self, names: Mapping[str, str]) -> "RowTable":
+        """The same with columns under other names too; names: the column's own name by the new one."""
+        if not names:
+            return self
+        added = ", ".join(f"{quoted(old)} AS {quoted(new)}" for new, old in names.items())
+        kept = ", ".join(quoted(name) for name in self.columns if name not in names)
+        places = ", filename, file_row_number" if "file_row_number" in self.sql else ""
+        chosen = f" WHERE {self.where}" if self.where else ""
+        sql = f"(SELECT {kept}{places}, {added} FROM {self.sql}{chosen})"  # noqa: S608 - quoted
+        return replace(
+            self, sql=sql, where="", columns=self.columns | {new: self.columns[old] for new, old in names.items()}
+        )
+
+    @property
+    def masked(self) -> tuple[str, ...]:
+        """Columns whose values a prediction log keeps masked, or not at all."""
+        fields = self.note.get("fields", ())
+        return (*(str(each["name"]) for each in fields if each.get("hashed")), *map(str, self.note.get("dropped", ())))
+
     def part(self, columns: Sequence[str], most: int) -> Any:  # noqa: ANN401 - pyarrow has no stubs
         """A part of at most about so many rows, the same every time: by a digest of each row's place in its file."""
         every = max(1, -(-self.rows // most))
