@@ -159,6 +159,20 @@ def test_files_that_cannot_be_read_are_named(files: Path, tmp_path: Path) -> Non
         assert told in printed
 
 
+def test_a_csv_file_with_texts_in_a_column_of_numbers_is_a_fault(files: Path, tmp_path: Path) -> None:
+    frame = pq.read_table(files / "calm.parquet").to_pandas()
+    texts = ["n/a", "5"] * (len(frame) // 2) + ["n/a"] * (len(frame) % 2)
+    frame.assign(load=texts).to_csv(tmp_path / "now.csv", index=False)
+    code, printed = monitor(str(files / "reference.parquet"), str(tmp_path / "now.csv"), "--label", "outcome", "--json")
+    assert code == 3
+    [window] = json.loads(printed)["windows"]
+    told = {each["kind"]: each["words"] for each in window["faults"] if each["column"] == "load"}
+    assert told["schema"] == "load is of type VARCHAR, and a number in the reference"
+    assert "missing in 5" in told["missing values"]
+    frame.to_csv(tmp_path / "whole.csv", index=False)
+    assert monitor(str(files / "reference.parquet"), str(tmp_path / "whole.csv"), "--label", "outcome")[0] == 0
+
+
 def test_a_registered_model_is_held_to_its_own_test_rows(projects: Registered, tmp_path: Path) -> None:
     rows = predict_world.houses(seed=9)
     rows.to_csv(tmp_path / "now.csv", index=False)
