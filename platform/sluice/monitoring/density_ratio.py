@@ -111,5 +111,9 @@ def _combined(rows: Floats, logits: Floats, now: Flags, learned: Flags) -> tuple
     width = logits.std() or 1.0
     inputs = np.column_stack([logits / width, scaled])
     fitted = LogisticRegression(C=1.0, max_iter=200).fit(inputs[learned], now[learned])
-    slope = float(np.clip(fitted.coef_[0, 0] / width, 0.0, _STEEPEST))
+    slope = float(fitted.coef_[0, 0] / width)
+    if not 0 <= slope <= _STEEPEST:  # one slope is held, so the others have to be fitted beside it
+        slope = float(np.clip(slope, 0.0, _STEEPEST))
+        inputs[:, 0] = 0.0 if slope == 0 else inputs[:, 0]
+        fitted = LogisticRegression(C=1.0, max_iter=200).fit(inputs[learned], now[learned])
     return np.asarray(slope * logits + scaled @ fitted.coef_[0, 1:]), slope
