@@ -193,7 +193,7 @@ def table(given: Rows, problem: str, seed: int, told: Rows | None = None, *, lab
     return pa.table(columns)
 
 
-_DRAWING = ("covariate", "prior", "subpopulation", "gradual")
+_DRAWING = ("covariate", "hard", "prior", "subpopulation", "gradual")
 
 
 def shifted(name: str, first: int, days: int, seed: int, time: float = 1.0, daily: int = DAILY) -> tuple[Rows, Rows]:
@@ -207,7 +207,10 @@ SHIFTS: dict[str, Callable[[Rows, int, float], tuple[Rows, Rows]]] = {
     "none (weekly season)": lambda given, seed, time: _same(given),
     "covariate, mild": lambda given, seed, time: _same(_kept(given, np.exp(0.35 * given.numbers[:, 0]), seed)),
     "covariate, strong": lambda given, seed, time: _same(
-        _kept(given, np.exp(-2.5 * np.abs(score(given))), seed)  # rows near the border, where the model cannot tell
+        _kept(given, np.exp(-1.2 * given.numbers[:, 2] - 0.8 * np.abs(given.numbers[:, 0])), seed)
+    ),
+    "hard rows": lambda given, seed, time: _same(
+        _kept(given, np.exp(-2.5 * np.abs(score(given))), seed)  # near the border, where nobody could tell
     ),
     "prior": lambda given, seed, time: _prior(given, seed),
     "concept": lambda given, seed, time: _same(replace(given, concept=0.5)),

@@ -68,9 +68,9 @@ def test_without_a_shift_every_ratio_is_near_one() -> None:
 
 @pytest.mark.parametrize("problem", ["binary", "multiclass"])
 def test_weights_by_the_density_ratio_find_what_a_group_costs(problem: str) -> None:
-    reference = shift_world.judged(shift_world.rows(0, 28, 5, 250), problem, 5)
-    given = shift_world.shifted("subpopulation", 56, 7, 9, daily=500)[0]
-    current = shift_world.judged(given, problem, 9)
+    reference = shift_world.judged(shift_world.rows(0, 28, 50, 250), problem, 50)
+    given = shift_world.shifted("subpopulation", 56, 7, 19, daily=500)[0]
+    current = shift_world.judged(given, problem, 19)
     ratio = density_ratio(reference.known, current.known)
     plain = estimate_classes(reference, current, np.ones(len(reference)))
     adapted = estimate_classes(reference, current, ratio.reference)

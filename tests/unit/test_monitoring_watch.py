@@ -68,7 +68,7 @@ def test_broken_data_is_called_so_and_points_to_the_contract(
 
 
 def test_rows_that_the_model_cannot_tell_page_without_a_label(judge: Judge) -> None:
-    found = judge("covariate, strong")
+    found = judge("hard rows")
     [alarm] = found.alarms
     assert (alarm.severity, alarm.title) == ("page", "accuracy is estimated to be worse")
     assert "load" in alarm.cause
@@ -78,10 +78,10 @@ def test_rows_that_the_model_cannot_tell_page_without_a_label(judge: Judge) -> N
     assert any("cannot be seen without labels" in each for each in found.estimated.assumptions)
 
 
-def test_the_worst_group_is_the_one_that_grew(judge: Judge) -> None:
-    worst = judge("subpopulation").slices[0]
-    assert (worst.column, worst.group) == ("region", "islands")
-    assert worst.added > 0
+def test_the_worst_groups_are_those_that_grew(judge: Judge) -> None:
+    worst = judge("subpopulation").slices
+    assert ("region", "islands") in {(each.column, each.group) for each in worst}
+    assert all(each.added > 0 for each in worst)
 
 
 def test_a_concept_that_changed_is_seen_by_labels_alone(judge: Judge) -> None:
@@ -145,7 +145,7 @@ def test_too_few_rows_are_not_enough_and_say_how_many_would_be() -> None:
     found, _ = estimated_performance(reference, known, rows(60, seed=2), wanted)
     assert (found.state, found.reason) == (
         "not enough",
-        "60 rows against 5,000 of the reference; 100 of either at least",
+        "60 rows against 5,000 labelled ones of the reference; 100 and 200 are the least",
     )
     small = true_performance(known, rows(400, seed=3), wanted)
     assert small.state == "not enough"

@@ -84,11 +84,11 @@ def _drawn(now: Flags, generator: np.random.Generator) -> Flags:
 def _logits(rows: Floats, now: Flags, asked: Floats, seed: int) -> Floats:
     from sklearn.ensemble import HistGradientBoostingClassifier
 
-    model = HistGradientBoostingClassifier(
-        max_iter=100,
-        max_leaf_nodes=15,
-        min_samples_leaf=40,
-        l2_regularization=5.0,
+    model = HistGradientBoostingClassifier(  # small: what larger trees learn beyond it is noise, and flattens the slope
+        max_iter=60,
+        max_leaf_nodes=6,
+        min_samples_leaf=30,
+        l2_regularization=1.0,
         random_state=seed,
         early_stopping=False,
     )
@@ -111,5 +111,9 @@ def _combined(rows: Floats, logits: Floats, now: Flags, learned: Flags) -> tuple
     width = logits.std() or 1.0
     inputs = np.column_stack([logits / width, scaled])
     fitted = LogisticRegression(C=1.0, max_iter=200).fit(inputs[learned], now[learned])
-    slope = float(np.clip(fitted.coef_[0, 0] / width, 0.0, _STEEPEST))
+    slope = float(fitted.coef_[0, 0] / width)
+    if not 0 <= slope <= _STEEPEST:  # one slope is held, so the others have to be fitted beside it
+        slope = float(np.clip(slope, 0.0, _STEEPEST))
+        inputs[:, 0] = 0.0 if slope == 0 else inputs[:, 0]
+        fitted = LogisticRegression(C=1.0, max_iter=200).fit(inputs[learned], now[learned])
     return np.asarray(slope * logits + scaled @ fitted.coef_[0, 1:]), slope

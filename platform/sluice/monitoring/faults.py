@@ -78,7 +78,7 @@ def column_faults(
     """
     said = contract.get(name)
     if current is None:
-        yield Fault(name, "schema", f"{name} is missing from the table", _clause(name, "type", said), 0.0)
+        yield Fault(name, "schema", f"{name} is missing from the table", clause_on(name, "type", said), 0.0)
         return
     yield from _missing(name, reference, current, said)
     if cells.kind == "category":
@@ -94,7 +94,7 @@ def _missing(name: str, reference: Counted, current: Counted, said: Column | Non
     now, before = current.missing / current.rows, reference.missing / reference.rows
     words = f"{name} is missing in {now:.1%} of the rows, in the reference in {before:.1%}"
     p_value = share_p_value(current.missing, current.rows, limit)
-    yield Fault(name, "missing values", words, _clause(name, "nullable", said), p_value)
+    yield Fault(name, "missing values", words, clause_on(name, "nullable", said), p_value)
 
 
 def _novel(name: str, cells: Cells, reference: Counted, current: Counted, said: Column | None) -> Iterator[Fault]:
@@ -104,7 +104,7 @@ def _novel(name: str, cells: Cells, reference: Counted, current: Counted, said: 
     shown = ", ".join(map(repr, current.novel[:3]))
     words = f"{name} has values that the reference lacks in {current.beyond / current.rows:.1%} of the rows: {shown}"
     yield Fault(
-        name, "new values", words, _clause(name, "values", said), share_p_value(current.beyond, current.rows, limit)
+        name, "new values", words, clause_on(name, "values", said), share_p_value(current.beyond, current.rows, limit)
     )
 
 
@@ -115,7 +115,7 @@ def _beyond(name: str, cells: Cells, reference: Counted, current: Counted, said:
         f"{current.beyond / current.rows:.1%} of the rows"
     )
     p_value = share_p_value(current.beyond, current.rows, limit)
-    yield Fault(name, "out of range", words, _clause(name, "range", said), p_value)
+    yield Fault(name, "out of range", words, clause_on(name, "range", said), p_value)
 
 
 def _cut(name: str, cells: Cells, reference: Counted, current: Counted, said: Column | None) -> Iterator[Fault]:
@@ -131,7 +131,7 @@ def _cut(name: str, cells: Cells, reference: Counted, current: Counted, said: Co
             which = "greatest" if end == "above" else "least"
             words = f"{name} is {value:g}, its {which}, in {now / current.rows:.1%} of the rows, as if cut off there"
             yield Fault(
-                name, f"cut off {end}", words, _clause(name, "range", said), share_p_value(now, current.rows, limit)
+                name, f"cut off {end}", words, clause_on(name, "range", said), share_p_value(now, current.rows, limit)
             )
 
 
@@ -145,7 +145,7 @@ def _unit(name: str, reference: Counted, current: Counted, distance: float, said
         return None
     middle = len(now) // 2
     told = f"{name} has the median {now[middle]:g} where the reference has {before[middle]:g}: as if {words}"
-    return Fault(name, "other unit", told, _clause(name, "unit", said), distance)
+    return Fault(name, "other unit", told, clause_on(name, "unit", said), distance)
 
 
 def _factor_words(before: Floats, now: Floats) -> str:
@@ -185,7 +185,8 @@ def repeated_rows(current: int, rows: int, reference: int, reference_rows: int) 
     return Fault("", "repeated rows", words, "the table's key", share_p_value(current, rows, limit))
 
 
-def _clause(name: str, clause: str, said: Column | None) -> str:
+def clause_on(name: str, clause: str, said: Column | None) -> str:
+    """What a contract says of a column in one of its clauses, or that it says nothing."""
     if said is None:
         return f"no contract was given; its clause would be columns.{name}.{clause}"
     value = getattr(said, clause)

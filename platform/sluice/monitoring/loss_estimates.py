@@ -9,7 +9,7 @@ Robins, A. Rotnitzky and L. P. Zhao, 1994).
 import numpy as np
 
 from sluice.modeling.threads import fixed_threads
-from sluice.monitoring.class_estimates import Estimated
+from sluice.monitoring.class_estimates import DOUBT, Estimated
 from sluice.monitoring.judged_rows import Floats, JudgedRows
 
 _FOLDS = 3
@@ -59,8 +59,9 @@ def _mean_loss(inputs: Floats, losses: Floats, asked: Floats, weights: Floats, s
     shift = float((shares * left).sum())
     lasting = float(np.sqrt((shares**2 * (left - shift) ** 2).sum()))
     noise = float(np.sqrt((shares * (left - shift) ** 2).sum() / len(asked)))
-    value, error = max(0.0, float(said.mean()) + shift), float(np.hypot(lasting, noise))
-    drawn = float(said.std() / np.sqrt(len(asked)))
+    doubt = DOUBT * abs(shift - float(left.mean()))
+    value, error = max(0.0, float(said.mean()) + shift), float(np.sqrt(lasting**2 + noise**2 + doubt**2))
+    drawn = float(np.hypot(said.std() / np.sqrt(len(asked)), doubt))
     return Estimated(value, max(0.0, value - _Z * error), value + _Z * error, error, lasting, drawn)
 
 

@@ -193,8 +193,9 @@ def estimated_performance(
     """Without looking at a label of the present rows; and the density ratio that it found."""
     how: How = "direct loss" if reference.regression else "PAPE"
     rows = len(current)
-    if min(rows, len(reference)) < _LEAST_ROWS:
-        words = f"{rows:,} rows against {len(reference):,} of the reference; {_LEAST_ROWS} of either at least"
+    if rows < _LEAST_ROWS or len(reference) < _LEAST_EFFECTIVE:
+        least = f"{_LEAST_ROWS} and {_LEAST_EFFECTIVE:.0f} are the least"
+        words = f"{rows:,} rows against {len(reference):,} labelled ones of the reference; {least}"
         return Performance(how, "not enough", words, rows, int(current.labelled.sum())), None
     ratio = density_ratio(reference.known, current.known)
     labelled = int(current.labelled.sum())

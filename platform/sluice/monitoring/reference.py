@@ -32,7 +32,7 @@ from sluice.monitoring.row_tables import RowForm, RowTable, codes, quoted
 
 _LEAST_WINDOWS = 4  # to tell from them how much windows differ
 _MOST_WINDOWS = 14
-_LEAST_LABELS = 200
+_LEAST_LABELS = 50
 _EXACT_ROWS = 2_000_000
 
 

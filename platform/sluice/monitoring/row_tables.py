@@ -86,11 +86,8 @@ class RowTable:
         Raises:
             BadInput: The file broke off, or holds what its type does not say.
         """
-        try:
+        with _told(self.name):
             return self.connection.execute(f"SELECT {select} {self.source} {rest}").fetchall()
-        except (duckdb.IOException, duckdb.InvalidInputException, duckdb.ConversionException) as error:
-            reason = str(error).partition("\n")[0][:300]
-            raise BadInput(f"{self.name} cannot be read ({reason}); write it anew") from None
 
     def within(self, condition: str) -> "RowTable":
         """Those rows of it that meet a condition."""
@@ -98,14 +95,52 @@ class RowTable:
         chosen = replace(self, where=both)
         return replace(chosen, rows=int(chosen.query("count(*)")[0][0]))
 
-    def part(self, columns: Sequence[str], most: int) -> Any:  # noqa: ANN401 - pyarrow has no stubs
+    def with_names(self, names: Mapping[str, str]) -> "RowTable":
+        """The same with columns under other names too; names: the column's own name by the new one."""
+        if not names:
+            return self
+        added = ", ".join(f"{quoted(old)} AS {quoted(new)}" for new, old in names.items())
+        kept = ", ".join(quoted(name) for name in self.columns if name not in names)
+        places = ", filename, file_row_number" if "file_row_number" in self.sql else ""
+        chosen = f" WHERE {self.where}" if self.where else ""
+        sql = f"(SELECT {kept}{places}, {added} FROM {self.sql}{chosen})"  # noqa: S608 - quoted
+        return replace(
+            self, sql=sql, where="", columns=self.columns | {new: self.columns[old] for new, old in names.items()}
+        )
+
+    @property
+    def masked(self) -> tuple[str, ...]:
+        """Columns whose values a prediction log keeps masked, or not at all."""
+        fields = self.note.get("fields", ())
+        return (*(str(each["name"]) for each in fields if each.get("hashed")), *map(str, self.note.get("dropped", ())))
+
+    def _as_said(self, name: str, kind: str) -> str:
+        """A column as what it is said to be: what cannot be a number is missing."""
+        if kind == "number" and kind_of(self.columns[name]) != "number":
+            return f"TRY_CAST({quoted(name)} AS DOUBLE) AS {quoted(name)}"
+        return quoted(name)
+
+    def part(self, columns: Sequence[str], most: int, kinds: Mapping[str, str] | None = None) -> Any:  # noqa: ANN401 - pyarrow has no stubs
         """A part of at most about so many rows, the same every time: by a digest of each row's place in its file."""
         every = max(1, -(-self.rows // most))
-        names = ", ".join(map(quoted, columns))
-        place = "hash(filename, file_row_number)" if "file_row_number" in self.sql else "hash(COLUMNS(*))"
+        names = ", ".join(self._as_said(name, (kinds or {}).get(name, "")) for name in columns)
         chosen = f"{self.where} AND " if self.where else ""
-        condition = f"WHERE {chosen}{place} % {every} = 0" if every > 1 else self.source.partition(self.sql)[2]
-        return self.connection.sql(f"SELECT {names} FROM {self.sql} {condition}").to_arrow_table()  # noqa: S608
+        condition = (
+            f"WHERE {chosen}hash(filename, file_row_number) % {every} = 0"
+            if every > 1
+            else self.source.partition(self.sql)[2]
+        )
+        with _told(self.name):
+            return self.connection.sql(f"SELECT {names} FROM {self.sql} {condition}").to_arrow_table()  # noqa: S608
+
+
+@contextmanager
+def _told(name: str) -> Iterator[None]:
+    """What DuckDB finds wrong with a file, as the one who asked can act on it."""
+    try:
+        yield
+    except (duckdb.IOException, duckdb.InvalidInputException, duckdb.ConversionException) as error:
+        raise BadInput(f"{name} cannot be read ({str(error).partition(chr(10))[0][:300]}); write it anew") from None
 
 
 def quoted(name: str) -> str:
@@ -154,7 +189,7 @@ def open_table(path: Path, opened: duckdb.DuckDBPyConnection) -> RowTable:
     listed = ", ".join(literal(glob.escape(str(each))) for each in files)
     note: Mapping[str, Any] = {}
     if ending == ".csv":
-        sql = f"read_csv([{listed}], sample_size = 100000)"
+        sql = _typed_csv(f"read_csv([{listed}], all_varchar = true)", path, opened)
     else:
         sql = f"read_parquet([{listed}], union_by_name = true, filename = true, file_row_number = true)"
         note = _note(files[0])
@@ -168,6 +203,25 @@ def open_table(path: Path, opened: duckdb.DuckDBPyConnection) -> RowTable:
     columns = {str(row[0]): str(row[1]) for row in described if row[0] not in ("filename", "file_row_number")}
     table = RowTable(str(path), sql, columns, rows, note, connection=opened)
     return table.within(f"{quoted(ROLE)} = 'champion'") if ROLE in columns else table
+
+
+def _typed_csv(read: str, path: Path, opened: duckdb.DuckDBPyConnection) -> str:
+    """A CSV file's columns as numbers or moments where every value is one; DuckDB's guess would fail on later rows."""
+    try:
+        names = [str(row[0]) for row in opened.execute(f"DESCRIBE SELECT * FROM {read}").fetchall()]  # noqa: S608
+        wanted = [
+            f"count({column}), count(TRY_CAST({column} AS DOUBLE)), count(TRY_CAST({column} AS TIMESTAMP))"
+            for column in map(quoted, names)
+        ]
+        counts = opened.execute(f"SELECT {', '.join(wanted)} FROM {read}").fetchall()[0]  # noqa: S608
+    except duckdb.Error as error:
+        raise BadInput(f"{path} cannot be read ({str(error).partition(chr(10))[0][:300]}); write it anew") from None
+    columns = []
+    for place, name in enumerate(names):
+        there, numbers, moments = counts[3 * place : 3 * place + 3]
+        kind = "DOUBLE" if there and numbers == there else "TIMESTAMP" if there and moments == there else "VARCHAR"
+        columns.append(f"TRY_CAST({quoted(name)} AS {kind}) AS {quoted(name)}")
+    return f"(SELECT {', '.join(columns)}, '' AS filename, row_number() OVER () AS file_row_number FROM {read})"  # noqa: S608
 
 
 def _note(file: Path) -> Mapping[str, Any]:
@@ -205,7 +259,7 @@ def form_of(
     for name, kind in table.columns.items():
         if name in said:
             continue
-        what = "" if name.startswith(OURS) or name in left_out or (features and name not in features) else _kind(kind)
+        what = "" if name.startswith(OURS) or name in left_out or (features and name not in features) else kind_of(kind)
         if what:
             chosen[name] = what
         else:
@@ -232,12 +286,13 @@ def _forecast(table: RowTable) -> tuple[str, tuple[str, ...], tuple[str, ...], s
     if columns:
         classes = tuple(name.removeprefix(_PROBABILITY) for name in columns)
         return BINARY if len(classes) == 2 else MULTICLASS, classes, columns, called
-    if called and _kind(table.columns[called]) == "number":
+    if called and kind_of(table.columns[called]) == "number":
         return REGRESSION, (), (called,), None
     return "", (), (), None
 
 
-def _kind(duckdb_type: str) -> str:
+def kind_of(duckdb_type: str) -> str:
+    """`number`, `category`, or empty for what is not watched."""
     if duckdb_type.startswith((*_NUMBERS, *_FLOATS)):
         return "number"
     return "category" if duckdb_type in ("VARCHAR", "BOOLEAN") or duckdb_type.startswith("ENUM") else ""

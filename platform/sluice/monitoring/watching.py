@@ -14,11 +14,11 @@ from scipy import stats
 
 from sluice.contract.reading import Column
 from sluice.monitoring.alarms import Found, alarms_of
-from sluice.monitoring.column_counts import Counted, count
+from sluice.monitoring.column_counts import Counted, count, watched
 from sluice.monitoring.density_ratio import DensityRatio
 from sluice.monitoring.distances import beyond_noise, distance_p_value
 from sluice.monitoring.evidence import Detectors, least_p_value, limit_of, normal_p_value
-from sluice.monitoring.faults import TESTS, Fault, column_faults, repeated_rows
+from sluice.monitoring.faults import TESTS, Fault, clause_on, column_faults, repeated_rows
 from sluice.monitoring.judged_rows import JudgedRows
 from sluice.monitoring.performance import Compared, Performance, Wanted, estimated_performance, true_performance
 from sluice.monitoring.records import (
@@ -32,7 +32,7 @@ from sluice.monitoring.records import (
     WindowRecord,
 )
 from sluice.monitoring.reference import Reference, judged_rows, learn_reference, repeated, season_of, with_quantiles
-from sluice.monitoring.row_tables import RowForm, RowTable
+from sluice.monitoring.row_tables import RowForm, RowTable, kind_of
 from sluice.monitoring.slices import row_losses, worst_slices
 
 BY_LABELS, ESTIMATED, OUTPUTS, INPUTS, DATA = "by labels", "estimated", "outputs", "inputs", "data"
@@ -200,7 +200,7 @@ def _looked_at(table: RowTable, reference: Reference, settings: WatchSettings) -
     form = reference.form
     names = [*form.features, *form.forecasts, form.called, form.label, *form.other]
     there = list(dict.fromkeys(name for name in names if name and name in table.columns))
-    part = table.part(there, settings.rows)
+    part = table.part(there, settings.rows, watched(form))
     counted = with_quantiles(count(table, reference.cells), reference.cells, part)
     whole = all(name in table.columns for name in (*form.features, *form.forecasts))
     judged = judged_rows(part, form, reference.cells) if form.forecasts and whole else None
@@ -245,6 +245,11 @@ def _faults(
         before = before if usual <= before.missing else _with_missing(before, usual)
         distance = drifts[name].p_value if name in drifts else 0.0
         found += column_faults(name, reference.cells[name], before, window.counted.get(name), distance, contract)
+    for name in reference.form.features:
+        if name in window.counted and kind_of(window.table.columns[name]) != reference.cells[name].kind:
+            kind = window.table.columns[name]
+            words = f"{name} is of type {kind}, and a {reference.cells[name].kind} in the reference"
+            found.append(Fault(name, "schema", words, clause_on(name, "type", contract.get(name)), 0.0))
     found.append(repeated_rows(window.repeated, window.table.rows, reference.repeated, reference.table.rows))
     return found
 

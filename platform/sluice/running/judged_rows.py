@@ -9,6 +9,7 @@ from sluice.artifacts.provenance import find_bundle
 from sluice.core.errors import BadInput
 from sluice.engine.datasets import read_dataset
 from sluice.registry.pyfunc_loader import DECISION, added_column
+from sluice.sampling.folds import folds_of
 
 if TYPE_CHECKING:
     from sluice.running.predicting import OpenModel
@@ -27,6 +28,11 @@ def judged_table(model: "OpenModel") -> tuple[Any, tuple[str, ...]]:
     if not splits:
         raise BadInput(f"{model.name} names no dataset that it was judged by; register it again")
     bundle = find_bundle(model.store, splits)
+    if folds_of(bundle) is not None:
+        raise BadInput(
+            f"{model.name} was judged in folds, so it learned from every row that it was judged by; give a file of "
+            f"labelled rows that it did not learn from in its place, and --model {model.version.model}"
+        )
     task, preparation = model.task, model.preparation
     with read_dataset(bundle.uri) as (_, tables):
         if _TEST not in tables:

@@ -20,7 +20,17 @@ from sluice.core.progress import progress
 from sluice.core.words import near
 from sluice.monitoring.records import WatchSettings, WatchState, WindowRecord
 from sluice.monitoring.reference import window_tables
-from sluice.monitoring.row_tables import OURS, RowForm, RowTable, connection, form_of, literal, open_table, quoted
+from sluice.monitoring.row_tables import (
+    MOMENT,
+    OURS,
+    RowForm,
+    RowTable,
+    connection,
+    form_of,
+    literal,
+    open_table,
+    quoted,
+)
 from sluice.monitoring.watching import Watch
 from sluice.problems.task import REGRESSION
 from sluice.storage.locations import default_store
@@ -114,10 +124,13 @@ def watch(order: WatchOrder) -> Watched:
                 order.left_out,
             )
             current = _present(prepared.current(model, form), opened, order, model)
+            if masked := [name for name in current.masked if name in form.features]:
+                form = replace(form, features={n: kind for n, kind in form.features.items() if n not in masked})
+            current = _aligned(current, form)
             contract = prepared.contract(model)
         _check_alike(table, form, current, order)
         settings = _settings(order, form, current)
-        form = replace(form, time=order.time or form.time)
+        form = replace(form, time=order.time or form.time or (MOMENT if MOMENT in current.columns else None))
         begun = _state(order.state)
         version = f"{model.version.model}/{model.version.version}" if model else ""
         reference_form = form if form.time in table.columns else replace(form, time=None)
@@ -280,6 +293,28 @@ def _present(path: Path, opened: Any, order: WatchOrder, model: "OpenModel | Non
             shown = ", ".join(each[:12] for each in found)
             raise BadInput(f"{path} has rows of {len(found)} models ({shown}); name one by --model")
     return _labelled(table, order) if order.labels else table
+
+
+def _aligned(current: RowTable, form: RowForm) -> RowTable:
+    """A prediction log's rows, with the names that the reference has for the same."""
+    names: dict[str, str] = {}
+    if current.note and form.forecasts:
+        own = form_of(current)
+        if sorted(own.classes) != sorted(form.classes):
+            raise BadInput(
+                f"{current.name} has the classes {', '.join(own.classes) or 'of a number'}, and the reference "
+                f"{', '.join(form.classes) or 'of a number'}; hold a model to its own rows"
+            )
+        if form.classes:
+            places = [own.classes.index(name) for name in form.classes]
+            names |= {name: own.forecasts[place] for name, place in zip(form.forecasts, places, strict=True)}
+            if form.called and own.called:
+                names[form.called] = own.called
+        else:
+            names[form.forecasts[0]] = own.forecasts[0]
+    if form.time and form.time not in current.columns and MOMENT in current.columns:
+        names[form.time] = MOMENT
+    return current.with_names({new: old for new, old in names.items() if new != old})
 
 
 def _labelled(table: RowTable, order: WatchOrder) -> RowTable:
