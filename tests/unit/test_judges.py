@@ -31,9 +31,9 @@ from sluice.modeling.model_files import load_model, read_task, read_threshold
 from sluice.modeling.training_settings import check_settings
 from sluice.project.code_store import publish
 from sluice.project.packing import closure
+from sluice.registry.predicting import OpenModel
 from sluice.registry.pyfunc_loader import ServedModel
 from sluice.registry.versions import Version
-from sluice.running.predicting import OpenModel
 from sluice.serving.exchange import Answer
 from sluice.serving.judges import open_judge
 from sluice.serving.row_schema import InvalidRows

@@ -19,8 +19,8 @@ from sluice.core.errors import BadInput, EnvironmentFault
 from sluice.engine.datasets import read_dataset
 from sluice.monitoring.dashboards import alert_rules, grafana_dashboard, perses_dashboard, write_files
 from sluice.monitoring.metric_list import METRICS, RULES
+from sluice.registry.predicting import opened_model
 from sluice.reporting.pages import sections_of
-from sluice.running.predicting import opened_model
 from sluice.storage.locations import default_store
 from tests.unit import predict_world
 from tests.unit import shift_world as world

@@ -75,8 +75,8 @@ def add_export_command(app: typer.Typer, place: Place) -> None:
 def _write(model: str, folder: Path, runtime: Path | None, *, web: bool) -> "ServedModel":
     from sluice.exporting.onnx_readme import README, readme
     from sluice.exporting.refusals import NotExportable
+    from sluice.registry.predicting import model_version
     from sluice.running.model_export import export_version
-    from sluice.running.predicting import model_version
 
     version = model_version(model)
     name = f"{version.model}/{version.version}"

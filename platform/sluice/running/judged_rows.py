@@ -12,7 +12,7 @@ from sluice.registry.pyfunc_loader import DECISION, added_column
 from sluice.sampling.folds import folds_of
 
 if TYPE_CHECKING:
-    from sluice.running.predicting import OpenModel
+    from sluice.registry.predicting import OpenModel
 
 _TEST = "test"
 _MOST_ROWS = 1_000_000

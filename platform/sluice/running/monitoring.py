@@ -36,7 +36,7 @@ from sluice.problems.task import REGRESSION
 from sluice.storage.locations import default_store
 
 if TYPE_CHECKING:
-    from sluice.running.predicting import OpenModel
+    from sluice.registry.predicting import OpenModel
 
 METRICS = {
     "binary": ("log_loss", "brier", "accuracy", "precision", "recall", "f1", "roc_auc"),
@@ -223,7 +223,7 @@ class _Prepared:
             return
         if not is_file and Path(self.order.reference).suffix in (".parquet", ".csv", ".pq"):
             raise BadInput(f"{self.order.reference} is not there; check the path")
-        from sluice.running.predicting import opened_model
+        from sluice.registry.predicting import opened_model
 
         with opened_model(named) as opened:
             yield opened
