@@ -3,10 +3,10 @@
 from kfp import dsl
 from kfp.dsl import Dataset, Markdown, Output
 
-from sluice.core.step_images import TABULAR_IMAGE
+from sluice.core.step_images import TORCH_IMAGE
 
 
-@dsl.component(base_image=TABULAR_IMAGE, install_kfp_package=False)
+@dsl.component(base_image=TORCH_IMAGE, install_kfp_package=False)
 def score(
     forecasts: Output[Dataset],
     summary: Output[Markdown],
