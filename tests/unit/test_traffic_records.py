@@ -337,10 +337,10 @@ def test_a_promotion_by_canary_goes_the_way_of_all_promotions(two_versions: Path
     runner.invoke(app, ["canary", MODEL, "--reason", "once more", "--steps", "50"], catch_exceptions=False)
     put(store, "3-0", counted())
     assert watch.look(time.time())[0].event == "promote"  # type: ignore[union-attr]
-    last = watch.records.refresh()
-    assert last is not None
-    assert (last.event, last.canary) == ("end", 3)
-    assert "not promoted: A person took this model back (record 4: it disappoints)" in last.reason
+    ended = watch.records.refresh()
+    assert ended is not None
+    assert (ended.event, ended.canary) == ("end", 3)
+    assert "not promoted: A person took this model back (record 4: it disappoints)" in ended.reason
     assert promotions(store, MODEL)[-1].decision == "refused"
     assert watch.look(time.time()) == (None, None)
 
