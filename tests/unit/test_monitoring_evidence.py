@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from scipy import integrate
+from scipy import integrate, stats
 from statsmodels.stats.proportion import proportion_confint
 
 from sluice.monitoring.distances import beyond_noise, distance_p_value, hellinger
@@ -77,6 +77,16 @@ def test_distances_of_tables_with_little_in_them() -> None:
     assert hellinger(one, one) == 0.0
     assert distance_p_value(np.zeros(3, np.int64), one, 0.1) == 1.0
     assert distance_p_value(np.array([30, 30, 5000]), np.array([3000, 3000, 0]), 0.1) < 1e-12  # a new value
+
+
+def test_distances_of_many_millions_of_rows() -> None:
+    before = np.arange(1, 11) * 1_000_000
+    assert distance_p_value(before, before, 0.05) == 1.0
+    assert distance_p_value(before[::-1], before, 0.05) < 1e-12
+    near = before + np.array([-1, 1] * 5) * 20_000
+    assert distance_p_value(near, before, 0.05) > 0.5
+    exact = stats.ncx2.sf(2200.0, 9, 1999.0)  # where one law takes over from the other
+    assert stats.norm.sf(np.sqrt(2200.0) - np.sqrt(1999.0 + 9)) == pytest.approx(exact, rel=0.25)
 
 
 def test_shares_are_bounded_as_another_library_bounds_them() -> None:

@@ -12,6 +12,7 @@ from scipy import stats
 
 Counts = NDArray[np.int64]
 _LEAST_EXPECTED = 5.0
+_NORMAL = 2000.0
 
 
 def hellinger(first: Counts, second: Counts) -> float:
@@ -44,7 +45,10 @@ def distance_p_value(current: Counts, reference: Counts, margin: float) -> float
         return 1.0
     own = float(np.sqrt(stats.chi2.ppf(0.95, cells - 1) / (8 * known)))
     statistic = 8 * rows * hellinger(current, reference) ** 2
-    return float(stats.ncx2.sf(statistic, cells - 1, 8 * rows * (margin + own) ** 2))
+    allowed = 8 * rows * (margin + own) ** 2
+    if allowed > _NORMAL:  # SciPy's own law overflows there; the root of it is then normal with variance 1
+        return float(stats.norm.sf(np.sqrt(statistic) - np.sqrt(allowed + cells - 1)))
+    return float(stats.ncx2.sf(statistic, cells - 1, allowed))
 
 
 def _merged(current: Counts, reference: Counts) -> tuple[Counts, Counts]:

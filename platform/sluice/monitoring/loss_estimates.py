@@ -61,7 +61,7 @@ def _mean_loss(inputs: Floats, losses: Floats, asked: Floats, weights: Floats, s
     noise = float(np.sqrt((shares * (left - shift) ** 2).sum() / len(asked)))
     doubt = DOUBT * abs(shift - float(left.mean()))
     value, error = max(0.0, float(said.mean()) + shift), float(np.sqrt(lasting**2 + noise**2 + doubt**2))
-    drawn = float(np.hypot(said.std() / np.sqrt(len(asked)), doubt))
+    drawn = float(said.std() / np.sqrt(len(asked)))
     return Estimated(value, max(0.0, value - _Z * error), value + _Z * error, error, lasting, drawn)
 
 
