@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from sluice.serving.app import Server
 from sluice.serving.doors import Doors
 from sluice.serving.exchange import Loaded, Observer, OneVersion, Traffic
-from sluice.serving.graph_judge import GraphJudge
+from sluice.serving.judges import open_judge
 from sluice.serving.settings import Settings
 from sluice.serving.tokens import Tokens
 
@@ -40,7 +40,7 @@ def assembled(settings: Settings, port: int = 0, metrics_port: int | None = None
 
 
 def _traffic(settings: Settings) -> Traffic:
-    return OneVersion(Loaded(settings.name, GraphJudge(settings.folder)))
+    return OneVersion(Loaded(settings.name, open_judge(settings.folder, threads=settings.threads)))
 
 
 def _observers(settings: Settings) -> Sequence[Observer]:  # noqa: ARG001 - none yet

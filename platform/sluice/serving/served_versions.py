@@ -12,7 +12,7 @@ from pathlib import Path
 from sluice.artifacts.bundles import bundle_key, local_copy, open_bundle
 from sluice.core.errors import BadInput
 from sluice.serving.exchange import Judge
-from sluice.serving.graph_judge import GraphJudge
+from sluice.serving.judges import open_judge
 from sluice.serving.registered import Registered
 from sluice.storage.locations import default_store
 
@@ -50,7 +50,7 @@ def open_registered(version: Registered, threads: int = 1) -> Judge:
 
 
 def _judge(folder: Path, threads: int) -> Judge:
-    return GraphJudge(folder, threads)
+    return open_judge(folder, threads=threads)
 
 
 def checked(judge: Judge, version: Registered) -> Judge:
