@@ -76,7 +76,8 @@ def step_files(names: Collection[str] = ()) -> dict[str, Path]:
 def _own(package: ModuleType) -> Iterator[tuple[str, Path]]:
     """The files of each package in it that steps import, links to other folders followed."""
     for folder in map(Path, package.__path__):
-        inner = [part for part in folder.iterdir() if part.is_dir() and part.name not in (*NO_STEP, "__pycache__")]
+        parts = [part for part in folder.iterdir() if part.is_dir() and not _is_hidden(part.name)]
+        inner = [part for part in parts if part.name not in NO_STEP]
         for part in sorted(inner):
             yield from _tree(f"{package.__name__}.{part.name}", iter([part]))
 
@@ -85,9 +86,13 @@ def _tree(name: str, folders: Iterator[Path]) -> Iterator[tuple[str, Path]]:
     for number, folder in enumerate(folders):
         for path in folder.rglob("*"):
             place = path.relative_to(folder)
-            hidden = any(part.startswith(".") or part == "__pycache__" for part in place.parts)
-            if not hidden and path.name not in NOT_RUN and path.is_file():
+            if not any(map(_is_hidden, place.parts)) and path.name not in NOT_RUN and path.is_file():
                 yield f"{name}/{number}/{place.as_posix()}", path
+
+
+def _is_hidden(name: str) -> bool:
+    """Whether no step reads it: an editor's or Python's own cache."""
+    return name.startswith(".") or name == "__pycache__"
 
 
 def _imports(path: Path) -> set[str]:
