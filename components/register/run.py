@@ -18,6 +18,8 @@ from sluice.artifacts.provenance import ancestry
 from sluice.core.addresses import shown
 from sluice.core.progress import progress
 from sluice.engine.datasets import read_dataset
+from sluice.exporting.publishing import JudgedModel, Offer, offer
+from sluice.exporting.served_files import Source
 from sluice.modeling.model_digests import check_digest
 from sluice.modeling.model_files import Threshold, read_threshold
 from sluice.problems.task import Task, task_of
@@ -29,6 +31,7 @@ from sluice.registry.mlflow_access import tracking_uri
 from sluice.registry.model_card import model_card
 from sluice.registry.model_logging import Registration, add_version, log_numbers, log_text
 from sluice.registry.promotions import Promotion
+from sluice.registry.served import SERVED, SERVED_HOW
 from sluice.registry.tracking import log_dataset, tracked_run
 from sluice.registry.versions import Version, remove_version, version_by_digest, version_by_number
 from sluice.storage.locations import default_store
@@ -83,18 +86,31 @@ def register(splits: str, models: str, evaluation: Path) -> Registered:
     with local_copy(bundle) as folder:
         files, digest = folder / verdict.winner, str(verdict.body["winner_digest"])
         check_digest(files, digest, f"{bundle.uri}/{verdict.winner}")
-        card, threshold = model_card(task, verdict, lineage, files), read_threshold(files)
-        version = version_by_digest(task.name, digest)
+        threshold, version = read_threshold(files), version_by_digest(task.name, digest)
         if version is None:
-            version = _first(_new_version(task, verdict, data, bundle, lineage, card, files))
+            source = Source(models=bundle.id, candidate=verdict.winner)
+            served = offer(store, JudgedModel(task.name, digest, files, data, [*lineage, bundle], source))
+            progress(f"served by {served.words}" if served.id else f"no served folder: {served.words}")
+        else:
+            served = Offer(version.tags.get(SERVED, ""), version.tags.get(SERVED_HOW, ""))
+        card = model_card(task, verdict, lineage, files, served)
+        if version is None:
+            version = _first(_new_version(task, verdict, data, bundle, lineage, card, files, served))
             progress(f"registered {task.name} version {version.version}")
     record = decide(store, verdict, version, [*lineage, bundle])
     version = version_by_number(task.name, version.version) or version
-    return Registered(version, record, card, _result(task, verdict, version, record, lineage, threshold))
+    return Registered(version, record, card, _result(task, verdict, version, record, lineage, threshold, served))
 
 
 def _new_version(
-    task: Task, verdict: EvaluationVerdict, data: Bundle, bundle: Bundle, lineage: list[Bundle], card: str, files: Path
+    task: Task,
+    verdict: EvaluationVerdict,
+    data: Bundle,
+    bundle: Bundle,
+    lineage: list[Bundle],
+    card: str,
+    files: Path,
+    served: Offer,
 ) -> Version:
     made, row = producer("register", {}), verdict.winner_row
     tags = {
@@ -105,6 +121,8 @@ def _new_version(
         "sluice.datasets": json.dumps(dataset_ids(lineage)),
         MANIFESTS: json.dumps(manifest_digests([*lineage, bundle])),
         "sluice.evaluation": verdict.digest,
+        SERVED_HOW: served.words,
+        **({SERVED: served.id} if served.id else {}),
         "sluice.commit": made.commit,
         **({"sluice.changes": made.changes} if made.changes else {}),
         "sluice.environment": made.environment,
@@ -136,6 +154,7 @@ def _result(
     record: Promotion,
     lineage: list[Bundle],
     threshold: Threshold | None,
+    served: Offer,
 ) -> dict[str, Any]:
     return {
         "task": task.name,
@@ -162,6 +181,7 @@ def _result(
         "mlflow": {"run": version.run, "uri": shown(tracking_uri())},
         "datasets": dataset_ids(lineage),
         "models": verdict.body["datasets"]["models"],
+        "served": asdict(served),
     }
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 
 from sluice.cluster.spec import compile_for_cluster
+from sluice.pipelines import TABLES
 from sluice.running.catalog import find_pipeline, pipeline_names
 from tests.charts.rendering import CASES, Manifest, case, manifests, named
 
@@ -120,7 +121,7 @@ def test_steps_that_ingest_get_the_addresses_of_databases_and_no_others() -> Non
     objects, step = manifests(settings=SOURCES), "p-abc12-system-container-impl-1"
     for name, fused in ((name, fused) for name in pipeline_names() for fused in (False, True)):
         executors = compile_for_cluster(find_pipeline(name), fused=fused).pipeline["deploymentSpec"]["executors"]
-        reads = {"exec-all-steps" if fused else "exec-ingest"} if name != "supervised_images" else set()
+        reads = {"exec-all-steps" if fused else "exec-ingest"} if name in TABLES else set()
         for label, executor in executors.items():
             made = patch(objects, step, given=json.dumps({"containers": [executor["container"]]}))
             assert ("containers" in made) == (label in reads), (name, label)

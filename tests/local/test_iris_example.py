@@ -1,10 +1,11 @@
-"""A table of 150 rows, end to end by command: judged in folds, registered, and the report says of what it speaks."""
+"""A table of 150 rows, end to end by command: judged in folds, registered, served, and the report says of what."""
 
 import json
 from pathlib import Path
 
 from sluice.project.files import read_project
 from tests.examples import IRIS, module
+from tests.serving_process import running
 from tests.sluice_command import Sluice
 
 
@@ -27,3 +28,9 @@ def test_irises_are_judged_out_of_fold(tmp_path: Path) -> None:
     assert winner["metrics"]["accuracy"]["n"] == 150
     report = Path(said["report"]).read_text(encoding="utf-8")
     assert "judged out of fold: each row once" in report
+    with running(tmp_path, "serve", "iris", "--port", "0", "--no-token") as server:
+        assert "iris/1: digest" in "\n".join(server.said)
+        row = {"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal_width": 0.2}
+        status, answer = server.ask("/v1/predict", {"rows": [row]})
+        assert (status, json.loads(answer)["forecasts"][0]["prediction"]) == (200, "setosa")
+        assert server.end() == 0

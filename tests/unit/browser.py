@@ -1,15 +1,18 @@
 """Debian's Chromium without a window: what a page becomes once a browser read it, and what it asked of a network."""
 
+import json
 import os
+import shlex
 import shutil
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from html.parser import HTMLParser
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 
@@ -70,7 +73,7 @@ class Browser:
         threading.Thread(target=self._proxy.serve_forever, daemon=True).start()
         self._command = [program, "--headless=new", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"]
         self._command += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
-        self._command += [f"--user-data-dir={profile}", "--virtual-time-budget=2000", "--dump-dom"]
+        self._command += [f"--user-data-dir={profile}"]
         self._command += [
             f"--proxy-server=http://127.0.0.1:{self._proxy.server_port}",
             "--proxy-bypass-list=<-loopback>",
@@ -79,18 +82,89 @@ class Browser:
 
     def open(self, file: Path) -> Seen:
         """Read a file to its end."""
+        return self._read(self._command, file.as_uri())
+
+    def visit(self, address: str) -> Seen:
+        """Read a page of a server on this machine to its end, and ask that server alone without the proxy."""
+        host = address.split("/")[2]
+        return self._read([*self._command, f"--proxy-bypass-list=<-loopback>;{host}"], address)
+
+    def _read(self, command: list[str], address: str) -> Seen:
         self._requests.clear()
         done = subprocess.run(
-            [*self._command, file.as_uri()], capture_output=True, timeout=_SECONDS, check=True, encoding="utf-8"
+            [*command, "--virtual-time-budget=2000", "--dump-dom", address],
+            capture_output=True,
+            timeout=_SECONDS,
+            check=True,
+            encoding="utf-8",
         )
         reader = _Reader()
         reader.feed(done.stdout)
         return Seen(reader.tags, reader.attributes, reader.text, [r for r in self._requests if _of_page(r)])
 
+    def run(self, file: Path, script: str) -> tuple[Any, list[str]]:
+        """Open a file and run an expression in it, which may be a promise; its value and what the page asked for.
+
+        Source: Chrome DevTools Protocol by `--remote-debugging-pipe`: JSON that ends in a zero byte, on files 3 and 4.
+        """
+        self._requests.clear()
+        ours_in, theirs_out = os.pipe()
+        theirs_in, ours_out = os.pipe()
+        words = [*self._command, "--remote-debugging-pipe", "about:blank"]
+        shell = f"exec {shlex.join(words)} 3<&{theirs_in} 4>&{theirs_out}"
+        told = subprocess.DEVNULL
+        started = subprocess.Popen(["bash", "-c", shell], pass_fds=(theirs_in, theirs_out), stdout=told, stderr=told)
+        os.close(theirs_in)
+        os.close(theirs_out)
+        try:
+            with os.fdopen(ours_in, "rb") as answers, os.fdopen(ours_out, "wb") as questions:
+                value = _Pipe(answers, questions).value(file.as_uri(), script)
+        finally:
+            started.terminate()
+            started.wait(timeout=_SECONDS)
+        return value, [each for each in self._requests if _of_page(each)]
+
     def close(self) -> None:
         """End the proxy."""
         self._proxy.shutdown()
         self._proxy.server_close()
+
+
+class _Pipe:
+    """The browser's protocol, one question after the other."""
+
+    def __init__(self, answers: IO[bytes], questions: IO[bytes]) -> None:
+        self._answers, self._questions, self._count = answers, questions, 0
+
+    def value(self, address: str, script: str) -> Any:
+        target = self._ask("Target.createTarget", {"url": address})["targetId"]
+        session = self._ask("Target.attachToTarget", {"targetId": target, "flatten": True})["sessionId"]
+        while self._evaluated("document.readyState === 'complete' && location.href", session) != address:
+            time.sleep(0.05)
+        return self._evaluated(script, session)
+
+    def _evaluated(self, script: str, session: str) -> Any:
+        asked = {"expression": script, "awaitPromise": True, "returnByValue": True}
+        found = self._ask("Runtime.evaluate", asked, session)
+        assert "exceptionDetails" not in found, found
+        return found["result"].get("value")
+
+    def _ask(self, method: str, parameters: dict[str, Any], session: str = "") -> Any:
+        self._count += 1
+        body = {"id": self._count, "method": method, "params": parameters} | ({"sessionId": session} if session else {})
+        self._questions.write(json.dumps(body).encode() + b"\0")
+        self._questions.flush()
+        while (answer := json.loads(self._message())).get("id") != self._count:
+            pass
+        assert "result" in answer, answer
+        return answer["result"]
+
+    def _message(self) -> bytes:
+        found = bytearray()
+        while (letter := self._answers.read(1)) != b"\0":
+            assert letter, "the browser has ended"
+            found += letter
+        return bytes(found)
 
 
 def _of_page(address: str) -> bool:

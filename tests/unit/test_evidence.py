@@ -13,10 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sluice.artifacts.manifests import Manifest, parse_manifest
-from sluice.cli.appointing import appoint, roll_back
 from sluice.core.digests import canonical_json, sha256_bytes
 from sluice.core.errors import BadInput
 from sluice.registry import champions
+from sluice.registry.appointing import appoint, roll_back
 from sluice.registry.promotions import promotion_chain
 from sluice.registry.versions import CHAMPION, version_by_alias
 from sluice.running.doctor import champions as examined

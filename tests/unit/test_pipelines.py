@@ -45,8 +45,8 @@ def test_nothing_is_installed_when_a_pod_starts(spec: dict[str, Any]) -> None:
 def test_what_depends_on_the_world_outside_is_never_reused(spec: dict[str, Any]) -> None:
     tasks = spec["root"]["dag"]["tasks"]
     reused = {name for name, task in tasks.items() if task["cachingOptions"].get("enableCache")}
-    assert not reused & {"ingest", "ingest-images", "evaluate", "register", "report"}
-    assert reused & {"train", "train-distributed"}
+    assert not reused & {"ingest", "ingest-images", "evaluate", "register", "report", "score"}
+    assert reused & {"train", "train-distributed"} or set(tasks) == {"score"}
 
 
 def test_what_is_reused_hangs_on_content_addresses_alone(spec: dict[str, Any]) -> None:

@@ -13,8 +13,8 @@ from sluice.cli.main import app
 from sluice.core.errors import BadInput
 from sluice.engine.datasets import read_dataset
 from sluice.modeling.model_files import forecast, load_model
+from sluice.registry.predicting import opened_model
 from sluice.registry.versions import version_by_alias, version_files
-from sluice.running.predicting import opened_model
 from tests.unit import predict_world
 from tests.unit.predict_world import Made, Registered
 

@@ -27,6 +27,7 @@ from sluice.core.variable_groups.mlflow_server import MlflowServerVariables
 from sluice.engine.duckdb_engine import duckdb_engine
 from sluice.mlflow_server.server_settings import ServerSettings
 from sluice.mlflow_server.serving import serve, write_configuration
+from sluice.predictions.masking import given_salt
 from sluice.registry.mlflow_access import mlflow_module, tracking_faults
 from sluice.registry.tracking import tracked_run
 from sluice.run_gateway.gateway_settings import GatewaySettings
@@ -192,6 +193,7 @@ READERS: dict[str, tuple[Callable[[], object], tuple[str, ...]]] = {
     },
     "SLUICE_CA_FILE": (tls_context, ("/dev/null", "/nowhere/at/all", "-----BEGIN CERTIFICATE-----")),
     "SLUICE_ENGINE_MEMORY": (duckdb_engine, ("much", "0", "12", "five GB", "MB")),
+    "SLUICE_LOG_SALT": (given_salt, ("short", "fifteen letters")),
     "SLUICE_SOURCE_NAME": (_source, ("word", "sqlite:///a.db", "postgresql://a:b@c@d/e", "postgresql://h:port/x")),
     "SLUICE_KFP": (
         _connect,

@@ -12,8 +12,15 @@ import typer
 from sluice.cli import run_commands
 from sluice.cli.bundle_command import add_bundle_command
 from sluice.cli.cluster_commands import Context, Namespace, add_commands
+from sluice.cli.export_command import add_export_command
+from sluice.cli.feedback_command import add_feedback_command
+from sluice.cli.monitor_command import add_monitor_command
 from sluice.cli.predict_command import add_predict_command
 from sluice.cli.project_commands import add_commands as add_project_commands
+from sluice.cli.score_command import add_score_command
+from sluice.cli.serve_command import add_serve_command
+from sluice.cli.traffic_command import add_traffic_commands
+from sluice.cli.which_command import add_which_command
 from sluice.cluster.access import NAMESPACE, Target
 from sluice.core.addresses import show_defect
 from sluice.core.environment import changed_variables, variables
@@ -161,7 +168,7 @@ def promote(
     context: Context = None,
 ) -> None:
     """Make a version champion by a person's decision, on the record; the gate decides in every other case."""
-    from sluice.cli.appointing import appoint
+    from sluice.registry.appointing import appoint
 
     with _place(cluster, namespace, context, promotes=True):
         _tell_decision(appoint(version, reason), as_json)
@@ -177,7 +184,7 @@ def rollback(
     context: Context = None,
 ) -> None:
     """Make the champion before the present one champion again, on the record; where none is left, there is none."""
-    from sluice.cli.appointing import roll_back
+    from sluice.registry.appointing import roll_back
 
     with _place(cluster, namespace, context, promotes=True):
         _tell_decision(roll_back(model, reason), as_json)
@@ -247,6 +254,13 @@ def _place(cluster: bool, namespace: str, context: str | None, *, promotes: bool
 add_commands(app)
 run_commands.add_commands(app, _place)
 add_predict_command(app, _place)
+add_serve_command(app)
+add_export_command(app, _place)
+add_traffic_commands(app, _place)
+add_monitor_command(app)
+add_feedback_command(app, _place)
+add_which_command(app, _place)
+add_score_command(app, _place)
 add_bundle_command(app)
 add_project_commands(app)
 _WRONG_USE = typer.BadParameter.__mro__[1]  # Click's UsageError; Typer has it in a module that is not for others

@@ -16,7 +16,7 @@ from sluice.core.errors import BadInput
 from sluice.running.terminal import Json, console, plain, print_json
 
 if TYPE_CHECKING:
-    from sluice.running.predicting import Forecasts
+    from sluice.registry.predicting import Forecasts
 
 Place = Callable[[bool, str, str | None], AbstractContextManager[None]]
 _CSV, _PARQUET = (".csv",), (".parquet", ".pq")
@@ -74,7 +74,7 @@ def add_predict_command(app: typer.Typer, place: Place) -> None:
         context: Context = None,
     ) -> None:
         """Forecast rows with a registered model: raw rows in, prepared as those that it learned from, forecasts out."""
-        from sluice.running.predicting import opened_model
+        from sluice.registry.predicting import opened_model
         from sluice.running.project_runs import use_project_home
 
         _check_output(output, overwrite=overwrite)

@@ -32,6 +32,7 @@ CONTRACT = "contract.yaml"
 SCHEMA: Literal[2] = 2
 """The version of a contract's form. Version 1, without this number, stands in manifests from before 2026-12."""
 TYPES = ("string", "int64", "float64", "bool", "timestamp", "date")
+MASKS = ("hash", "drop")
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,99}", re.ASCII)
 _SOURCES = ({"csv"}, {"json"}, {"sql", "table"})
 _STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
@@ -76,6 +77,8 @@ class Column:
             warned about: reference data is seldom complete.
         known: How long after its row's time it is known at the latest, such as `30d`; beside a moment, in place of the
             moment's own lag. In a file it may name the moment instead.
+        mask: How its values stand in what a server logs, where they tell of a person: `hash`, one of MASKS, keeps
+            which are equal and nothing else; `drop` keeps nothing. None logs them as they are.
     """
 
     type: Annotated[str, _said(f"What its values are: {', '.join(TYPES)}."), WithJsonSchema({"enum": list(TYPES)})]
@@ -92,6 +95,13 @@ class Column:
         str | None, before(optional_text, "references"), _said("table.column where every value should stand too.")
     ] = None
     known: Annotated[str | None, before(lag, "known"), _said(_KNOWN)] = None
+    mask: Annotated[
+        str | None,
+        _said(
+            "How a server logs values that tell of a person: hash (which are equal, nothing else) or drop (nothing)."
+        ),
+        WithJsonSchema({"enum": ["hash", "drop", None]}),
+    ] = None
 
     @model_validator(mode="before")
     @classmethod
@@ -116,6 +126,13 @@ class Column:
             near = difflib.get_close_matches(str(value)[:40], TYPES, n=1)
             meant = f"; did you mean {near[0]}?" if near else ""
             raise refusal(f"type {str(value)[:40]!r} is unknown; use one of {', '.join(TYPES)}{meant}")
+        return value
+
+    @field_validator("mask", mode="before")
+    @classmethod
+    def _check_mask(cls, value: Any) -> Any:  # noqa: ANN401 - YAML
+        if value is not None and value not in MASKS:
+            raise refusal(f"mask {str(value)[:40]!r} is unknown; use {' or '.join(MASKS)}, or leave it out")
         return value
 
     @field_validator("range", mode="before")

@@ -151,5 +151,5 @@ def _column_body(column: Column) -> dict[str, Any]:
         body["range"] = list(column.range)
     if column.values:
         body["values"] = list(column.values)
-    optional = {name: getattr(column, name) for name in ("references", "availability", "known")}
+    optional = {name: getattr(column, name) for name in ("references", "availability", "known", "mask")}
     return body | {name: value for name, value in optional.items() if value is not None}

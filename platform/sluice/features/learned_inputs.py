@@ -10,10 +10,11 @@ from sluice.artifacts.bundles import Bundle
 from sluice.artifacts.provenance import ancestry
 from sluice.core.errors import BadInput
 from sluice.core.progress import progress
+from sluice.features.closed_duckdb import closed_duckdb, quoted
 from sluice.features.columns import number_column, text_column
 from sluice.features.encoding import LEAST_COUNT
 from sluice.features.model_inputs import CategoryInput, ModelInputs, NumberInput, RowWise, rare_digest
-from sluice.features.row_features import closed_duckdb, create_table, quoted
+from sluice.features.row_features import create_table
 from sluice.problems.task import Task
 from sluice.storage.stores import Store
 

@@ -5,8 +5,8 @@ such as what a customer bought before, those that the model learned from are the
 """
 
 import tempfile
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -26,7 +26,7 @@ from sluice.extending.prepare_functions import PREPARE_FUNCTIONS
 from sluice.features.building import OpenedPrepare, build_table, open_prepare
 from sluice.features.choice import near
 from sluice.features.masks import mask
-from sluice.features.new_row_answers import NewRows, gathered
+from sluice.features.new_row_answers import NewRows, gathered, gathered_batches
 from sluice.features.preparations import Preparation
 from sluice.features.roles import key_of
 from sluice.features.row_files import RowFile
@@ -71,11 +71,28 @@ def prepare_new_rows(
     """
     with ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sluice-")))
-        return _Making(made, given, _opened(made, store), stack, scratch).made(features, optional)
+        return _Making(made, given, opened_prepare(made, store), stack, scratch).made(features, optional)
+
+
+@contextmanager
+def new_row_batches(
+    made: Preparation, given: Given, features: Sequence[str], optional: frozenset[str], store: Store
+) -> Iterator[tuple[Iterator[NewRows], Sequence[str]]]:
+    """As `prepare_new_rows`, for many rows: their features come batch by batch, for the time of the `with` block.
+
+    The engine makes all of them at once, spilling to the disk, so that rows see the same other rows as in one piece.
+
+    Returns:
+        The batches, and what a person should know of how they were made.
+    """
+    with ExitStack() as stack:
+        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sluice-")))
+        making = _Making(made, given, opened_prepare(made, store), stack, scratch)
+        yield making.batches(features, optional), making.notes
 
 
 class _Making:
-    """One call of `prepare_new_rows`."""
+    """One call of `prepare_new_rows`; `notes` is what a person should know of it."""
 
     def __init__(
         self, made: Preparation, given: Given, opened: OpenedPrepare | None, stack: ExitStack, scratch: Path
@@ -83,10 +100,22 @@ class _Making:
         self._made, self._given, self._opened, self._stack, self._scratch = made, given, opened, stack, scratch
         self._where = made.declared.prepare or f"table {made.table!r}"
         self._engine = duckdb_engine(scratch)
-        self._notes: list[str] = []
+        self.notes: list[str] = []
 
     def made(self, features: Sequence[str], optional: frozenset[str]) -> NewRows:
         """The features, and for the row of each what identifies it."""
+        asked, place, wide = self._expression(features, optional)
+        return gathered(asked, place, self._made.key, wide, features, self._where, self.notes)
+
+    def batches(self, features: Sequence[str], optional: frozenset[str]) -> Iterator[NewRows]:
+        """The same, batch by batch."""
+        asked, place, wide = self._expression(features, optional)
+        return gathered_batches(asked, place, self._made.key, wide, features, self._where)
+
+    def _expression(
+        self, features: Sequence[str], optional: frozenset[str]
+    ) -> tuple[ibis.Table, str, ibis.Table | None]:
+        """The rows asked about, the column of their places, and the table with the features where that is another."""
         others, history = self._read_by_code()
         wanted = [*others, *([self._made.table] if history else [])]
         self._check_tables(wanted)
@@ -101,15 +130,13 @@ class _Making:
             rows = self._with_earlier(rows, tables.pop(self._made.table), row_number)
         wide = self._built({**self._empty, **tables, self._made.table: rows})
         self._check_features(wide, features)
-        if self._opened is None:
-            return gathered(asked, place, self._made.key, None, features, self._where, self._notes)
-        return gathered(asked, place, self._made.key, wide, features, self._where, self._notes)
+        return asked, place, None if self._opened is None else wide
 
     @cached_property
     def _empty(self) -> dict[str, ibis.Table]:
         """The lake's tables without a row: to see which the code reads, and for those that it does not."""
         stated = self._made.contract.tables.items()
-        return {name: self._engine.create_table(f"empty_{name}", schema=_schema(t.columns)) for name, t in stated}
+        return {name: self._engine.create_table(f"empty_{name}", schema=schema_of(t.columns)) for name, t in stated}
 
     def _read_by_code(self) -> tuple[list[str], bool]:
         """Which other tables the code reads, and whether a row depends on other rows of its own table."""
@@ -152,7 +179,7 @@ class _Making:
             if what:
                 raise BadInput(f"{file.name} has no column {name!r}, {what}{_way_out(file, name, others)}")
             if resting:
-                self._notes.append(f"{file.name} has no column {name!r}, so it counts as missing in every row")
+                self.notes.append(f"{file.name} has no column {name!r}, so it counts as missing in every row")
         return absent
 
     def _new_rows(self, absent: Sequence[str]) -> tuple[ibis.Table, str]:
@@ -166,7 +193,7 @@ class _Making:
         for name, n in counts.items():
             column = name.removeprefix(f"{made.table}.")
             said = f"{n:,} value{'s' * (n > 1)} of {column!r} outside the contract's range or list"
-            self._notes.append(f"{file.name}: {said} count{'s' * (n == 1)} as missing, as in training")
+            self.notes.append(f"{file.name}: {said} count{'s' * (n == 1)} as missing, as in training")
         return self._engine.create_table("new_rows", masked[made.table]), place
 
     def _without_wrong_label(self, columns: Mapping[str, Column]) -> ibis.Table:
@@ -182,7 +209,7 @@ class _Making:
                 table = self._read(file, without, "new")
             except BadInput:
                 raise error from None
-            self._notes.append(f"{label!r}, which is forecast, is not read: {error}")
+            self.notes.append(f"{label!r}, which is forecast, is not read: {error}")
             return table
 
     def _read(self, file: RowFile, columns: Mapping[str, Column], name: str) -> ibis.Table:
@@ -219,7 +246,7 @@ class _Making:
             if name not in tables or not set(columns) <= set(tables[name].columns):
                 raise BadInput(f"{bundle.uri} has no table {name!r} with the columns {', '.join(columns)}")
             whose = "" if self._given.dataset else ", as the model was learned"
-            self._notes.append(
+            self.notes.append(
                 f"{self._where} reads {name}: {bundle.manifest.tables[name].rows:,} rows of the dataset "
                 f"{bundle.id[:12]}{whose}; --table {name}=FILE takes others"
             )
@@ -259,16 +286,22 @@ def _way_out(file: RowFile, name: str, others: Sequence[str]) -> str:
     return near(name, others) if others else "; add it"
 
 
-def _schema(columns: Mapping[str, Column]) -> ibis.Schema:
+def schema_of(columns: Mapping[str, Column]) -> ibis.Schema:
+    """A table's columns as the contract has them."""
     return ibis.Schema.from_pyarrow(pa.schema([(name, ARROW_TYPES[column.type]) for name, column in columns.items()]))
 
 
 def _nulls(columns: Mapping[str, Column]) -> list[ibis.Value]:
-    return named({name: ibis.null(kind) for name, kind in _schema(columns).items()}) if columns else []
+    return named({name: ibis.null(kind) for name, kind in schema_of(columns).items()}) if columns else []
 
 
-def _opened(made: Preparation, store: Store) -> OpenedPrepare | None:
-    """The prepare function that the model's rows were made by, in the very version; None where there was none."""
+def opened_prepare(made: Preparation, store: Store) -> OpenedPrepare | None:
+    """The prepare function that a model's rows were made by, in the very version; None where there was none.
+
+    Raises:
+        BadInput: The manifest names no code, the store has it no more, or another version of its package is installed.
+        EnvironmentFault: The store failed.
+    """
     name = made.declared.prepare
     if not name:
         return None

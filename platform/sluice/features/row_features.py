@@ -4,26 +4,19 @@ The query stands among the model's files, behind their digest, and never comes f
 memory that opens no file and reaches for no network.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from sluice.core.errors import BadInput
+from sluice.features.closed_duckdb import open_closed, quoted
 from sluice.features.columns import exact_numbers, text_column
 from sluice.features.model_inputs import RowWise
 
 _WHOLE = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT")
 _NUMBERS = (*_WHOLE, "FLOAT", "DOUBLE", "DECIMAL", "BOOLEAN")
-_SETTINGS: dict[str, str | bool | int | float | list[str]] = {
-    "autoinstall_known_extensions": False,
-    "autoload_known_extensions": False,
-    "enable_external_access": False,
-    "preserve_insertion_order": True,
-    "threads": 1,  # a request's rows are few, and come back in their order
-}
 
 
 class RowFeatures:
@@ -48,7 +41,7 @@ class RowFeatures:
         """
         kinds = self._row_wise.columns
         given = pd.DataFrame({name: _raw(rows, name, kind) for name, kind in kinds.items() if name in rows.columns})
-        self._engine = self._engine or _open()
+        self._engine = self._engine or open_closed()
         with self._engine.cursor() as engine:  # its temporary tables are its own: calls may overlap
             create_table(engine, self._row_wise.table, kinds)
             _fill(engine, given, self._row_wise)
@@ -58,25 +51,10 @@ class RowFeatures:
         return made[list(names)].set_axis(rows.index)
 
 
-@contextmanager
-def closed_duckdb() -> Iterator[Any]:
-    """A DuckDB in memory that opens no file, loads nothing and reaches for no network."""
-    with _open() as engine:
-        yield engine
-
-
 def create_table(engine: Any, table: str, columns: Mapping[str, str]) -> None:  # noqa: ANN401 - duckdb's is untyped
     """Create an empty table of raw rows, which only this connection sees."""
     body = ", ".join(f"{quoted(name)} {kind}" for name, kind in columns.items())
     engine.execute(f"CREATE TEMP TABLE {quoted(table)} ({body})")
-
-
-def _open() -> Any:  # noqa: ANN401 - as above
-    import duckdb
-
-    engine = duckdb.connect(":memory:", config=_SETTINGS)
-    engine.execute("SET TimeZone = 'UTC'; SET lock_configuration = true")
-    return engine
 
 
 def _fill(engine: Any, given: pd.DataFrame, row_wise: RowWise) -> None:  # noqa: ANN401 - as above
@@ -102,8 +80,3 @@ def _raw(rows: pd.DataFrame, name: str, kind: str) -> pd.Series:
         row = int(np.argmax(broken))
         raise BadInput(f"column {name!r}, row {row}: {values[row]:g} where whole numbers are wanted")
     return pd.Series(np.where(np.isinf(values), np.nan, values), index=rows.index)
-
-
-def quoted(name: str) -> str:
-    """A name as SQL takes it, whatever letters it has."""
-    return '"' + name.replace('"', '""') + '"'

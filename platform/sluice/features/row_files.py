@@ -14,7 +14,8 @@ import pyarrow.parquet as pq
 
 from sluice.contract.reading import Column
 from sluice.core.errors import BadInput
-from sluice.engine.parquet import ARROW_TYPES, WrittenParquet, write_parquet
+from sluice.engine.duckdb_engine import arrow_batches
+from sluice.engine.parquet import ARROW_TYPES, ROW_GROUP_ROWS, WrittenParquet, write_parquet
 from sluice.sources.csv_header import read_header
 from sluice.sources.csv_tables import read_csv
 from sluice.sources.json_tables import keys_of, read_json
@@ -122,6 +123,40 @@ class RowFile:
         except (pa.ArrowException, OverflowError, ValueError) as error:
             said = f"{self.name}: column {name!r} of type {column.type} is no {kind} ({_reason(error)})"
         raise BadInput(f"{said}; correct it there")
+
+
+class DatasetRows(RowFile):
+    """The rows of a table of a dataset, which are as its contract has them already."""
+
+    def __init__(self, table: Any, name: str) -> None:  # noqa: ANN401 - an Ibis table
+        """See what columns there are.
+
+        Args:
+            table: Open as long as the rows are read.
+            name: For messages.
+        """
+        self.name, self._table = name, table
+        self.columns: Sequence[str] = list(table.columns)
+
+    def separator(self) -> str:
+        """See `RowFile.separator`: nothing separates them."""
+        return ""
+
+    def read(self, columns: Mapping[str, Column], target: Path) -> WrittenParquet:
+        """See `RowFile.read`.
+
+        Raises:
+            BadInput: A column is of another type than the contract behind the model says.
+        """
+        schema = pa.schema([(name, ARROW_TYPES[column.type]) for name, column in columns.items()])
+        batches = arrow_batches(self._table.select(*columns), ROW_GROUP_ROWS)
+        for field, wanted in zip(batches.schema, schema, strict=True):
+            if field.type != wanted.type:
+                raise BadInput(
+                    f"{self.name}: column {field.name!r} is {field.type}, and the contract behind the model says "
+                    f"{columns[field.name].type}; score a dataset of the same contract"
+                )
+        return write_parquet(batches, schema, target)
 
 
 def _check_there(file: SourceFile) -> None:

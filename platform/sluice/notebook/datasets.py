@@ -137,7 +137,7 @@ def _of_run(run: RunRecord, step: str) -> Dataset:
 
 
 def _of_model(reference: str, store: Store, step: str) -> Dataset:
-    from sluice.running.predicting import model_version
+    from sluice.registry.predicting import model_version
 
     version = model_version(reference)
     models = version.tags.get("sluice.models")

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from sluice.core.errors import BadInput
 from sluice.features.row_files import Rows
-from sluice.running.predicting import OpenModel, opened_model
+from sluice.registry.predicting import OpenModel, opened_model
 from sluice.running.project_runs import use_project_home
 
 

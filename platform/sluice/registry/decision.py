@@ -54,14 +54,14 @@ def judge(chain: Chain, verdict: EvaluationVerdict, version: Version, evidence: 
         decision = "unchanged"
     elif (champion.digest if champion else "") != verdict.champion_digest:
         decision, reason = "refused", _STALE
-    elif decision == "promoted" and (taken_back := _taken_back(chain, version.digest)):
-        decision, reason = "refused", taken_back
+    elif decision == "promoted" and (taken := taken_back(chain, version.digest)):
+        decision, reason = "refused", taken
     if chain.records and _told(chain.records[-1]) == (decision, version.version, verdict.digest):
         return chain.records[-1]
     return Ruling(decision, version.version, version.digest, reason, evidence)
 
 
-def _taken_back(chain: Chain, digest: str) -> str:
+def taken_back(chain: Chain, digest: str) -> str:
     """Why a model that a person has taken back is not promoted again by a machine; empty where nobody has."""
     about = (r for r in reversed(chain.records) if r.decision in (*CROWNING, "withdrawn"))
     last = next((r for r in about if digest in (r.digest, (r.champion or {}).get("digest"))), None)

@@ -12,6 +12,7 @@ from sluice.artifacts.producer import producer
 from sluice.artifacts.provenance import origin
 from sluice.core.plain_text import Markdown, markdown, markdown_code
 from sluice.evaluation.record import EvaluationRecord
+from sluice.exporting.publishing import Offer
 from sluice.features.model_inputs import CategoryInput, ModelInputs, NumberInput, read_inputs
 from sluice.modeling.model_files import read_threshold
 from sluice.problems.metrics import shown_metric, significant
@@ -23,7 +24,9 @@ from sluice.registry.signature import input_kinds
 _FEW = 6
 
 
-def model_card(task: Task, verdict: EvaluationVerdict, lineage: list[Bundle], files: Path) -> str:
+def model_card(
+    task: Task, verdict: EvaluationVerdict, lineage: list[Bundle], files: Path, served: Offer | None = None
+) -> str:
     """The card as Markdown.
 
     Args:
@@ -31,6 +34,7 @@ def model_card(task: Task, verdict: EvaluationVerdict, lineage: list[Bundle], fi
         verdict: What evaluation found.
         lineage: The datasets behind it, sources first.
         files: The folder of the winner's files.
+        served: How it is served, where that is known.
 
     Raises:
         BadInput: The folder holds no model.
@@ -42,6 +46,7 @@ def model_card(task: Task, verdict: EvaluationVerdict, lineage: list[Bundle], fi
         .get_template("card.md")
         .render(
             task=task,
+            served=served,
             binary=len(task.classes) == 2,
             regression=task.regression,
             metric=metric,

@@ -235,3 +235,23 @@ def parse_reference(reference: str) -> tuple[str, str, str]:
         raise BadInput(f"{reference!r} is no model reference; write MODEL, MODEL@alias or MODEL/version")
     version = match["version"] or ""
     return match["model"], "" if version else match["alias"] or CHAMPION, version
+
+
+def find_version(reference: str) -> Version:
+    """The version that a reference means.
+
+    Raises:
+        BadInput: There is none; the message names the known ones.
+        EnvironmentFault: The registry is down.
+    """
+    model, alias, number = parse_reference(reference)
+    found = version_by_number(model, number) if number else version_by_alias(model, alias)
+    if found:
+        return found
+    known = versions(model)
+    if not known:
+        names = ", ".join(registered_models()) or "none yet; `sluice run` in a project's folder makes one"
+        raise BadInput(f"no model {model!r} is registered; known: {names}")
+    numbers = ", ".join(f"{model}/{version.version}" for version in known)
+    aliases = ", ".join(f"{model}@{name}" for name in sorted({a for version in known for a in version.aliases}))
+    raise BadInput(f"{reference!r} is not registered; known: {', '.join(filter(None, (aliases, numbers)))}")

@@ -51,9 +51,18 @@ def verdict_section(body: dict[str, Any]) -> Section:
         note_html(f"{_WORDS[body['decision']]} {body['reason']}", _TONES[body["decision"]]),
         facts_html(facts),
         *([text_html(body["folds"]["text"])] if body.get("folds") else []),
+        *_served(body),
         _table(body),
     ]
     return Section("verdict", "Verdict", Markup("").join(parts))
+
+
+def _served(body: Mapping[str, Any]) -> list[Markup]:
+    """How the version is served and how near that is to what was judged, or why it is not."""
+    served = body.get("served") or {}
+    if not served.get("words"):
+        return []
+    return [text_html(f"{'Served by' if served.get('id') else 'Not served:'} {served['words']}.")]
 
 
 def headlines(body: Mapping[str, Any]) -> list[Metric]:

@@ -15,14 +15,8 @@ from sluice.core.errors import BadInput
 from sluice.registry.champions import settled
 from sluice.registry.evidence import check_evidence
 from sluice.registry.promotions import CROWNING, Promotion
-from sluice.registry.versions import (
-    Version,
-    parse_reference,
-    registered_models,
-    version_by_alias,
-    version_by_number,
-    versions,
-)
+from sluice.registry.versions import Version
+from sluice.registry.versions import find_version as find_version
 from sluice.storage.locations import default_store
 from sluice.storage.stores import Store
 
@@ -115,26 +109,6 @@ def lineage(reference: str, store: Store | None = None) -> Lineage:
         replaced=next((record.replaced for record in crowned if record in own), None),
         replaced_by=successor if own else None,
     )
-
-
-def find_version(reference: str) -> Version:
-    """The version that a reference means.
-
-    Raises:
-        BadInput: There is none; the message names the known ones.
-        EnvironmentFault: The registry is down.
-    """
-    model, alias, number = parse_reference(reference)
-    found = version_by_number(model, number) if number else version_by_alias(model, alias)
-    if found:
-        return found
-    known = versions(model)
-    if not known:
-        names = ", ".join(registered_models()) or "none yet; `sluice run` in a project's folder makes one"
-        raise BadInput(f"no model {model!r} is registered; known: {names}")
-    numbers = ", ".join(f"{model}/{version.version}" for version in known)
-    aliases = ", ".join(f"{model}@{name}" for name in sorted({a for version in known for a in version.aliases}))
-    raise BadInput(f"{reference!r} is not registered; known: {', '.join(filter(None, (aliases, numbers)))}")
 
 
 def _facts(version: Version, store: Store) -> ModelFacts:

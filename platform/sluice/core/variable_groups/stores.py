@@ -48,6 +48,12 @@ class StoreVariables(VariableGroup):
         meaning="A folder that takes what is written to stores, which stay as they are: `sluice step` sets it.",
         by=SetBy.SLUICE,
     )
+    log_salt = secret(
+        "SLUICE_LOG_SALT",
+        meaning="The key of the masks in the prediction log, at least 16 characters, where it is not to stand in the "
+        "store beside the log ([prediction-log.md](prediction-log.md#values-that-tell-of-a-person)). Otherwise it is "
+        "made once, in the store.",
+    )
 
 
 class SourceVariables(VariableGroup):

@@ -4,12 +4,15 @@ The gate cannot decide everything (`components/evaluate/README.md`), and a model
 registry's alias alone is no way: it would contradict the records, and `sluice lineage` says so.
 """
 
+from collections.abc import Mapping
 from functools import partial
+from typing import Any
 
 from sluice.core.errors import BadInput
-from sluice.registry.champions import announce, carry_out, chain_and_head
+from sluice.registry.champions import announce, carry_out, chain_and_head, standing
+from sluice.registry.decision import taken_back
 from sluice.registry.evidence import tags_digest
-from sluice.registry.promotions import CROWNING, Chain, Promotion, Ruling, record_promotion
+from sluice.registry.promotions import CROWNING, Chain, Decision, Promotion, Ruling, record_promotion
 from sluice.registry.versions import (
     Version,
     parse_reference,
@@ -76,6 +79,54 @@ def roll_back(model: str, reason: str, store: Store | None = None) -> Promotion:
     if not any(record.decision in CROWNING for record in chain.records):
         raise BadInput(f"no version of {model} ever was champion, so there is nothing to go back to")
     return _put_on_record(store, model, _before(chain), words)
+
+
+def promote_after_canary(
+    model: str, number: str, digest: str, champion: str, reason: str, evidence: Mapping[str, Any], store: Store
+) -> Promotion:
+    """Put on record that a version became champion by its canary, and let the registry follow.
+
+    Args:
+        model: The registered model's name.
+        number: The version.
+        digest: Of its files, as the canary knew them.
+        champion: The digest of the champion that it met there.
+        reason: What the canary found.
+        evidence: What stands in the record of the canary.
+        store: Where the records are.
+
+    Returns:
+        The record: `promoted`; `refused` where the champion is another one by now, or a person took the model back; or
+        that by which the version is champion already.
+
+    Raises:
+        BadInput: The version or its files are not what they were, or the records are wrong.
+        EnvironmentFault: The store or the registry failed.
+    """
+    target = version_by_number(model, number)
+    if target is None or target.digest != digest:
+        raise BadInput(
+            f"{model}/{number} is not the version that the canary tried: it was removed or its digest changed"
+        )
+    with version_files(target):
+        pass
+    standing(store, model)
+
+    def ruling(chain: Chain) -> Ruling | Promotion:
+        now = chain.champion
+        if now and (now.version, now.digest) == (number, digest):
+            return now
+        told: Decision = "promoted"
+        words = reason
+        if (now.digest if now else "") != champion:
+            told, words = "refused", "The champion changed while the canary ran; begin another one."
+        elif taken := taken_back(chain, digest):
+            told, words = "refused", taken
+        return Ruling(told, number, digest, words, {**evidence, "tags": tags_digest(target.tags)})
+
+    record = record_promotion(store, model, ruling, partial(announce, model))
+    carry_out(store, model)
+    return record
 
 
 def _words(reason: str) -> str:

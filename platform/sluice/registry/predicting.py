@@ -1,7 +1,7 @@
 """Forecasts for new rows, by a registered model: raw rows in, prepared as those that it learned from, forecasts out."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,14 +18,14 @@ from sluice.contract.reading import Column
 from sluice.core.column_names import free_name
 from sluice.core.errors import BadInput
 from sluice.features.new_row_answers import NewRows
-from sluice.features.new_rows import Given, prepare_new_rows
+from sluice.features.new_rows import Given, new_row_batches, prepare_new_rows
 from sluice.features.preparations import Preparation, preparation_of
 from sluice.features.row_files import RowFile, Rows
+from sluice.features.unseen_values import UnseenFinding
 from sluice.problems.task import Task
 from sluice.registry.evidence import check_evidence
 from sluice.registry.pyfunc_loader import DECISION, PREDICTION, REPORT, UNSEEN, ServedModel, added_column, served_model
-from sluice.registry.versions import Version, registered_models, version_files, versions
-from sluice.running.lineage import find_version
+from sluice.registry.versions import Version, find_version, registered_models, version_files, versions
 from sluice.storage.locations import default_store
 from sluice.storage.stores import Store
 
@@ -71,6 +71,39 @@ class OpenModel:
     preparation: Preparation | None
     store: Store = field(repr=False)
 
+    @contextmanager
+    def forecast_batches(
+        self, rows: RowFile, dataset: Bundle | None = None
+    ) -> Iterator[tuple[Iterator[pa.Table], Sequence[str]]]:
+        """Forecast many rows, a batch in memory at a time, for the time of the `with` block.
+
+        Args:
+            rows: With the columns of the lake's table.
+            dataset: Where other tables come from that the project's code reads; None for those that the model learned
+                from.
+
+        Returns:
+            Tables as `Forecasts.table`, batch by batch, rows in their order; and what a person should know of them.
+
+        Raises:
+            BadInput: See `predict`; also a model whose rows no step prepare made.
+            EnvironmentFault: The store or the disk failed.
+        """
+        task = self.served.task
+        if self.preparation is None:
+            raise BadInput(
+                f"{self.name} was made without the step prepare, so nothing tells how rows of a lake become its "
+                "features; use `sluice predict` with a file of features"
+            )
+        params = {} if task.regression else {DECISION: True}
+        given = Given(rows, {}, dataset)
+        optional = self.served.optional
+        with new_row_batches(self.preparation, given, task.features, optional, self.store) as (batches, notes):
+            yield (_table(made, self._answer(made, params), task) for made in batches), notes
+
+    def _answer(self, made: NewRows, params: Mapping[str, Any]) -> pd.DataFrame:
+        return self.served.judge(made.features, params)[0]
+
     def predict(
         self, rows: Rows, *, tables: Mapping[str, Rows] | None = None, dataset: str = "", unseen: bool = False
     ) -> Forecasts:
@@ -94,12 +127,21 @@ class OpenModel:
             made = _features_given(RowFile(rows), task, self.served.optional)
         else:
             files = {name: RowFile(each, f"table {name}") for name, each in (tables or {}).items()}
-            given = Given(RowFile(rows), files, _dataset(self.store, dataset) if dataset else None)
+            given = Given(RowFile(rows), files, find_dataset(self.store, dataset) if dataset else None)
             made = prepare_new_rows(self.preparation, given, task.features, self.served.optional, self.store)
         params = {REPORT: unseen} | ({} if task.regression else {DECISION: True})
         answer, findings = self.served.judge(made.features, params)
         table, count = _table(made, answer, task), int(made.kept.sum())
         return Forecasts(self.version, table, count, made.notes, tuple(map(str, findings)))
+
+    def judge(self, features: pd.DataFrame, params: Mapping[str, Any]) -> tuple[pd.DataFrame, list[UnseenFinding]]:
+        """Forecast rows whose features the step prepare made; see `ServedModel.judge`."""
+        return self.served.judge(features, params)
+
+    @property
+    def task(self) -> Task:
+        """What it forecasts."""
+        return self.served.task
 
     @property
     def name(self) -> str:
@@ -146,8 +188,13 @@ def _is_meant(version: Version, begin: str) -> bool:
     return version.digest.startswith(begin) or version.tags.get("sluice.models", "").startswith(begin)
 
 
-def _dataset(store: Store, begin: str) -> Bundle:
-    """The dataset whose id begins so."""
+def find_dataset(store: Store, begin: str) -> Bundle:
+    """The dataset whose id begins so; an address of it will do.
+
+    Raises:
+        BadInput: There is none, or there are several.
+        EnvironmentFault: The store failed.
+    """
     prefix = bundle_key("dataset", begin.rstrip("/").rpartition("/")[2])
     keys = [key for key in store.keys(prefix) if key.count("/") == 2 and key.endswith(f"/{MANIFEST}")]
     if len(keys) != 1:

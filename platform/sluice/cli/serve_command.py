@@ -1,0 +1,146 @@
+"""The command that serves a registered model by HTTP: raw rows in, forecasts out."""
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from sluice.core.errors import BadInput
+
+if TYPE_CHECKING:
+    from sluice.serving.settings import Settings
+
+Model = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODEL[@ALIAS|/VERSION]|FOLDER",
+        help="A registered model, without either its champion; or a folder that `sluice export` wrote.",
+    ),
+]
+Port = Annotated[int, typer.Option(help="The port; 0 takes a free one.", min=0, max=65535)]
+Host = Annotated[str, typer.Option(help="The address to listen at; 0.0.0.0 lets other machines ask.")]
+MetricsPort = Annotated[
+    int | None, typer.Option(help="A port for health and metrics alone, which asks for no token.", min=0, max=65535)
+]
+TokenFile = Annotated[
+    Path | None,
+    typer.Option(help="Tokens that callers must have, one a line; by default one of this machine's own in the home."),
+]
+NoToken = Annotated[bool, typer.Option("--no-token", help="Ask for no token; for this machine's own programs alone.")]
+Threads = Annotated[
+    int | None, typer.Option(help="Long requests at once; by default as many as there are processors.", min=1, max=256)
+]
+Drain = Annotated[
+    float, typer.Option(help="Seconds at the end in which it is not ready, but still answers.", min=0, max=3600)
+]
+Rows = Annotated[int | None, typer.Option(help="The most rows of a request.", min=1)]
+Body = Annotated[int | None, typer.Option(metavar="BYTES", help="The most bytes of a request's body.", min=1)]
+Requests = Annotated[int | None, typer.Option(help="The most requests at once; more are told to wait.", min=1)]
+
+
+def add_serve_command(app: typer.Typer) -> None:
+    """Give the command its place in the `sluice` command."""
+
+    @app.command(
+        epilog="Examples: `sluice serve houses` · `sluice serve houses@challenger --port 9000` · "
+        "`sluice serve ./served --no-token` · `sluice serve houses --host 0.0.0.0 --token-file tokens.txt`"
+    )
+    def serve(
+        model: Model,
+        port: Port = 8080,
+        host: Host = "127.0.0.1",
+        token_file: TokenFile = None,
+        no_token: NoToken = False,
+        metrics_port: MetricsPort = None,
+        threads: Threads = None,
+        drain: Drain = 0.0,
+        max_rows: Rows = None,
+        max_body: Body = None,
+        max_requests: Requests = None,
+    ) -> None:
+        """Serve a registered model by HTTP, until Ctrl+C: raw rows in, forecasts out."""
+        from sluice.core.processors import usable_processors
+        from sluice.running.project_runs import use_project_home
+        from sluice.serving.settings import LOOPBACK
+
+        if no_token and token_file:
+            raise BadInput("--no-token and --token-file exclude each other; keep one of them")
+        if no_token and host not in LOOPBACK:
+            raise BadInput(
+                f"--no-token is for this machine's own programs, and other machines reach {host}; leave one out"
+            )
+        limits = {"rows": max_rows, "body": max_body, "requests": max_requests}
+        use_project_home()
+        folder, name = found_model(model)
+        given = {
+            "folder": str(folder),
+            "name": name,
+            "host": host,
+            "port": port,
+            "metrics_port": metrics_port,
+            "token_file": None if no_token else str(_tokens(token_file).absolute()),
+            "threads": threads or usable_processors(),
+            "drain": drain,
+            "limits": {key: value for key, value in limits.items() if value is not None},
+        }
+        _become_server(given)
+
+
+def found_model(model: str) -> tuple[Path, str]:
+    """The folder to serve and its name, `MODEL/version`; a registered version is exported where it is not there yet.
+
+    Raises:
+        BadInput: There is no such model or folder, or it has no served form; the message says why.
+        EnvironmentFault: The registry or the store is down.
+    """
+    from sluice.exporting.served_files import DESCRIPTION, read_served_model
+
+    path = Path(model)
+    if (path / DESCRIPTION).is_file() or _is_path(model):
+        served = read_served_model(path)
+        return path.absolute(), f"{served.model}/{served.digest[:12]}"
+    from sluice.running.served_versions import served_version
+
+    version, folder = served_version(model)
+    if not (folder / DESCRIPTION).is_file():
+        raise BadInput(f"{folder} holds no served model; remove it and try again")
+    return folder, f"{version.model}/{version.version}"
+
+
+def _is_path(model: str) -> bool:
+    name, separator, version = model.rpartition("/")
+    return model.startswith((".", os.sep)) or bool(separator and (os.sep in name or not version.isdecimal()))
+
+
+def _tokens(given: Path | None) -> Path:
+    from sluice.core.home import make_home
+    from sluice.serving.tokens import own_token_file
+
+    return given or own_token_file(make_home() / "serving")
+
+
+def _become_server(given: dict[str, Any]) -> None:
+    """Replace this process by the server, which holds none of what finding and exporting a model has loaded.
+
+    Raises:
+        BadInput: A setting is wrong.
+    """
+    import json
+
+    from sluice.serving.settings import read_settings
+
+    settings: Settings = read_settings(json.dumps(given))
+    sys.stdout.flush()
+    sys.stderr.flush()
+    words = [sys.executable, *_flags(), "-m", "sluice.serving", settings.model_dump_json()]
+    os.execv(sys.executable, words)  # noqa: S606 - no shell; the words are ours
+
+
+def _flags() -> list[str]:
+    """What this Python was started with that its successor must know, too."""
+    return [flag for flag in ("-I", "-s", "-E") if getattr(sys.flags, _FLAGS[flag])]
+
+
+_FLAGS = {"-I": "isolated", "-s": "no_user_site", "-E": "ignore_environment"}

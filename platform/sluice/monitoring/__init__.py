@@ -1,0 +1,1 @@
+"""Watching a model at work: its performance, estimated or true; broken data; drift; few alarms."""
