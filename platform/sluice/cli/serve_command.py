@@ -41,7 +41,8 @@ Body = Annotated[int | None, typer.Option(metavar="BYTES", help="The most bytes 
 Log = Annotated[
     bool | None,
     typer.Option(
-        "--log/--no-log", help="Keep what is answered in the store; by default of the registry's models, not of folders."
+        "--log/--no-log",
+        help="Keep what is answered in the store; by default of the registry's models, not of folders.",
     ),
 ]
 Sampling = Annotated[float, typer.Option(help="The share of requests that are logged.", min=0, max=1)]
