@@ -24,7 +24,15 @@ from tests.unit.serving_world import FIELDS, ROW, ask, served_folder, server
 
 COUNT = int(os.environ.get("SLUICE_FUZZED", "600"))
 STREAM = "application/vnd.apache.arrow.stream"
-PATHS = ("/v1/predict", "/v1/feedback", "/invocations", "/v2/models/late/infer", "/v2/models/late/versions/3/infer", "/v1/model", "/x")
+PATHS = (
+    "/v1/predict",
+    "/v1/feedback",
+    "/invocations",
+    "/v2/models/late/infer",
+    "/v2/models/late/versions/3/infer",
+    "/v1/model",
+    "/x",
+)
 TYPES = ("application/json", "text/csv", STREAM, "", "text/plain; charset=utf-8", "\xff")
 ODD: list[Any] = [
     None,

@@ -75,19 +75,19 @@ def test_a_model_is_served_watched_and_taken_back(home: Path) -> None:
         assert "late/1" in said
         load = Load(server.port, [rows_of(client) for client in range(CLIENTS)], rate=20)
         with load.running():
-            wait(lambda: "refused late/2" in _said(server), MOVED, server.said)
+            wait(lambda: "refused late/2" in _said(server), MOVED, lambda: server.said)
             _restored(graph)
             _a_label_finds_its_request(server)
             _goes_on_without_registry_and_store(server, load, home)
-            wait(lambda: "late/2" in _versions(server), 30, server.said)
+            wait(lambda: "late/2" in _versions(server), 30, lambda: server.said)
             _answers_soon(server, load, "late/2", "promote", "late/2", "--reason", "to see")
             _answers_soon(server, load, "late/1", "rollback", MODEL, "--reason", "it disappoints")
             record = _canary(server, load)
             assert record.event == "roll back"
             assert record.reason.startswith("the challenger is worse: loss "), record.reason
-            wait(lambda: "roll back (record" in _said(server), MOVED, server.said)
+            wait(lambda: "roll back (record" in _said(server), MOVED, lambda: server.said)
             settled = len(load.answers)
-            wait(load.more(100), 30, server.said)
+            wait(load.more(100), 30, lambda: server.said)
             assert {each.version for each in load.answers[settled + 20 :]} == {"late/1"}
             assert heavy_libraries(server.process.pid) == {"onnxruntime"}
             assert most_memory(server.process.pid) < 150 * 2**20
@@ -143,7 +143,7 @@ def _a_label_finds_its_request(server: Running) -> None:
     status, answer = server.ask("/v1/feedback", {"labels": [{"request": request, "late": "later"}]})
     assert status == 422
     assert "later" in json.loads(answer)["detail"]
-    wait(lambda: request in _logged(store), 20, server.said)
+    wait(lambda: request in _logged(store), 20, lambda: server.said)
     assert "late/1 (champion" in sluice("which", request)
 
 
@@ -163,13 +163,13 @@ def _goes_on_without_registry_and_store(server: Running, load: Load, home: Path)
     store.rename(home / "store.away")
     store.write_text("a file stands where the store should be")
     database.rename(home / "mlflow.db.away")
-    wait(lambda: {"registry", "log"} <= json.loads(server.ask("/readyz")[1]).keys(), 20, server.said)
+    wait(lambda: {"registry", "log"} <= json.loads(server.ask("/readyz")[1]).keys(), 20, lambda: server.said)
     status, answer = server.ask("/v1/feedback", {"labels": [{"request": "a", "late": "late"}]})
     assert (status, json.loads(answer)["detail"]) == (
         503,
         "the labels were not kept, for the store fails; send them again",
     )
-    wait(load.more(100), 30, server.said)
+    wait(load.more(100), 30, lambda: server.said)
     assert server.ask("/readyz")[0] == 200
     metrics = server.ask("/metrics")[1].decode()
     assert "sluice_registry_up 0.0" in metrics
@@ -178,21 +178,21 @@ def _goes_on_without_registry_and_store(server: Running, load: Load, home: Path)
     store.unlink()
     (home / "store.away").rename(store)
     (home / "mlflow.db.away").rename(database)
-    wait(lambda: "the store takes the prediction log again" in _said(server), 30, server.said)
-    wait(lambda: "the registry answers again" in _said(server), MOVED, server.said)
+    wait(lambda: "the store takes the prediction log again" in _said(server), 30, lambda: server.said)
+    wait(lambda: "the registry answers again" in _said(server), MOVED, lambda: server.said)
 
 
 def _answers_soon(server: Running, load: Load, version: str, *words: str) -> None:
     """A command moves the alias; within MOVED seconds it is this version that answers."""
     sluice(*words)
-    wait(lambda: load.answers[-1].version == version, MOVED, server.said)
-    wait(load.more(20), 20, server.said)
+    wait(lambda: load.answers[-1].version == version, MOVED, lambda: server.said)
+    wait(load.more(20), 20, lambda: server.said)
     assert {each.version for each in load.answers[-10:]} == {version}
 
 
 def _canary(server: Running, load: Load) -> TrafficRecord:
     """A canary on true losses: labels come for what was answered, until it is decided."""
-    wait(lambda: "late/2" in _versions(server), MOVED, server.said)
+    wait(lambda: "late/2" in _versions(server), MOVED, lambda: server.said)
     told = sluice("canary", MODEL, "--reason", "to see", "--steps", "50", "--guard", "loss")
     assert told.startswith("begin late/2 at 0.5")
     dice, store = np.random.default_rng(11), default_store()
@@ -204,7 +204,8 @@ def _canary(server: Running, load: Load) -> TrafficRecord:
         labelled += len(new)
         labels = [label for each in new for label in _labels(each, dice)]
         if labels:
-            assert server.ask("/v1/feedback", {"labels": labels})[0] == 200
+            status, answer = server.ask("/v1/feedback", {"labels": labels})
+            assert status == 200, (answer, [each for each in new if each.status != 200], server.said)
         record, _ = watch.look(time.time())
         if record is not None and not record.running:
             return record
