@@ -193,7 +193,7 @@ def table(given: Rows, problem: str, seed: int, told: Rows | None = None, *, lab
     return pa.table(columns)
 
 
-_DRAWING = ("covariate", "hard", "prior", "subpopulation", "gradual")
+_DRAWING = ("covariate", "hard", "prior", "subpopulation", "gradual", "noisy")
 
 
 def shifted(name: str, first: int, days: int, seed: int, time: float = 1.0, daily: int = DAILY) -> tuple[Rows, Rows]:
@@ -211,6 +211,9 @@ SHIFTS: dict[str, Callable[[Rows, int, float], tuple[Rows, Rows]]] = {
     ),
     "hard rows": lambda given, seed, time: _same(
         _kept(given, np.exp(-2.5 * np.abs(score(given))), seed)  # near the border, where nobody could tell
+    ),
+    "noisy rows": lambda given, seed, time: _same(  # those whose number varies most, in a regression
+        _kept(given, np.exp(1.2 * given.numbers[:, 2]), seed)
     ),
     "prior": lambda given, seed, time: _prior(given, seed),
     "concept": lambda given, seed, time: _same(replace(given, concept=0.5)),
