@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from sluice.monitoring.exposition import exposition
 from sluice.monitoring.log_states import model_key, version_key
 from sluice.reporting.monitoring_page import monitoring_page
-from sluice.running.log_watching import WatchedVersion
+from sluice.running.version_watch import WatchedVersion
 from sluice.storage.stores import Store
 
 LATEST, METRICS = "latest.html", "latest.prom"
