@@ -18,7 +18,8 @@ from sluice.core.progress import progress
 from sluice.serving import inference_protocol
 from sluice.serving.arrow_protocol import STREAM, ArrowProtocol
 from sluice.serving.doors import Doors
-from sluice.serving.exchange import Exchange, Loaded, Measured, NoModel, Observer, Started, Traffic, Versions
+from sluice.serving.exchange import Detailed, Exchange, Loaded, Measured, NoModel, Observer, Started, Traffic, Versions
+from sluice.serving.feedback import FeedbackDesk
 from sluice.serving.heads import REQUEST_ID, TRACE, Head
 from sluice.serving.inference_protocol import InferenceProtocol
 from sluice.serving.limits import Held, Limits, Receive
@@ -59,6 +60,7 @@ class Server:
         limits: Of requests.
         doors: Who may ask.
         threads: How many long requests are answered at once.
+        feedback: Takes labels; None where the server takes none.
     """
 
     def __init__(
@@ -68,7 +70,9 @@ class Server:
         limits: Limits | None = None,
         doors: Doors | None = None,
         threads: int = 1,
+        feedback: FeedbackDesk | None = None,
     ) -> None:
+        self._feedback = feedback
         self._traffic, self._observers, self._limits = traffic, tuple(observers), limits or Limits()
         self._doors, self._threads = doors or Doors(), threads
         self._held, self.metrics = Held(self._limits), Metrics()
@@ -101,7 +105,7 @@ class Server:
         self._ready = True
 
     async def stop(self) -> None:
-        """Stop the parts, observers last: what they hold is written once nothing more is answered."""
+        """Stop the parts, observers after the traffic: what they hold is written once nothing more is answered."""
         self._ready = False
         if self._pool:
             self._pool.shutdown(wait=True)
@@ -112,7 +116,8 @@ class Server:
                 _tell_defect(f"{type(part).__name__} did not end well:")
 
     def _parts(self, kind: type[Any]) -> list[Any]:
-        return [part for part in (self._traffic, *self._observers) if isinstance(part, kind)]
+        parts = (self._feedback, self._traffic, *self._observers)
+        return [part for part in parts if isinstance(part, kind)]
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         while True:
@@ -146,6 +151,8 @@ class Server:
         asking = _Asking(route.wire or self._wire(head), head.method not in ("GET", "HEAD"))
         try:
             self._check(scope, head, route)
+            if route.takes:
+                return await self._taken(asking, head, receive)
             if not route.asks:
                 return route.reply(head, route)
             return await self._answered(asking, head, route, receive, begun)
@@ -169,10 +176,25 @@ class Server:
         self._doors.check(scope, head, route)
         if route.missing:
             raise route.missing
-        if route.asks:
+        if route.asks or route.takes:
             _check_encoding(head)
             if self._answering > self._limits.requests:
                 raise Refusal(503, "the server answers as many requests as it may; try again in a second", wait=1)
+
+    async def _taken(self, asking: "_Asking", head: Head, receive: Receive) -> Reply:
+        """Keep the labels of a request."""
+        if self._feedback is None:
+            raise Refusal(404, "this server takes no labels; start it with feedback, or use `sluice feedback`")
+        there = self.versions()
+        if not there:
+            raise NoModel
+        asking.loaded = loaded = there[0]
+        asking.unread = False
+        body = await self._held.body(receive, head.header(b"content-length"))
+        try:
+            return Reply(200, encode({**await self._feedback.take(body, loaded), "request": head.request}))
+        finally:
+            self._held.release(len(body))
 
     async def _answered(self, asking: "_Asking", head: Head, route: Route, receive: Receive, begun: float) -> Reply:
         asking.loaded = loaded = self.chosen(head, route)
@@ -205,6 +227,8 @@ class Server:
         data = wire.write(asked, Answered(loaded, head.request, answer, passed_over))
         self.metrics.forecast(loaded.name, asked.count)
         seconds = time.perf_counter() - begun
+        if self._observers:
+            columns = columns | loaded.carried.columns(asked.rows, asked.columns)
         exchange = Exchange(head.request, time.time(), loaded, columns, answer, seconds, head.subject, head.trace)
         headers = ((b"x-sluice-passed-over", quote(",".join(passed_over), safe=",").encode()),) if passed_over else ()
         return Reply(200, data, wire.media_type, loaded=loaded, exchange=exchange, headers=headers)
@@ -245,9 +269,11 @@ class Server:
             return ()
 
     def details(self) -> dict[str, Any]:
-        """What else the traffic tells of itself, such as when it last saw the registry."""
-        tells = getattr(self._traffic, "details", None)
-        return dict(tells()) if tells else {}
+        """What else the parts tell of themselves, such as when the registry last answered."""
+        found: dict[str, Any] = {}
+        for part in self._parts(Detailed):
+            found |= part.details()
+        return found
 
     @property
     def ready(self) -> bool:
@@ -263,6 +289,11 @@ class Server:
     def limits(self) -> Limits:
         """Of requests."""
         return self._limits
+
+    @property
+    def takes_labels(self) -> bool:
+        """Whether `POST /v1/feedback` keeps labels."""
+        return self._feedback is not None
 
     @property
     def wants_tokens(self) -> bool:

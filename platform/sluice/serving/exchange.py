@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
 from sluice.exporting.served_files import ServedModel
+from sluice.serving.carried_columns import CarriedColumns
 from sluice.serving.row_schema import Columns, RowSchema
 
 
@@ -65,6 +67,11 @@ class Loaded:
         """SHA-256 of the registered files."""
         return self.judge.served.digest
 
+    @cached_property
+    def carried(self) -> CarriedColumns:
+        """Reads what a row holds beside."""
+        return CarriedColumns(self.judge.served.carried)
+
 
 @dataclass(frozen=True)
 class Exchange:
@@ -74,7 +81,7 @@ class Exchange:
         request: Its id.
         moment: When it was answered, in seconds since 1970 (UTC).
         loaded: Who answered.
-        columns: The raw rows, by column.
+        columns: The raw rows, by column; with what they carry beside, such as a key, which no model takes.
         answer: What was said of them.
         seconds: How long the answer took.
         subject: What the caller named as the subject of the request (`x-request-subject`), or empty.
@@ -146,6 +153,15 @@ class Started(Protocol):
 
     def stop(self) -> None:
         """End; called once, in a thread, after the last answer. The process waits for it."""
+        ...
+
+
+@runtime_checkable
+class Detailed(Protocol):
+    """A part that has something to say at `/readyz`."""
+
+    def details(self) -> Mapping[str, Any]:
+        """By its own names."""
         ...
 
 

@@ -1,15 +1,24 @@
 """`POST /v1/feedback`: labels that come back for what was answered."""
 
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import msgspec
 
-from sluice.core.errors import BadInput
+from sluice.core.errors import BadInput, EnvironmentFault
+from sluice.core.progress import progress
 from sluice.predictions.forms import LogForm
 from sluice.predictions.labels import keep_labels, moment_in
+from sluice.serving.exchange import Loaded
+from sluice.serving.prediction_log import form_of
+from sluice.serving.refusals import Refusal
 from sluice.storage.stores import Store
 
 MOST_LABELS = 100_000
+MOST_AT_ONCE = 8
+"""Requests that wait for the store: were there more of them, one that is away would leave no room for rows."""
+_THREADS = 2
 
 
 class Feedback(msgspec.Struct, forbid_unknown_fields=True):
@@ -50,3 +59,46 @@ def take_feedback(body: bytes, form: LogForm, store: Store) -> dict[str, Any]:
         raise BadInput(f"{len(given.labels):,} labels; send at most {MOST_LABELS:,} at once")
     taken = keep_labels(store, form, given.labels, "the request", moment_in(given.arrived))
     return {"model": taken.model, "labels": taken.labels, "without": taken.without, "by": list(taken.by)}
+
+
+class FeedbackDesk:
+    """Takes labels for a server, in threads of its own, so that no answer waits for the store.
+
+    Args:
+        store: Where the log is.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store, self._taking = store, 0
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="labels")
+
+    async def take(self, body: bytes, loaded: Loaded) -> dict[str, Any]:
+        """Keep the labels of a request; see `take_feedback`.
+
+        Args:
+            body: JSON.
+            loaded: Who answers now.
+
+        Raises:
+            Refusal: What was sent is wrong (422), the store does not take it now, or too many wait (503).
+        """
+        if self._taking >= MOST_AT_ONCE:
+            raise Refusal(503, "as many labels are being kept as may be at once; try again in a second", wait=1)
+        self._taking += 1
+        try:
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._threads, take_feedback, body, form_of(loaded), self._store)
+        except BadInput as error:
+            raise Refusal(422, str(error)) from None
+        except EnvironmentFault as fault:
+            progress(f"labels were not kept: {fault}")
+            raise Refusal(503, "the labels were not kept, for the store fails; send them again", wait=5) from None
+        finally:
+            self._taking -= 1
+
+    def start(self) -> None:
+        """See `Started.start`."""
+
+    def stop(self) -> None:
+        """End the threads, once what they took is kept."""
+        self._threads.shutdown(wait=True)

@@ -1,10 +1,11 @@
 """What stands above a request's body: its path, its headers, and the id by which it can be found again."""
 
 import re
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
+
+from sluice.predictions.request_ids import new_request_id
 
 REQUEST_ID, SUBJECT, TRACE = b"x-request-id", b"x-request-subject", b"traceparent"
 _ID = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._:/+=@-]{0,127}")
@@ -22,7 +23,7 @@ class Head:
         method: In capitals.
         path: Decoded.
         headers: By name in small letters; the last one where it is given several times.
-        request: Its id: what the caller gave as `x-request-id`, else one of ours.
+        request: Its id: what the caller gave as `x-request-id`, else one of ours, which tells when it was made.
         named: Whether the id is the caller's.
         subject: `x-request-subject`, or empty.
         trace: A `traceparent` of W3C's form, or empty.
@@ -52,7 +53,7 @@ class Head:
             method=scope["method"],
             path=scope["path"],
             headers=headers,
-            request=given.decode() if named else secrets.token_hex(8),
+            request=given.decode() if named else new_request_id(),
             named=named,
             subject=_subject(headers[SUBJECT]) if SUBJECT in headers else "",
             trace=trace.decode() if trace and _TRACE.fullmatch(trace) else "",

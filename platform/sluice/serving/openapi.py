@@ -7,6 +7,7 @@ from typing import Any
 
 from sluice.exporting.served_files import RowField, ServedModel
 from sluice.serving.arrow_protocol import STREAM
+from sluice.serving.feedback import MOST_LABELS
 from sluice.serving.field_readers import EXACT
 from sluice.serving.limits import Limits
 from sluice.serving.protocols import JSON
@@ -73,7 +74,7 @@ def _example(field: RowField) -> Any:  # noqa: ANN401 - JSON
     return {"string": "a", "bool": True, "date": "2026-03-01"}.get(field.type, "2026-03-01T14:00:00Z")
 
 
-def openapi(served: ServedModel, name: str, limits: Limits, *, tokens: bool) -> dict[str, Any]:
+def openapi(served: ServedModel, name: str, limits: Limits, *, tokens: bool, feedback: bool = False) -> dict[str, Any]:
     """The document.
 
     Args:
@@ -81,6 +82,7 @@ def openapi(served: ServedModel, name: str, limits: Limits, *, tokens: bool) -> 
         name: `MODEL/version`.
         limits: Of requests.
         tokens: Whether they are asked for.
+        feedback: Whether labels are taken.
     """
     model = name.rpartition("/")[0] or name
     rows = {"type": "array", "items": {"$ref": "#/components/schemas/Row"}, "minItems": 1, "maxItems": limits.rows}
@@ -106,6 +108,8 @@ def openapi(served: ServedModel, name: str, limits: Limits, *, tokens: bool) -> 
             }
         },
     }
+    if feedback:
+        body["paths"]["/v1/feedback"] = {"post": _feedback(served)}
     if tokens:
         body["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
         body["security"] = [{"token": []}]
@@ -180,6 +184,40 @@ def _invocations(rows: dict[str, Any]) -> dict[str, Any]:
         "summary": "MLflow's scoring protocol.",
         "requestBody": {"required": True, "content": {JSON: {"schema": records}, "text/csv": {}}},
         "responses": {"200": _responses(JSON, answer)["200"]},
+    }
+
+
+def _feedback(served: ServedModel) -> dict[str, Any]:
+    label: dict[str, Any] = {"type": "string", "enum": list(served.classes)} if served.classes else {"type": "number"}
+    text: dict[str, Any] = {"type": "string"}
+    known = {
+        "request": text | {"description": "The request that was answered."},
+        "row": {"type": "integer", "minimum": 0, "description": "The row's place in it, from 0."},
+        served.label: label,
+    }
+    labels = {
+        "type": "array",
+        "minItems": 1,
+        "maxItems": MOST_LABELS,
+        "items": {"type": "object", "properties": known, "required": [served.label]},
+        "description": f"Each names its row by request and row, or by the key: {', '.join(served.key) or 'none here'}.",
+    }
+    arrived = text | {"format": "date-time", "description": "When the labels became known; left out for now."}
+    answer = {
+        "model": text,
+        "labels": {"type": "integer", "description": "How many were kept."},
+        "without": {"type": "integer", "description": "How many rows had none."},
+        "by": {"type": "array", "items": text, "description": "By which columns they find their rows."},
+        "request": text,
+    }
+    example = {"labels": [{"request": "0198…", "row": 0, served.label: served.classes[-1] if served.classes else 1.5}]}
+    schema = _object({"labels": labels, "arrived": arrived}, ["labels"])
+    responses = _responses(JSON, _object(answer, list(answer)))
+    responses["200"]["description"] = "The labels are kept."
+    return {
+        "summary": f"What came of it: labels ({served.label}) of rows that were forecast, late, in parts or corrected.",
+        "requestBody": {"required": True, "content": {JSON: {"schema": schema, "example": example}}},
+        "responses": responses,
     }
 
 

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 from sluice.core.errors import BadInput
 from sluice.core.files import faults
@@ -23,6 +24,7 @@ from sluice.predictions.forms import OURS, LogForm, LoggedField
 from sluice.predictions.masking import given_salt, masker
 from sluice.serving.exchange import Exchange, Loaded
 from sluice.serving.log_batches import Mask, Numbered, frame
+from sluice.serving.log_numbers import LogNumbers, LogState
 from sluice.serving.log_shipping import Begin, End, RowsFile, Shipping, remover
 from sluice.serving.log_spool import Spool, SpoolFull, SpoolWriter, new_writer, row_files
 from sluice.storage.locations import default_store
@@ -66,25 +68,6 @@ class LogSettings:
     def __post_init__(self) -> None:
         if not 0 < self.sampling <= 1:
             raise BadInput(f"the log's sampling is {self.sampling:g}; give a share above 0 and at most 1")
-
-
-@dataclass(frozen=True)
-class LogState:
-    """Where the log stands, for metrics.
-
-    Attributes:
-        observed: Rows that were to be logged.
-        stored: Rows that the store has, also of processes that ended before.
-        dropped: Rows that were counted and not logged.
-        waiting_bytes: Of rows on this machine's disk.
-        store_away: Whether the store did not take the last file.
-    """
-
-    observed: int
-    stored: int
-    dropped: int
-    waiting_bytes: int
-    store_away: bool
 
 
 @dataclass
@@ -170,6 +153,16 @@ class PredictionLog:
         if not done:
             progress(f"the store did not take all of the prediction log; the rest waits in {self._spool.folder}")
         return done
+
+    def measure(self, registry: Any) -> None:  # noqa: ANN401 - prometheus_client.CollectorRegistry
+        """See `Measured.measure`."""
+        registry.register(LogNumbers(self.state))
+
+    def details(self) -> dict[str, Any]:
+        """See `Detailed.details`."""
+        if not self._shipping.away:
+            return {}
+        return {"log": f"the store does not take it; {self._spool.used:,} bytes wait on this machine's disk"}
 
     def state(self) -> LogState:
         """Where it stands."""

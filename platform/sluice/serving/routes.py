@@ -58,6 +58,7 @@ class Route:
         model: The model that the path names.
         version: The version that it names.
         missing: Why there is nothing here.
+        takes: Whether labels are taken.
     """
 
     name: str
@@ -68,11 +69,12 @@ class Route:
     model: str = ""
     version: str = ""
     missing: Refusal | None = None
+    takes: bool = False
 
     @property
     def asks(self) -> bool:
         """Whether a model answers."""
-        return self.make is None
+        return self.make is None and not self.takes
 
     def reply(self, head: Head, route: "Route") -> Reply:
         """What it says by itself."""
@@ -102,7 +104,11 @@ class Routes:
             "/v2/": Route("/v2", self._server_metadata),
             **{path: Route(path, self._page, open=True) for path in PAGES},
         }
-        self._asks = {"/v1/predict": Route("/v1/predict"), "/invocations": Route("/invocations")}
+        self._asks = {
+            "/v1/predict": Route("/v1/predict"),
+            "/invocations": Route("/invocations"),
+            "/v1/feedback": Route("/v1/feedback", takes=True),
+        }
 
     def find(self, method: str, path: str) -> Route:
         """The route of a request; one that is missing where there is none."""
@@ -152,7 +158,7 @@ class Routes:
     def _openapi(self, head: Head, route: Route) -> Reply:
         loaded, server = self._server.chosen(head, route), self._server
         served = loaded.judge.served
-        body = openapi(served, loaded.name, server.limits, tokens=server.wants_tokens)
+        body = openapi(served, loaded.name, server.limits, tokens=server.wants_tokens, feedback=server.takes_labels)
         return Reply(200, encode(body), loaded=loaded)
 
     def _model(self, head: Head, route: Route) -> Reply:

@@ -145,15 +145,18 @@ class Shadow:
         self.comparison: Comparison | None = None
 
     def start(self) -> None:
-        """Begin to compare."""
+        """Begin to compare; harmless when it is called again."""
+        if self._thread is not None:
+            return
         self._thread = threading.Thread(target=self._work, name="sluice-shadow", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
-        """Compare what still waits, then end."""
-        if self._thread is not None:
+        """Compare what still waits, then end; harmless when it is called again."""
+        thread, self._thread = self._thread, None
+        if thread is not None:
             self._waiting.put(None)
-            self._thread.join(10)
+            thread.join(10)
 
     def observed(self, exchange: Exchange) -> None:
         """See `Observer.observed`."""
