@@ -242,7 +242,7 @@ def test_resources_leave_the_guarded_steps_as_they_are() -> None:
     from sluice.running.catalog import find_pipeline, pipeline_names
 
     plan = ResourcePlan({"*": StepResources(cpu="1", disk="1Gi", gpu=1)}, {}, MaxResources())
-    for name in pipeline_names()[:1]:
+    for name in [each for each in pipeline_names() if each.startswith("supervised")][:1]:
         spec = compile_for_cluster(find_pipeline(name), guarded_steps.IMAGES, resources=plan)
         container = spec.pipeline["deploymentSpec"]["executors"]["exec-register"]["container"]
         assert [*container["command"], *container["args"]] in known

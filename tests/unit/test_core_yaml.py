@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import time
 from typing import Any
 
@@ -17,6 +18,7 @@ from sluice.core.strict_yaml import MOST_BYTES, parse_yaml
 _TEXTS = st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]), max_size=10) | st.sampled_from(
     ["NO", "no", "on", "y", "12:30", "1e6", "01", "1.10", "null", "~", "", "2013-01-01", "1_0", "0b1", "<<", "=", "*a"]
 )
+_POWER = re.compile(r"[0-9]e[0-9]", re.IGNORECASE)
 _TREES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | _TEXTS,
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(_TEXTS, inner, max_size=4),
@@ -34,14 +36,14 @@ def test_json_is_yaml_and_means_the_same(body: Any) -> None:
 
 @given(body=st.dictionaries(_TEXTS, _TEXTS | st.lists(_TEXTS, max_size=3), max_size=5), flow=st.booleans())
 def test_texts_that_pyyaml_writes_come_back_as_texts_or_are_refused(body: dict[str, Any], flow: bool) -> None:
-    """It quotes what version 1.1 takes for something else; `1e6` alone is a text there and a number in 1.2."""
+    """It quotes what version 1.1 takes for something else; `1e6`, `0E0` are texts there and numbers in 1.2."""
     text = yaml.safe_dump(body, allow_unicode=True, default_flow_style=flow)
     said = ""
     try:
         found = parse_yaml(text, "t.yaml")
     except BadInput as error:
         said, found = str(error), body
-    assert found == body or "1e6" in text
+    assert found == body or _POWER.search(text)
     assert not said or "is read as a number; write it in quotes" in said
 
 

@@ -318,6 +318,7 @@ FREE = {
     "SLUICE_RUN_NAME",
     "SLUICE_MLFLOW_RUN",
     "SLUICE_LIFELINE",
+    "SLUICE_MONITOR_WEBHOOK",  # checked when an alarm is sent, and never shown
     "SLUICE_SCRATCH_STORE",
     "MLFLOW_REGISTRY_URI",
     "SLUICE_TERMINATION_LOG",  # a place that cannot be written to hides no error: see below

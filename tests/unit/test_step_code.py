@@ -96,7 +96,8 @@ def test_our_own_steps_read_none_of_the_pages_that_do_not_count() -> None:
     assert "sluice.registry/0/templates/card.md" in files
     assert "sluice.components/0/train/run.py" in files
     assert "sluice.pipelines/0/supervised.py" in files
-    code = "\n".join(path.read_text() for path in files.values() if path.suffix == ".py")
+    read = [path for name, path in files.items() if path.suffix == ".py" and not name.startswith("sluice.exporting/")]
+    code = "\n".join(path.read_text() for path in read)  # what exports writes pages of its own into folders
     assert not [name for name in step_code.NOT_RUN if f'"{name}"' in code]
     every = {path for folder in ("components", "pipelines") for path in (ROOT / folder).rglob("*.py")}
     assert every <= {path.resolve() for path in files.values()}

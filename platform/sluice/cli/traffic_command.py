@@ -112,11 +112,13 @@ def _begun_or_ended(reference: str, plan: "Plan", reason: str, *, stop: bool) ->
 def _watch(reference: str, *, as_json: bool, forever: bool) -> None:
     from sluice.registry.versions import parse_reference
     from sluice.serving.canary_watch import Watch
+    from sluice.serving.labelled_losses import LoggedLosses
     from sluice.serving.registered import open_registry
     from sluice.storage.locations import default_store
 
     model, waiting = parse_reference(reference)[0], ""
-    watch = Watch(default_store(), model, open_registry())
+    store = default_store()
+    watch = Watch(store, model, open_registry(), losses=LoggedLosses(store, model))
     while True:
         try:
             record, verdict = watch.look(time.time())

@@ -18,6 +18,7 @@ from sluice.core.variable_groups.cluster import (
     JobVariables,
 )
 from sluice.core.variable_groups.mlflow_server import MlflowServerVariables
+from sluice.core.variable_groups.monitoring import MonitoringVariables
 from sluice.core.variable_groups.run import RunVariables
 from sluice.core.variable_groups.stores import (
     AzureVariables,
@@ -67,6 +68,7 @@ class Settings:
     check = _Group(CheckVariables)
     gateway = _Group(GatewayVariables)
     mlflow_server = _Group(MlflowServerVariables)
+    monitoring = _Group(MonitoringVariables)
     system = _Group(SystemVariables)
 
     @classmethod

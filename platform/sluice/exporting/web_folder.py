@@ -55,8 +55,8 @@ def write_web(folder: Path, served: ServedModel, runtime: Callable[[], WebRuntim
         "index.html": page,
         "style.css": (_TEMPLATES / "web.css").read_text(encoding="utf-8"),
         "app.js": (_TEMPLATES / "web.js").read_text(encoding="utf-8"),
-        "model.js": f"window.SLUICE_MODEL = {_script(model)};\n",
-        "machine.js": f"window.SLUICE_MACHINE = {_script(machine)};\n",
+        "model.js": f"window.sluiceModel = {_script(model)};\n",
+        "machine.js": f"window.sluiceMachine = {_script(machine)};\n",
         "README.md": _README.replace("{model}", served.model),
     }
     for name, text in texts.items():

@@ -1,7 +1,7 @@
 """A window in Prometheus' text form, with few values of each label whatever the data holds."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from sluice.monitoring.metric_list import METRICS
 from sluice.monitoring.records import WindowRecord
@@ -9,23 +9,27 @@ from sluice.monitoring.records import WindowRecord
 Sample = tuple[str, dict[str, str], float]
 
 
-def exposition(window: WindowRecord, model: str, metric: str, moment: float | None = None) -> str:
+def exposition(judged: Sequence[tuple[str, WindowRecord, str]], moment: float | None = None) -> str:
     """The text: a HELP and a TYPE line, and the samples, of each number.
 
     Args:
-        window: The latest one.
-        model: `MODEL/version`, or empty.
-        metric: The one that alarms are about; others are not told.
-        moment: When it was judged, in seconds since 1970; now by default.
+        judged: Of each version that is watched `MODEL/version`, or empty; its latest window; and the metric that alarms
+            are about: others are not told.
+        moment: When they were judged, in seconds since 1970; now by default.
     """
-    samples = list(_samples(window, metric))
-    samples.append(("sluice_monitor_finished_timestamp_seconds", {}, time.time() if moment is None else moment))
+    finished = time.time() if moment is None else moment
+    samples = [
+        (name, {"model": model} | labels, value)
+        for model, window, metric in judged
+        for name, labels, value in (
+            *_samples(window, metric),
+            ("sluice_monitor_finished_timestamp_seconds", {}, finished),
+        )
+    ]
     lines = []
     for shown in METRICS:
         lines += [f"# HELP {shown.name} {shown.help}", f"# TYPE {shown.name} gauge"]
-        lines += [
-            _line(name, {"model": model} | labels, value) for name, labels, value in samples if name == shown.name
-        ]
+        lines += [_line(*sample) for sample in samples if sample[0] == shown.name]
     return "\n".join(lines) + "\n"
 
 

@@ -172,8 +172,13 @@ def connection(memory: str = _MEMORY, threads: int | None = None) -> Iterator[du
         opened.close()
 
 
-def open_table(path: Path, opened: duckdb.DuckDBPyConnection) -> RowTable:
+def open_table(path: Path, opened: duckdb.DuckDBPyConnection, *, champion: bool = True) -> RowTable:
     """A file or a folder of files.
+
+    Args:
+        path: The file or folder.
+        opened: The DuckDB that reads it.
+        champion: Whether only a champion's rows are wanted, where rows say in which role they were judged.
 
     Raises:
         BadInput: It is not there, of no known kind, has no row, or cannot be read.
@@ -202,7 +207,7 @@ def open_table(path: Path, opened: duckdb.DuckDBPyConnection) -> RowTable:
         raise BadInput(f"{path} has no row; put the data there")
     columns = {str(row[0]): str(row[1]) for row in described if row[0] not in ("filename", "file_row_number")}
     table = RowTable(str(path), sql, columns, rows, note, connection=opened)
-    return table.within(f"{quoted(ROLE)} = 'champion'") if ROLE in columns else table
+    return table.within(f"{quoted(ROLE)} = 'champion'") if champion and ROLE in columns else table
 
 
 def _typed_csv(read: str, path: Path, opened: duckdb.DuckDBPyConnection) -> str:

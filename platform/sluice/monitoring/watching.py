@@ -5,7 +5,7 @@ performance by labels and estimated, what the model says, its features weighted 
 whether it broke. A drift of one feature alone is never an alarm.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -84,12 +84,16 @@ class Watch:
             self._seasons[condition] = learn_reference(chosen, self.whole.form, self.settings)
         return self._seasons[condition]
 
-    def judge(self, table: RowTable, name: str) -> WindowRecord:
+    def judge(
+        self, table: RowTable, name: str, *, only: Collection[str] = (), unweighed: Collection[str] = ()
+    ) -> WindowRecord:
         """Judge a window.
 
         Args:
             table: Its rows, with the reference's columns; the label may be absent.
             name: As the record says it.
+            only: Channels that count as evidence, where the others did before: no window counts twice.
+            unweighed: Channels that do not count as evidence yet.
         """
         reference = self.reference_for(table)
         window = _looked_at(table, reference, self.settings)
@@ -106,7 +110,8 @@ class Watch:
         faults = list(_faults(reference, window, drifts, self._contract))
         for key, p_value, share in _column_tests(reference, drifts, faults):
             p_values[key], shares[key] = p_value, share
-        along = self._detectors.add(p_values, shares)
+        weighed = {key: each for key, each in p_values.items() if key not in unweighed and (not only or key in only)}
+        along = dict.fromkeys(p_values, 0.0) | self._detectors.add(weighed, shares)
         inputs = sum(along.get(f"{INPUTS}:{each}", 0.0) for each in reference.form.features)
         outputs = sum(along.get(f"{OUTPUTS}:{each}", 0.0) for each in reference.form.forecasts)
         evidence = {
@@ -142,8 +147,8 @@ class Watch:
             importance=reference.importance,
         )
         alarms = alarms_of(found, window, reference, self._model, self._known)
-        self._known = {each.title for each in alarms}
-        if alarms:
+        self._known = {each.title for each in alarms} | (self._known if only else set())
+        if alarms and not only:
             for channel in list(self._detectors.sums):
                 if along.get(channel, 0.0) >= 1 or channel.startswith((INPUTS, OUTPUTS)):
                     self._detectors.restart(channel)
@@ -160,6 +165,31 @@ class Watch:
             evidence=evidence,
             alarms=tuple(alarms),
             notes=tuple(self._notes(reference, window)),
+        )
+
+    def judge_labels(self, table: RowTable, name: str, before: WindowRecord, *, weigh: bool) -> WindowRecord:
+        """Judge a window again, for labels that have come since.
+
+        Args:
+            table: Its rows with the labels that are known now.
+            name: As the record says it.
+            before: What was found of it first.
+            weigh: Whether the labels count as evidence now; they do once.
+
+        Returns:
+            The record of before with the performance as it is known now, and with the alarm that its labels make.
+        """
+        nothing = ("",)  # the name of no channel
+        again = self.judge(table, name, only=(BY_LABELS,) if weigh else nothing)
+        evidence = before.evidence | {BY_LABELS: again.evidence[BY_LABELS]}
+        old = tuple(each.model_copy(update={"new": False}) for each in before.alarms)
+        return before.model_copy(
+            update={
+                "by_labels": again.by_labels,
+                "slices": again.slices,
+                "evidence": evidence,
+                "alarms": (*again.alarms, *old),
+            }
         )
 
     def _wanted(self, reference: Reference) -> Wanted:

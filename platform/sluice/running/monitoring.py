@@ -1,6 +1,5 @@
 """Watching a model from files, a registered model's test rows or a prediction log: one window, or all of a history."""
 
-import json
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -8,11 +7,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sluice.artifacts.bundles import Bundle
-from sluice.artifacts.producer import producer
 from sluice.contract.reading import Column, parse_contract
 from sluice.core.errors import BadInput
 from sluice.core.files import written
@@ -32,18 +29,11 @@ from sluice.monitoring.row_tables import (
     quoted,
 )
 from sluice.monitoring.watching import Watch
-from sluice.problems.task import REGRESSION
+from sluice.running.window_records import publish_window, settled
 from sluice.storage.locations import default_store
 
 if TYPE_CHECKING:
     from sluice.registry.predicting import OpenModel
-
-METRICS = {
-    "binary": ("log_loss", "brier", "accuracy", "precision", "recall", "f1", "roc_auc"),
-    "multiclass": ("log_loss", "brier", "accuracy", "precision", "recall", "f1", "roc_auc"),
-    REGRESSION: ("mae", "rmse"),
-}
-DEFAULT_METRIC = {"binary": "log_loss", "multiclass": "log_loss", REGRESSION: "mae"}
 
 
 @dataclass(frozen=True)
@@ -129,7 +119,7 @@ def watch(order: WatchOrder) -> Watched:
             current = _aligned(current, form)
             contract = prepared.contract(model)
         _check_alike(table, form, current, order)
-        settings = _settings(order, form, current)
+        settings = settled(order.settings, form.problem)
         form = replace(form, time=order.time or form.time or (MOMENT if MOMENT in current.columns else None))
         begun = _state(order.state)
         version = f"{model.version.model}/{model.version.version}" if model else ""
@@ -149,61 +139,11 @@ def watch(order: WatchOrder) -> Watched:
 
 def publish_windows(watched: Watched) -> list[Bundle]:
     """Publish each window's record as a dataset of the store, whose parents are what it was held to."""
-    from sluice.artifacts.bundles import workspace
-    from sluice.engine.datasets import publish_tables
-    from sluice.engine.parquet import write_parquet
-
-    store, found = default_store(), []
-    for window in watched.windows:
-        body = window.model_dump_json(by_alias=True)
-        rows = _flat(window)
-        with workspace(store) as folder:
-            batch = pa.Table.from_pylist(rows, schema=_SCHEMA)
-            part = write_parquet(batch.to_batches(), _SCHEMA, folder / "metrics" / "part-00000.parquet")
-            made = producer("monitor", {"settings": watched.settings.model_dump(mode="json"), "window": window.name})
-            details = {"monitoring": json.loads(body), "model": watched.model, "reference": watched.reference}
-            found.append(
-                publish_tables(store, folder, {"metrics": [part]}, made, parents=watched.parents, details=details)
-            )
-    return found
-
-
-_SCHEMA = pa.schema(
-    [
-        ("window", pa.string()),
-        ("how", pa.string()),
-        ("state", pa.string()),
-        ("metric", pa.string()),
-        ("value", pa.float64()),
-        ("low", pa.float64()),
-        ("high", pa.float64()),
-        ("reference", pa.float64()),
-        ("worse", pa.float64()),
+    store = default_store()
+    return [
+        publish_window(store, each, watched.settings, watched.model, watched.reference, watched.parents)
+        for each in watched.windows
     ]
-)
-
-
-def _flat(window: WindowRecord) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = []
-    for found in (window.by_labels, window.estimated):
-        if found is None:
-            continue
-        base = {"window": window.name, "how": found.how, "state": found.state}
-        rows += [
-            base
-            | {
-                "metric": name,
-                "value": m.value,
-                "low": m.low,
-                "high": m.high,
-                "reference": m.reference,
-                "worse": m.worse,
-            }
-            for name, m in found.metrics.items()
-        ]
-        if not found.metrics:
-            rows.append(base | {"metric": None})
-    return rows or [{"window": window.name, "how": "none", "state": "nothing known"}]
 
 
 @dataclass(frozen=True)
@@ -348,17 +288,6 @@ def _check_alike(table: RowTable, form: RowForm, current: RowTable, order: Watch
         raise BadInput(f"{table.name} has no column {order.label!r}{near(order.label, list(table.columns))}")
     if order.time and order.time not in current.columns:
         raise BadInput(f"{current.name} has no column {order.time!r}{near(order.time, list(current.columns))}")
-
-
-def _settings(order: WatchOrder, form: RowForm, current: RowTable) -> WatchSettings:
-    del current
-    known = METRICS.get(form.problem, ("log_loss",))
-    metric = order.settings.metric or DEFAULT_METRIC.get(form.problem, "log_loss")
-    if metric not in known:
-        raise BadInput(
-            f"--metric {metric!r} is not estimated for this problem{near(metric, known)}; there are {', '.join(known)}"
-        )
-    return order.settings.model_copy(update={"metric": metric})
 
 
 def _windows(current: RowTable, form: RowForm, settings: WatchSettings) -> Sequence[tuple[str, RowTable]]:

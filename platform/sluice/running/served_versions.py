@@ -8,12 +8,12 @@ from sluice.core.errors import BadInput
 from sluice.core.files import faults
 from sluice.core.home import make_home
 from sluice.core.progress import progress
-from sluice.exporting.graph import NotExportable
+from sluice.exporting.refusals import NotExportable
 from sluice.exporting.served_files import DESCRIPTION, read_served_model
+from sluice.registry.served import SERVED
 from sluice.registry.versions import Version
+from sluice.running.kept_models import kept_folder
 from sluice.running.lineage import find_version
-
-FOLDER = "serving"
 
 
 def served_version(reference: str) -> tuple[Version, Path]:
@@ -27,7 +27,8 @@ def served_version(reference: str) -> tuple[Version, Path]:
         EnvironmentFault: The registry, the store or the disk failed.
     """
     version = find_version(reference)
-    folder = make_home() / FOLDER / "models" / version.digest
+    make_home()
+    folder = kept_folder(version.digest)
     if (folder / DESCRIPTION).is_file():
         if read_served_model(folder).digest == version.digest:
             return version, folder
@@ -42,7 +43,9 @@ def _make(version: Version, folder: Path) -> None:
     """Export beside the place and move it there, so that two who do so at once find the same, and nobody a half."""
     from sluice.running.model_export import export_version
 
-    progress(f"{version.model}/{version.version} has no served form yet: it is made and held to the model's test rows")
+    if not version.tags.get(SERVED):
+        name = f"{version.model}/{version.version}"
+        progress(f"{name} was registered without a served form: it is made now, and held to the model's test rows")
     with faults(str(folder)), tempfile.TemporaryDirectory(prefix=".making-", dir=folder.parent) as name:
         made = Path(name) / "model"
         made.mkdir()
@@ -50,7 +53,7 @@ def _make(version: Version, folder: Path) -> None:
             export_version(version, made)
         except NotExportable as reason:
             raise BadInput(
-                f"{version.model}/{version.version} has no graph to serve ({reason}); ask it by `sluice predict`, or "
+                f"{version.model}/{version.version} has no form to serve ({reason}); ask it by `sluice predict`, or "
                 "serve it by `mlflow models serve`"
             ) from None
         try:

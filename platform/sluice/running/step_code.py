@@ -30,6 +30,7 @@ NO_STEP = (
     "project_tools",
     "run_gateway",
     "running",
+    "serving",
 )  # no step imports them
 NOT_RUN = ("README.md", "metadata.yaml")  # a step's pages for people; the catalogue's card
 

@@ -104,6 +104,11 @@ class Server:
             await asyncio.to_thread(part.start)
         self._ready = True
 
+    async def give_up(self) -> None:
+        """End a `start` that waits for the registry."""
+        if isinstance(self._traffic, Started):
+            await asyncio.to_thread(self._traffic.stop)
+
     async def stop(self) -> None:
         """Stop the parts, observers after the traffic: what they hold is written once nothing more is answered."""
         self._ready = False

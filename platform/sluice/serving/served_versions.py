@@ -1,7 +1,8 @@
 """From a registered version to a judge that may answer for it: its files fetched, held to the registry, and warm.
 
 The registry's tag `sluice.served` names the folder that was published at registration by its content address: its
-manifest must give that id, each file must have the manifest's SHA-256, and the manifest the version's own digest.
+manifest must give that id, each file must have the manifest's SHA-256, and the manifest the version's own digest. Of a
+version that was registered before there were such folders, `sluice serve` keeps one in the home.
 """
 
 import weakref
@@ -9,8 +10,11 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
-from sluice.artifacts.bundles import bundle_key, local_copy, open_bundle
 from sluice.core.errors import BadInput
+from sluice.exporting.published import published_folder
+from sluice.exporting.served_files import DESCRIPTION
+from sluice.registry.served import SERVED, SERVED_HOW
+from sluice.running.kept_models import kept_folder
 from sluice.serving.exchange import Judge
 from sluice.serving.judges import open_judge
 from sluice.serving.registered import Registered
@@ -18,8 +22,6 @@ from sluice.storage.locations import default_store
 
 Opener = Callable[[Registered], Judge]
 """Raises `BadInput` for a version that must not be served, `EnvironmentFault` where it cannot be fetched now."""
-SERVED, SERVED_HOW = "sluice.served", "sluice.served_how"
-_DIGEST = "model_digest"
 
 
 def open_registered(version: Registered, threads: int = 1) -> Judge:
@@ -33,24 +35,25 @@ def open_registered(version: Registered, threads: int = 1) -> Judge:
         BadInput: It has no served folder, or one that was changed or is another model's.
         EnvironmentFault: The store is down.
     """
-    folder_id, store = version.tags.get(SERVED, ""), default_store()
-    if not folder_id:
-        why = version.tags.get(SERVED_HOW, "") or "it was registered before models were served"
-        raise BadInput(f"{version.name} has no served folder ({why}); make one with `sluice export {version.name}`")
-    bundle = open_bundle(f"{store.uri}/{bundle_key('model', folder_id)}", "model")
-    if bundle.manifest.details.get(_DIGEST) != version.digest:
-        raise BadInput(
-            f"{bundle.uri} is not the served folder of {version.name}: the tag {SERVED} was changed; set it back, or "
-            "restore the registry from a copy"
-        )
+    if not version.tags.get(SERVED):
+        return checked(open_judge(_kept(version), threads=threads), version)
     with ExitStack() as stack:
-        judge = checked(_judge(stack.enter_context(local_copy(bundle)), threads), version)
+        published = published_folder(default_store(), version.tags[SERVED], version.digest, version.name)
+        judge = checked(open_judge(stack.enter_context(published), threads=threads), version)
         weakref.finalize(judge, stack.pop_all().close)
         return judge
 
 
-def _judge(folder: Path, threads: int) -> Judge:
-    return open_judge(folder, threads=threads)
+def _kept(version: Registered) -> Path:
+    """The folder in the home of a version that was published with none."""
+    folder = kept_folder(version.digest)
+    if (folder / DESCRIPTION).is_file():
+        return folder
+    why = version.tags.get(SERVED_HOW, "") or "it was registered before there were such folders"
+    raise BadInput(
+        f"{version.name} has no served folder ({why}); register it again, or on a machine with the training's "
+        f"libraries start `sluice serve {version.model}` anew, which makes one where that is possible"
+    )
 
 
 def checked(judge: Judge, version: Registered) -> Judge:

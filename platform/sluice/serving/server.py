@@ -72,10 +72,14 @@ class _Process(uvicorn.Server):
     def __init__(self, server: Server, settings: Settings, ready: Callable[[], None]) -> None:
         super().__init__(configured(server, settings.limits, settings.grace))
         self._server, self._settings, self._told = server, settings, ready
+        self._giving_up: asyncio.Future[None] | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start the parts, then listen, then say so."""
+        """Start the parts, then listen, then say so; the end may be asked for before, as long as a registry is down."""
         await self._server.start()
+        if self.should_exit:
+            await self._server.stop()
+            return
         await super().startup(sockets)
         self._told()
 
@@ -103,6 +107,10 @@ class _Process(uvicorn.Server):
             self._stop()
             return
         self._server.drain()
+        if not self.started:
+            self._stop()
+            self._giving_up = asyncio.ensure_future(self._server.give_up())
+            return
         progress("ending: requests that have begun are answered")
         asyncio.get_running_loop().call_later(self._settings.drain, self._stop)
 

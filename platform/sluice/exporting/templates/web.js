@@ -5,7 +5,7 @@
   const ABSENT = "\uffff";
   const NO_MOMENT = -(2n ** 63n);
   const TIME = /^(\d{4})-(\d\d)-(\d\d)(?:[T ](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d{1,6})\d*)?)?(Z|[+-]\d\d:?\d\d)?)?$/i;
-  const { served, graph } = window.SLUICE_MODEL;
+  const { served, graph } = window.sluiceModel;
   const moment = (field) => field.type === "timestamp" || field.type === "date";
 
   class Wrong extends Error {}
@@ -15,10 +15,21 @@
     return text.length <= 60 ? text : `${text.slice(0, 60)}…`;
   };
 
+  /* What a field shall hold, in the words of the server. */
+  const wanted = (field) => {
+    if (field.values) {
+      const more = field.values.length > 10 ? ` and ${field.values.length - 10} more` : "";
+      return `one of ${[...field.values].sort().slice(0, 10).join(", ")}${more}`;
+    }
+    const between = field.range ? ` from ${field.range[0]} to ${field.range[1]}` : "";
+    const word = { string: "a text", int64: "a whole number", float64: "a number", bool: "true or false" }[field.type];
+    return `${word ?? (field.type === "date" ? "a date" : "a time")}${between}${field.unit ? ` in ${field.unit}` : ""}`;
+  };
+
   const readText = (field, given) => {
     if (typeof given !== "string") throw new Wrong(`is ${shown(given)}, which is no text`);
     if (field.values && !field.values.includes(given)) {
-      throw new Wrong(`is ${shown(given)}, which is none of ${[...field.values].sort().slice(0, 10).join(", ")}`);
+      throw new Wrong(`is ${shown(given)}, which is not ${wanted(field)}`);
     }
     return given;
   };
@@ -31,10 +42,10 @@
     if (typeof given !== "number" || !Number.isFinite(given)) throw new Wrong(`is ${shown(given)}, which is no number`);
     if (field.type === "int64" && given !== Math.floor(given)) throw new Wrong(`is ${given}, which is not whole`);
     if (field.range && !(field.range[0] <= given && given <= field.range[1])) {
-      throw new Wrong(`is ${given}, which is not from ${field.range[0]} to ${field.range[1]}`);
+      throw new Wrong(`is ${given}, which is not ${wanted(field)}`);
     }
     if (field.values && !field.values.some((text) => Number(text) === given)) {
-      throw new Wrong(`is ${given}, which is none of ${[...field.values].sort().slice(0, 10).join(", ")}`);
+      throw new Wrong(`is ${given}, which is not ${wanted(field)}`);
     }
     return given;
   };
@@ -98,7 +109,7 @@
   };
 
   const open = async () => {
-    const { glue, wasm } = window.SLUICE_MACHINE;
+    const { glue, wasm } = window.sluiceMachine;
     ort.env.wasm.numThreads = 1;
     ort.env.wasm.wasmBinary = (await unpacked(wasm)).buffer;
     ort.env.wasm.wasmPaths = { mjs: URL.createObjectURL(new Blob([glue], { type: "text/javascript" })) };
