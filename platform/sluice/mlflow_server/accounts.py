@@ -1,4 +1,4 @@
-"""MLflow's own accounts, kept at what the Secrets say: of the administrator, steps, the register step, model servers."""
+"""MLflow's own accounts, kept at what the Secrets say: the administrator's, and those of steps and model servers."""
 
 from typing import Any
 
