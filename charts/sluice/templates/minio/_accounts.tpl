@@ -128,7 +128,7 @@ deletes versions, changes a bucket or another account.
 {{- else -}}
   {{- $written := list -}}
   {{- $free := $root.Values.objectStore.scratch | default list -}}
-  {{- if eq $part "people" }}{{ $free = append $free "lakes/" }}{{ $written = list "code/" }}
+  {{- if eq $part "people" }}{{ $free = append $free "lakes/" }}{{ $written = list "code/" "labels/" }}
   {{- else }}
     {{- $written = list "datasets/" "models/" "code/" "runs/" -}}
     {{- $free = concat (list "training/" "check/") $free -}}
