@@ -342,10 +342,10 @@ def test_waiting_ends_when_the_account_is_there(made: Store, monkeypatch: pytest
 
 
 def test_only_minio_and_its_job_have_root_s_keys() -> None:
-    for case in (CASES["default"], CASES["hermetic"]):
+    for files in (CASES["default"], CASES["hermetic"]):
         holders = {
             item["metadata"]["name"]
-            for item in manifests(case)
+            for item in manifests(files)
             if item["kind"] not in ("Secret",) and '"mlpipeline-minio-artifact"' in json.dumps(item)
         }
         assert holders == {"minio", "minio-accounts-1"}

@@ -219,7 +219,7 @@ def test_a_server_reaches_the_store_and_the_registry_alone_and_no_stranger_reach
 def test_100_000_requests_pass_an_alias_that_moves_and_a_pod_that_is_killed(
     servers: Servers, mlflow_client: Any
 ) -> None:
-    """Before the pod is killed no request is even sent twice; after it a client that tries once more gets its answer."""
+    """Before the kill no request is even sent twice; after it a client that tries once more gets its answer."""
     assert servers.version() == f"{MODEL}/1"
     with servers.asked(REQUESTS) as found:
         promote(servers, "2")

@@ -70,7 +70,8 @@ class ServerSettings:
         """
         database = _database(MlflowServerVariables.database, given.database)
         other = MlflowServerVariables.auth_database
-        admin, steps, register, serving = _accounts(given)
+        admin, others = _accounts(given)
+        steps, register, serving = others
         permission = given.permission
         for later in (MlflowServerVariables.direct, MlflowServerVariables.transfers):
             given.value(later)  # used where the application is made
@@ -124,8 +125,8 @@ def _database(field: Variable[str], given: str) -> str:
     return value
 
 
-def _accounts(given: MlflowServerVariables) -> tuple[MlflowAccount, *tuple[MlflowAccount | None, ...]]:
-    """The administrator's, and the others' where there is a password: the names differ."""
+def _accounts(given: MlflowServerVariables) -> tuple[MlflowAccount, list[MlflowAccount | None]]:
+    """The administrator's, and the steps', the register step's and the servers' where there is a password."""
     kind = MlflowServerVariables
     pairs = (
         (kind.admin, kind.admin_password),
@@ -148,7 +149,7 @@ def _accounts(given: MlflowServerVariables) -> tuple[MlflowAccount, *tuple[Mlflo
         found.append(_account(given, username, password) if told else None)
     admin, *others = found
     assert admin  # noqa: S101 - it is always read
-    return admin, *others
+    return admin, others
 
 
 def _account(given: MlflowServerVariables, username: Variable[str], password: Variable[Secret]) -> MlflowAccount:
