@@ -35,7 +35,7 @@ export PATH := $(CURDIR)/.tools/bin:$(PATH)
 # `make kind` on a machine that reaches no image registry: HERMETIC=1 builds every image from package registries first.
 HERMETIC ?=
 BASES := $(if $(HERMETIC),--base sluice.local/python-torch:3.13 --system-torch --kfp-driver sluice.local/kfp-driver:2.14.3)
-OWN_IMAGES := python-tabular python-torch platform kfp-driver
+OWN_IMAGES := python-tabular python-torch platform model-server kfp-driver
 
 tool = ln -sf "$$(readlink -f "$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/sluice/hermetic/tools/$(1)")" .tools/bin/
 
@@ -114,9 +114,10 @@ lock: $(BOOTSTRAP)  ## Write the locks anew from pyproject.toml; UPGRADE=1 takes
 	$(COMPILE) pyproject.toml --extra all -o requirements/demo.txt
 	$(COMPILE) pyproject.toml --extra all --extra server --extra spark --group dev -c requirements/demo.txt -o requirements/dev.txt
 	$(COMPILE) --group bootstrap -c requirements/dev.txt -o requirements/bootstrap.txt
-	$(COMPILE) pyproject.toml --extra cli --extra tracking --extra tabular --extra images --extra demo -c requirements/demo.txt -o requirements/images/tabular.txt
+	$(COMPILE) pyproject.toml --extra cli --extra tracking --extra tabular --extra images --extra serve --extra demo -c requirements/demo.txt -o requirements/images/tabular.txt
 	$(COMPILE) pyproject.toml --extra torch -c requirements/demo.txt -o requirements/images/torch.txt
 	$(COMPILE) pyproject.toml --extra cli --extra server --extra demo -c requirements/demo.txt -o requirements/images/platform.txt
+	$(COMPILE) --group model-server -c requirements/demo.txt -o requirements/images/model-server.txt
 	$(COMPILE) --group image -c requirements/dev.txt -o requirements/images/build.txt
 
 clean:  ## Remove .venv, .tools, caches and builds; what runs made in .sluice stays.

@@ -17,9 +17,16 @@ from pathlib import Path
 from typing import NoReturn
 
 ROOT = Path(__file__).resolve().parents[2]
-IMAGES = {"tabular": "python-tabular", "torch": "python-torch", "platform": "platform", "kfp-driver": "kfp-driver"}
-OWN_STAGE = ("kfp-driver",)  # the others share the Dockerfile's last one
+IMAGES = {
+    "tabular": "python-tabular",
+    "torch": "python-torch",
+    "platform": "platform",
+    "model-server": "model-server",
+    "kfp-driver": "kfp-driver",
+}
+OWN_STAGE = ("model-server", "kfp-driver")  # the others share the Dockerfile's last one
 DOCKERFILE = "platform/images/Dockerfile"
+BESIDE = (DOCKERFILE, "platform/images/lean_root.py", ".dockerignore")
 CONTENT = ("pyproject.toml", "README.md", "LICENSE", "requirements", "components", "pipelines", "platform/sluice")
 DIGEST_CHARACTERS = 12
 DIRTY = "+dirty"
@@ -33,7 +40,7 @@ class ImageError(Exception):
 
 def content_files() -> Iterator[Path]:
     """The files that go into the images, sorted, without what Python leaves beside its sources."""
-    for name in (*CONTENT, DOCKERFILE, ".dockerignore"):
+    for name in (*CONTENT, *BESIDE):
         place = ROOT / name
         found = [place] if place.is_file() else sorted(place.rglob("*"))
         yield from (path for path in found if path.is_file() and path.suffix != ".pyc")
@@ -66,7 +73,7 @@ def commit() -> str:
 
 def _committed() -> dict[str, str]:
     """The content files of the last commit, each with git's own digest of it."""
-    listed = _git("ls-tree", "-r", "-z", "HEAD", "--", *CONTENT, DOCKERFILE, ".dockerignore")
+    listed = _git("ls-tree", "-r", "-z", "HEAD", "--", *CONTENT, *BESIDE)
     rows = [line.partition("\t") for line in listed.split("\0") if line]
     return {name: facts.split()[2] for facts, _, name in rows if facts.split()[0] != LINK}
 
@@ -147,7 +154,7 @@ def build(image: str, reference: str, content: str, base: str, torch: str, kfp_d
     """Build one image.
 
     Args:
-        image: `tabular`, `torch`, `platform` or `kfp-driver`.
+        image: `tabular`, `torch`, `platform`, `model-server` or `kfp-driver`.
         reference: Its name and tag.
         content: The tag that follows the content.
         base: The image it stands on.

@@ -18,14 +18,25 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 PLACE = "/usr/share/sluice/sbom.cdx.json"
-LOCKS = {"tabular": ("tabular",), "torch": ("tabular", "torch"), "platform": ("tabular", "platform"), "kfp-driver": ()}
+LOCKS = {
+    "tabular": ("tabular",),
+    "torch": ("tabular", "torch"),
+    "platform": ("tabular", "platform"),
+    "model-server": ("model-server",),
+    "kfp-driver": (),
+}
+WITHOUT_PIP = ("model-server", "kfp-driver")
 # Runs in an image, with nothing but the standard library. Where a virtual environment shows its base's packages, or is
 # none, these are asked of the base's Python, which did not write the list.
 ASK = '''
 import json, os, platform, subprocess, sys
 inner = """
-import ensurepip, importlib.metadata as m, json
-print(json.dumps([ensurepip.version(), [[d.name, d.version] for d in m.distributions()]]))
+import importlib.metadata as m, json
+try:
+    from ensurepip import version
+except ImportError:
+    version = str
+print(json.dumps([version(), [[d.name, d.version] for d in m.distributions()]]))
 """
 own = "/opt/sluice/pyvenv.cfg"
 shows_base = not os.path.exists(own) or "include-system-site-packages = true" in open(own).read()
@@ -51,7 +62,7 @@ class Told:
     Attributes:
         text: Its list of packages, CycloneDX as JSON.
         environment: Its platform and Python, as markers name them.
-        pip: Version of pip that its base's Python makes virtual environments with.
+        pip: Version of pip that its base's Python makes virtual environments with; empty where it makes none.
         base: Name and version of what its base's own Python brings.
         shows_base: Whether its programs see these.
     """
@@ -103,14 +114,16 @@ def expected(image: str, told: Told, folder: Path = ROOT / "requirements/images"
     """Name and version of what an image's list has to name.
 
     Args:
-        image: `tabular`, `torch`, `platform` or `kfp-driver`.
+        image: One of LOCKS.
         told: What the image says of itself; its torch is the base's where it shows the base's packages.
         folder: Where the locks are.
     """
     names = [name for name in LOCKS[image] if not (name == "torch" and told.shows_base)]
     packages = {package for name in names for package in locked(folder / f"{name}.txt", told.environment)}
-    if names:  # pip: the name that KFP's components of Python functions call; the Dockerfile says more
-        packages |= {named("sluice", version()), named("pip", told.pip)}
+    if names:
+        packages.add(named("sluice", version()))
+    if image not in WITHOUT_PIP:  # the name that KFP's components of Python functions call; the Dockerfile says more
+        packages.add(named("pip", told.pip))
     return packages | told.base if told.shows_base else packages
 
 

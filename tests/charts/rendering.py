@@ -67,6 +67,16 @@ SETTINGS = {
         "steps.maxResources.memory=64Gi",
         "steps.resourcesByStep.train.memory=8Gi",
     ),
+    "models": (
+        "modelServers.late.model=flights-late",
+        "modelServers.late.autoscaling.by=cpu",
+        "modelServers.late.monitor.enabled=true",
+        "modelServers.late.canary.watch=true",
+        "modelServers.own-code.model=houses@challenger",
+        "modelServers.own-code.image=tabular",
+        "modelServers.own-code.replicas=1",
+        "modelServers.own-code.log.enabled=false",
+    ),
     "identity": (
         "minio.enabled=false",
         "objectStore.host=s3.eu-central-1.amazonaws.com",

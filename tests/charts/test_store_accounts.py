@@ -19,10 +19,10 @@ from sluice.cluster import store_accounts
 from sluice.cluster.store_accounts import StoreAccount
 from sluice.core.errors import BadInput, EnvironmentFault
 from sluice.storage.s3_connection import Connection
-from tests.charts.rendering import CASES, manifests, named
+from tests.charts.rendering import CASES, case, manifests, named
 from tests.conftest import MinioServer, NewMinio
 
-PARTS = ("kfp", "mlflow", "people", "register", "runs", "steps")
+PARTS = ("kfp", "mlflow", "monitoring", "people", "register", "runs", "serving", "steps")
 BUCKETS = ("mlpipeline", "sluice", "mlflow")
 LAID = {
     ("sluice", "lakes/flights/contract.yaml"),
@@ -47,7 +47,7 @@ class Store:
 
     def __init__(self, server: MinioServer, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.folder, self.server = folder, server
-        policies = named(manifests(), "ConfigMap", "object-store-policies")["data"]
+        policies = named(case("models"), "ConfigMap", "object-store-policies")["data"]
         for file, text in policies.items():
             (folder / "policies").mkdir(exist_ok=True)
             (folder / "policies" / file).write_text(text)
@@ -131,9 +131,30 @@ WRITES = {
     "steps": {
         ("sluice", name) for name in ("datasets/2/x", "models/2/x", "code/1.patch", "runs/2/x", "training/2/x", "own/x")
     },
-    "people": {("sluice", "lakes/own/x.csv"), ("sluice", "code/1.patch"), ("sluice", "own/x")},
+    "people": {("sluice", name) for name in ("lakes/own/x.csv", "code/1.patch", "labels/late/x.parquet", "own/x")},
+    "serving": {
+        ("sluice", name)
+        for name in (
+            "predictions/late/date=2026-11-26/hour=14/x.parquet",
+            "predictions/late/writers/1.json",
+            "logged-models/late",
+            "labels/late/x.parquet",
+            "salts/predictions",
+            "traffic/late/servers/1.json",
+            "traffic/late/counts/1-0/1.json",
+        )
+    },
+    "monitoring": {("sluice", "datasets/2/x"), ("sluice", "monitoring/late/1.json")},
 }
-WRITES["register"] = WRITES["steps"] | {("sluice", "promotions/flights/000002.json")}
+WRITES["register"] = WRITES["steps"] | {
+    ("sluice", name)
+    for name in (
+        "promotions/flights/000002.json",
+        "traffic/late/records/000001.json",
+        "traffic/late/servers/1.json",
+        "traffic/late/counts/1-0/1.json",
+    )
+}
 PLACES = set.union(*WRITES.values()) | {("sluice", "anything"), ("mlpipeline", "anything"), ("mlflow", "anything")}
 
 
@@ -165,6 +186,21 @@ def test_a_step_reads_its_bucket_and_none_of_the_others(filled: Store) -> None:
         for bucket, name in (("mlpipeline", "pipelines/1"), ("mlflow", "1/models/m-1/artifacts/MLmodel")):
             assert refused(partial(get, client, bucket, name))
             assert refused(partial(listed, client, bucket))
+
+
+def test_a_model_server_reads_models_and_no_lake(filled: Store) -> None:
+    client = filled.client("serving")
+    assert get(client, "sluice", "models/1/manifest.json") == b"first"
+    for name in ("lakes/flights/contract.yaml", "promotions/flights/000001.json", "runs/1/result.json"):
+        assert refused(partial(get, client, "sluice", name)), name
+    put(client, "sluice", "predictions/late/writers/1.json")
+    client.remove_object("sluice", "predictions/late/writers/1.json")
+
+
+def test_a_step_reads_no_key_of_masks(filled: Store) -> None:
+    put(filled.root, "sluice", "salts/predictions", b"key")
+    assert refused(partial(get, filled.client("steps"), "sluice", "salts/predictions"))
+    assert get(filled.client("serving"), "sluice", "salts/predictions") == b"key"
 
 
 def test_what_runs_in_a_step_s_pod_reads_no_uploaded_pipeline(filled: Store) -> None:
@@ -306,10 +342,10 @@ def test_waiting_ends_when_the_account_is_there(made: Store, monkeypatch: pytest
 
 
 def test_only_minio_and_its_job_have_root_s_keys() -> None:
-    for case in (CASES["default"], CASES["hermetic"]):
+    for files in (CASES["default"], CASES["hermetic"]):
         holders = {
             item["metadata"]["name"]
-            for item in manifests(case)
+            for item in manifests(files)
             if item["kind"] not in ("Secret",) and '"mlpipeline-minio-artifact"' in json.dumps(item)
         }
         assert holders == {"minio", "minio-accounts-1"}

@@ -34,6 +34,7 @@ ORDER = (
     "external_services",
     "runs_apart",
     "database_servers",
+    "model_server",
     "platform_faults",
 )
 

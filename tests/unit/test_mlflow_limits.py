@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mlflow.server import auth, handlers  # noqa: F401 - the routes that MLflow has
 
-from sluice.mlflow_server.limits import canonical, refusal, username
+from sluice.mlflow_server.limits import Role, canonical, refusal, username
 
 CHANGING = ("POST", "PUT", "PATCH", "DELETE")
 
@@ -28,21 +28,35 @@ def test_steps_reach_no_route_that_changes_the_registry() -> None:
     routes = registry_routes()
     assert len(routes) >= 20
     for method, path in routes:
-        assert refusal(method, canonical(path), registers=False), (method, path)
+        assert refusal(method, canonical(path), role="steps"), (method, path)
 
 
 def test_the_register_step_reaches_what_it_needs() -> None:
     for path in ("registered-models/create", "registered-models/alias", "model-versions/create", "runs/log-batch"):
-        assert not refusal("POST", canonical(f"/api/2.0/mlflow/{path}"), registers=True), path
+        assert not refusal("POST", canonical(f"/api/2.0/mlflow/{path}"), role="register"), path
     for path in ("registered-models/alias", "registered-models/delete-tag", "model-versions/delete"):
-        assert not refusal("DELETE", canonical(f"/api/2.0/mlflow/{path}"), registers=True), path
-        assert refusal("DELETE", canonical(f"/api/2.0/mlflow/{path}"), registers=False), path
+        assert not refusal("DELETE", canonical(f"/api/2.0/mlflow/{path}"), role="register"), path
+        assert refusal("DELETE", canonical(f"/api/2.0/mlflow/{path}"), role="steps"), path
     for path in ("registered-models/delete", "logged-models/m-1", "experiments/delete", "users/delete"):
-        assert refusal("DELETE", canonical(f"/api/2.0/mlflow/{path}"), registers=True), path
+        assert refusal("DELETE", canonical(f"/api/2.0/mlflow/{path}"), role="register"), path
 
 
-@pytest.mark.parametrize("registers", [True, False])
-def test_what_steps_do_all_day_is_let_through(registers: bool) -> None:
+def test_model_servers_read_and_change_nothing() -> None:
+    for method, path in registry_routes():
+        assert refusal(method, canonical(path), role="serving"), (method, path)
+    for method, path in (("GET", "registered-models/get"), ("GET", "model-versions/get"), ("POST", "runs/search")):
+        assert not refusal(method, canonical(f"/api/2.0/mlflow/{path}"), role="serving"), path
+    for method, path in (
+        ("POST", "api/2.0/mlflow/runs/create"),
+        ("PUT", "api/2.0/mlflow/runs/search"),
+        ("PUT", "api/2.0/mlflow-artifacts/artifacts/1/search"),
+        ("POST", "api/2.0/mlflow-artifacts/mpu/create/1/search"),
+    ):
+        assert refusal(method, canonical(path), role="serving"), path
+
+
+@pytest.mark.parametrize("role", ["steps", "register"])
+def test_what_steps_do_all_day_is_let_through(role: Role) -> None:
     for method, path in (
         ("GET", "registered-models/get"),
         ("GET", "model-versions/search"),
@@ -53,7 +67,7 @@ def test_what_steps_do_all_day_is_let_through(registers: bool) -> None:
         ("POST", "runs/delete-tag"),
         ("POST", "logged-models"),
     ):
-        assert not refusal(method, canonical(f"/api/2.0/mlflow/{path}"), registers=registers), path
+        assert not refusal(method, canonical(f"/api/2.0/mlflow/{path}"), role=role), path
 
 
 @given(
@@ -71,7 +85,7 @@ def test_however_a_path_is_written_it_is_refused(
     for _ in range(times):
         path = "".join(f"%{ord(c):02x}" if i in encoded else c for i, c in enumerate(path))
     path = path.replace("/", "/" * slashes)
-    assert refusal(method, canonical(path), registers=False)
+    assert refusal(method, canonical(path), role="steps")
 
 
 @given(st.text(max_size=30))

@@ -59,6 +59,8 @@ SERVER = {
     "SLUICE_MLFLOW_STEPS_PASSWORD": "steps-password",
     "SLUICE_MLFLOW_REGISTER_USERNAME": "register",
     "SLUICE_MLFLOW_REGISTER_PASSWORD": "register-password",
+    "SLUICE_MLFLOW_SERVING_USERNAME": "serving",
+    "SLUICE_MLFLOW_SERVING_PASSWORD": "serving-password",
 }
 SWITCHES = (
     "MLFLOW_DISABLE_TELEMETRY",
@@ -277,6 +279,8 @@ READERS: dict[str, tuple[Callable[[], object], tuple[str, ...]]] = {
     "SLUICE_MLFLOW_STEPS_PASSWORD": (_server, ("", "short")),
     "SLUICE_MLFLOW_REGISTER_USERNAME": (_server, ("root", "steps")),
     "SLUICE_MLFLOW_REGISTER_PASSWORD": (_server, ("", "short")),
+    "SLUICE_MLFLOW_SERVING_USERNAME": (_server, ("root", "steps")),
+    "SLUICE_MLFLOW_SERVING_PASSWORD": (_server, ("", "short")),
     "SLUICE_STORE_ACCOUNTS": (_accounts, ("",)),
     "SLUICE_STORE_POLICIES": (_accounts, ("", "/nowhere/at/all")),
     "SLUICE_STORE_VERSIONED": (_versioned, ("Bad_Bucket", "x")),

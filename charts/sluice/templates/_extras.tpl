@@ -12,7 +12,8 @@ at the end of this file.
   "workflow-controller" "argo.controller" "run-gateway" "objectStore.gateway"
   "ml-pipeline" "kfp.apiServer" "ml-pipeline-ui" "kfp.ui" "ml-pipeline-persistenceagent" "kfp.persistenceAgent"
   "ml-pipeline-scheduledworkflow" "kfp.scheduledWorkflow" "metadata-grpc" "kfp.metadata" "metadata-envoy" "kfp.metadata.gateway"
-  "trainer-controller" "trainer" "jobset-controller" "jobset" "sluice-setup" "setup" "sluice-check" "setup" -}}
+  "trainer-controller" "trainer" "jobset-controller" "jobset" "sluice-setup" "setup" "sluice-check" "setup"
+  "model-server" "modelServerDefaults" "model-monitor" "modelServerDefaults" "model-canary" "modelServerDefaults" -}}
 {{- if has . (list (include "sluice.accounts.step" .) (include "sluice.accounts.training" .) (include "sluice.accounts.driver" .) (include "sluice.accounts.worker" .)) -}}
 steps
 {{- else -}}
@@ -68,7 +69,7 @@ comes out as it went in.
 {{- end -}}
 {{- $account := regexFind "(?m)^ +serviceAccountName: [a-z-]+$" $text | trim | trimPrefix "serviceAccountName: " -}}
 {{- $extras := dict -}}
-{{- if and $account (regexMatch "(?m)^kind: (Deployment|StatefulSet|DaemonSet|Job)$" $text) -}}
+{{- if and $account (regexMatch "(?m)^kind: (Deployment|StatefulSet|DaemonSet|Job|CronJob)$" $text) -}}
 {{- $extras = include "sluice.extras" (list $root (include "sluice.partOf" $account)) | fromYaml -}}
 {{- end -}}
 {{- if $extras }}
@@ -82,7 +83,7 @@ comes out as it went in.
 {{/* An object that starts pods, with extras. Call: include "sluice.workloadWith" (list "minio" $object $extras) */}}
 {{- define "sluice.workloadWith" -}}
 {{- $part := index . 0 -}}{{- $object := index . 1 -}}{{- $extras := index . 2 -}}
-{{- $template := $object.spec.template -}}{{- $pod := $template.spec -}}
+{{- $template := ($object.spec.jobTemplate | default $object).spec.template -}}{{- $pod := $template.spec -}}
 {{- $said := printf "%s.pod (or pods)" $part -}}
 {{- range $kind := list "labels" "annotations" -}}
   {{- $present := get $template.metadata $kind | default dict -}}

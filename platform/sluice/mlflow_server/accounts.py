@@ -1,4 +1,4 @@
-"""MLflow's own accounts, kept at what the Secrets say: the administrator's, the steps' and the register step's."""
+"""MLflow's own accounts, kept at what the Secrets say: the administrator's, and those of steps and model servers."""
 
 from typing import Any
 
@@ -10,6 +10,8 @@ from sluice.mlflow_server.serving import CONFIG_PATH, write_configuration
 # What they may do with anybody's experiments and models; what an account made itself it may manage, within `limits`.
 STEPS = {"experiment": "EDIT", "registered_model": "READ"}
 REGISTER = {"experiment": "EDIT", "registered_model": "MANAGE"}  # MLflow asks for it to take an alias or a tag back
+
+SERVING = {"experiment": "READ", "registered_model": "READ"}
 
 
 def load_mlflow(settings: ServerSettings) -> None:
@@ -28,7 +30,11 @@ def keep_accounts(settings: ServerSettings) -> None:
     store = SqlAlchemyStore()
     store.init_db(settings.auth_database)  # upgrades the schema too
     _keep(store, settings.admin, is_admin=True)
-    for account, permissions in ((settings.steps, STEPS), (settings.register, REGISTER)):
+    for account, permissions in (
+        (settings.steps, STEPS),
+        (settings.register, REGISTER),
+        (settings.serving, SERVING),
+    ):
         if account:
             _keep(store, account, is_admin=False)
             for resource, permission in permissions.items():

@@ -32,7 +32,9 @@ def create_app() -> Any:  # noqa: ANN401 - a FastAPI application, untyped in MLf
         sign_for(endpoint)
     whole = with_accounts(app)
     kept = Kept(_store, time.monotonic)
-    return Limits(whole, given.steps, given.register, _is_ready, kept) if given.steps and given.register else whole
+    if not (given.steps and given.register):
+        return whole
+    return Limits(whole, {given.steps: "steps", given.register: "register", given.serving: "serving"}, _is_ready, kept)
 
 
 def _store() -> Any:  # noqa: ANN401 - MLflow's tracking store

@@ -1,4 +1,4 @@
-"""What the accounts of steps may not do at MLflow, whatever MLflow's own permissions let them.
+"""What the accounts of steps and model servers may not do at MLflow, whatever MLflow's own permissions let them.
 
 MLflow gives who made an experiment or a model all rights on it, and anybody may make a model of a new name. So by
 permissions alone a step could make `house-prices` before the register step does, and move its aliases for ever. Here:
@@ -6,6 +6,7 @@ permissions alone a step could make `house-prices` before the register step does
 - Steps log runs. They make no registered model and no version, and move no alias; the register step's account does.
 - Neither deletes more than a run (which an administrator can restore), makes accounts, or gives permissions away. The
   register step's takes aliases, tags of models and versions back.
+- Model servers and what watches models read, and nothing else.
 - The files of a logged model stay as they are once it is READY: so a registered version keeps its own.
 - What comes from a pod of a run, as the gateway says, goes into that run's own records alone (`ownership`). Pods of
   runs have no other way here: who comes without the gateway's word is KFP's API server, a job of the chart, a person.
@@ -15,8 +16,8 @@ It stands before MLflow's own checks and takes nothing from them: who claims to 
 
 import json
 import re
-from collections.abc import Awaitable, Callable, Iterable
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any, Literal
 from urllib.parse import unquote
 
 from starlette.concurrency import run_in_threadpool
@@ -31,12 +32,14 @@ ACCOUNTS = frozenset({"users", "roles", "permissions", "signup", "webhooks", "ga
 REMOVABLE = (("runs", "delete"), ("runs", "delete-tag"))  # of two that were opened at once, one goes
 # What registering takes back: an alias, its word of a record that is carried out, a version of which there were two.
 TAKEN_BACK = (("registered-models", "alias"), ("registered-models", "delete-tag"), ("model-versions", "delete"))
+SEARCHES = re.compile(r"(ajax-)?api/[0-9]\.0/mlflow/[a-z-]+/search")  # reading, which takes a body
 LOGGED_MODEL = re.compile(r"\bm-[0-9a-f]{8,}\b")
 ARTIFACTS, MODELS = "mlflow-artifacts", "logged-models"
 UNAUTHORIZED, FORBIDDEN, TOO_LARGE = 401, 403, 413
 RUN = b"x-sluice-run"  # the gateway's word: whose pod it is; it lets no client say this itself
 LONGEST_DOCUMENT = 64 << 20  # bytes of JSON; MLflow's own client sends 1 MiB at most
 
+Role = Literal["steps", "register", "serving"]
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
@@ -47,18 +50,17 @@ class Limits:
     """An ASGI application before MLflow's."""
 
     def __init__(
-        self, app: Application, steps: str, register: str, is_ready: Callable[[str], bool], records: Records
+        self, app: Application, accounts: Mapping[str, Role], is_ready: Callable[[str], bool], records: Records
     ) -> None:
         """Nothing is asked yet.
 
         Args:
             app: MLflow's.
-            steps: The name of the steps' account.
-            register: That of the register step's.
+            accounts: Who has which account, by its name; an empty name is nobody's.
             is_ready: Whether the logged model of an id is READY.
             records: Whose the runs, models and traces are.
         """
-        self._app, self._accounts = app, {register: True, steps: False}
+        self._app, self._accounts = app, {name: role for name, role in accounts.items() if name}
         self._is_ready, self._records = is_ready, records
 
     async def __call__(self, scope: Scope, receive: Any, send: Send) -> None:  # noqa: ANN401 - ASGI's
@@ -102,7 +104,7 @@ class Limits:
 
     async def _refusal(self, name: str, method: str, path: str) -> str:
         plain = canonical(path)
-        if said := refusal(method, plain, registers=self._accounts[name]):
+        if said := refusal(method, plain, self._accounts[name]):
             return said
         if method not in READING and {ARTIFACTS, MODELS} & set(plain.split("/")):
             for model in set(LOGGED_MODEL.findall(plain)):
@@ -111,17 +113,19 @@ class Limits:
         return ""
 
 
-def refusal(method: str, path: str, *, registers: bool) -> str:
+def refusal(method: str, path: str, role: Role) -> str:
     """Why a request is refused by its method and path alone; empty where it is not.
 
     Args:
         method: HTTP's, in capitals.
         path: As `canonical` gives it.
-        registers: Whether the account is the register step's.
+        role: Whose account it is.
     """
     if method in READING:
         return ""
-    segments = path.split("/")
+    segments, registers = path.split("/"), role == "register"
+    if role == "serving":
+        return "" if method == "POST" and SEARCHES.fullmatch(path) else "may only read"
     if ACCOUNTS & set(segments):
         return "may not change accounts or permissions"
     deletes = method == "DELETE" or any(segment.startswith("delete") for segment in segments)

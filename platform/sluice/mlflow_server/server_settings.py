@@ -39,6 +39,7 @@ class ServerSettings:
         steps: The account of the steps' pods; None where they use another one, and for the server, which is told their
             names alone.
         register: That of the step which registers; the same.
+        serving: That of model servers and monitors, which read; the same.
         default_permission: What every account may do with what it was given no permission on.
         artifacts: Where the server keeps artifacts, e.g. `s3://mlflow`.
         port: What the server listens on.
@@ -52,6 +53,7 @@ class ServerSettings:
     admin: MlflowAccount
     steps: MlflowAccount | None
     register: MlflowAccount | None
+    serving: MlflowAccount | None
     default_permission: str
     artifacts: str
     port: int
@@ -68,7 +70,8 @@ class ServerSettings:
         """
         database = _database(MlflowServerVariables.database, given.database)
         other = MlflowServerVariables.auth_database
-        admin, steps, register = _accounts(given)
+        admin, others = _accounts(given)
+        steps, register, serving = others
         permission = given.permission
         for later in (MlflowServerVariables.direct, MlflowServerVariables.transfers):
             given.value(later)  # used where the application is made
@@ -78,6 +81,7 @@ class ServerSettings:
             admin=admin,
             steps=steps,
             register=register,
+            serving=serving,
             default_permission=permission,
             artifacts=_required(MlflowServerVariables.artifacts, given.artifacts),
             port=given.port,
@@ -121,13 +125,14 @@ def _database(field: Variable[str], given: str) -> str:
     return value
 
 
-def _accounts(given: MlflowServerVariables) -> tuple[MlflowAccount, MlflowAccount | None, MlflowAccount | None]:
-    """The administrator's, and the steps' where there is a password: those three names differ."""
+def _accounts(given: MlflowServerVariables) -> tuple[MlflowAccount, list[MlflowAccount | None]]:
+    """The administrator's, and the steps', the register step's and the servers' where there is a password."""
     kind = MlflowServerVariables
     pairs = (
         (kind.admin, kind.admin_password),
         (kind.steps, kind.steps_password),
         (kind.register, kind.register_password),
+        (kind.serving, kind.serving_password),
     )
     owner: dict[str, str] = {}
     found = []
@@ -136,15 +141,15 @@ def _accounts(given: MlflowServerVariables) -> tuple[MlflowAccount, MlflowAccoun
         if other := owner.get(name):
             raise BadInput(
                 f"{username} and {other} are both {name!r}; steps need an account of their own, "
-                "and the step that registers another one"
+                "and the step that registers and model servers others"
             )
         if name:
             owner[name] = username.name
         told = username is kind.admin or given.is_there(password)
         found.append(_account(given, username, password) if told else None)
-    admin, steps, register = found
+    admin, *others = found
     assert admin  # noqa: S101 - it is always read
-    return admin, steps, register
+    return admin, others
 
 
 def _account(given: MlflowServerVariables, username: Variable[str], password: Variable[Secret]) -> MlflowAccount:

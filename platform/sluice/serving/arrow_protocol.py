@@ -7,6 +7,7 @@ streams are refused before anything is unpacked, and what texts would take is co
 
 import struct
 from collections.abc import Mapping
+from importlib.util import find_spec
 from typing import Any
 
 from sluice.serving.exchange import Loaded
@@ -18,6 +19,10 @@ from sluice.serving.refusals import Refusal
 STREAM = "application/vnd.apache.arrow.stream"
 PREDICTION, PROBABILITY = "prediction", "probability_{}"
 _FORM = "the body is no stream of Arrow's IPC format"
+_WITHOUT = (
+    "this server has no pyarrow, so it reads no Arrow: send JSON, or let it run in the image of the steps "
+    "(modelServers: image: tabular)"
+)
 _END = struct.pack("<I", 0xFFFFFFFF)
 
 
@@ -28,6 +33,8 @@ class ArrowProtocol:
 
     def read(self, body: bytes, head: Head, limits: Limits, loaded: Loaded) -> Asked:  # noqa: ARG002 - see Wire
         """See `Wire`."""
+        if find_spec("pyarrow") is None:
+            raise Refusal(415, _WITHOUT)
         import pyarrow as pa
 
         broken = (pa.ArrowException, OSError, ValueError, KeyError, struct.error, OverflowError, MemoryError)

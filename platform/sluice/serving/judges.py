@@ -1,8 +1,10 @@
 """From a served folder to what answers: the graph alone, a query before it, or the model's own code."""
 
+from importlib.util import find_spec
 from pathlib import Path
 
-from sluice.exporting.served_files import read_served_model
+from sluice.core.errors import BadInput
+from sluice.exporting.served_files import ServedModel, read_served_model
 from sluice.serving.judging import FormJudge
 from sluice.storage.stores import Store
 
@@ -31,7 +33,23 @@ def open_judge(folder: Path, *, threads: int = 1, store: Store | None = None) ->
         from sluice.serving.query_judge import QueryJudge
 
         return QueryJudge(folder, threads, served)
+    _check_libraries(served)
     from sluice.serving.native_judge import NativeJudge
     from sluice.storage.locations import default_store
 
     return NativeJudge(folder, threads, served, store or default_store())
+
+
+def _check_libraries(served: ServedModel) -> None:
+    """See that a model's own code finds its libraries: the image of the model server has those of graphs alone.
+
+    Raises:
+        BadInput: One is missing.
+    """
+    missing = [name for name in ("ibis", "pandas", "pyarrow", "sklearn") if find_spec(name) is None]
+    if missing:
+        what = "features are made" if served.features == "code" else "forecasts are made"
+        raise BadInput(
+            f"{served.model}: its {what} by code, and {', '.join(missing)} is not installed here: serve it in the "
+            "steps' image (modelServers: image: tabular, or torch for networks), or install `sluice[all]`"
+        )

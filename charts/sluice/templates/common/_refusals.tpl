@@ -113,6 +113,27 @@ wrong together. Call: include "sluice.refuse" .
 {{- if and (not $v.kfp.enabled) $v.argo.enabled $v.kfp.externalUrl -}}
 {{- $bad = append $bad "argo.enabled with kfp.externalUrl: the KFP of your own has an Argo of its own; set argo.enabled=false" -}}
 {{- end -}}
+{{- range $name, $_ := $v.modelServers -}}
+  {{- $server := include "sluice.modelServer" (list $ $name) | fromYaml -}}
+  {{- if not (include "sluice.mlflow.url" $) -}}
+  {{- $bad = append $bad (printf "modelServers.%s without mlflow.enabled or mlflow.externalUrl: name the registry that has the model" $name) -}}
+  {{- end -}}
+  {{- if and (eq $server.autoscaling.by "keda") (not $server.autoscaling.prometheus) -}}
+  {{- $bad = append $bad (printf "modelServers.%s.autoscaling.by=keda without autoscaling.prometheus: name the address that is asked" $name) -}}
+  {{- end -}}
+  {{- if gt (int $server.autoscaling.min) (int $server.autoscaling.max) -}}
+  {{- $bad = append $bad (printf "modelServers.%s.autoscaling: min is above max" $name) -}}
+  {{- end -}}
+  {{- if and $server.route.enabled (not $server.route.parentRefs) -}}
+  {{- $bad = append $bad (printf "modelServers.%s.route.enabled without route.parentRefs: name the gateway" $name) -}}
+  {{- end -}}
+  {{- if and $server.monitor.enabled (not $server.log.enabled) -}}
+  {{- $bad = append $bad (printf "modelServers.%s.monitor.enabled without log.enabled: there is nothing to watch" $name) -}}
+  {{- end -}}
+  {{- if and (eq $server.service.type "ClusterIP") (gt (int $server.service.nodePort) 0) -}}
+  {{- $bad = append $bad (printf "modelServers.%s.service.nodePort is set with type ClusterIP: set service.type=NodePort" $name) -}}
+  {{- end -}}
+{{- end -}}
 {{- $bad = concat $bad (include "sluice.tls.refusals" . | fromYamlArray) -}}
 {{- $bad = concat $bad (include "sluice.runs.refusals" . | trim | splitList "\n" | compact) -}}
 {{- $bad = concat $bad (include "sluice.stepPod.refusals" . | trim | splitList "\n" | compact) -}}

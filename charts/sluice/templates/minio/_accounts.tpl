@@ -11,6 +11,10 @@ mlflow: MLflow's server
 steps: the steps
 register: the step that registers models
 people: who types commands
+{{- if .Values.modelServers }}
+serving: the servers of models
+monitoring: what watches models
+{{- end }}
 {{- end }}
 
 {{/* The Secret of a part's account, with accesskey and secretkey. Call: include "sluice.objectStore.account" (list $ "kfp") */}}
@@ -93,9 +97,14 @@ deletes versions, changes a bucket or another account.
 {{- if has $part (list "kfp" "runs") }}{{ $bucket = $b.pipelines }}{{ else if eq $part "mlflow" }}{{ $bucket = $b.mlflow }}{{ end -}}
 {{- $arn := printf "arn:aws:s3:::%s" $bucket -}}
 {{- $all := list (printf "%s/*" $arn) -}}
+{{- $read := $all -}}
+{{- if eq $part "serving" -}}
+  {{- $read = list -}}
+  {{- range list "models/" "code/" "datasets/" "predictions/" "logged-models/" "labels/" "salts/" "traffic/" }}{{ $read = append $read (printf "%s/%s*" $arn .) }}{{ end -}}
+{{- end -}}
 {{- $statements := list
   (dict "Sid" "Look" "Effect" "Allow" "Action" $look "Resource" (list $arn))
-  (dict "Sid" "Read" "Effect" "Allow" "Action" (list "s3:GetObject") "Resource" $all) -}}
+  (dict "Sid" "Read" "Effect" "Allow" "Action" (list "s3:GetObject") "Resource" $read) -}}
 {{- if $root.Values.minio.enabled -}}
   {{- /* MinIO lets every user change its own password and make keys that outlive it, where nothing says no. */ -}}
   {{- $statements = append $statements (dict "Sid" "NoAdministrator" "Effect" "Deny" "Action" (list "admin:*")) -}}
@@ -108,15 +117,26 @@ deletes versions, changes a bucket or another account.
   {{- $statements = append $statements (dict "Sid" "NotThePipelines" "Effect" "Deny" "Action" (list "s3:*") "Resource" (list (printf "%s/pipelines/*" $arn))) -}}
 {{- else if eq $part "mlflow" -}}
   {{- $statements = append $statements (dict "Sid" "Own" "Effect" "Allow" "Action" (append $put "s3:DeleteObject") "Resource" $all) -}}
+{{- else if eq $part "serving" -}}
+  {{- $places := list -}}
+  {{- range list "predictions/" "logged-models/" "labels/" "salts/" "traffic/*/servers/" "traffic/*/counts/" }}{{ $places = append $places (printf "%s/%s*" $arn .) }}{{ end -}}
+  {{- $statements = append $statements (dict "Sid" "Add" "Effect" "Allow" "Action" $put "Resource" $places) -}}
+  {{- /* Who stops writes the record of its log under another name. */ -}}
+  {{- $statements = append $statements (dict "Sid" "Own" "Effect" "Allow" "Action" (list "s3:DeleteObject") "Resource" (list (printf "%s/predictions/*/writers/*" $arn))) -}}
+{{- else if eq $part "monitoring" -}}
+  {{- $statements = append $statements (dict "Sid" "Add" "Effect" "Allow" "Action" $put "Resource" (list (printf "%s/datasets/*" $arn) (printf "%s/monitoring/*" $arn))) -}}
 {{- else -}}
   {{- $written := list -}}
   {{- $free := $root.Values.objectStore.scratch | default list -}}
-  {{- if eq $part "people" }}{{ $free = append $free "lakes/" }}{{ $written = list "code/" }}
+  {{- if eq $part "people" }}{{ $free = append $free "lakes/" }}{{ $written = list "code/" "labels/" }}
   {{- else }}
     {{- $written = list "datasets/" "models/" "code/" "runs/" -}}
     {{- $free = concat (list "training/" "check/") $free -}}
   {{- end -}}
-  {{- if eq $part "register" }}{{ $written = append $written "promotions/" }}{{ end -}}
+  {{- /* Canaries are recorded by who may promote. */ -}}
+  {{- if eq $part "register" }}{{ $written = concat $written (list "promotions/" "traffic/") }}{{ end -}}
+  {{- /* With this key whoever has the log tries out what was masked in it. */ -}}
+  {{- if eq $part "steps" }}{{ $statements = append $statements (dict "Sid" "NotTheMasks" "Effect" "Deny" "Action" (list "s3:*") "Resource" (list (printf "%s/salts/*" $arn))) }}{{ end -}}
   {{- $places := list -}}
   {{- range $written }}{{ $places = append $places (printf "%s/%s*" $arn .) }}{{ end -}}
   {{- with $places }}{{ $statements = append $statements (dict "Sid" "Add" "Effect" "Allow" "Action" $put "Resource" .) }}{{ end -}}

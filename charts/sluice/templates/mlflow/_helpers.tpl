@@ -14,16 +14,21 @@
 {{ include "sluice.keptSecret" (list . "mlflow-credentials" "register-username" "register") }}
 {{- end }}
 
+{{/* The same of the model servers' account. */}}
+{{- define "sluice.mlflow.servingUsername" -}}
+{{ include "sluice.keptSecret" (list . "mlflow-credentials" "serving-username" "serving") }}
+{{- end }}
+
 {{/*
-The key of the register step's account in MLflow's Secret. Call: ... (list $ "password")
+The key of an account in MLflow's Secret. Call: ... (list $ "register" "password"), or "serving"
 An MLflow of your own may have one account for all: then it is that of the steps.
 */}}
-{{- define "sluice.mlflow.registerKey" -}}
+{{- define "sluice.mlflow.accountKey" -}}
 {{- $root := index . 0 -}}{{- $name := $root.Values.mlflow.existingSecret -}}
-{{- $own := printf "register-%s" (index . 1) -}}
+{{- $own := printf "%s-%s" (index . 1) (index . 2) -}}
 {{- $found := dict -}}
 {{- if $name }}{{ $found = (lookup "v1" "Secret" $root.Release.Namespace $name).data | default dict }}{{ end -}}
-{{- if or $root.Values.mlflow.enabled (not $name) (hasKey $found $own) }}{{ $own }}{{ else }}{{ index . 1 }}{{ end -}}
+{{- if or $root.Values.mlflow.enabled (not $name) (hasKey $found $own) }}{{ $own }}{{ else }}{{ index . 2 }}{{ end -}}
 {{- end }}
 
 {{/* MLflow's database: the chart's PostgreSQL, or one outside. */}}

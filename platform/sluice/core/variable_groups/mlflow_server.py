@@ -56,6 +56,12 @@ class MlflowServerVariables(VariableGroup):
         "SLUICE_MLFLOW_REGISTER_USERNAME", meaning="The same of the step that registers models.", by=_SERVER
     )
     register_password = secret("SLUICE_MLFLOW_REGISTER_PASSWORD", by=_SERVER)
+    serving = text(
+        "SLUICE_MLFLOW_SERVING_USERNAME",
+        meaning="The same of model servers and monitors, which read; without it they use the steps'.",
+        by=_SERVER,
+    )
+    serving_password = secret("SLUICE_MLFLOW_SERVING_PASSWORD", by=_SERVER)
     certificate = folder_or_file(
         "SLUICE_MLFLOW_CERTIFICATE",
         meaning="Files with the server's certificate and its key, in PEM; without them it speaks http.",
