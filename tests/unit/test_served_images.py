@@ -200,3 +200,11 @@ def test_a_graph_of_other_weights_is_not_served(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr("sluice.exporting.networks.unit_pixels", darker)
     with pytest.raises(images.NotExportable, match="differ from the model's by up to"):
         exported(tmp_path / "folder", "convolutional-network")
+
+
+def test_a_server_without_pillow_says_what_to_install(
+    served: tuple[Path, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(BadInput, match="install the extra `images`"):
+        GraphJudge(served[0])

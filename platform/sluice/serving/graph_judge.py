@@ -1,9 +1,11 @@
 """A served model whose graph takes raw rows: nothing runs but onnxruntime."""
 
+import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from sluice.core.errors import BadInput
 from sluice.exporting.forms import Served, as_given
 from sluice.exporting.graph_session import GraphSession
 from sluice.exporting.served_files import GRAPH, RowField, ServedModel, read_served_model
@@ -37,4 +39,8 @@ def _of_files(image: RowField, graph: Callable[..., Any]) -> Callable[..., Any]:
     from sluice.features.png_images import ImageShape
 
     assert image.shape is not None, "asked before"  # noqa: S101
+    if importlib.util.find_spec("PIL") is None:
+        raise BadInput(
+            f"{image.name} is an image, and pillow, which decodes it, is not installed here; install the extra `images`"
+        )
     return ImageForecast(image.name, ImageShape(*image.shape), graph)
