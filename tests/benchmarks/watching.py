@@ -85,7 +85,7 @@ def measured(command: list[str], folder: Path) -> None:
     """Run a command; print its seconds, its processor's seconds, its peak of memory and the load before it."""
     load, begin = os.getloadavg()[0], time.monotonic()
     with (folder / "said.txt").open("w") as said:
-        code = subprocess.run(command, stdout=said, stderr=subprocess.STDOUT, check=False).returncode  # noqa: S603
+        code = subprocess.run(command, stdout=said, stderr=subprocess.STDOUT, check=False).returncode
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     told = {
         "exit": code,
@@ -94,7 +94,7 @@ def measured(command: list[str], folder: Path) -> None:
         "peak_mib": round(used.ru_maxrss / 1024),
         "load_before": round(load, 1),
     }
-    print(json.dumps(told))  # noqa: T201
+    print(json.dumps(told))
 
 
 if __name__ == "__main__":
