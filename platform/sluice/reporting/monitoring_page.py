@@ -28,7 +28,13 @@ _MOST_WINDOWS = 400
 _MOST_COLUMNS = 25
 
 
-def monitoring_page(model: str, reference: str, windows: Sequence[WindowRecord], settings: WatchSettings) -> str:
+def monitoring_page(
+    model: str,
+    reference: str,
+    windows: Sequence[WindowRecord],
+    settings: WatchSettings,
+    more: Sequence[Section] = (),
+) -> str:
     """One page of all windows, the latest in detail.
 
     Args:
@@ -36,11 +42,13 @@ def monitoring_page(model: str, reference: str, windows: Sequence[WindowRecord],
         reference: What the windows were held to, in words.
         windows: At least one, in the order of time.
         settings: How they were judged.
+        more: What stands between the alarms and what explains them.
     """
     last = windows[-1]
     sections = [
         _performance(windows, settings),
         _alarms(windows),
+        *more,
         _explanation(last),
         _method(last, settings, reference),
     ]

@@ -295,12 +295,19 @@ class VersionWatch:
             pq.write_table(table, target)
             reference = open_table(target, self._opened)
             time = str(rows.form.time) if rows.form.time in reference.columns else ""
-            clear = [each.name for each in rows.form.fields if not each.hashed and each.name in reference.columns]
-            self._form = form_of(reference, self._model.task.label, time, [name for name in clear if name != time])
+            self._form = form_of(reference, self._model.task.label, time, self._columns(rows, reference))
             contract = self._model.preparation.columns if self._model.preparation else {}
             begun = self._state.watch if self._state else None
             self._watch = Watch(reference, self._form, self.settings, contract, begun, self._model.name)
         return self._watch
+
+    def _columns(self, rows: VersionRows, reference: RowTable) -> list[str]:
+        """The columns to watch: those that the log has as they were, without what only says which row it is."""
+        made, form = self._model.preparation, rows.form
+        used = {name for names in made.sources.values() for name in names} if made else set[str]()
+        named = {*form.key, form.time} - (used - {form.time})
+        clear = [each.name for each in form.fields if not each.hashed and each.name in reference.columns]
+        return [name for name in clear if name not in named]
 
     def _table(self, rows: VersionRows) -> RowTable:
         table = open_table(rows.path, self._opened, champion=False)

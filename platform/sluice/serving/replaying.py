@@ -30,7 +30,7 @@ from sluice.predictions.labels import keep_labels
 from sluice.predictions.reader import latest_form
 from sluice.predictions.request_ids import new_request_id
 from sluice.registry.predicting import OpenModel, opened_model
-from sluice.registry.versions import Version, find_version, versions
+from sluice.registry.versions import Version, find_version, registered_models, versions
 from sluice.running.judged_rows import judged_table
 from sluice.running.logged_windows import LogWindow, Usage, after, floor, windows_between
 from sluice.running.served_versions import served_version
@@ -129,9 +129,8 @@ def replay(order: ReplayOrder) -> list[ReplayedVersion]:
 
 def _stands(order: ReplayOrder) -> list[_Stand]:
     """The versions with their windows, by time: in each window the newest one that could stand then."""
-    named = find_version(order.model)
-    several = order.model == named.model
-    stands = [_stand(each, order) for each in (versions(named.model) if several else [named])]
+    several = order.model in registered_models()
+    stands = [_stand(each, order) for each in (versions(order.model) if several else [find_version(order.model)])]
     known = [each for each in stands if each is not None]
     if not known:
         raise BadInput(
@@ -168,6 +167,10 @@ def _stand(version: Version, order: ReplayOrder) -> _Stand | None:
             if _TEST not in tables or time not in tables[_TEST].columns:
                 raise BadInput(f"{model.name}: its test rows have no column {time!r}, so nothing tells when it stood")
             first = _aware(tables[_TEST][time].min().to_pyarrow().as_py())
+            learned = [
+                _aware(table[time].max().to_pyarrow().as_py()) for name, table in tables.items() if name != _TEST
+            ]
+    first = max([first, *learned])  # split at random, a version learned from rows up to the end: it never stands
     begins = floor(first, order.every)  # the window after the first whole one: that has the reference's rows
     begins = after(begins if begins == first else after(begins, order.every), order.every)
     while order.since and begins < order.since:
