@@ -41,7 +41,7 @@ tool = ln -sf "$$(readlink -f "$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/sluice/her
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test look kind kind-down test-kind sbom sign scan lint format install tools bench ui lock clean
+.PHONY: help demo test look kind kind-down test-kind sbom sign scan lint format install tools bench ui lock clean fuzz
 
 help:  ## Explain these targets.
 	@sed -n 's/^\([a-z][a-z-]*\):.*## /\1|/p' $(firstword $(MAKEFILE_LIST)) | awk -F '|' '{ printf "make %-9s %s\n", $$1, $$2 }'
@@ -95,6 +95,9 @@ format: $(DEV)  ## Format the code and repair what can be repaired without think
 install: $(DEV)  ## Install what developing takes into .venv.
 
 tools: $(TOOLS)  ## Build the programs that tests and `make kind` use: MinIO, kind, helm and others (needs Go).
+
+fuzz: $(DEV)  ## Ask the server 10,000 questions that nobody means well (CI asks 600).
+	SLUICE_FUZZED=10000 $(BIN)/pytest -n 0 -q --timeout 1800 tests/unit/test_serving_fuzz.py
 
 bench: $(DEV)  ## Measure against peers on this machine (tests/benchmarks; some minutes).
 	@for name in step_overhead stratified_sampling csv_ingest; do echo "== $$name"; $(BIN)/python tests/benchmarks/$$name.py || exit; done

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 SECONDS = 60
+_HEAVY = ("pandas", "pyarrow", "mlflow", "sklearn", "scipy", "onnx", "kfp", "duckdb", "torch", "onnxruntime")
 
 
 @dataclass(frozen=True)
@@ -71,3 +72,16 @@ def running(home: Path, *words: str, module: str = "sluice") -> Iterator[Running
     finally:
         process.kill()
         process.wait()
+
+
+def heavy_libraries(process: int) -> set[str]:
+    """The large libraries of a process, by what it has mapped."""
+    mapped = Path(f"/proc/{process}/maps").read_text()
+    return {name for name in _HEAVY if re.search(rf"/{name}/\S*\.so", mapped)}
+
+
+def most_memory(process: int) -> int:
+    """The most memory that a process ever had, in bytes."""
+    found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{process}/status").read_text())
+    assert found
+    return int(found[1]) * 1024

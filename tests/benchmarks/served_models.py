@@ -3,7 +3,9 @@
 Run it with `python tests/benchmarks/served_models.py [KIND …]`. Four projects are run to a registered model: 30 raw
 columns whose features a graph says, a query says, history says, and a class of the project's own. Each contestant
 answers the same rows in this process, one at a time: the judge raw rows as JSON holds them, checks included; pyfunc a
-table of one row, raw where it can make the features itself, else with the features made. Their answers are compared.
+table of one row, raw where it can make the features itself, else with the features made. For those there is a third,
+who does the judge's work by hand: the earlier rows in DuckDB's memory, the same function's query over them and the row,
+compiled once, then pyfunc. Their answers are compared.
 """
 
 import os
@@ -12,10 +14,11 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import ibis
 import mlflow
 import numpy as np
 import pandas as pd
@@ -79,6 +82,8 @@ class Contestants:
         rows: Raw rows as JSON holds them.
         frames: The same rows as pyfunc takes them.
         how: How it is served.
+        by_hand: Answers a raw row by the project's query and pyfunc, where pyfunc alone makes no features.
+        raws: The same rows as that takes them.
     """
 
     judge: Callable[[dict[str, Any]], np.ndarray]
@@ -86,6 +91,27 @@ class Contestants:
     rows: list[dict[str, Any]]
     frames: list[pd.DataFrame]
     how: str
+    by_hand: Callable[[pd.DataFrame], np.ndarray] | None = None
+    raws: list[pd.DataFrame] = field(default_factory=list)
+
+
+def features_by_hand(earlier: pd.DataFrame, expression: str, names: list[str]) -> Callable[[pd.DataFrame], Any]:
+    """What a team would write: the project's function over the earlier rows and the one asked about, compiled once."""
+    engine = ibis.duckdb.connect()
+    engine.raw_sql("SET threads = 1")
+    kept = engine.create_table("earlier", earlier)
+    asked = engine.create_table("asked", earlier.head(0))
+    scope: dict[str, Any] = {}
+    exec(PREPARE.replace("{expression}", expression), scope)
+    rows = scope["rows"]({"rows": kept.anti_join(asked, "id").union(asked)})
+    sql = str(ibis.to_sql(rows.semi_join(asked, "id").select(*names), dialect="duckdb"))
+    sql = sql.replace('"memory"."main"."asked"', '"one"')
+
+    def made(row: pd.DataFrame) -> Any:
+        engine.con.register("one", row)
+        return engine.con.execute(sql).df()
+
+    return made
 
 
 def table() -> pd.DataFrame:
@@ -131,6 +157,10 @@ def made(kind: str, scratch: Path) -> Iterator[Contestants]:
         frames = [features[names].iloc[[place]].reset_index(drop=True) for place in range(ASKED)]
     else:
         frames = [asked.iloc[[place]].reset_index(drop=True) for place in range(ASKED)]
+    by_hand = None
+    if kind == "history":
+        features_of = features_by_hand(rows.drop(columns="late"), FEATURES[kind], names)
+        by_hand = lambda row: np.asarray(loaded.predict(features_of(row)), np.float64)  # noqa: E731
     with published(version) as folder:
         judge = open_judge(folder)
         yield Contestants(
@@ -139,6 +169,8 @@ def made(kind: str, scratch: Path) -> Iterator[Contestants]:
             [json_row(row) for row in asked.astype(object).to_dict("records")],
             frames,
             f"{judge.served.features}, {judge.served.forecast}",
+            by_hand,
+            [asked.iloc[[place]].reset_index(drop=True) for place in range(ASKED)],
         )
         judge.close()
 
@@ -162,6 +194,16 @@ def measured(call: Callable[[Any], Any], given: list[Any]) -> tuple[float, float
     return (time.process_time() - begun) / len(given) * 1e3, statistics.median(clocks) * 1e3
 
 
+def told_by_hand(both: Contestants) -> None:
+    """Print how much the same work costs by hand and pyfunc, in turns with the judge."""
+    assert both.by_hand
+    pairs = zip(both.rows, both.raws, strict=True)
+    gap = max(float(np.abs(both.judge(row) - both.by_hand(raw)).max()) for row, raw in pairs)
+    turns = [(measured(both.judge, both.rows)[0], measured(both.by_hand, both.raws)[0]) for _ in range(ROUNDS)]
+    judge, hand = (statistics.median(each) for each in zip(*turns, strict=True))
+    print(f"features by hand, then pyfunc: {hand:.2f} ms, judge {judge:.2f} ms: {hand / judge:.1f}; max Δp {gap:.1e}")
+
+
 def main() -> None:
     """Print a table in Markdown."""
     print("| model | served by | judge, CPU ms | clock ms | pyfunc, CPU ms | clock ms | times faster (CPU) | max Δp |")
@@ -181,6 +223,8 @@ def main() -> None:
                 )
                 cells = f"{cpu:.3f} | {clock:.3f} | {theirs:.2f} | {their_clock:.2f} | {theirs / cpu:.0f} | {gap:.1e}"
                 print(f"| {kind} | {both.how} | {cells} |", flush=True)
+                if both.by_hand:
+                    told_by_hand(both)
 
 
 if __name__ == "__main__":

@@ -1,19 +1,22 @@
 """Which estimator tells what a shift costs, and which alarm finds it: simulated shifts whose truth is known.
 
-Run it: `python -m tests.benchmarks.shifts estimates|alarms|calm|speed [REPETITIONS] [PROBLEM] [SHIFT]`;
-docs/monitoring.md has the tables that it printed.
-`estimates`: for each shift, how far CBPE and PAPE (or the direct loss estimate without and
-with its density ratio) are from the metric that the labels show, and how often that lies in the interval. `alarms`: how
-often the first window of a shift is found, and by what. `calm`: windows without any shift but the weekly season, one
-after the other: false alarms, beside those of tests of each column at 5 %. `speed`: seconds and peak memory on a large
-file.
+Run it: `python -m tests.benchmarks.shifts [TABLE ...] [--repetitions N] [--problem P] [--shift NAME ...]
+[--reference-daily ROWS] [--daily ROWS] [--first SEED] [--rows FILE]`; docs/monitoring.md has what it printed.
+`estimates`: for each shift, how far estimates are from the metric that the labels show, and how often that lies in the
+interval. `found`: how often the first window of a shift is an alarm without labels, by what it costs; `labels`: with
+labels. `quarters`: models watched for 13 weeks without any shift but the weekly season, by the whole watch.
+`detectors`: how often detectors alarm on exact p-values. `alarms`: what the first window of each shift is called.
+`speed`: seconds and peak memory on a large file. With `--rows` results are added to a file of JSON lines, and tables
+are of all that it then has: so a long run can be made in parts.
 """
 
+import argparse
+import json
 import resource
-import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import duckdb
@@ -22,70 +25,30 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from scipy import stats
 
-from sluice.monitoring.class_estimates import estimate_classes
-from sluice.monitoring.density_ratio import density_ratio
 from sluice.monitoring.expected_metrics import true_metrics
-from sluice.monitoring.loss_estimates import estimate_numbers
 from sluice.monitoring.records import WatchSettings
 from sluice.monitoring.row_tables import connection, form_of, open_table
 from sluice.monitoring.watching import Watch
+from tests.benchmarks import shift_rates
+from tests.benchmarks.shift_rates import COSTLY, FIRST, MEASURED, REFERENCE_DAYS, WATCHED, Row, Size
 from tests.unit import shift_world as world
 
-REFERENCE_DAYS, REFERENCE_DAILY, FIRST = 56, 350, 70
 ROWS = 10_000
-METRICS = {
-    "binary": ("accuracy", "log_loss", "roc_auc"),
-    "multiclass": ("accuracy", "log_loss"),
-    "regression": ("mae", "rmse"),
-}
-CLEAN = [name for name in world.SHIFTS if name not in ("unit change", "nulls", "new category", "truncation", "noise")]
-"""Shifts of rows that are measured as they were: others break what the estimators take for granted."""
-WATCHED = {"binary": "accuracy", "multiclass": "accuracy", "regression": "mae"}
 
 
-def estimates(repetitions: int, problem: str, *names: str) -> None:
-    """MAE and coverage of both estimators by shift."""
-    estimate = estimate_numbers if problem == "regression" else estimate_classes
-    print(f"{'shift':22} {'metric':9} {'costs':>8} {'CBPE':>8} {'in':>5} {'PAPE':>8} {'in':>5} {'support':>8}")
-    for name in names or CLEAN:
-        gaps: dict[str, list[list[float]]] = {metric: [] for metric in METRICS[problem]}
-        support = []
-        for seed in range(repetitions):
-            reference = world.judged(world.rows(0, REFERENCE_DAYS, 50 + seed, REFERENCE_DAILY), problem, 50 + seed)
-            ones, before = np.ones(len(reference)), true_metrics(reference)
-            given, told = world.shifted(name, FIRST, 7, 1000 + 10 * seed)
-            current = world.judged(given, problem, 1000 + 10 * seed, told)
-            ratio = density_ratio(reference.known, current.known, seed)
-            support.append(ratio.effective_rows >= 200 and ratio.foreign <= 0.2)
-            true = true_metrics(current)
-            plain, adapted = estimate(reference, current, ones), estimate(reference, current, ratio.reference)
-            for metric, found in gaps.items():
-                both = [
-                    (abs(e.value - true[metric]), e.low <= true[metric] <= e.high)
-                    for e in (plain[metric], adapted[metric])
-                ]
-                found.append([true[metric] - before[metric], *both[0], *both[1]])
-        for metric, found in gaps.items():
-            cost, plain_gap, plain_in, gap, inside = np.mean(found, axis=0)
-            print(
-                f"{name:22} {metric:9} {cost:+8.4f} {plain_gap:8.4f} {plain_in:5.0%} {gap:8.4f} {inside:5.0%} "
-                f"{np.mean(support):8.0%}",
-                flush=True,
-            )
-
-
-def alarms(repetitions: int, problem: str, *names: str) -> None:
+def alarms(size: Size, problem: str, names: Sequence[str]) -> None:
     """What the first window of a shift leads to; labels do not come."""
     metric = WATCHED[problem]
     with tempfile.TemporaryDirectory() as folder, connection() as opened:
-        watch, form = _watch(Path(folder), opened, WatchSettings(metric=metric, span="week", rows=ROWS), problem)
+        settings = WatchSettings(metric=metric, span="week", rows=ROWS)
+        watch = _watch(Path(folder), opened, settings, problem, 5, size.reference_daily)
         calm = watch.state
-        print(f"{'shift':22} {'costs':>8} {'found':>6} {'page':>5} what")
-        for name in names or world.SHIFTS:
+        print(f"\n{'shift':22} {'costs':>8} {'alarm':>6} {'page':>5} what")
+        for name in names:
             found, costs = [], []
-            for seed in range(repetitions):
+            for seed in range(size.repetitions):
                 again = _again(watch, calm)
-                given, told = world.shifted(name, FIRST, 7, 2000 + seed)
+                given, told = world.shifted(name, FIRST, 7, 2000 + seed, daily=size.daily)
                 path = _written(Path(folder), world.table(given, problem, 2000 + seed, told, labelled=False))
                 record = again.judge(open_table(path, opened), name)
                 found.append(record.alarms[0] if record.alarms else None)
@@ -95,37 +58,44 @@ def alarms(repetitions: int, problem: str, *names: str) -> None:
             pages = sum(each is not None and each.severity == "page" for each in found)
             words = ", ".join(f"{title} {count}" for title, count in titles.most_common(3))
             print(
-                f"{name:22} {np.mean(costs) - before:+8.4f} {sum(e is not None for e in found) / repetitions:6.0%} "
-                f"{pages / repetitions:5.0%} {words}",
+                f"{name:22} {np.mean(costs) - before:+8.4f} {sum(e is not None for e in found):6} "
+                f"{pages:5} of {len(found)}: {words}",
                 flush=True,
             )
-    del form
 
 
-def calm(windows: int, problem: str, span: str = "week") -> None:
-    """Windows without a shift: alarms of ours, and of naive tests."""
-    days = 7 if span == "week" else 1
-    season = "none" if span == "week" else "weekday"
-    settings = WatchSettings(metric=WATCHED[problem], span=span, season=season, rows=ROWS)
-    found: Counter[str] = Counter()
-    naive = corrected = 0
-    with tempfile.TemporaryDirectory() as folder, connection() as opened:
-        watch, _ = _watch(Path(folder), opened, settings, problem)
-        reference = world.rows(0, REFERENCE_DAYS, 5, REFERENCE_DAILY)
-        for number in range(windows):
-            given = world.rows(FIRST + days * number, days, 3000 + number)
-            record = watch.judge(
-                open_table(_written(Path(folder), world.table(given, problem, number)), opened), str(number)
-            )
-            found.update(f"{each.severity}: {each.title}" for each in record.alarms if each.new)
-            p_values = [stats.ks_2samp(given.features[:, n], reference.features[:, n]).pvalue for n in range(8)]
-            naive += min(p_values) < 0.05
-            corrected += min(p_values) < 0.05 / 8
-    quarters = windows / (13 if span == "week" else 91.3)
-    print(f"{windows} calm windows ({span}, {problem}, labels and estimates, {quarters:.1f} quarters):")
-    print(f"  ours: {sum(found.values())} alarms ({sum(found.values()) / quarters:.2f} a quarter) {dict(found)}")
-    print(f"  Kolmogorov-Smirnov at 5 % on each of 8 columns: {naive} windows ({naive / quarters:.1f} a quarter)")
-    print(f"  the same, Bonferroni within the window: {corrected} windows ({corrected / quarters:.1f} a quarter)")
+def quarters(size: Size, problem: str) -> Iterator[Row]:
+    """Models with references of their own, each watched for 13 weeks in which nothing changes but the season."""
+    settings = WatchSettings(metric=WATCHED[problem], span="week", rows=ROWS)
+    for seed in range(size.first, size.first + size.repetitions):
+        with tempfile.TemporaryDirectory() as folder, connection() as opened:
+            watch = _watch(Path(folder), opened, settings, problem, 9000 + seed, size.reference_daily)
+            reference = world.rows(0, REFERENCE_DAYS, 9000 + seed, size.reference_daily).features
+            found: list[str] = []
+            nearest: Counter[str] = Counter()
+            naive = 0
+            for week in range(13):
+                number = 20_000 + 100 * seed + week
+                given, _ = world.shifted("none (weekly season)", FIRST + 7 * week, 7, number, daily=size.daily)
+                path = _written(Path(folder), world.table(given, problem, number))
+                record = watch.judge(open_table(path, opened), str(week))
+                found += [f"{each.severity}: {each.title}" for each in record.alarms if each.new]
+                for channel, along in record.evidence.items():
+                    nearest[channel] = max(nearest[channel], along)  # type: ignore[assignment] - a share of the limit
+                naive += min(stats.ks_2samp(given.features[:, n], reference[:, n]).pvalue for n in range(8)) < 0.05 / 8
+        yield {"problem": problem, "alarms": found, "naive": int(naive), "nearest": dict(nearest)}
+
+
+def print_quarters(rows: Sequence[Row]) -> None:
+    """False alarms a model and quarter."""
+    alarms = Counter(alarm for row in rows for alarm in row["alarms"])
+    total, naive = sum(alarms.values()), sum(row["naive"] for row in rows)
+    print(f"\n{len(rows)} models, each for a quarter of 13 calm weeks; labels, estimates, outputs, inputs and data:")
+    print(f"  {total} false alarms, {shift_rates.rate(total, len(rows))} a model and quarter {dict(alarms)}")
+    print(f"  models with one or more: {shift_rates.share(sum(bool(row['alarms']) for row in rows), len(rows))}")
+    channels = {name: max(row["nearest"].get(name, 0.0) for row in rows) for name in rows[0]["nearest"]}
+    print("  nearest to the limit: " + ", ".join(f"{name} {along:.2f}" for name, along in channels.items()))
+    print(f"  Kolmogorov-Smirnov, 5 % over all columns of a window: {naive / len(rows):.1f} alarms a model and quarter")
 
 
 def speed(millions: int) -> None:
@@ -166,13 +136,17 @@ def _large(path: Path, rows: int, seed: int) -> None:
 
 
 def _watch(
-    folder: Path, opened: duckdb.DuckDBPyConnection, settings: WatchSettings, problem: str
-) -> tuple[Watch, object]:
+    folder: Path,
+    opened: duckdb.DuckDBPyConnection,
+    settings: WatchSettings,
+    problem: str,
+    seed: int,
+    daily: int,
+) -> Watch:
     path = folder / "reference.parquet"
-    pq.write_table(world.table(world.rows(0, REFERENCE_DAYS, 5, REFERENCE_DAILY), problem, 5), path)
+    pq.write_table(world.table(world.rows(0, REFERENCE_DAYS, seed, daily), problem, seed), path)
     table = open_table(path, opened)
-    form = form_of(table, "outcome", "at")
-    return Watch(table, form, settings), form
+    return Watch(table, form_of(table, "outcome", "at"), settings)
 
 
 def _again(watch: Watch, state: object) -> Watch:
@@ -187,12 +161,58 @@ def _written(folder: Path, table: pa.Table) -> Path:
     return path
 
 
+def main() -> None:
+    """Print the tables that are asked for."""
+    said = _arguments()
+    size = Size(said.repetitions, said.reference_daily, said.daily, said.first)
+    kept = Path(said.rows) if said.rows else None
+    for table in said.tables:
+        if table == "estimates":
+            names = said.shift or MEASURED
+            shift_rates.print_estimates(_kept(kept, table, shift_rates.estimates(size, said.problem, names)))
+        elif table in ("found", "labels"):
+            made = shift_rates.first_windows(size, said.problem, said.shift or COSTLY, labelled=table == "labels")
+            shift_rates.print_first_windows(_kept(kept, table, made))
+        elif table == "quarters":
+            print_quarters(_kept(kept, table, quarters(size, said.problem)))
+        elif table == "detectors":
+            shift_rates.detectors(50 * said.repetitions)
+        elif table == "alarms":
+            alarms(size, said.problem, said.shift or list(world.SHIFTS))
+        else:
+            speed(said.millions)
+
+
+def _kept(path: Path | None, table: str, rows: Iterator[Row]) -> list[Row]:
+    """Results as they come; with a file, all that it has of the table."""
+    if path is None:
+        return list(rows)
+    with path.open("a") as file:
+        for row in rows:
+            file.write(json.dumps({"table": table, **row}) + "\n")
+            file.flush()
+    every = [json.loads(line) for line in path.read_text().splitlines()]
+    return [row for row in every if row["table"] == table]
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.shifts")
+    known = ("estimates", "found", "labels", "quarters", "detectors", "alarms", "speed")
+    parser.add_argument("tables", nargs="*", help=f"of {', '.join(known)}; by default the first five")
+    parser.add_argument("--repetitions", type=int, default=20)
+    parser.add_argument("--problem", choices=sorted(WATCHED), default="binary")
+    parser.add_argument("--shift", action="append", choices=sorted(world.SHIFTS))
+    parser.add_argument("--reference-daily", type=int, default=150, help="rows of a working day, for 56 days")
+    parser.add_argument("--daily", type=int, default=400, help="rows of a working day of the window of 7 days")
+    parser.add_argument("--first", type=int, default=0, help="the first seed")
+    parser.add_argument("--rows", help="a file of JSON lines that results are added to")
+    parser.add_argument("--millions", type=int, default=1, help="rows of the table `speed`")
+    said = parser.parse_args()
+    if unknown := set(said.tables) - set(known):
+        parser.error(f"there is no table {', '.join(sorted(unknown))}")
+    said.tables = said.tables or known[:5]
+    return said
+
+
 if __name__ == "__main__":
-    what, number = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 20
-    kind = sys.argv[3] if len(sys.argv) > 3 else "binary"
-    if what == "speed":
-        speed(number)
-    elif what == "calm":
-        calm(number, kind, *sys.argv[4:])
-    else:
-        {"estimates": estimates, "alarms": alarms}[what](number, kind, *sys.argv[4:])
+    main()

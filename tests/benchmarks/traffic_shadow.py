@@ -3,11 +3,9 @@
 python tests/benchmarks/traffic_shadow.py [SECONDS] [TURNS]
 """
 
-import os
-import subprocess
+import json
 import sys
 import tempfile
-import threading
 import time
 from pathlib import Path
 
@@ -16,12 +14,14 @@ import numpy as np
 from sluice.artifacts.bundles import publish
 from sluice.artifacts.producer import producer
 from sluice.core.environment import set_variables
-from sluice.serving.served_versions import SERVED
+from sluice.registry.served import SERVED
 from sluice.storage.locations import default_store
-from tests.conftest import free_port
-from tests.unit import traffic_server
-from tests.unit.test_traffic_server import RATE, THREADS, Load, _answers, wait
-from tests.unit.traffic_world import MODEL, digest_of, register, served_folder
+from tests.serving_load import Load, wait
+from tests.serving_process import running
+from tests.unit.traffic_world import MODEL, digest_of, raw, register, served_folder
+
+THREADS, RATE = 4, 50
+"""Clients, and requests a second of each."""
 
 
 def main(seconds: float, turns: int) -> None:
@@ -39,32 +39,20 @@ def main(seconds: float, turns: int) -> None:
         print(f"{THREADS * RATE} requests a second of one row, {seconds:g} s each; milliseconds", flush=True)
         for turn in range(turns):
             for shadow in (0.0, 1.0):
-                _, told = measured(Path(name), shadow, seconds)
+                told = measured(Path(name), shadow, seconds)
                 half, most = np.quantile(told, [0.5, 0.99]) * 1000
                 print(f"{turn + 1} shadow {shadow:.0%}: p50 {half:.2f} p99 {most:.2f}", flush=True)
 
 
-def measured(folder: Path, shadow: float, seconds: float) -> tuple[str, np.ndarray]:
-    port, log = free_port(), folder / "log"
-    command = [sys.executable, str(traffic_server.__file__), MODEL, str(port), str(shadow)]
-    with log.open("wb") as out:
-        process = subprocess.Popen(command, stdout=out, stderr=out, env=os.environ | {"OMP_NUM_THREADS": "1"})
-    try:
-        wait(lambda: _answers(port), 60, log)
-        wait(lambda: "late/2" in log.read_text(), 20, log)
-        load = Load(port)
-        clients = [threading.Thread(target=load.run, args=(number,)) for number in range(THREADS)]
-        for each in clients:
-            each.start()
-        time.sleep(seconds)
-        load.ended.set()
-        for each in clients:
-            each.join(20)
-        assert {status for _, status, *_ in load.answers} == {200}
-        return log.read_text(), np.array([took for *_, took in load.answers[100:]])
-    finally:
-        process.terminate()
-        process.wait(30)
+def measured(folder: Path, shadow: float, seconds: float) -> np.ndarray:
+    """Seconds of each answer, without the first hundred."""
+    settings = {"model": MODEL, "port": 0, "shadow": shadow, "slices": ["carrier"], "feedback": False}
+    with running(folder, json.dumps(settings), module="sluice.serving") as server:
+        wait(lambda: "late/2" in "\n".join(server.said), 20, lambda: server.said)
+        with Load(server.port, [raw([client]) for client in range(THREADS)], RATE).running() as load:
+            time.sleep(seconds)
+        assert {each.status for each in load.answers} == {200}
+        return np.array([each.seconds for each in load.answers[100:]])
 
 
 if __name__ == "__main__":

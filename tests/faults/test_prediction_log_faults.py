@@ -67,16 +67,6 @@ def wait(until: Callable[[], object], seconds: float = 30) -> None:
         time.sleep(0.02)
 
 
-def test_sigterm_under_load_loses_no_row(tmp_path: Path, start: Start) -> None:
-    process = start(str(tmp_path / "store"), seconds=0.3)
-    wait(lambda: len(list((tmp_path / "store").rglob("*.parquet"))) >= 2)
-    told, _ = ended(process)
-    found = logged(open_store(str(tmp_path / "store")))
-    assert (told["done"], told["dropped"], found.lost, found.writing) == (True, 0, 0, ())
-    assert numbers(found) == list(range(told["answered"]))
-    assert not list((tmp_path / "spool").iterdir())
-
-
 def test_what_sigkill_loses_is_counted_by_the_next_process(tmp_path: Path, start: Start) -> None:
     """What was in memory for a tenth of a second at most; the rest is brought, from the disk."""
     store = open_store(str(tmp_path / "store"))

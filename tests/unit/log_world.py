@@ -44,6 +44,5 @@ def labels(model: str, frame: pd.DataFrame, arrived: datetime) -> None:
 
 def rows_of(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """Rows as JSON has them: what is missing is null."""
-    return [
-        {name: None if pd.isna(value) else value for name, value in row.items()} for row in frame.to_dict("records")
-    ]
+    told = frame.astype(object).where(frame.notna(), None)
+    return [{str(name): value for name, value in row.items()} for row in told.to_dict("records")]

@@ -160,7 +160,14 @@ def write(folder: Path, texts: Mapping[str, str], tables: Mapping[str, pd.DataFr
 
 
 def run(
-    scratch: Path, lake: Path, task: dict[str, Any], candidates: Sequence[str], code: Path, references: Sequence[str]
+    scratch: Path,
+    lake: Path,
+    task: dict[str, Any],
+    candidates: Sequence[str],
+    code: Path,
+    references: Sequence[str],
+    strategy: str = "random",
+    shares: tuple[float, float, float] = (0.6, 0.2, 0.2),
 ) -> Made:
     """Every step from the lake to the registry; the code goes along."""
     store = default_store()
@@ -173,7 +180,7 @@ def run(
     summary = scratch / "summary.md"
     given = ingest(str(lake), summary=summary)
     rows = prepare(given.uri, task=task, code=archives.get("prepare", ""), summary=summary)
-    parts = split(rows.uri, strategy="random", shares=(0.6, 0.2, 0.2), seed=1, summary=summary)
+    parts = split(rows.uri, strategy=strategy, shares=shares, seed=1, summary=summary)
     settings = check_settings(candidates, max_rounds=4, code=archives.get("train", ""))
     models = train(parts.uri, settings).bundle
     judged = EvaluationSettings(GateLimits(min_effective_rows=20, max_calibration_error=10), resamples=100, seed=1)

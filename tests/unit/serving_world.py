@@ -17,6 +17,7 @@ from sluice.exporting.served_files import FORECAST, Parity, RowField, ServedMode
 from sluice.serving.app import Server
 from sluice.serving.doors import Doors
 from sluice.serving.exchange import Exchange, Loaded, OneVersion
+from sluice.serving.feedback import FeedbackDesk
 from sluice.serving.graph_judge import GraphJudge
 from sluice.serving.limits import Limits
 
@@ -104,10 +105,15 @@ class Seen:
 
 
 def server(
-    folder: Path, limits: Limits | None = None, doors: Doors | None = None, observers: tuple[Any, ...] = ()
+    folder: Path,
+    limits: Limits | None = None,
+    doors: Doors | None = None,
+    observers: tuple[Any, ...] = (),
+    feedback: FeedbackDesk | None = None,
 ) -> Server:
     """A server of the model, started by its first call."""
-    return Server(OneVersion(Loaded("late/3", GraphJudge(folder))), observers, limits, doors, threads=2)
+    loaded = Loaded("late/3", GraphJudge(folder))
+    return Server(OneVersion(loaded), observers, limits, doors, threads=2, feedback=feedback)
 
 
 @dataclass(frozen=True)

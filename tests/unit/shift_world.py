@@ -193,7 +193,7 @@ def table(given: Rows, problem: str, seed: int, told: Rows | None = None, *, lab
     return pa.table(columns)
 
 
-_DRAWING = ("covariate", "hard", "prior", "subpopulation", "gradual")
+_DRAWING = ("covariate", "hard", "prior", "subpopulation", "gradual", "noisy")
 
 
 def shifted(name: str, first: int, days: int, seed: int, time: float = 1.0, daily: int = DAILY) -> tuple[Rows, Rows]:
@@ -207,14 +207,17 @@ SHIFTS: dict[str, Callable[[Rows, int, float], tuple[Rows, Rows]]] = {
     "none (weekly season)": lambda given, seed, time: _same(given),
     "covariate, mild": lambda given, seed, time: _same(_kept(given, np.exp(0.35 * given.numbers[:, 0]), seed)),
     "covariate, strong": lambda given, seed, time: _same(
-        _kept(given, np.exp(-1.2 * given.numbers[:, 2] - 0.8 * np.abs(given.numbers[:, 0])), seed)
+        _kept(given, np.exp(time * (-1.2 * given.numbers[:, 2] - 0.8 * np.abs(given.numbers[:, 0]))), seed)
     ),
     "hard rows": lambda given, seed, time: _same(
-        _kept(given, np.exp(-2.5 * np.abs(score(given))), seed)  # near the border, where nobody could tell
+        _kept(given, np.exp(-2.5 * time * np.abs(score(given))), seed)  # near the border, where nobody could tell
+    ),
+    "noisy rows": lambda given, seed, time: _same(  # those whose number varies most, in a regression
+        _kept(given, np.exp(1.2 * given.numbers[:, 2]), seed)
     ),
     "prior": lambda given, seed, time: _prior(given, seed),
-    "concept": lambda given, seed, time: _same(replace(given, concept=0.5)),
-    "subpopulation": lambda given, seed, time: _same(_kept(given, np.where(given.region == 4, 12.0, 1.0), seed)),
+    "concept": lambda given, seed, time: _same(replace(given, concept=0.5 * time)),
+    "subpopulation": lambda given, seed, time: _same(_kept(given, np.where(given.region == 4, 12.0**time, 1.0), seed)),
     "season (heat)": lambda given, seed, time: _moved(given, 3, 0.6),
     "unit change": lambda given, seed, time: _number(given, 4, lambda values: values * 1.609),
     "nulls": lambda given, seed, time: _number(
@@ -234,4 +237,4 @@ SHIFTS: dict[str, Callable[[Rows, int, float], tuple[Rows, Rows]]] = {
         _kept(given, np.exp(-2.5 * time * np.abs(score(given))), seed)
     ),
 }
-"""By name: from rows, a seed and how far a gradual shift has come (0 to 1), to rows as they are and as told."""
+"""By name: from rows, a seed and how far a shift has come (0 to 1; some come at once), to rows as they are and told."""

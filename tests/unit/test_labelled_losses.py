@@ -22,7 +22,7 @@ CHAMPION, CHALLENGER = "a" * 64, "b" * 64
 
 @pytest.mark.parametrize("classes", [("no", "yes"), ()])
 def test_both_versions_are_judged_on_the_rows_whose_labels_have_come(tmp_path: Path, classes: tuple[str, ...]) -> None:
-    now = float(time.time() // 1)
+    now = time.time() // 1 + 0.25
     store = open_store(str(tmp_path / "store"))
     source = LoggedLosses(store, "orders")
     assert len(source.since(now - 60).losses) == 0
@@ -43,5 +43,7 @@ def test_both_versions_are_judged_on_the_rows_whose_labels_have_come(tmp_path: P
     for digest in (CHAMPION, CHALLENGER):
         mine = [place for place, name in enumerate(found.digests) if name == digest]
         np.testing.assert_allclose(sorted(found.losses[mine]), sorted(wanted))
+    moments = [now - 30 + n for n in range(3)]
+    assert sorted(found.moments) == pytest.approx(sorted(moments * 2), abs=1e-5)
     assert loss_cells(found, CHAMPION, CHALLENGER).counts() == (3, 3)
     assert len(source.since(now - 28.5).losses) == 2

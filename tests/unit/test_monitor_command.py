@@ -1,6 +1,7 @@
 """`sluice monitor` as a person types it: what it says first, its exit codes, its files, and its refusals."""
 
 import json
+import re
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -12,19 +13,23 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from prometheus_client.parser import text_string_to_metric_families
 from typer.testing import CliRunner
 
 from sluice.cli.main import app
 from sluice.core.errors import BadInput, EnvironmentFault
 from sluice.engine.datasets import read_dataset
 from sluice.monitoring.dashboards import alert_rules, grafana_dashboard, perses_dashboard, write_files
-from sluice.monitoring.metric_list import METRICS, RULES
+from sluice.monitoring.metric_list import METRICS
 from sluice.registry.predicting import opened_model
 from sluice.reporting.pages import sections_of
+from sluice.serving.exchange import Loaded
+from sluice.serving.metrics import Metrics
 from sluice.storage.locations import default_store
 from tests.unit import predict_world
 from tests.unit import shift_world as world
 from tests.unit.predict_world import Registered
+from tests.unit.served_rule import Rule
 
 ROOT = Path(__file__).parents[2]
 FILES = ROOT / "manifests" / "monitoring"
@@ -241,11 +246,45 @@ def test_rules_and_dashboards_are_made_from_the_list_of_numbers(tmp_path: Path) 
     for path in write_files(tmp_path):
         assert path.read_bytes() == (FILES / path.name).read_bytes(), f"python -m sluice.monitoring.dashboards {FILES}"
     names = {each.name for each in METRICS}
-    for rule in RULES:
-        assert any(name in rule.expression for name in names), rule.name
     assert yaml.safe_load((FILES / "alert-rules.yaml").read_text()) == alert_rules()
     grafana, perses = grafana_dashboard(), perses_dashboard()
     queries = [target["expr"] for panel in grafana["panels"] for target in panel["targets"]]
     assert all(any(name in query for query in queries) for name in names)
     assert grafana["panels"][0]["title"] == "Performance"
     assert len(perses["spec"]["panels"]) == len(grafana["panels"]) == len(perses["spec"]["layouts"][0]["spec"]["items"])
+
+
+def exported() -> dict[str, set[str]]:
+    """The labels of each series that the monitor or the server tells, by its name."""
+    series = {each.name: {"model", *each.labels} for each in METRICS}
+    serving = Metrics()
+    serving.answered("/v1/predict", 200, "houses/1", 0.01)
+    serving.forecast("houses/1", 3)
+    rule = Rule()
+    for family in text_string_to_metric_families(serving.text((Loaded("orders/1", rule),)).decode()):
+        for sample in family.samples:
+            series.setdefault(sample.name, set()).update(sample.labels)
+    return series
+
+
+def queries() -> list[str]:
+    """Every expression of the rules and of both dashboards."""
+    grafana, perses = grafana_dashboard(), perses_dashboard()
+    found = [rule["expr"] for group in alert_rules()["groups"] for rule in group["rules"]]
+    found += [target["expr"] for panel in grafana["panels"] for target in panel["targets"]]
+    panels = [query for panel in perses["spec"]["panels"].values() for query in panel["spec"]["queries"]]
+    return found + [query["spec"]["plugin"]["spec"]["query"] for query in panels]
+
+
+def test_every_number_of_rules_and_dashboards_is_told_by_the_monitor_or_the_server() -> None:
+    series = exported()
+    for query in queries():
+        told = re.sub(r"\[\w+\]", "", query)
+        names = set(re.findall(r"\bsluice_\w+", told))
+        assert names, query
+        assert names <= series.keys(), query
+        labels = {name for inside in re.findall(r"\bby \(([^)]*)\)", told) for name in inside.split(", ")}
+        labels |= set(re.findall(r"(\w+)=~?\"", told))
+        assert labels <= set.union(*(series[name] for name in names)), query
+    legends = [target["legendFormat"] for panel in grafana_dashboard()["panels"] for target in panel["targets"]]
+    assert {name for text in legends for name in re.findall(r"{{(\w+)}}", text)} <= set.union(*series.values())

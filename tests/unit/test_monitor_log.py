@@ -13,7 +13,11 @@ from sluice.artifacts.provenance import find_bundle
 from sluice.cli.main import app
 from sluice.core.errors import BadInput, EnvironmentFault
 from sluice.monitoring.log_states import read_state
+from sluice.monitoring.records import MetricRecord, PerformanceRecord
 from sluice.registry.predicting import opened_model
+from sluice.reporting.pages import sections_of
+from sluice.reporting.versions_section import ShownVersion, versions_section
+from sluice.running.window_records import empty_window
 from sluice.storage.locations import default_store
 from tests.unit import log_world, predict_world
 from tests.unit.predict_world import Registered
@@ -83,6 +87,9 @@ def test_each_run_judges_the_windows_that_are_over_and_again_those_whose_labels_
     assert body["page"] == f"{store.uri}/monitoring/houses/latest.html"
     assert page == (tmp_path / "own.html").read_text()
     assert all(name in page for name in ("2031-03-03", "2031-03-04", "2031-03-05"))
+    used = next(section.html for section in sections_of(page) if section.id == "versions")
+    assert "300 rows were answered in the latest window, by houses/1 (100%)" in used
+    assert "2.0" in used  # milliseconds, as the log has it
     text = store.get_bytes("monitoring/houses/latest.prom").decode()
     assert 'sluice_monitor_alarm{model="houses/1",severity="page"} 1.0' in text
 
@@ -101,6 +108,35 @@ def test_each_run_judges_the_windows_that_are_over_and_again_those_whose_labels_
     code, printed = monitor("houses", *until(4))
     assert code == 0
     assert "No row was logged in this window" in printed
+
+
+def test_versions_stand_side_by_side_and_are_told_apart_by_their_intervals() -> None:
+    def shown(version: str, value: float, roles: dict[str, int]) -> ShownVersion:
+        metric = MetricRecord(value=value, low=value - 1, high=value + 1, reference=10, worse=0, least_rows=1)
+        record = empty_window("2031-03-03").model_copy(
+            update={
+                "by_labels": PerformanceRecord(
+                    how="labels",
+                    state="told",
+                    reason="",
+                    rows=300,
+                    labelled=300,
+                    metrics={"mae": metric},
+                    effective_rows=None,
+                    foreign=None,
+                    assumptions=(),
+                )
+            }
+        )
+        return ShownVersion(version, record, "mae", roles, (0.002, 0.004, 0.009), {"2031-03-03T05:00Z": 7})
+
+    champion = shown("houses/2", 10, {"champion": 90, "shadow": 5})
+    html = str(versions_section([champion, shown("houses/1", 20, {"challenger": 10})]).html)
+    assert "100 rows were answered in the latest window, by houses/2 (90%), houses/1 (10%)" in html
+    assert "houses/1 and houses/2 differ" in html
+    assert "sluice rollback houses" in html
+    assert "not told apart" in str(versions_section([champion, shown("houses/1", 11, {})]).html)
+    assert "Nobody was answered" in str(versions_section([shown("houses/1", 11, {"shadow": 4})]).html)
 
 
 @pytest.mark.parametrize(

@@ -16,12 +16,23 @@ from typing import Any
 
 import pyarrow as pa
 
+from sluice.serving.feedback import FeedbackDesk
 from sluice.serving.limits import Limits
+from sluice.serving.prediction_log import LogSettings, PredictionLog
+from sluice.storage.stores import open_store
 from tests.unit.serving_world import FIELDS, ROW, ask, served_folder, server
 
 COUNT = int(os.environ.get("SLUICE_FUZZED", "600"))
 STREAM = "application/vnd.apache.arrow.stream"
-PATHS = ("/v1/predict", "/invocations", "/v2/models/late/infer", "/v2/models/late/versions/3/infer", "/v1/model", "/x")
+PATHS = (
+    "/v1/predict",
+    "/v1/feedback",
+    "/invocations",
+    "/v2/models/late/infer",
+    "/v2/models/late/versions/3/infer",
+    "/v1/model",
+    "/x",
+)
 TYPES = ("application/json", "text/csv", STREAM, "", "text/plain; charset=utf-8", "\xff")
 ODD: list[Any] = [
     None,
@@ -99,6 +110,9 @@ def document(dice: random.Random) -> tuple[str, Any]:
             ("/invocations", {"instances": value(dice)}),
             ("/v2/models/late/infer", {"inputs": tensors, "outputs": value(dice), "id": value(dice)}),
             ("/v2/models/late/versions/3/infer", {"inputs": tensors}),
+            ("/v1/feedback", {"labels": [{"request": value(dice), "row": value(dice), "late": value(dice)}]}),
+            ("/v1/feedback", {"labels": [{"request": "a", "late": dice.choice(("late", "on time"))}, value(dice)]}),
+            ("/v1/feedback", {"labels": value(dice), "arrived": value(dice)}),
             (dice.choice(PATHS), value(dice)),
         )
     )
@@ -152,7 +166,10 @@ def request(dice: random.Random) -> tuple[str, str, bytes]:
 
 
 def test_no_request_brings_the_server_down(tmp_path: Path) -> None:
-    app = server(served_folder(tmp_path / "late"), Limits(rows=50, body=2**20))
+    store = open_store(str(tmp_path / "store"))
+    log = PredictionLog(LogSettings(spool=tmp_path / "spool"), store)
+    folder, limits = served_folder(tmp_path / "late"), Limits(rows=50, body=2**20)
+    app = server(folder, limits, observers=(log,), feedback=FeedbackDesk(store))
     statuses: Counter[int] = Counter()
 
     async def all_of_them() -> None:
@@ -169,6 +186,7 @@ def test_no_request_brings_the_server_down(tmp_path: Path) -> None:
             if got.headers["content-type"] == "application/json":
                 got.json  # noqa: B018 - it can be read
             statuses[got.status] += 1
+        await app.stop()
 
     asyncio.run(all_of_them())
     gc.collect()
@@ -177,3 +195,4 @@ def test_no_request_brings_the_server_down(tmp_path: Path) -> None:
     assert {200, 400, 404, 405, 413, 415, 422} <= statuses.keys(), statuses
     assert grown < 2**20, f"{grown:,} bytes are held after the last request"
     assert app._held.bytes == app._answering == 0
+    assert (log.state().dropped, log.state().observed) == (0, log.state().stored)

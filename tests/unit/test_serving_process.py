@@ -1,7 +1,6 @@
 """The server as a process: `sluice serve` of a folder, its page in browsers, callers that hold connections, its end."""
 
 import json
-import re
 import signal
 import socket
 import subprocess
@@ -14,13 +13,12 @@ import pytest
 from sluice.cli.serve_command import found_model
 from sluice.core.errors import BadInput
 from sluice.serving.server import listening
-from tests.serving_process import SECONDS, running
+from tests.serving_process import SECONDS, heavy_libraries, most_memory, running
 from tests.sluice_command import Sluice
 from tests.unit.browser import Browser, browser
 from tests.unit.serving_world import DIGEST, ROW, served_folder
 
 __all__ = ["browser"]  # the fixture
-HEAVY = ("pandas", "pyarrow", "mlflow", "sklearn", "onnx", "kfp", "duckdb", "torch")
 
 
 @pytest.fixture(scope="module")
@@ -42,21 +40,10 @@ def test_sluice_serve_says_who_answers_and_how_to_ask(folder: Path, tmp_path: Pa
         many = server.ask("/v1/predict", {"rows": [dict(ROW)] * 6}, Authorization=f"Bearer {token}")
         assert many[0] == 413
         assert token not in "\n".join(server.said)
-        modules = _modules(server.process.pid)
-        assert modules == {"onnxruntime"}
+        assert heavy_libraries(server.process.pid) == {"onnxruntime"}
+        assert most_memory(server.process.pid) < 150 * 2**20
         assert server.end() == 0
         assert server.said[-1] == "[sluice] ending: requests that have begun are answered"
-
-
-def _modules(process: int) -> set[str]:
-    """The large libraries of a process, by what it has mapped; and that it is no larger than it may be."""
-    status = Path(f"/proc/{process}/status").read_text()
-    size = re.search(r"VmHWM:\s+(\d+) kB", status)
-    assert size
-    assert int(size[1]) < 150 * 1024, size[0]
-    mapped = Path(f"/proc/{process}/maps").read_text()
-    names = (*HEAVY, "onnxruntime")
-    return {name for name in names if re.search(rf"/{name}/\S*\.so", mapped)}
 
 
 def test_the_end_waits_for_requests_that_have_begun(folder: Path, tmp_path: Path) -> None:

@@ -360,3 +360,23 @@ def test_observers_see_what_was_answered(tmp_path: Path) -> None:
     assert exchange.answer.values[:, 1] == pytest.approx(LATE)
     assert exchange.columns["distance"].tolist() == [row["distance"] for row in ROWS]
     assert got.headers["traceparent"] == trace
+
+
+def test_what_a_row_carries_beside_goes_to_observers_and_never_to_the_model(tmp_path: Path) -> None:
+    """A key of the wrong type is no reason to refuse a row; it is missing in the log."""
+    folder, seen = served_folder(tmp_path / "late"), Seen()
+    described = json.loads((folder / "serving.json").read_text())
+    described["carried"] = [{"name": "row", "type": "int64", "nullable": True}]
+    (folder / "serving.json").write_text(json.dumps(described))
+    app = server(folder, observers=(seen,))
+    got = call(app, "/v1/predict", {"rows": [{**ROW, "row": 7}, dict(ROW), {**ROW, "row": "seven"}]})
+    assert got.status == 200
+    call(app, "/v2/models/late/infer", {"inputs": tensors([dict(ROW)])})
+    first, second = seen.exchanges
+    assert first.columns["row"].tolist() == [
+        7.0,
+        pytest.approx(math.nan, nan_ok=True),
+        pytest.approx(math.nan, nan_ok=True),
+    ]
+    assert "row" not in second.columns
+    assert first.answer.values[:, 1] == pytest.approx([LATE[0]] * 3)

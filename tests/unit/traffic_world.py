@@ -21,7 +21,7 @@ from tests.unit import served_world
 MODEL = "late"
 LOGISTIC, TREES = "logistic-regression", "gradient-boosted-trees"
 CANDIDATES = {"1": LOGISTIC, "2": TREES, "3": LOGISTIC, "4": LOGISTIC}
-"""What each version is; a test may spoil the last."""
+"""What each version is."""
 ROWS = served_world.rows(80, seed=4)[0].dropna().reset_index(drop=True)
 
 
@@ -51,21 +51,6 @@ def served_folder(folder: Path, version: str) -> Path:
         parity=Parity(rows=1, on_thresholds=0, largest_difference=0.0, limit=1e-6),
     )
     write_served_model(folder, served, made.SerializeToString())
-    return folder
-
-
-def spoiled(folder: Path) -> Path:
-    """The same folder with a graph whose probabilities add up to more than 1."""
-    import onnx
-
-    model = onnx.load(str(folder / "model.onnx"))
-    (output,) = model.graph.output
-    for node in model.graph.node:
-        node.output[:] = ["right" if name == output.name else name for name in node.output]
-    more = onnx.helper.make_tensor("more", onnx.TensorProto.DOUBLE, [1], [1.1])
-    model.graph.initializer.append(more)
-    model.graph.node.append(onnx.helper.make_node("Mul", ["right", "more"], [output.name]))
-    onnx.save(model, str(folder / "model.onnx"))
     return folder
 
 

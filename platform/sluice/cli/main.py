@@ -17,6 +17,7 @@ from sluice.cli.feedback_command import add_feedback_command
 from sluice.cli.monitor_command import add_monitor_command
 from sluice.cli.predict_command import add_predict_command
 from sluice.cli.project_commands import add_commands as add_project_commands
+from sluice.cli.replay_command import add_replay_command
 from sluice.cli.score_command import add_score_command
 from sluice.cli.serve_command import add_serve_command
 from sluice.cli.traffic_command import add_traffic_commands
@@ -258,6 +259,7 @@ add_serve_command(app)
 add_export_command(app, _place)
 add_traffic_commands(app, _place)
 add_monitor_command(app, _place)
+add_replay_command(app)
 add_feedback_command(app, _place)
 add_which_command(app, _place)
 add_score_command(app, _place)

@@ -12,8 +12,8 @@ from sluice.monitoring.records import WatchSettings, WindowRecord
 from sluice.running.terminal import console, plain, print_json
 
 if TYPE_CHECKING:
-    from sluice.running.log_watching import WatchedVersion
     from sluice.running.monitoring import Watched, WatchOrder
+    from sluice.running.version_watch import WatchedVersion
 
 _MOST_TOLD = 6
 PAGE = Path("monitor.html")

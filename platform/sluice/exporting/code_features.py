@@ -34,7 +34,8 @@ from sluice.leakage.row_wise import reads, reads_other_rows
 from sluice.storage.stores import Store
 
 _ROWS = "new_rows"
-_SMALL = 4_000
+_SMALL = 40_000
+"""Values of a table, rows times columns, up to which to look for the rows that are needed costs more than all."""
 
 
 class CodeFeatures:
@@ -155,8 +156,8 @@ class CodeFeatures:
             return self._with_asked(None if earlier is None else fewer(earlier, demands), rows).op()
 
         def fewer(table: ibis.Table, demands: Demands) -> ibis.Table:
-            small = int(table.count().to_pyarrow().as_py()) <= _SMALL  # then a join costs more than the rows
-            return table if small else demanded(table, rows, sure(table, demands))
+            values = int(table.count().to_pyarrow().as_py()) * len(table.columns)
+            return table if values <= _SMALL else demanded(table, rows, sure(table, demands))
 
         def sure(table: ibis.Table, demands: Demands) -> Demands:
             """The demands that hold though a row may have no moment."""
@@ -194,7 +195,9 @@ class CodeFeatures:
 
     def _standing(self, expression: ibis.Table) -> StandingQuery:
         """The expression's query, planned over rows that are handed in."""
-        sql = _unqualified(str(ibis.to_sql(expression, dialect="duckdb")))
+        ordered = expression.op()
+        plain = ordered.parent.to_expr() if isinstance(ordered, ops.Sort) else expression  # `make` puts rows in order
+        sql = _unqualified(str(ibis.to_sql(plain, dialect="duckdb")))
         lacking = [name for name in self._takes if f"f{list(self._takes).index(name)}" not in expression.columns]
         if lacking:
             raise NotExportable(f"{self._where} gives no column {lacking[0]!r}")

@@ -1,7 +1,7 @@
 """Making the folder that is served, in the best form that says what the model says; every form is judged."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,9 @@ from sluice.exporting.forms import (
 )
 from sluice.exporting.graph import Graph
 from sluice.exporting.graph_session import DIGEST_NOTE, GraphSession
-from sluice.exporting.graph_values import NUMBER, TEXT
+from sluice.exporting.graph_values import IMAGE, NUMBER, TEXT
+from sluice.exporting.image_forecast import ImageForecast
+from sluice.exporting.images import image_shape
 from sluice.exporting.model_graphs import add_model
 from sluice.exporting.parity import Batches, judged
 from sluice.exporting.parity import JudgedRows as JudgedRows  # who exports hands in rows
@@ -76,8 +78,9 @@ class Exported:
 
     @property
     def takes(self) -> dict[str, Any]:
-        """What the model takes, NUMBER or TEXT by feature."""
-        return dict.fromkeys(self.task.numeric, NUMBER) | dict.fromkeys(self.task.categorical, TEXT)
+        """What the model takes, NUMBER, TEXT or IMAGE by feature."""
+        image = {self.task.image: IMAGE} if self.task.image else {}
+        return dict.fromkeys(self.task.numeric, NUMBER) | dict.fromkeys(self.task.categorical, TEXT) | image
 
 
 @dataclass(frozen=True)
@@ -166,8 +169,6 @@ def _words(built: _Built) -> str:
 
 def _forms(exported: Exported, reasons: list[str]) -> Iterator[Callable[[], _Built]]:
     """The forms, from the fastest on; those that need a graph only where the model has one."""
-    if exported.task.image:
-        raise NotExportable("the model judges images; `sluice predict` and mlflow.pyfunc answer")
     ways: Sequence[_Way] = (_given,) if exported.preparation is None else (_by_query, _by_code)
     try:
         model = _model_graph(exported)
@@ -188,13 +189,16 @@ def _whole(exported: Exported) -> _Built:
     features = _graph_features(graph, exported)
     made = _finished(graph, add_model(graph, exported.model, exported.task, features), exported)
     fields = tuple(_field(name, kind, exported) for name, kind in graph.inputs.items())
-    return _Built("graph", "graph", Served(as_given, GraphSession(made).forecast), fields, made)
+    forecast: Callable[..., Any] = GraphSession(made).forecast
+    if exported.task.image:
+        forecast = ImageForecast(exported.task.image, image_shape(exported.model), forecast)
+    return _Built("graph", "graph", Served(as_given, forecast), fields, made)
 
 
 def _model_graph(exported: Exported) -> bytes:
     """The model alone, from its features on."""
     graph = Graph()
-    columns = {name: graph.input(name, kind) for name, kind in exported.takes.items()}
+    columns = _inputs(graph, exported)
     return _finished(graph, add_model(graph, exported.model, exported.task, columns), exported)
 
 
@@ -248,12 +252,22 @@ def _preparation(exported: Exported) -> Preparation:
 
 def _graph_features(graph: Graph, exported: Exported) -> dict[str, str]:
     if exported.preparation is None:
-        return {name: graph.input(name, kind) for name, kind in exported.takes.items()}
+        return _inputs(graph, exported)
     row_wise = _row_wise(exported)
     try:
         return feature_columns(graph, row_wise.sql, row_wise.columns, exported.takes)
     except NotExportable as error:
         raise NotExportable(f"its features have no graph: {error}") from None
+
+
+def _inputs(graph: Graph, exported: Exported) -> dict[str, str]:
+    """What the model takes, as the graph's inputs."""
+    image = exported.task.image
+    found = {name: graph.input(name, kind) for name, kind in exported.takes.items() if name != image}
+    if image:
+        shape = image_shape(exported.model)
+        found[image] = graph.pixels(image, shape.height, shape.width, shape.channels)
+    return found
 
 
 def _row_wise(exported: Exported) -> RowWise:
@@ -298,6 +312,8 @@ def _carried(fields: Sequence[RowField], exported: Exported) -> tuple[RowField, 
     task, made = exported.task, exported.preparation
     names = dict.fromkeys((*task.key, *([task.time] if task.time else [])))
     stated = made.columns if made else {}
+    if task.image:  # images come with a text that identifies them
+        return tuple(RowField(name=name, type="string", nullable=True) for name in names)
     return tuple(
         RowField(name=name, type=stated[name].type, nullable=True, mask=stated[name].mask)  # type: ignore[arg-type]
         for name in names
@@ -307,6 +323,8 @@ def _carried(fields: Sequence[RowField], exported: Exported) -> tuple[RowField, 
 
 def _field(name: str, kind: str, exported: Exported) -> RowField:
     """A field of a row that a graph or a model takes."""
+    if kind == IMAGE:
+        return RowField(name=name, type="image", shape=astuple(image_shape(exported.model)))
     if exported.preparation is None:
         optional = exported.inputs.optional if exported.inputs else frozenset()
         return RowField(name=name, type="float64" if kind == NUMBER else "string", nullable=name in optional)

@@ -11,7 +11,9 @@ from typing import Any, Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from sluice.exporting.graph_values import ABSENT, TEXT
+from sluice.core.errors import BadInput
+from sluice.exporting.graph_values import ABSENT, IMAGE, MOMENT, NUMBER, TEXT
+from sluice.exporting.refusals import Unanswerable
 from sluice.exporting.served_files import RowQuery, ServedModel
 from sluice.exporting.standing_query import Columns, StandingQuery
 from sluice.features.closed_duckdb import open_closed
@@ -20,12 +22,13 @@ Floats = npt.NDArray[np.float64]
 FeatureForm = Literal["graph", "query", "code", "given"]
 ForecastForm = Literal["graph", "code"]
 KINDS = {
-    "int64": "number",
-    "float64": "number",
-    "bool": "number",
-    "string": "text",
-    "timestamp": "moment",
-    "date": "moment",
+    "int64": NUMBER,
+    "float64": NUMBER,
+    "bool": NUMBER,
+    "string": TEXT,
+    "timestamp": MOMENT,
+    "date": MOMENT,
+    "image": IMAGE,
 }
 """How a field of a type is handed in: see `graph_values`."""
 
@@ -92,10 +95,13 @@ def code_forecast(model: Any, task: Any, takes: Mapping[str, str]) -> Callable[[
         table = {
             name: pd.array([None if text == ABSENT else text for text in columns[name]], dtype="string")
             if kind == TEXT
-            else columns[name]
+            else columns[name]  # numbers, or files of images
             for name, kind in takes.items()
         }
-        found: Floats = forecast(model, pd.DataFrame(table), task)
+        try:
+            found: Floats = forecast(model, pd.DataFrame(table), task)
+        except BadInput as error:  # such as an image that is damaged
+            raise Unanswerable((), f"the model takes none of these rows: {error}") from None
         return found
 
     return asked

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
-from sluice.exporting.graph_values import INPUT, MOMENT, NUMBER, TEXT
+from sluice.exporting.graph_values import IMAGE, INPUT, MOMENT, NUMBER, TEXT
 from sluice.exporting.refusals import NotExportable as NotExportable  # who builds a graph refuses with it
 
 IR_VERSION, OPERATORS, ML_OPERATORS = 10, 21, 5
 ML = "ai.onnx.ml"
-_TYPES = {NUMBER: TensorProto.DOUBLE, TEXT: TensorProto.STRING, MOMENT: TensorProto.INT64}
+_TYPES = {NUMBER: TensorProto.DOUBLE, TEXT: TensorProto.STRING, MOMENT: TensorProto.INT64, IMAGE: TensorProto.UINT8}
 
 
 class Graph:
@@ -25,6 +25,7 @@ class Graph:
         self._constants: dict[tuple[str, tuple[int, ...], bytes], str] = {}
         self._tensors: list[TensorProto] = []
         self._inputs: dict[str, str] = {}
+        self._shapes: dict[str, tuple[int, ...]] = {}
         self._single: set[str] = set()
         self._bounds: dict[str, tuple[float, float]] = {}
         self._count = 0
@@ -34,6 +35,11 @@ class Graph:
         if self._inputs.setdefault(name, kind) != kind:
             raise NotExportable(f"column {name!r} is wanted as {kind} and as {self._inputs[name]}")
         return _input(name)
+
+    def pixels(self, name: str, height: int, width: int, channels: int) -> str:
+        """A column of decoded images, uint8, shape (rows, height, width, channels), by its own name."""
+        self._shapes[name] = (height, width, channels)
+        return self.input(name, IMAGE)
 
     @property
     def inputs(self) -> Mapping[str, str]:
@@ -123,7 +129,7 @@ class Graph:
         """
         self._nodes.append(helper.make_node("Identity", [output], [name]))
         inputs = [
-            helper.make_tensor_value_info(_input(column), _TYPES[kind], ["rows"])
+            helper.make_tensor_value_info(_input(column), _TYPES[kind], ["rows", *self._shapes.get(column, ())])
             for column, kind in self._inputs.items()
         ]
         form = (TensorProto.STRING, ["rows"]) if texts else (TensorProto.DOUBLE, ["rows", columns])

@@ -17,7 +17,7 @@ from sluice.features.roles import key_of
 from sluice.problems.task import Task, task_of
 
 TEST = "test"
-BATCH_ROWS = 20_000
+BATCH_ROWS, BATCH_IMAGES = 20_000, 200
 
 
 def judged_rows(splits: Bundle, preparation: Preparation | None, task: Task) -> Iterator[JudgedRows]:
@@ -39,7 +39,7 @@ def judged_rows(splits: Bundle, preparation: Preparation | None, task: Task) -> 
         test = tables[TEST]
         if preparation is None:
             names = [name for name in task.features if name in test.columns]
-            for frame in _frames(test.select(*names)):
+            for frame in _frames(test.select(*names), BATCH_IMAGES if task.image else BATCH_ROWS):
                 yield JudgedRows(frame, frame)
             return
         with read_dataset(preparation.dataset.uri, engine) as (_, lake):
@@ -71,7 +71,7 @@ def _matched(test: ibis.Table, raw: ibis.Table, preparation: Preparation, task: 
         yield JudgedRows(both[[f"r{place}" for place in range(len(columns))]].set_axis(columns, axis=1), made)
 
 
-def _frames(table: ibis.Table) -> Iterator[pd.DataFrame]:
-    for batch in arrow_batches(table, BATCH_ROWS):
+def _frames(table: ibis.Table, rows: int = BATCH_ROWS) -> Iterator[pd.DataFrame]:
+    for batch in arrow_batches(table, rows):
         if batch.num_rows:
             yield batch.to_pandas()

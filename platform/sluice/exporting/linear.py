@@ -41,6 +41,25 @@ def linear_scores(graph: Graph, pipeline: Any, codes: list[str], numbers: str | 
     return found
 
 
+def pixel_scores(graph: Graph, pipeline: Any, pixels: str) -> str:  # noqa: ANN401 - scikit-learn has no types
+    """The same of a regression on pixels: a StandardScaler, then a linear estimator.
+
+    Args:
+        graph: Gets the nodes.
+        pipeline: As `sluice.modeling.logistic` fits it for images.
+        pixels: float64, shape (rows, values).
+    """
+    weights = np.atleast_2d(np.asarray(pipeline[-1].coef_, np.float64)).T
+    intercept = np.asarray(pipeline[-1].intercept_, np.float64).reshape(1, -1)
+    product = graph.add("MatMul", _scaled(graph, pipeline[0], pixels), graph.constant(weights))
+    return graph.add("Add", product, graph.constant(intercept))
+
+
+def _scaled(graph: Graph, scale: Any, columns: str) -> str:  # noqa: ANN401 - as above
+    centred = graph.add("Sub", columns, graph.constant(np.asarray(scale.mean_, np.float64)))
+    return graph.add("Div", centred, graph.constant(np.asarray(scale.scale_, np.float64)))
+
+
 def _of_codes(graph: Graph, code: str, values: Any, weights: Any) -> str:  # noqa: ANN401 - arrays
     """What a one-hot column adds: the weights of its code's row; nothing for a code that training never had."""
     table = np.zeros((int(values.max(initial=0)) + 2, weights.shape[1]))
@@ -62,6 +81,4 @@ def _imputed(graph: Graph, steps: Any, numbers: str) -> tuple[str, int]:  # noqa
         marks = graph.add("Gather", graph.cast(missing, np.float64), graph.constant(marked), axis=1)
         parts.append(marks)
         width += len(marked)
-    columns = graph.side_by_side(parts)
-    centred = graph.add("Sub", columns, graph.constant(np.asarray(scale.mean_, np.float64)))
-    return graph.add("Div", centred, graph.constant(np.asarray(scale.scale_, np.float64))), width
+    return _scaled(graph, scale, graph.side_by_side(parts)), width

@@ -7,9 +7,10 @@ import numpy as np
 
 from sluice.exporting.encoders import codes_of, matrix_of, numbers_of
 from sluice.exporting.graph import Graph, NotExportable
-from sluice.exporting.linear import linear_scores
+from sluice.exporting.images import unit_pixels
+from sluice.exporting.linear import linear_scores, pixel_scores
 from sluice.exporting.trees import tree_scores
-from sluice.features.encoding import Encoder
+from sluice.features.pixels import ImageShape
 from sluice.problems.task import Task
 
 
@@ -20,7 +21,8 @@ def add_model(graph: Graph, model: Any, task: Task, columns: Mapping[str, str]) 
         graph: Gets the nodes.
         model: As `load_model` gives it.
         task: What it predicts.
-        columns: The feature columns in the graph by name: numbers as float64, strings as texts, shape (rows,).
+        columns: The feature columns in the graph by name: numbers as float64, strings as texts, shape (rows,); or
+            images as uint8, shape (rows, height, width, channels).
 
     Returns:
         Probabilities, float64, shape (rows, classes); for a number shape (rows, 1).
@@ -39,8 +41,13 @@ def add_model(graph: Graph, model: Any, task: Task, columns: Mapping[str, str]) 
 
 
 def _sklearn(graph: Graph, model: Any, task: Task, columns: Mapping[str, str]) -> str:  # noqa: ANN401
-    if not isinstance(model.inputs, Encoder):
-        raise NotExportable("a model of images by scikit-learn has no graph")
+    if isinstance(model.inputs, ImageShape):
+        scores = _of_pixels(graph, model, columns[str(task.image)])
+        return (
+            _numbers(graph, scores, model.estimator)
+            if task.regression
+            else _probabilities(graph, scores, model.estimator.classes_, len(task.classes))
+        )
     encoder = model.inputs
     texts = {name: columns[name] for name in encoder.vocabularies}
     codes = codes_of(graph, encoder, texts)
@@ -49,7 +56,27 @@ def _sklearn(graph: Graph, model: Any, task: Task, columns: Mapping[str, str]) -
         scores = tree_scores(graph, model.estimator, matrix_of(graph, encoder, codes, numbers))
     else:
         scores = linear_scores(graph, model.estimator, list(codes.values()), numbers)
-    return scores if task.regression else _probabilities(graph, scores, model.estimator.classes_, len(task.classes))
+    return (
+        _numbers(graph, scores, model.estimator)
+        if task.regression
+        else _probabilities(graph, scores, model.estimator.classes_, len(task.classes))
+    )
+
+
+def _of_pixels(graph: Graph, model: Any, pixels: str) -> str:  # noqa: ANN401
+    """A regression's scores of images, pixel by pixel; see `sluice.modeling.sklearn_models.design_matrix`."""
+    values = model.inputs.values
+    flat = graph.add("Reshape", unit_pixels(graph, pixels), graph.constant(np.array([-1, values], np.int64)))
+    return pixel_scores(graph, model.estimator, graph.cast(flat, np.float64))
+
+
+def _numbers(graph: Graph, scores: str, estimator: Any) -> str:  # noqa: ANN401 - scikit-learn has no types
+    """Scores to numbers: some losses are of the forecast's logarithm."""
+    loss = getattr(estimator, "_loss", None) or getattr(estimator[-1], "_base_loss", None)
+    link = type(loss.link).__name__ if loss is not None else "IdentityLink"
+    if link not in ("IdentityLink", "LogLink"):
+        raise NotExportable(f"a regression by scikit-learn's {link} has no graph")
+    return scores if link == "IdentityLink" else graph.add("Exp", scores)
 
 
 def _probabilities(graph: Graph, scores: str, known: Any, classes: int) -> str:  # noqa: ANN401 - an array

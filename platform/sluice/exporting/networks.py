@@ -1,4 +1,4 @@
-"""Our neural networks for tables as a graph, in single precision as they were trained; the last step is in double.
+"""Our neural networks as a graph, in single precision as they were trained; the last step is in double.
 
 Source: `sluice.modeling.network_layers`, layer by layer.
 """
@@ -9,28 +9,57 @@ from typing import Any
 import numpy as np
 
 from sluice.exporting.encoders import codes_of, numbers_of
-from sluice.exporting.graph import Graph, NotExportable
+from sluice.exporting.graph import Graph
+from sluice.exporting.images import unit_pixels
+from sluice.features.encoding import Encoder
+from sluice.modeling.networks import IDENTITY, LARGEST_LOG
 
 Arrays = Mapping[str, np.ndarray]
 
 
 def network_forecast(graph: Graph, model: Any, columns: Mapping[str, str]) -> str:  # noqa: ANN401 - torch
     """Add a network; see `model_graphs.add_model`."""
-    encoder = model.encoder
-    if encoder is None:
-        raise NotExportable("a network for images has no graph yet")
     state: Arrays = {name: value.detach().cpu().numpy() for name, value in model.network.state_dict().items()}
+    layer = (
+        _convolutions(graph, state, columns[model.task.image])
+        if model.encoder is None
+        else _table(graph, state, model.encoder, columns)
+    )
+    scores = graph.cast(_dense(graph, state, layer), np.float64)
+    if model.scale is None:
+        return graph.add("Softmax", scores, axis=1)
+    told = graph.add("Mul", scores, graph.constant(np.float64(model.scale.spread)))
+    told = graph.add("Add", told, graph.constant(np.float64(model.scale.centre)))
+    return told if model.scale.link == IDENTITY else _exponential(graph, told)
+
+
+def _exponential(graph: Graph, logarithm: str) -> str:
+    """What `LabelScale.numbers` makes of a logarithm."""
+    bounds = [graph.constant(np.float64(bound)) for bound in (-LARGEST_LOG, LARGEST_LOG)]
+    return graph.add("Exp", graph.add("Clip", logarithm, *bounds))
+
+
+def _convolutions(graph: Graph, state: Arrays, pixels: str) -> str:
+    """Pixels through three-by-three convolutions with halvings between them; see `network_layers.ImageNetwork`."""
+    layer = graph.add("Transpose", unit_pixels(graph, pixels), perm=[0, 3, 1, 2])
+    places = sorted({int(name.split(".")[1]) for name in state if name.startswith("convolutions.")})
+    for place in places:
+        if place != places[0]:
+            layer = graph.add("MaxPool", layer, kernel_shape=[2, 2], strides=[2, 2], ceil_mode=1)
+        weight, bias = (graph.constant(state[f"convolutions.{place}.{part}"]) for part in ("weight", "bias"))
+        layer = graph.add("Relu", graph.add("Conv", layer, weight, bias, kernel_shape=[3, 3], pads=[1, 1, 1, 1]))
+    return graph.add("Flatten", layer, axis=1)
+
+
+def _table(graph: Graph, state: Arrays, encoder: Encoder, columns: Mapping[str, str]) -> str:
+    """What the first hidden layer takes of a table's row."""
     texts = {name: columns[name] for name in encoder.vocabularies}
     codes = codes_of(graph, encoder, texts)
     numbers = numbers_of(graph, encoder, {name: columns[name] for name in encoder.numeric})
     parts = _pieces(graph, state, graph.cast(numbers, np.float32)) if numbers else []
     for place, code in enumerate(codes.values()):
         parts.append(graph.add("Gather", graph.constant(state[f"embeddings.{place}.weight"]), code, axis=0))
-    scores = graph.cast(_dense(graph, state, graph.side_by_side(parts)), np.float64)
-    if model.scale is None:
-        return graph.add("Softmax", scores, axis=1)
-    scaled = graph.add("Mul", scores, graph.constant(np.float64(model.scale.spread)))
-    return graph.add("Add", scaled, graph.constant(np.float64(model.scale.centre)))
+    return graph.side_by_side(parts)
 
 
 def _pieces(graph: Graph, state: Arrays, numbers: str) -> list[str]:

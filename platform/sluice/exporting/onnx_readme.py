@@ -1,5 +1,6 @@
 """The README of an exported folder: what a row holds, and ten lines of Python that ask it."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from sluice.exporting.forms import KINDS
@@ -7,7 +8,12 @@ from sluice.exporting.served_files import DESCRIPTION, GRAPH, RowField, ServedMo
 
 README = "README.md"
 _MISSING = {"number": "`NaN`", "text": '`"\\uffff"`', "moment": "`-2**63`"}
-_TYPES = {"number": "float64", "text": "string", "moment": "int64, microseconds since 1970 in UTC"}
+_TYPES = {
+    "number": "float64",
+    "text": "string",
+    "moment": "int64, microseconds since 1970 in UTC",
+    "image": "uint8, decoded pixels",
+}
 
 
 def readme(served: ServedModel) -> str:
@@ -28,7 +34,7 @@ def readme(served: ServedModel) -> str:
         "",
         "## What the graph takes",
         "",
-        "Each input has the shape (rows,).",
+        _shapes(served),
         "",
         "| input | type | missing | holds |",
         "|---|---|---|---|",
@@ -52,7 +58,21 @@ def _inputs(served: ServedModel) -> list[tuple[RowField, str]]:
     return [(RowField(name=name, type=kinds[kind], nullable=True), kind) for name, kind in served.takes.items()]
 
 
+def _shapes(served: ServedModel) -> str:
+    images = [each.shape for each in served.fields if each.shape]
+    if not images:
+        return "Each input has the shape (rows,)."
+    width, height, channels = images[0]
+    return (
+        f"The input has the shape (rows, {height}, {width}, {channels}): images of {width} x {height} pixels, 0 "
+        f"(black) to 255, {'grey' if channels == 1 else 'red, green and blue'}, as Pillow decodes an 8-bit PNG file. "
+        "`sluice serve` takes the files themselves."
+    )
+
+
 def _how(served: ServedModel) -> str:
+    if any(each.shape for each in served.fields):
+        return f"`{GRAPH}` takes pixels, and gives forecasts. `{DESCRIPTION}` says the same as this file, for programs."
     if served.features in ("graph", "given"):
         return (
             f"`{GRAPH}` takes raw rows, and gives forecasts. `{DESCRIPTION}` says the same as this file, for programs."
@@ -89,9 +109,16 @@ def _example(served: ServedModel, inputs: list[tuple[RowField, str]]) -> list[st
         f"session = onnxruntime.InferenceSession({GRAPH!r})",
         "row = {",
     ]
-    lines += [f"    {f'in:{each.name}'!r}: np.array([{_value(each, kind)!r}], {types[kind]})," for each, kind in inputs]
+    lines += [f"    {f'in:{each.name}'!r}: {_array(each, kind, types)}," for each, kind in inputs]
     shown = f"dict(zip({list(served.classes)!r}, forecast[0]))" if served.classes else "forecast[0, 0]"
     return [*lines, "}", "forecast = session.run(None, row)[0]", f"print({shown})"]
+
+
+def _array(field: RowField, kind: str, types: Mapping[str, str]) -> str:
+    if field.shape is None:
+        return f"np.array([{_value(field, kind)!r}], {types[kind]})"
+    width, height, channels = field.shape
+    return f"np.zeros((1, {height}, {width}, {channels}), np.uint8)"
 
 
 def _value(field: RowField, kind: str) -> Any:  # noqa: ANN401 - a number or a text

@@ -11,11 +11,11 @@ import pandas as pd
 from sluice.exporting.forms import Served, rows_of
 from sluice.exporting.graph import Graph
 from sluice.exporting.graph_session import GraphSession
-from sluice.exporting.graph_values import ABSENT, NO_MOMENT, NUMBER, TEXT
+from sluice.exporting.graph_values import ABSENT, IMAGE, NO_MOMENT, NUMBER, TEXT
 from sluice.exporting.model_graphs import add_model
 from sluice.exporting.refusals import NotExportable, Unanswerable
 from sluice.exporting.served_files import FORECAST, Parity
-from sluice.features.columns import exact_numbers, text_column
+from sluice.features.columns import exact_numbers, feature_column, text_column
 from sluice.modeling.model_files import Predictor, forecast
 from sluice.problems.task import Task
 
@@ -94,6 +94,8 @@ def given_column(rows: pd.DataFrame, name: str, kind: str) -> npt.NDArray[Any]:
     if kind == TEXT:
         texts = text_column(rows, name)
         return texts.astype(object).where(texts.notna(), ABSENT).to_numpy(object)
+    if kind == IMAGE:
+        return feature_column(rows, name).to_numpy(object)
     moments = pd.to_datetime(rows[name], utc=True)
     found = moments.dt.as_unit("us").to_numpy(dtype="datetime64[us]").astype(np.int64)
     return np.where(moments.isna(), NO_MOMENT, found)

@@ -129,6 +129,8 @@ def told(served: ServedModel) -> str:
     }
     forecasts = {"graph": ", a graph forecasts", "code": ", its own code forecasts"}[served.forecast]
     how = makers[served.features] + ("" if served.features == "graph" else forecasts)
+    if any(field.shape for field in served.fields):
+        how = f"the decoder of the training{forecasts}"
     parity = served.parity
     more = f" and {parity.on_thresholds:,} on thresholds" if parity.on_thresholds else ""
     near = f"within {parity.largest_difference:.1e} of the model on {parity.rows:,} test rows{more}"

@@ -29,13 +29,14 @@ class RowField(_Strict):
 
     Attributes:
         name: The column.
-        type: `string`, `int64`, `float64`, `bool`, `timestamp` or `date`.
+        type: `string`, `int64`, `float64`, `bool`, `timestamp` or `date`; or `image`, a PNG file.
         nullable: Whether a value may be missing, or the column absent.
         range: Least and greatest value, inclusive.
         values: The values allowed, as texts.
         unit: E.g. `minutes`.
         description: One sentence.
         mask: How the contract has its values logged: `hash`, `drop`, or None for as they are.
+        shape: Of an image: width and height in pixels, and channels (1 is grey, 3 is red, green and blue).
     """
 
     name: str
@@ -46,6 +47,7 @@ class RowField(_Strict):
     unit: str = ""
     description: str = ""
     mask: Literal["hash", "drop"] | None = None
+    shape: tuple[int, int, int] | None = None
 
 
 class RowQuery(_Strict):
@@ -107,7 +109,7 @@ class ServedModel(_Strict):
         fields: What a row holds.
         features: Who makes the features: the `graph`, the `query`, the project's `code`; `given` where rows hold them.
         forecast: Who forecasts: the `graph`, or the model's own `code`.
-        takes: What the model takes, in its order: `number` or `text` by feature.
+        takes: What the model takes, in its order: `number`, `text` or `image` by feature.
         query: Makes the features, where it does.
         source: Where the model's own files are; None where nobody knows.
         reasons: Why it is served in no better form, one sentence each.
@@ -129,7 +131,7 @@ class ServedModel(_Strict):
     fields: tuple[RowField, ...]
     features: Literal["graph", "query", "code", "given"] = "graph"
     forecast: Literal["graph", "code"] = "graph"
-    takes: dict[str, Literal["number", "text"]] = {}
+    takes: dict[str, Literal["number", "text", "image"]] = {}
     query: RowQuery | None = None
     source: Source | None = None
     reasons: tuple[str, ...] = ()

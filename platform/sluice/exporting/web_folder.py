@@ -45,6 +45,11 @@ def write_web(folder: Path, served: ServedModel, runtime: Callable[[], WebRuntim
             f"{served.model} cannot forecast in a browser: it is no graph from raw rows on, for "
             f"{'; '.join(served.reasons)}"
         )
+    if any(field.shape for field in served.fields):
+        raise BadInput(
+            f"{served.model} judges images, and a page that decodes them as training did is not made yet; export it "
+            "with --onnx, or serve it"
+        )
     environment = Environment(loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined)
     page = environment.get_template("web.html").render(served=served)
     stated = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))

@@ -24,7 +24,8 @@ from sluice.problems.task import Task
 WEIGHTS = "weights.safetensors"
 _BATCH = 8192
 IDENTITY, LOG = "identity", "log"
-_LARGEST_LOG = 34.5  # a forecast of 1e15, beyond which no label is
+LARGEST_LOG = 34.5
+"""The logarithm of 1e15, beyond which no label is."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class LabelScale:
     def numbers(self, outputs: Floats) -> Floats:
         """Outputs, shape (rows,), as numbers in the label's unit."""
         told = outputs * self.spread + self.centre
-        return np.asarray(told if self.link == IDENTITY else np.exp(np.clip(told, -_LARGEST_LOG, _LARGEST_LOG)))
+        return np.asarray(told if self.link == IDENTITY else np.exp(np.clip(told, -LARGEST_LOG, LARGEST_LOG)))
 
 
 @dataclass(frozen=True)

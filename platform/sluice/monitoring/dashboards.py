@@ -20,6 +20,7 @@ _QUERIES = {
     "sluice_request_seconds": (
         "histogram_quantile(0.99, sum by (version, le) (rate(sluice_request_seconds_bucket[5m])))"
     ),
+    "sluice_rows_total": "sum by (version) (rate(sluice_rows_total[5m]))",
     "sluice_model_info": "sum by (version, role) (sluice_model_info)",
 }
 

@@ -9,7 +9,7 @@ Robins, A. Rotnitzky and L. P. Zhao, 1994).
 import numpy as np
 
 from sluice.modeling.threads import fixed_threads
-from sluice.monitoring.class_estimates import DOUBT, Estimated
+from sluice.monitoring.class_estimates import DOUBT, UNFOLLOWED, Estimated
 from sluice.monitoring.judged_rows import Floats, JudgedRows
 
 _FOLDS = 3
@@ -57,12 +57,15 @@ def _mean_loss(inputs: Floats, losses: Floats, asked: Floats, weights: Floats, s
     left = losses - outside
     shares = weights / weights.sum()
     shift = float((shares * left).sum())
-    lasting = float(np.sqrt((shares**2 * (left - shift) ** 2).sum()))
+    moved = shares * (left - shift)
+    own = (losses - losses.mean()) / len(losses)  # what each row moves in the reference's own mean
+    lasting, apart = float(np.sqrt((moved**2).sum())), float(np.sqrt(((moved - own) ** 2).sum()))
     noise = float(np.sqrt((shares * (left - shift) ** 2).sum() / len(asked)))
-    doubt = DOUBT * abs(shift - float(left.mean()))
-    value, error = max(0.0, float(said.mean()) + shift), float(np.sqrt(lasting**2 + noise**2 + doubt**2))
+    value = max(0.0, float(said.mean()) + shift)
+    doubt = np.hypot(DOUBT * (shift - float(left.mean())), UNFOLLOWED * (value - float(losses.mean())))
+    error = float(np.sqrt(lasting**2 + noise**2 + doubt**2))
     drawn = float(said.std() / np.sqrt(len(asked)))
-    return Estimated(value, max(0.0, value - _Z * error), value + _Z * error, error, lasting, drawn)
+    return Estimated(value, max(0.0, value - _Z * error), value + _Z * error, error, apart, drawn)
 
 
 def _fitted(inputs: Floats, losses: Floats, seed: int):  # type: ignore[no-untyped-def]  # noqa: ANN202 - scikit-learn has no types

@@ -69,6 +69,7 @@ METRICS = (
 
 SERVED = (
     Shown("sluice_requests_total", "Requests answered, by status.", ("version", "status"), "reqps", "Requests"),
+    Shown("sluice_rows_total", "Rows that were forecast.", ("version",), "short", "Rows forecast a second"),
     Shown("sluice_request_seconds", "How long an answer takes.", ("version",), "s", "Response time, 99th percentile"),
     Shown("sluice_model_info", "1 for each version that can answer.", ("version", "role"), "short", "Who can answer?"),
 )
@@ -90,7 +91,7 @@ class Rule:
 RULES = (
     Rule(
         "SluiceModelAlarm",
-        'sluice_monitor_alarm{severity="page"} > 0',
+        'max by (model) (sluice_monitor_alarm{severity="page"}) > 0',
         "0m",
         "page",
         "{{ $labels.model }} has an alarm",
@@ -98,7 +99,7 @@ RULES = (
     ),
     Rule(
         "SluiceModelToLookAt",
-        'sluice_monitor_alarm{severity="look"} > 0',
+        'max by (model) (sluice_monitor_alarm{severity="look"}) > 0',
         "0m",
         "look",
         "{{ $labels.model }} has moved",
@@ -114,7 +115,7 @@ RULES = (
     ),
     Rule(
         "SluiceMonitorSilent",
-        "time() - sluice_monitor_finished_timestamp_seconds > 2 * 86400",
+        "time() - max by (model) (sluice_monitor_finished_timestamp_seconds) > 2 * 86400",
         "1h",
         "look",
         "{{ $labels.model }} has not been judged for two days",
@@ -122,10 +123,42 @@ RULES = (
     ),
     Rule(
         "SluiceNoRows",
-        "sluice_monitor_rows == 0",
+        "max by (model) (sluice_monitor_rows) == 0",
         "0m",
         "look",
         "{{ $labels.model }} had no row to judge",
         "An empty window is not a calm one: look at who calls the model",
+    ),
+    Rule(
+        "SluiceNoModel",
+        "absent(sluice_model_info)",
+        "5m",
+        "page",
+        "No server has a model that can answer",
+        "Look at the servers' pods and their logs",
+    ),
+    Rule(
+        "SluiceServerErrors",
+        'sum(rate(sluice_requests_total{status=~"5.."}[5m])) / sum(rate(sluice_requests_total[5m])) > 0.01',
+        "5m",
+        "page",
+        "More than 1 % of the requests fail",
+        "Look at the servers' logs; if a version is new: sluice rollback",
+    ),
+    Rule(
+        "SluiceServerSlow",
+        "histogram_quantile(0.99, sum by (version, le) (rate(sluice_request_seconds_bucket[5m]))) > 0.5",
+        "10m",
+        "look",
+        "{{ $labels.version }} takes more than half a second for 1 % of its answers",
+        "Give the servers more processors, or more of them",
+    ),
+    Rule(
+        "SluiceModelUnused",
+        "sum(increase(sluice_rows_total[1d])) == 0",
+        "1h",
+        "look",
+        "Nobody asked a model for a day",
+        "Look at who calls it; a model that nobody needs can go",
     ),
 )

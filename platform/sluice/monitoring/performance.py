@@ -17,6 +17,7 @@ from sluice.monitoring.density_ratio import FOREIGN, DensityRatio, density_ratio
 from sluice.monitoring.evidence import LASTING_QUANTILE
 from sluice.monitoring.judged_rows import Flags, Integers, JudgedRows
 from sluice.monitoring.loss_estimates import estimate_numbers
+from sluice.monitoring.second_opinion import opinion_on
 from sluice.monitoring.selective_labels import selection_words
 from sluice.problems.weighted_metrics import Judged, Predictions
 
@@ -178,7 +179,7 @@ def true_performance(reference: Measured, current: JudgedRows, wanted: Wanted) -
             value - 1.96 * now.errors[name],
             value + 1.96 * now.errors[name],
             now.errors[name],
-            0.0,
+            reference.errors[name],
             now.errors[name],
         )
         for name, value in now.values.items()
@@ -206,7 +207,7 @@ def estimated_performance(
     if reference.regression:
         estimates = estimate_numbers(reference, current, ratio.reference)
     else:
-        estimates = estimate_classes(reference, current, ratio.reference, clusters)
+        estimates = estimate_classes(reference, current, ratio.reference, clusters, opinion=opinion_on(reference))
     found = _compared(how, known, estimates, current, labelled, wanted)
     return Performance(
         how, found.state, found.reason, rows, labelled, found.metrics, ratio.effective_rows, ratio.foreign
@@ -266,7 +267,7 @@ def _one(name: str, now: Estimated, reference: Measured, rows: int, wanted: Want
     before = reference.values[name]
     scale = abs(before) if name in RELATIVE and before else 1.0
     sign = 1 if name in LESS_IS_BETTER else -1
-    lasting = float(np.hypot(now.lasting, reference.errors[name])) / scale
+    lasting = now.lasting / scale
     noise = now.noise * wanted.widening / scale
     room = wanted.effect - LASTING_QUANTILE * lasting
     least = int(np.ceil(rows * ((wanted.surprise + _POWER_QUANTILE) * noise / room) ** 2)) if room > 0 else 0

@@ -24,7 +24,7 @@ OURS = "sluice_"
 MOMENT, ROLE = "sluice_moment", "sluice_role"
 _NOTE = b"sluice.predictions"
 _PROBABILITY, _PREDICTION = "probability_", "prediction"
-_MEMORY = "256MB"
+_MEMORY = "128MB"
 _NUMBERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT")
 _FLOATS = ("FLOAT", "DOUBLE", "DECIMAL")
 

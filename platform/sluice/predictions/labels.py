@@ -28,6 +28,7 @@ NOTE = "sluice.labels"
 """The key of a file's metadata that says by which columns its labels find their rows."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+_MOST = 2**63
 _SHOWN = 60
 
 
@@ -97,15 +98,18 @@ def moment_in(text: str | None) -> datetime | None:
     """A moment as people write it, in UTC where it names no zone; None for None.
 
     Raises:
-        BadInput: It is none.
+        BadInput: It is none, or before 1970, where no key of a store can say it.
     """
     if text is None:
         return None
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError:
+        moment = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
         raise BadInput(f"{text[:60]!r} is no time; write it like 2026-03-01T14:00:00Z") from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    if moment < _EPOCH:
+        raise BadInput(f"{text[:60]!r} is before 1970; write a time like 2026-03-01T14:00:00Z")
+    return moment
 
 
 def _identity(form: LogForm, row: Mapping[str, Any], where: str) -> tuple[LoggedField, ...]:
@@ -147,7 +151,7 @@ def _value(field: LoggedField, row: Mapping[str, Any], where: str, number: int) 
         raise BadInput(f"{where}, row {number}: {field.name.removeprefix('sluice_')} is missing; say which row it is")
     try:
         return _typed(given, field.contract_type)
-    except (KeyError, ValueError, OverflowError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         shown = str(given)[:_SHOWN]
         kind = field.contract_type
         raise BadInput(f"{where}, row {number}: {field.name} has {shown!r}, which is no {kind}; correct it") from None
@@ -167,7 +171,10 @@ def _typed(given: Any, kind: str) -> Any:  # noqa: ANN401 - JSON
         return number
     if not number.is_integer():
         raise ValueError
-    return int(number) if isinstance(given, float) else int(str(given).partition(".")[0])
+    whole = int(number) if isinstance(given, float) else int(str(given).partition(".")[0])
+    if not -_MOST <= whole < _MOST:
+        raise OverflowError
+    return whole
 
 
 def _label(form: LogForm, given: Any, where: str, number: int) -> Any:  # noqa: ANN401 - JSON
@@ -182,7 +189,7 @@ def _label(form: LogForm, given: Any, where: str, number: int) -> Any:  # noqa: 
         raise BadInput(f"{where}, row {number}: label {name[:_SHOWN]!r} is none of the classes {known}{meant}")
     try:
         value = float(given)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         value = math.nan
     if not math.isfinite(value) or isinstance(given, bool):
         raise BadInput(f"{where}, row {number}: label {str(given)[:_SHOWN]!r} is no number; correct it")

@@ -28,7 +28,13 @@ _MOST_WINDOWS = 400
 _MOST_COLUMNS = 25
 
 
-def monitoring_page(model: str, reference: str, windows: Sequence[WindowRecord], settings: WatchSettings) -> str:
+def monitoring_page(
+    model: str,
+    reference: str,
+    windows: Sequence[WindowRecord],
+    settings: WatchSettings,
+    more: Sequence[Section] = (),
+) -> str:
     """One page of all windows, the latest in detail.
 
     Args:
@@ -36,11 +42,13 @@ def monitoring_page(model: str, reference: str, windows: Sequence[WindowRecord],
         reference: What the windows were held to, in words.
         windows: At least one, in the order of time.
         settings: How they were judged.
+        more: What stands between the alarms and what explains them.
     """
     last = windows[-1]
     sections = [
         _performance(windows, settings),
         _alarms(windows),
+        *more,
         _explanation(last),
         _method(last, settings, reference),
     ]
@@ -80,7 +88,7 @@ def _performance(windows: Sequence[WindowRecord], settings: WatchSettings) -> Se
     last = windows[-1]
     words, tone = verdict(last, settings.metric)
     parts = [note_html(words, tone)]
-    if len(windows) > 1 and (drawn := _over_time(windows, settings.metric)):
+    if len(windows) > 1 and (drawn := over_time(windows, settings.metric)):
         parts.append(figure_html(drawn, "Each window with its 95 % interval; the line is the reference's value."))
     parts += [_metrics_table(last, settings.metric), _slices_table(last)]
     if len(windows) > 1:
@@ -131,8 +139,6 @@ def _slices_table(window: WindowRecord) -> Markup:
 def _windows_table(windows: Sequence[WindowRecord], metric: str) -> Markup:
     rows: list[list[Cell]] = []
     for window in windows[-_MOST_WINDOWS:]:
-        labels = window.by_labels.metrics.get(metric) if window.by_labels else None
-        guess = window.estimated.metrics.get(metric) if window.estimated else None
         state = found.state if (found := told(window)) else "nothing known"
         alarm = Markup(" ").join(
             badge_html(each.title if each.new else f"still: {each.title}", "bad" if each.severity == "page" else "warn")
@@ -142,8 +148,8 @@ def _windows_table(windows: Sequence[WindowRecord], metric: str) -> Markup:
             [
                 window.name,
                 window.rows,
-                _number(labels) if labels else None,
-                _number(guess) if guess else None,
+                window_number(window.by_labels, metric),
+                window_number(window.estimated, metric),
                 state,
                 alarm,
             ]
@@ -152,7 +158,14 @@ def _windows_table(windows: Sequence[WindowRecord], metric: str) -> Markup:
     return heading_html("Window by window") + table_html(headers, rows, "lrrrll")
 
 
-def _over_time(windows: Sequence[WindowRecord], metric: str) -> Markup | None:
+def window_number(found: PerformanceRecord | None, metric: str) -> Markup | None:
+    """A window's metric with its interval; None where it is not known."""
+    main = found.metrics.get(metric) if found else None
+    return _number(main) if main else None
+
+
+def over_time(windows: Sequence[WindowRecord], metric: str) -> Markup | None:
+    """A plot of the metric, by labels and estimated, window by window; None where nothing is known of any."""
     figure, axes = new_figure()
     drawn = False
     for place, (label, colour) in enumerate((("by labels", SERIES[0]), ("estimated", SERIES[1]))):

@@ -5,16 +5,26 @@ from collections.abc import Sequence
 from sluice.monitoring.exposition import exposition
 from sluice.monitoring.log_states import model_key, version_key
 from sluice.reporting.monitoring_page import monitoring_page
-from sluice.running.log_watching import WatchedVersion
+from sluice.reporting.versions_section import ShownVersion, versions_section
+from sluice.running.logged_windows import Usage
+from sluice.running.version_watch import WatchedVersion
 from sluice.storage.stores import Store
 
 LATEST, METRICS = "latest.html", "latest.prom"
 
 
 def page_of(found: Sequence[WatchedVersion]) -> str:
-    """The page of a run: the champion, window by window."""
+    """The page of a run: the champion window by window, and beside it whoever else answered."""
     first = found[0]
-    return monitoring_page(first.version, first.reference, first.windows, first.settings)
+    versions = versions_section([_shown(each) for each in found])
+    return monitoring_page(first.version, first.reference, first.windows, first.settings, [versions])
+
+
+def _shown(each: WatchedVersion) -> ShownVersion:
+    last = each.windows[-1]
+    usage = each.usage.get(last.name, Usage())
+    hours = {hour: rows for known in each.usage.values() for hour, rows in known.hours.items()}
+    return ShownVersion(each.version, last, each.settings.metric, usage.by_role, usage.seconds, hours)
 
 
 def metrics_of(found: Sequence[WatchedVersion]) -> str:

@@ -25,6 +25,7 @@ from sluice.serving.inference_protocol import InferenceProtocol
 from sluice.serving.limits import Held, Limits, Receive
 from sluice.serving.metrics import Metrics
 from sluice.serving.mlflow_protocol import MlflowProtocol
+from sluice.serving.png_protocol import PNG, PngProtocol
 from sluice.serving.protocols import JSON, Answered, Plain, Wire, encode
 from sluice.serving.refusals import Gone, Refusal, refused_rows
 from sluice.serving.routes import Reply, Route, Routes
@@ -76,7 +77,7 @@ class Server:
         self._traffic, self._observers, self._limits = traffic, tuple(observers), limits or Limits()
         self._doors, self._threads = doors or Doors(), threads
         self._held, self.metrics = Held(self._limits), Metrics()
-        self._plain, self._arrow = Plain(), ArrowProtocol()
+        self._plain, self._arrow, self._png = Plain(), ArrowProtocol(), PngProtocol()
         self._mlflow, self._inference = MlflowProtocol(), InferenceProtocol()
         self._routes = Routes(self)
         self._answering, self._ready, self._draining = 0, False, False
@@ -243,6 +244,8 @@ class Server:
             return self._inference
         if head.path == "/invocations":
             return self._mlflow
+        if head.media_type == PNG:
+            return self._png
         return self._arrow if head.media_type == STREAM else self._plain
 
     def chosen(self, head: Head, route: Route) -> Loaded:

@@ -105,7 +105,7 @@ def _values(column: Any, name: str, most: int) -> list[Any]:  # noqa: ANN401 - a
     if pa.types.is_dictionary(kind):
         values = _values(column.dictionary, name, most)
         made = [None if place is None else values[place] for place in column.indices.to_pylist()]
-        if sum(len(value) for value in made if isinstance(value, str)) > most:
+        if sum(len(value) for value in made if isinstance(value, str | bytes)) > most:
             raise Refusal(413, f"the texts of column {name[:80]!r} are longer than {most:,} bytes; send fewer rows")
         return made
     types = pa.types
@@ -115,12 +115,16 @@ def _values(column: Any, name: str, most: int) -> list[Any]:  # noqa: ANN401 - a
         or types.is_boolean(kind)
         or types.is_string(kind)
         or types.is_large_string(kind)
+        or types.is_binary(kind)
+        or types.is_large_binary(kind)
         or types.is_timestamp(kind)
         or types.is_date(kind)
         or types.is_null(kind)
     )
     if not known:
-        raise Refusal(400, f"the column {name[:80]!r} is of Arrow's type {kind}; send numbers, texts, truths or times")
+        raise Refusal(
+            400, f"the column {name[:80]!r} is of Arrow's type {kind}; send numbers, texts, truths, times or bytes"
+        )
     if types.is_timestamp(kind):
         column = column.cast(pa.timestamp("us", tz="UTC"), safe=False)
     values = column.to_pylist()

@@ -1,8 +1,10 @@
 """`POST /v1/feedback`: labels that come back for what was answered."""
 
 import asyncio
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
 import msgspec
 
@@ -53,12 +55,29 @@ def take_feedback(body: bytes, form: LogForm, store: Store) -> dict[str, Any]:
     """
     try:
         given = _decode(body)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise BadInput(f"the body is no JSON of the form {{'labels': [{{…}}]}}: {error}") from None
     if len(given.labels) > MOST_LABELS:
         raise BadInput(f"{len(given.labels):,} labels; send at most {MOST_LABELS:,} at once")
     taken = keep_labels(store, form, given.labels, "the request", moment_in(given.arrived))
     return {"model": taken.model, "labels": taken.labels, "without": taken.without, "by": list(taken.by)}
+
+
+class _ServersStore:
+    """A store whose faults are the server's, whatever they are: a wrong address is none of the caller's doing."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - of any method
+        found = getattr(self._store, name)
+        return partial(self._called, found) if callable(found) else found
+
+    def _called(self, method: Callable[..., Any], *given: Any, **named: Any) -> Any:  # noqa: ANN401 - as above
+        try:
+            return method(*given, **named)
+        except BadInput as error:
+            raise EnvironmentFault(str(error)) from None
 
 
 class FeedbackDesk:
@@ -69,7 +88,7 @@ class FeedbackDesk:
     """
 
     def __init__(self, store: Store) -> None:
-        self._store, self._taking = store, 0
+        self._store, self._taking = cast(Store, _ServersStore(store)), 0
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="labels")
 
     async def take(self, body: bytes, loaded: Loaded) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """How the value of each type of the contract is read from JSON, CSV or Arrow, and how a wrong one is told."""
 
+import base64
+import binascii
 import datetime
 import math
 from collections.abc import Sequence
@@ -18,6 +20,8 @@ _MICROSECOND = datetime.timedelta(microseconds=1)
 _SHOWN = 60
 _LISTED = 10
 _NUMBERS = frozenset((int, float))
+_DATA_URL = "data:image/png;base64,"
+"""What a browser writes before a file's base64."""
 Array = npt.NDArray[Any]
 
 
@@ -57,6 +61,8 @@ def reader_of(field: RowField) -> Reader:
         return _Texts(field)
     if field.type in ("timestamp", "date"):
         return _Moments(field)
+    if field.type == "image":
+        return _Images(field)
     return _Truths(field) if field.type == "bool" else _Numbers(field)
 
 
@@ -80,6 +86,9 @@ def _wanted(field: RowField) -> str:
         return f"one of {_listed(field.values)}"
     unit = f" in {field.unit}" if field.unit else ""
     between = f" from {field.range[0]:.15g} to {field.range[1]:.15g}" if field.range else ""
+    if field.shape is not None:
+        width, height, channels = field.shape
+        return f"a PNG image, {width} x {height} {'grey' if channels == 1 else 'colour'}"
     words = {"string": "a text", "int64": "a whole number", "float64": "a number", "bool": "true or false"}
     return words.get(field.type, f"a {'date' if field.type == 'date' else 'time'}") + between + unit
 
@@ -238,6 +247,30 @@ class _Moments:
     def _wrong(self, given: Any) -> Wrong:  # noqa: ANN401 - JSON
         word = "date" if self._date else "time"
         return Wrong("time", f"is {shown(given)}, which is no {word}; write it like {self._example}")
+
+    def column(self, values: Sequence[Any]) -> Array | None:  # noqa: ARG002 - each must be read
+        return None
+
+
+class _Images:
+    """PNG files: bytes, or base64 as JSON and CSV hold them; whether they are whole is seen when they are decoded."""
+
+    dtype: Any = object
+
+    def __init__(self, field: RowField) -> None:
+        self._field = field
+
+    def value(self, given: Any) -> bytes:  # noqa: ANN401 - JSON or Arrow
+        if given is None:
+            raise _missing(self._field)
+        if isinstance(given, bytes):
+            return given
+        if not isinstance(given, str):
+            raise Wrong("type", f"is {shown(given)}, which is no text with a PNG file in base64")
+        try:
+            return base64.b64decode(given.removeprefix(_DATA_URL), validate=True)
+        except (binascii.Error, ValueError):
+            raise Wrong("type", f"is {shown(given)}, which is no base64; send the PNG file's bytes so") from None
 
     def column(self, values: Sequence[Any]) -> Array | None:  # noqa: ARG002 - each must be read
         return None

@@ -22,7 +22,9 @@ PLATFORM = "onnxruntime_onnx"
 PREDICTION, PROBABILITIES = "prediction", "probabilities"
 _FORM = '{"inputs": [{"name": …, "shape": [1], "datatype": …, "data": […]}]}'
 _PATH = re.compile(r"/v2/models/(?P<model>[^/]+)(?:/versions/(?P<version>[^/]+))?(?P<end>/ready|/infer)?")
-_TYPES = {"string": "BYTES", "int64": "INT64", "float64": "FP64", "bool": "BOOL", "timestamp": "BYTES", "date": "BYTES"}
+_TYPES = {"int64": "INT64", "float64": "FP64", "bool": "BOOL"} | dict.fromkeys(
+    ("string", "timestamp", "date", "image"), "BYTES"
+)
 _WHOLE = {f"{sign}INT{bits}": np.iinfo(f"{sign.lower()}int{bits}") for sign in ("", "U") for bits in (8, 16, 32, 64)}
 _ROUNDED: dict[str, type[np.float16] | type[np.float32]] = {"FP16": np.float16, "FP32": np.float32}
 DATATYPES = ("BOOL", *_WHOLE, *_ROUNDED, "FP64", "BYTES")

@@ -8,7 +8,7 @@ import numpy as np
 
 from sluice.exporting.forms import Served
 from sluice.exporting.graph_values import ABSENT, NO_MOMENT
-from sluice.exporting.refusals import Unanswerable
+from sluice.exporting.refusals import Unanswerable, WrongValues
 from sluice.exporting.served_files import ServedModel
 from sluice.serving.exchange import Answer
 from sluice.serving.row_schema import MOST_TOLD, Columns, InvalidRows, Problem, RowSchema
@@ -37,6 +37,9 @@ class FormJudge:
         """
         try:
             values = self._ask(columns)
+        except WrongValues as error:
+            found = [Problem(*each) for each in error.problems[:MOST_TOLD]]
+            raise InvalidRows(found, len(error.problems)) from None
         except Unanswerable as error:
             problems = [Problem(row, self._named, error.words) for row in error.rows[:MOST_TOLD]]
             raise InvalidRows(problems or [Problem(None, self._named, error.words)], len(error.rows) or 1) from None
@@ -72,6 +75,10 @@ def blank(schema: RowSchema) -> Columns:
             blanks[field.name] = np.array([ABSENT], object)
         elif field.type in ("timestamp", "date"):
             blanks[field.name] = np.array([NO_MOMENT], np.int64)
+        elif field.shape is not None:
+            from sluice.features.png_images import ImageShape, blank_png
+
+            blanks[field.name] = np.array([blank_png(ImageShape(*field.shape))], object)
         else:
             blanks[field.name] = np.array([np.nan])
     return blanks

@@ -44,8 +44,8 @@ class LoggedLosses:
         said = [PROBABILITY.format(place) for place in range(len(rows.classes))] or [FORECAST]
         label = LABEL_CLASS if rows.classes else LABEL_NUMBER
         with with_labels(rows, self._store, columns=[REQUEST, ROW, DIGEST, *said]) as table:
-            known = table.filter(table[label].notnull()).mutate(moment=table[MOMENT].epoch_seconds())
-            found = known.select(REQUEST, ROW, DIGEST, "moment", label, *said).to_pyarrow()
+            known = table.filter(table[label].notnull())
+            found = known.select(REQUEST, ROW, DIGEST, MOMENT, label, *said).to_pyarrow()
         values = np.column_stack([found[name].to_numpy().astype(np.float64) for name in said])
         labels = found[label].to_pylist()
         return LossRows(
@@ -53,7 +53,7 @@ class LoggedLosses:
             found[ROW].to_pylist(),
             found[DIGEST].to_pylist(),
             [""] * len(labels),
-            found["moment"].to_numpy().astype(np.float64),
+            found[MOMENT].to_numpy().astype("datetime64[us]").astype(np.int64) / 1e6,
             _losses(values, labels, rows.classes),
         )
 

@@ -4,6 +4,7 @@ A frame is one batch of rows of a writer: its length, its CRC-32, and the column
 killed leaves a frame half-written at most, and whoever reads the file sees that.
 """
 
+import hashlib
 import struct
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -84,8 +85,10 @@ def frame(batch: Sequence[Numbered], form: LogForm, masks: dict[str, Mask | None
 
 
 def _packed(exchanges: Sequence[Exchange], field: LoggedField, mask: Mask | None) -> bytes | list[str | None]:
-    """A raw column of a batch; texts with None for what is missing."""
+    """A raw column of a batch; texts with None for what is missing. Of an image the file's SHA-256 is kept."""
     arrays = [_column(exchange, field) for exchange in exchanges]
+    if field.contract_type == "image":
+        return [hashlib.sha256(value).hexdigest() for array in arrays for value in array.tolist()]
     if field.hashed:
         return [_masked(value, mask) for array in arrays for value in array.tolist()]
     if field.contract_type == "string":

@@ -3,6 +3,7 @@
 Source: https://spec.openapis.org/oas/v3.1.0, whose schemas are JSON Schema 2020-12.
 """
 
+import base64
 from typing import Any
 
 from sluice.exporting.served_files import RowField, ServedModel
@@ -10,6 +11,7 @@ from sluice.serving.arrow_protocol import STREAM
 from sluice.serving.feedback import MOST_LABELS
 from sluice.serving.field_readers import EXACT
 from sluice.serving.limits import Limits
+from sluice.serving.png_protocol import PNG, image_field
 from sluice.serving.protocols import JSON
 
 _TYPES: dict[str, dict[str, Any]] = {
@@ -19,6 +21,7 @@ _TYPES: dict[str, dict[str, Any]] = {
     "bool": {"type": "boolean"},
     "timestamp": {"type": "string", "format": "date-time"},
     "date": {"type": "string", "format": "date"},
+    "image": {"type": "string", "contentEncoding": "base64", "contentMediaType": "image/png"},
 }
 _ERRORS = {
     "400": "The body is none of this protocol's.",
@@ -50,6 +53,9 @@ def _field_schema(field: RowField) -> dict[str, Any]:
             values = [int(value) if field.type == "int64" else float(value) for value in values]
         found["enum"] = values
     words = [field.description, f"Unit: {field.unit}." if field.unit else ""]
+    if field.shape is not None:
+        width, height, channels = field.shape
+        words.append(f"{width} x {height} pixels, {'grey' if channels == 1 else 'red, green and blue'}, 8 bits each.")
     if any(words):
         found["description"] = " ".join(word for word in words if word)
     if not field.nullable:
@@ -68,6 +74,10 @@ def _example(field: RowField) -> Any:  # noqa: ANN401 - JSON
     if field.values:
         first = field.values[0]
         return first if field.type == "string" else float(first) if field.type == "float64" else int(first)
+    if field.shape is not None:
+        from sluice.features.png_images import ImageShape, blank_png
+
+        return base64.b64encode(blank_png(ImageShape(*field.shape))).decode()
     if field.type in ("int64", "float64"):
         low, high = field.range or (0.0, 2.0)
         return round((low + high) / 2) if field.type == "int64" else float(f"{(low + high) / 2:.6g}")
@@ -168,11 +178,13 @@ def _responses(media: str, schema: dict[str, Any]) -> dict[str, Any]:
 def _predict(plain: dict[str, Any], served: ServedModel) -> dict[str, Any]:
     responses = _responses(JSON, {"$ref": "#/components/schemas/Answer"})
     responses["200"]["content"][STREAM] = {}
-    example = {"rows": [example_row(served)]}
+    taken = {JSON: {"schema": plain, "example": {"rows": [example_row(served)]}}, STREAM: {}}
+    if image_field(served):
+        taken[PNG] = {}
     return {
         "summary": served.question,
         "description": "Rows of the contract in, forecasts out; or a table in Arrow's IPC stream for one.",
-        "requestBody": {"required": True, "content": {JSON: {"schema": plain, "example": example}, STREAM: {}}},
+        "requestBody": {"required": True, "content": taken},
         "responses": responses,
     }
 

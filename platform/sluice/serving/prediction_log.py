@@ -295,7 +295,7 @@ def form_of(loaded: Loaded, sampling: float = 1.0) -> LogForm:
 
 def _logged(field: RowField) -> LoggedField:
     hashed = field.mask == "hash"
-    kind = "string" if hashed else field.type
+    kind = "string" if hashed or field.type == "image" else field.type
     return LoggedField(name=field.name, type=kind, contract_type=field.type, hashed=hashed)  # type: ignore[arg-type]
 
 

@@ -1,6 +1,7 @@
 """Rows as people send them, held to the contract: each wrong value is told by row and field, all at once."""
 
 import difflib
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from sluice.serving.field_readers import Reader, Wrong, reader_of
 
 MOST_TOLD = 20
 """Problems in one answer, and names that are passed over; the rest is only counted."""
+MOST_PIXEL_VALUES = 2**26
+"""Width times height times channels of all images of a request: 445 of 224 x 224 in colour."""
 _MANY = 8  # rows from which looking at a whole column at once is faster than at its values
 Columns = dict[str, npt.NDArray[Any]]
 
@@ -67,6 +70,7 @@ class RowSchema:
         self.types = {field.name: field.type for field in fields}
         self.names = frozenset(self.types)
         self._readers = tuple((field.name, reader_of(field)) for field in fields)
+        self._images = tuple(field for field in fields if field.shape is not None)
 
     def columns(self, rows: Sequence[Mapping[str, Any]]) -> Columns:
         """Rows as arrays, shape (rows,): float64, texts (object) or microseconds since 1970 (int64), by column.
@@ -76,6 +80,7 @@ class RowSchema:
         Raises:
             InvalidRows: A value is missing, of another type or outside of what the contract allows.
         """
+        self._check_images(len(rows))
         found = _Found(len(rows))
         for name, reader in self._readers:
             found.read(name, reader, [row.get(name) for row in rows], rows)
@@ -88,11 +93,22 @@ class RowSchema:
             given: Raw values, by column; a column that is not there is missing in all rows.
             count: Rows.
         """
+        self._check_images(count)
         found = _Found(count)
         for name, reader in self._readers:
             values = given.get(name)
             found.read(name, reader, [None] * count if values is None else values, (given,))
         return found.checked()
+
+    def _check_images(self, count: int) -> None:
+        """Small files may unfold to many pixels, which take time: there is a most for a request."""
+        for field in self._images:
+            most = max(1, MOST_PIXEL_VALUES // math.prod(field.shape or ()))
+            if count > most:
+                words = (
+                    f"{field.name}: {count:,} images of this size are too many for one request; send at most {most:,}"
+                )
+                raise InvalidRows([Problem(None, field.name, words, "range")], 1)
 
     def passed_over(self, rows: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
         """Names that rows have and the model does not take, sorted; at most MOST_TOLD."""

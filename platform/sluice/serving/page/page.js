@@ -21,6 +21,7 @@ function made(tag, properties, ...children) {
 
 function told(field) {
   const words = [];
+  if (field.shape) words.push(`a PNG file, ${field.shape[0]} x ${field.shape[1]} ${field.shape[2] === 1 ? "grey" : "colour"}`);
   if (field.description) words.push(field.description);
   if (field.unit) words.push(`in ${field.unit}`);
   if (field.range) words.push(`from ${field.range[0]} to ${field.range[1]}`);
@@ -32,7 +33,9 @@ function control(field, number, example) {
   const id = `field-${number}`;
   const options = field.values ?? (field.type === "bool" ? ["true", "false"] : null);
   let input;
-  if (options) {
+  if (field.type === "image") {
+    input = made("input", { id, type: "file", accept: "image/png" });
+  } else if (options) {
     input = made("select", { id });
     if (field.nullable) input.append(made("option", { value: "", textContent: "" }));
     for (const value of options) input.append(made("option", { value, textContent: value }));
@@ -40,7 +43,7 @@ function control(field, number, example) {
     input = made("input", { id, type: "text", autocomplete: "off", spellcheck: false });
     if (field.type === "int64" || field.type === "float64") input.inputMode = "decimal";
   }
-  input.value = String(example ?? "");
+  if (field.type !== "image") input.value = String(example ?? "");
   const hint = made("span", { id: `${id}-hint`, className: "hint", textContent: told(field) });
   const wrong = made("span", { id: `${id}-wrong`, className: "wrong" });
   input.setAttribute("aria-describedby", `${id}-hint ${id}-wrong`);
@@ -55,6 +58,19 @@ function value(field, text) {
   if (field.type !== "int64" && field.type !== "float64") return text;
   const number = Number(text.trim());
   return text.trim() !== "" && Number.isFinite(number) ? number : text;
+}
+
+// A file as a text: data:image/png;base64,…
+function read(file) {
+  return new Promise((resolve, reject) => {
+    const reader = Object.assign(new FileReader(), { onload: () => resolve(reader.result), onerror: () => reject(reader.error) });
+    reader.readAsDataURL(file);
+  });
+}
+
+async function held(field, input) {
+  if (field.type !== "image") return value(field, input.value);
+  return input.files.length ? read(input.files[0]) : null;
 }
 
 function percent(share) {
@@ -98,11 +114,11 @@ function showForm(model) {
   place("row").onsubmit = async (event) => {
     event.preventDefault();
     const row = {};
-    fields.forEach((field, number) => {
-      place(`field-${number}-wrong`).textContent = "";
-      row[field.name] = value(field, place(`field-${number}`).value);
-    });
     try {
+      for (const [number, field] of fields.entries()) {
+        place(`field-${number}-wrong`).textContent = "";
+        row[field.name] = await held(field, place(`field-${number}`));
+      }
       const { status, body } = await ask("v1/predict", { rows: [row] });
       if (status === 200) showForecast(body, model);
       else showRefusal(body, fields);
