@@ -64,19 +64,6 @@ def test_the_drivers_of_a_run_share_one_pod(cluster: Cluster, again: dict[str, A
     )
 
 
-def test_a_changed_lake_is_seen_by_every_later_step(cluster: Cluster, again: dict[str, Any], store: Store) -> None:
-    """KFP's cache must not serve results of the old data under the same names."""
-    victim = next(key for key in store.keys("lakes/flights/weather/") if key.endswith(".csv"))
-    before = store.get_bytes(victim)
-    store.put_bytes(victim, b"".join(before.splitlines(keepends=True)[:-1]))
-    try:
-        changed = json.loads(cluster.sluice("submit", FLIGHTS, "--json", *QUICK).stdout)
-    finally:
-        store.put_bytes(victim, before)
-    assert not [name for name, seconds in changed["seconds_by_step"].items() if seconds is None]
-    assert changed["result"]["datasets"] != again["result"]["datasets"]
-
-
 def test_the_report_lies_in_the_object_store(again: dict[str, Any], store: Store) -> None:
     keys = list(store.keys(f"runs/{again['run']}/"))
     (report,) = [key for key in keys if key.endswith(".html")]
