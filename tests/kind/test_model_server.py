@@ -22,10 +22,11 @@ from typing import Any
 import pytest
 
 from sluice.predictions.reader import read_predictions
+from sluice.registry.mlflow_access import mlflow_module
 from sluice.serving.traffic_records import TrafficRecords
 from sluice.storage.stores import Store, open_store
 from tests.kind.cluster import Cluster
-from tests.kind.served_models import MODEL, plant, served, sluice, trained
+from tests.kind.served_models import MODEL, plant, promote, served, sluice, trained
 from tests.kind.test_network_policies import PROBE
 from tests.kind.test_platform_faults import last_a_minute, outage
 from tests.kind.test_release import helm, state
@@ -110,7 +111,14 @@ class Servers:
 
     def inside(self, pod: str, program: str, *words: str) -> str:
         """What a program of Python prints in a pod."""
-        return self.cluster.kubectl("exec", pod, "--", "python", "-c", program, *words)
+        said: list[str] = []
+
+        def tried() -> bool:  # the runtime of a busy node refuses a second process now and then
+            said.append(self.cluster.kubectl("exec", pod, "--", "python", "-c", program, *words, check=False))
+            return bool(said[-1])
+
+        self.cluster.until(tried, 60, f"a program in {pod} to print")
+        return said[-1]
 
     def champions(self) -> set[str]:
         """What each pod says that it answers by."""
@@ -123,10 +131,19 @@ class Servers:
 
 
 @pytest.fixture(scope="module")
-def servers(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+def registry(cluster: Cluster) -> Iterator[Any]:
+    """A client of the cluster's MLflow, as who may register."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in cluster.access("sluice-register").items():
+            patch.setenv(name, value)
+        yield mlflow_module().MlflowClient(tracking_uri=cluster.access()["MLFLOW_TRACKING_URI"])
+
+
+@pytest.fixture(scope="module")
+def servers(cluster: Cluster, registry: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
     """The release with two servers; without them again afterwards, and with all else as it was."""
     folder = tmp_path_factory.mktemp("models")
-    project = trained(cluster, folder)
+    project = trained(cluster, registry, folder)
     later = (datetime.now(UTC) + timedelta(hours=3)).strftime("%Y-%m-%dT%H:%M:%SZ")
     iris = {
         "model": MODEL,
@@ -222,7 +239,7 @@ def test_100_000_requests_pass_an_alias_that_moves_and_a_pod_that_is_killed(
     """Before the kill no request is even sent twice; after it a client that tries once more gets its answer."""
     assert servers.version() == f"{MODEL}/1"
     with servers.asked(REQUESTS) as found:
-        promote(servers, "2")
+        promote(servers.cluster, servers.project, "2")
         moved = time.time()
         time.sleep(max(0.0, moved + MOVED_WITHIN - time.time()))
         assert servers.champions() == {f"{MODEL}/2"}
@@ -236,12 +253,6 @@ def test_100_000_requests_pass_an_alias_that_moves_and_a_pod_that_is_killed(
     first, second = (mlflow_client.get_model_version(MODEL, each).tags["sluice.model_digest"] for each in "12")
     assert set(answers) == {first, second}
     assert found["digests"][first][2] <= moved + MOVED_WITHIN
-
-
-def promote(servers: Servers, number: str) -> None:
-    words = ("promote", f"{MODEL}/{number}", "--reason", "to see the alias move")
-    done = sluice(servers.cluster, servers.project.parent, *words, inside=servers.project)
-    assert done.returncode == 0, done.stderr
 
 
 def test_serving_goes_on_without_store_and_registry_and_no_row_of_the_log_is_lost(
@@ -276,7 +287,7 @@ def test_a_version_whose_files_were_changed_is_refused_and_the_old_one_goes_on(
         as_root = open_store(store.uri)
         as_root.put_bytes(key, before + b"\0")
         try:
-            promote(servers, "1")
+            promote(servers.cluster, servers.project, "1")
             servers.cluster.until(lambda: refusals(servers) == [1, 1], 30, "both pods to refuse it")
             assert servers.champions() == {f"{MODEL}/2"}
             assert servers.ask(MODEL, {"rows": flowers(servers.project)[:1]})["model"] == f"{MODEL}/2"
@@ -291,10 +302,9 @@ def refusals(servers: Servers) -> list[int]:
     return [min(1, log.count(f"refused {MODEL}/1: ")) for log in logs]
 
 
-def test_a_canary_of_a_bad_version_is_rolled_back_by_itself(
-    servers: Servers, store: Store, mlflow_client: Any, cluster: Cluster
-) -> None:
-    words = ("canary", f"{MODEL}/{planted(cluster, mlflow_client)}", "--reason", "planted", "--steps", "50")
+def test_a_canary_of_a_bad_version_is_rolled_back_by_itself(servers: Servers, registry: Any, cluster: Cluster) -> None:
+    store = open_store("s3://sluice")  # as who may register: of another account than the fixture of this name
+    words = ("canary", f"{MODEL}/{plant(store, registry, '2')}", "--reason", "planted", "--steps", "50")
     done = sluice(cluster, servers.project.parent, *words, inside=servers.project)
     assert done.returncode == 0, done.stderr
     records = TrafficRecords(store, MODEL)
@@ -307,17 +317,6 @@ def test_a_canary_of_a_bad_version_is_rolled_back_by_itself(
     assert "errors" in records.last.reason
     bad = records.last.challenger.digest
     assert found["digests"][bad][2] < ended, "it still answered when it was rolled back"
-
-
-def planted(cluster: Cluster, mlflow_client: Any) -> str:
-    """A bad version, put into store and registry as who may register; its number."""
-    import mlflow
-
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in cluster.access("sluice-register").items():
-            patch.setenv(name, value)
-        client = mlflow.MlflowClient(tracking_uri=cluster.access()["MLFLOW_TRACKING_URI"])
-        return plant(open_store("s3://sluice"), client, "2")
 
 
 def test_the_monitor_s_cron_job_alarms_on_a_planted_shift(servers: Servers, store: Store) -> None:
