@@ -79,4 +79,5 @@ def plant(store: Store, client: Any, number: str) -> str:
         details = {"model": MODEL, "model_digest": digest}
         bundle = publish(store, folder, "model", producer("serve", {}), details=details, move=True)
     tags = dict(source.tags) | {DIGEST: digest, SERVED: bundle.id}
-    return str(client.create_model_version(MODEL, source.source, run_id=source.run_id, tags=tags).version)
+    model = source.source.removeprefix("models:/")
+    return str(client.create_model_version(MODEL, source.source, source.run_id, tags, model_id=model).version)

@@ -239,7 +239,9 @@ def build_monitor(name: str, spec: ModelServerSpec, site: Site) -> Json:
         "volumeMounts": mounts,
     }
     pod = site.pod("model-monitor") | {"restartPolicy": "Never", "containers": [container], "volumes": volumes}
+    bad_input = {"containerName": "monitor", "operator": "In", "values": [2]}  # trying again cannot help
     job = {
+        "podFailurePolicy": {"rules": [{"action": "FailJob", "onExitCodes": bad_input}]},
         "backoffLimit": 2,
         "activeDeadlineSeconds": spec.monitor.deadline_seconds,
         "ttlSecondsAfterFinished": 172_800,
