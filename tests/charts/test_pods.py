@@ -6,6 +6,7 @@ from tests.charts.rendering import CASES, Manifest, case, containers, manifests,
 
 # Programs without a probe, each with its reason.
 UNPROBED = {
+    "model-late-canary": "listens to nothing",
     "ml-pipeline-persistenceagent": "listens to nothing",
     "ml-pipeline-scheduledworkflow": "listens to nothing",
 }
