@@ -148,9 +148,9 @@ def test_an_image_under_a_name_of_ones_own_is_taken_again_only_with_the_same_con
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["build.py", "--tag", "mine"])
     engine.main()
-    assert capsys.readouterr().out.count("built in") == 4
+    assert capsys.readouterr().out.count("built in") == 5
     engine.main()
-    assert capsys.readouterr().out.count("there already") == 4
+    assert capsys.readouterr().out.count("there already") == 5
     before = (tmp_path / "images/sluice+platform:mine").read_text()
     (checkout / "platform/sluice/core/errors.py").write_text("x = 2\n")
     with pytest.raises(engine.ImageError) as refused:
@@ -164,4 +164,4 @@ def test_an_image_under_a_name_of_ones_own_is_taken_again_only_with_the_same_con
 
 def test_images_say_what_they_hold() -> None:
     labels = (ROOT / "platform/images/Dockerfile").read_text().count('dev.sluice.content="${CONTENT}"')
-    assert labels == 2  # of the drivers' image, and of the others
+    assert labels == 3  # of the drivers' image, of model servers, and of the others

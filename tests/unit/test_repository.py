@@ -14,7 +14,7 @@ from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[2]
 STEPS = sorted(p for p in (ROOT / "components").iterdir() if p.is_dir() and p.name not in ("common", "__pycache__"))
-IMAGES = ("build", "platform", "tabular", "torch")
+IMAGES = ("build", "model-server", "platform", "tabular", "torch")
 LOCKS = {
     path.relative_to(ROOT / "requirements").with_suffix("").as_posix(): path.read_text()
     for path in sorted((ROOT / "requirements").rglob("*.txt"))
@@ -124,10 +124,11 @@ def test_the_locks_follow_from_pyproject() -> None:
         "demo": with_extras(*sorted(extras.keys() - {"all", "server", "spark"})),
         "dev": [*with_extras("server", "spark"), *groups["dev"]],
         "bootstrap": groups["bootstrap"],
-        "images/tabular": with_extras("cli", "tracking", "tabular", "images", "demo"),
+        "images/tabular": with_extras("cli", "tracking", "tabular", "images", "serve", "demo"),
         "images/torch": with_extras("torch"),
         "images/platform": with_extras("cli", "server", "demo"),
         "images/build": groups["image"],
+        "images/model-server": groups["model-server"],
     }
     for lock, texts in direct.items():
         for wanted in map(Requirement, texts):
