@@ -302,11 +302,18 @@ class VersionWatch:
         return self._watch
 
     def _columns(self, rows: VersionRows, reference: RowTable) -> list[str]:
-        """The columns to watch: those that the log has as they were, without what only says which row it is."""
+        """The columns to watch: those that the log has as they were, without what only says which row it is.
+
+        Left out is also what the contract says to be known only after the row's moment, for nobody can send it then: a
+        project's code takes such a column as history, of earlier rows.
+        """
         made, form = self._model.preparation, rows.form
         used = {name for names in made.sources.values() for name in names} if made else set[str]()
         named = {*form.key, form.time} - (used - {form.time})
         clear = [each.name for each in form.fields if not each.hashed and each.name in reference.columns]
+        if made:
+            known = {name: made.contract.availability(made.table, name) for name in clear if name in made.columns}
+            named |= {name for name, each in known.items() if each is not None and not each.with_its_row}
         return [name for name in clear if name not in named]
 
     def _table(self, rows: VersionRows) -> RowTable:
