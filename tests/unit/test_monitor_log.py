@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 import pytest
+from prometheus_client import CollectorRegistry
 from typer.testing import CliRunner
 
 from sluice.artifacts.provenance import find_bundle
@@ -18,6 +19,7 @@ from sluice.registry.predicting import opened_model
 from sluice.reporting.pages import sections_of
 from sluice.reporting.versions_section import ShownVersion, versions_section
 from sluice.running.window_records import empty_window
+from sluice.serving.watched_numbers import WatchedNumbers
 from sluice.storage.locations import default_store
 from tests.unit import log_world, predict_world
 from tests.unit.predict_world import Registered
@@ -86,6 +88,10 @@ def test_each_run_judges_the_windows_that_are_over_and_again_those_whose_labels_
     page = store.get_bytes("monitoring/houses/latest.html").decode()
     assert body["page"] == f"{store.uri}/monitoring/houses/latest.html"
     assert page == (tmp_path / "own.html").read_text()
+    numbers, registry = WatchedNumbers(store, "houses"), CollectorRegistry()
+    numbers.look()
+    numbers.measure(registry)  # a server's, whose metrics Prometheus reads
+    assert registry.get_sample_value("sluice_monitor_alarm", {"model": "houses/1", "severity": "page"}) == 1.0
     assert all(name in page for name in ("2031-03-03", "2031-03-04", "2031-03-05"))
     used = next(section.html for section in sections_of(page) if section.id == "versions")
     assert "300 rows were answered in the latest window, by houses/1 (100%)" in used

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -65,6 +66,27 @@ def test_broken_data_is_called_so_and_points_to_the_contract(
         assert found.estimated.state == "cannot be estimated"
     if shift == "new category":
         assert all(row["carrier"] == "Z9" for row in alarm.rows)
+
+
+def test_a_number_that_only_grows_with_time_hides_nothing(tmp_path: Path) -> None:
+    """Each window lies beyond the reference in it; performance is estimated all the same, and nothing has moved."""
+
+    def fortnights(name: str, start: int, days: int, seed: int) -> Path:
+        table = world.table(world.rows(start, days, seed, DAILY), "binary", seed)
+        moments = table.column("at").cast(pa.timestamp("us")).cast(pa.int64()).to_numpy()
+        pq.write_table(table.append_column("fortnight", pa.array(moments // 1_209_600_000_000)), tmp_path / name)
+        return tmp_path / name
+
+    with connection() as opened:
+        table = open_table(fortnights("reference.parquet", 0, 42, 5), opened)
+        settings = WatchSettings(metric="accuracy", span="week", rows=5000)
+        watch = Watch(table, form_of(table, "outcome", "at"), settings, model="demo/1")
+        found = watch.judge(open_table(fortnights("now.parquet", 70, 7, 100), opened), "calm")
+    assert found.estimated is not None
+    assert found.estimated.state == "told", found.estimated.reason
+    assert not found.alarms
+    assert "fortnight" not in {each.column for each in found.inputs}
+    assert any("fortnight only grows with time" in each for each in found.notes)
 
 
 def test_rows_that_the_model_cannot_tell_page_without_a_label(judge: Judge) -> None:

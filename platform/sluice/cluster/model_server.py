@@ -10,6 +10,7 @@ from hashlib import sha256
 
 from sluice.cluster.model_server_site import RESTRICTED, Json, Site, from_secret
 from sluice.cluster.model_server_spec import ModelServerSpec, Resources
+from sluice.core.variable_groups.monitoring import MonitoringVariables
 
 PORT, METRICS_PORT = 8080, 9090
 CLIENT: Json = {"podSelector": {"matchLabels": {"sluice.dev/model-client": "true"}}}
@@ -225,7 +226,7 @@ def build_monitor(name: str, spec: ModelServerSpec, site: Site) -> Json:
     mounts, volumes = site.volumes({"tmp": _tmp("2Gi")})
     env = site.env("monitoring", "serving", slim=False)
     if secret := spec.monitor.webhook_secret:
-        env.append(from_secret("SLUICE_MONITOR_WEBHOOK", secret, "webhook"))
+        env.append(from_secret(MonitoringVariables.webhook.name, secret, "webhook"))
     container = {
         "name": "monitor",
         "image": site.images["torch" if spec.image == "torch" else "tabular"],

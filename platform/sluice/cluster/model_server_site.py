@@ -4,6 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from sluice.core.variable_groups.cluster import ClusterVariables
+from sluice.core.variable_groups.stores import S3Variables, StoreVariables
+from sluice.core.variable_groups.tracking import TrackingVariables
+
 Json = dict[str, Any]
 USER = 65532
 CA_FILE = "/etc/sluice/ca/ca.crt"
@@ -99,31 +103,31 @@ class Site:
             slim: Whether nothing but Sluice's own code asks; else boto3, MLflow and programs of Go's do, too.
         """
         found: list[Json] = [
-            {"name": "SLUICE_STORE", "value": f"sluice+s3://{self.store}"},
-            {"name": "AWS_ENDPOINT_URL", "value": self.store_url},
-            {"name": "AWS_REGION", "value": self.region},
+            {"name": StoreVariables.address.name, "value": f"sluice+s3://{self.store}"},
+            {"name": S3Variables.endpoint.names[1], "value": self.store_url},
+            {"name": S3Variables.region.name, "value": self.region},
         ]
         if secret := self.store_secrets.get(store_account, ""):
-            keys = {"AWS_ACCESS_KEY_ID": "accesskey", "AWS_SECRET_ACCESS_KEY": "secretkey"}
+            keys = {S3Variables.access_key.name: "accesskey", S3Variables.secret_key.name: "secretkey"}
             found += [from_secret(name, secret, key) for name, key in keys.items()]
-        found.append({"name": "MLFLOW_TRACKING_URI", "value": self.mlflow_url})
+        found.append({"name": TrackingVariables.uri.name, "value": self.mlflow_url})
         if self.mlflow_secret:
             found += [
-                from_secret(f"MLFLOW_TRACKING_{what.upper()}", self.mlflow_secret, f"{mlflow_account}-{what}")
-                for what in ("username", "password")
+                from_secret(field.name, self.mlflow_secret, f"{mlflow_account}-{what}")
+                for what, field in (("username", TrackingVariables.username), ("password", TrackingVariables.password))
             ]
         return [*found, {"name": "HOME", "value": "/tmp"}, *self._trust(slim=slim)]  # noqa: S108 - an emptyDir
 
     def _trust(self, *, slim: bool) -> list[Json]:
         if not self.ca_config_map:
             return []
-        found = {"SLUICE_CA_FILE": CA_FILE}
+        found = {StoreVariables.authority.name: CA_FILE}
         if not slim:
             found = {"SSL_CERT_DIR": "/etc/ssl/certs:/etc/pki/tls/certs:/etc/sluice/ca", **found}
             if self.store_tls:
-                found |= {"AWS_CA_BUNDLE": CA_FILE, "AWS_REQUEST_CHECKSUM_CALCULATION": "when_required"}
+                found |= {S3Variables.other_authority.name: CA_FILE, S3Variables.other_checksums.name: "when_required"}
             if self.mlflow_tls:
-                found |= {"MLFLOW_TRACKING_SERVER_CERT_PATH": CA_FILE}
+                found |= {ClusterVariables.tracking_authority.name: CA_FILE}
         return [{"name": name, "value": value} for name, value in found.items()]
 
     def volumes(self, mounted: Mapping[str, tuple[str, Json]]) -> tuple[list[Json], list[Json]]:

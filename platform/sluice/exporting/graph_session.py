@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sluice.core.environment import set_default
 from sluice.core.errors import BadInput
+from sluice.core.variable_groups.system import SystemVariables
 from sluice.exporting.graph_values import INPUT
 
 DIGEST_NOTE = "sluice.model_digest"
@@ -27,6 +29,7 @@ class GraphSession:
     """
 
     def __init__(self, graph: Path | bytes, threads: int = 1, digest: str = "") -> None:
+        set_default(SystemVariables.graph_reports.name, "1")  # it is looked at once, when the library is loaded
         import onnxruntime
 
         options = onnxruntime.SessionOptions()

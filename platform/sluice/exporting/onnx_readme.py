@@ -103,6 +103,9 @@ def _gives(served: ServedModel) -> str:
 def _example(served: ServedModel, inputs: list[tuple[RowField, str]]) -> list[str]:
     types = {"number": "np.float64", "text": "object", "moment": "np.int64"}
     lines = [
+        "import os",
+        "",
+        'os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # onnxruntime 1.32 reports its use otherwise',
         "import numpy as np",
         "import onnxruntime",
         "",

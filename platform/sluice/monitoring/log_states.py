@@ -16,6 +16,7 @@ from sluice.monitoring.records import WatchSettings, WatchState
 from sluice.storage.stores import Store
 
 FOLDER = "monitoring"
+LATEST, METRICS = "latest.html", "latest.prom"
 
 
 class _Form(BaseModel):

@@ -4,7 +4,7 @@ A reference never rolls by itself: held to last week, a model that gets a little
 seasonal one has the rows of the same weekdays, or of the same weekdays and hours, as the window.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -54,6 +54,7 @@ class Reference:
         widening: By how much a metric's error exceeds what rows alone give.
         repeated: How many rows repeat another.
         windows: How many windows the reference has; 0 where rows have no moment.
+        clocks: Columns that only grow with the rows' moments, which are not watched.
     """
 
     table: RowTable
@@ -69,6 +70,7 @@ class Reference:
     widening: float
     repeated: int
     windows: int
+    clocks: tuple[str, ...] = ()
 
 
 def learn_reference(table: RowTable, form: RowForm, settings: WatchSettings) -> Reference:
@@ -80,12 +82,13 @@ def learn_reference(table: RowTable, form: RowForm, settings: WatchSettings) -> 
     if not form.features:
         raise BadInput(f"{table.name} has no column to watch: numbers and texts that are no forecast and no label")
     part = table.part(_needed(form), settings.rows)
+    clocks = clocks_of(part, form)
+    form = _without(form, clocks)
     cells = learn_cells(table, part, form)
     counted = with_quantiles(count(table, cells), cells, part)
     names = {name for name in cells if is_name(cells[name], counted[name])}
     if names:  # a column that names its rows says nothing of other rows
-        kept = {name: kind for name, kind in form.features.items() if name not in names}
-        form = replace(form, features=kept, other=(*form.other, *sorted(names)))
+        form = _without(form, names)
         cells = {name: each for name, each in cells.items() if name not in names}
         counted = {name: each for name, each in counted.items() if name not in names}
     judged = judged_rows(part, form, cells) if form.forecasts else None
@@ -112,7 +115,42 @@ def learn_reference(table: RowTable, form: RowForm, settings: WatchSettings) -> 
         wide,
         repeated(table, form),
         windows,
+        clocks,
     )
+
+
+def _without(form: RowForm, names: Collection[str]) -> RowForm:
+    kept = {name: kind for name, kind in form.features.items() if name not in names}
+    return replace(form, features=kept, other=(*form.other, *sorted(names)))
+
+
+def clocks_of(part: Any, form: RowForm) -> tuple[str, ...]:  # noqa: ANN401 - pyarrow
+    """Numbers that only grow with the rows' moments, such as a month or a running number; not all of the features.
+
+    Later rows lie beyond such a column whatever else changed, so that nothing could be learned for them from the
+    reference, and each window would differ.
+
+    Args:
+        part: An Arrow table with the columns of the form.
+        form: What they are.
+    """
+    if not form.time:
+        return ()
+    order = np.argsort(_microseconds(part, form.time), kind="stable")
+    found = []
+    for name in (name for name, kind in form.features.items() if kind == "number"):
+        values = numbers_of(part.column(name))[order]
+        values = values[np.isfinite(values)]
+        if len(values) > 1 and values[0] < values[-1] and bool((np.diff(values) >= 0).all()):
+            found.append(name)
+    return tuple(found) if len(found) < len(form.features) else ()
+
+
+def _microseconds(part: Any, name: str) -> Integers:  # noqa: ANN401 - pyarrow
+    import pyarrow as pa
+
+    column = part.column(name).cast(pa.timestamp("us")).cast(pa.int64()).combine_chunks()
+    return np.asarray(np.nan_to_num(column.to_numpy(zero_copy_only=False)), np.int64)
 
 
 def _needed(form: RowForm) -> list[str]:

@@ -199,6 +199,11 @@ class Watch:
 
     def _notes(self, reference: Reference, window: "Window") -> list[str]:
         notes = []
+        if reference.clocks:
+            notes.append(
+                f"{', '.join(reference.clocks)} only grows with time in the reference, so later rows lie beyond it "
+                "whatever else changed: it is not watched, and estimates take it that the model is right about it."
+            )
         if not reference.form.forecasts:
             notes.append("The reference has no forecast, so nothing is said of performance: data and drift alone.")
         elif reference.known is None:

@@ -3,14 +3,12 @@
 from collections.abc import Sequence
 
 from sluice.monitoring.exposition import exposition
-from sluice.monitoring.log_states import model_key, version_key
+from sluice.monitoring.log_states import LATEST, METRICS, model_key, version_key
 from sluice.reporting.monitoring_page import monitoring_page
 from sluice.reporting.versions_section import ShownVersion, versions_section
 from sluice.running.logged_windows import Usage
 from sluice.running.version_watch import WatchedVersion
 from sluice.storage.stores import Store
-
-LATEST, METRICS = "latest.html", "latest.prom"
 
 
 def page_of(found: Sequence[WatchedVersion]) -> str:

@@ -62,6 +62,7 @@ class Server:
         doors: Who may ask.
         threads: How many long requests are answered at once.
         feedback: Takes labels; None where the server takes none.
+        beside: Parts that see no answer and have numbers to tell.
     """
 
     def __init__(
@@ -72,8 +73,9 @@ class Server:
         doors: Doors | None = None,
         threads: int = 1,
         feedback: FeedbackDesk | None = None,
+        beside: Sequence[Measured] = (),
     ) -> None:
-        self._feedback = feedback
+        self._feedback, self._beside = feedback, tuple(beside)
         self._traffic, self._observers, self._limits = traffic, tuple(observers), limits or Limits()
         self._doors, self._threads = doors or Doors(), threads
         self._held, self.metrics = Held(self._limits), Metrics()
@@ -122,7 +124,7 @@ class Server:
                 _tell_defect(f"{type(part).__name__} did not end well:")
 
     def _parts(self, kind: type[Any]) -> list[Any]:
-        parts = (self._feedback, self._traffic, *self._observers)
+        parts = (self._feedback, self._traffic, *self._observers, *self._beside)
         return [part for part in parts if isinstance(part, kind)]
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:

@@ -18,7 +18,7 @@ from functools import partial
 
 from sluice.serving.app import Server
 from sluice.serving.doors import Doors
-from sluice.serving.exchange import Loaded, Observer, OneVersion, Traffic
+from sluice.serving.exchange import Loaded, Measured, Observer, OneVersion, Traffic
 from sluice.serving.feedback import FeedbackDesk
 from sluice.serving.judges import open_judge
 from sluice.serving.prediction_log import LogSettings, PredictionLog, prediction_log
@@ -45,7 +45,7 @@ def assembled(settings: Settings, port: int = 0, metrics_port: int | None = None
     logs = (log,) if log else ()
     traffic, counting = _traffic(settings, logs)
     desk = FeedbackDesk(default_store()) if settings.takes_feedback else None
-    return Server(traffic, (*logs, *counting), settings.limits, doors, settings.threads, desk)
+    return Server(traffic, (*logs, *counting), settings.limits, doors, settings.threads, desk, _beside(settings))
 
 
 def _traffic(settings: Settings, logs: Sequence[Observer]) -> tuple[Traffic, Sequence[Observer]]:
@@ -69,6 +69,15 @@ def _traffic(settings: Settings, logs: Sequence[Observer]) -> tuple[Traffic, Seq
         shadowed=logs,
     )
     return followed, followed.observers
+
+
+def _beside(settings: Settings) -> Sequence[Measured]:
+    """What sees no answer and has numbers to tell."""
+    if settings.folder:
+        return ()
+    from sluice.serving.watched_numbers import WatchedNumbers
+
+    return (WatchedNumbers(default_store(), settings.followed[0]),)
 
 
 def _log(options: LogOptions) -> PredictionLog:

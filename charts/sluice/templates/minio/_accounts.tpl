@@ -100,7 +100,7 @@ deletes versions, changes a bucket or another account.
 {{- $read := $all -}}
 {{- if eq $part "serving" -}}
   {{- $read = list -}}
-  {{- range list "models/" "code/" "datasets/" "predictions/" "logged-models/" "labels/" "salts/" "traffic/" }}{{ $read = append $read (printf "%s/%s*" $arn .) }}{{ end -}}
+  {{- range list "models/" "code/" "datasets/" "predictions/" "logged-models/" "labels/" "salts/" "traffic/" "monitoring/" }}{{ $read = append $read (printf "%s/%s*" $arn .) }}{{ end -}}
 {{- end -}}
 {{- $statements := list
   (dict "Sid" "Look" "Effect" "Allow" "Action" $look "Resource" (list $arn))

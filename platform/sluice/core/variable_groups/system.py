@@ -55,6 +55,11 @@ class SystemVariables(VariableGroup):
         meaning="Set to `:4096:8` where it is not set, without which a GPU's sums are not the same each time.",
         by=_SYSTEM,
     )
+    graph_reports = text(
+        "ORT_DISABLE_TELEMETRY",
+        meaning="Set to `1` where it is not set, without which onnxruntime reports its use to its makers.",
+        by=_SYSTEM,
+    )
     git = text("GIT_PYTHON_REFRESH", meaning="`quiet`: MLflow does not complain that there is no git.", by=_SYSTEM)
     pod = text(
         "KFP_POD_NAME",
