@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import promql_parser
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -274,6 +275,13 @@ def queries() -> list[str]:
     found += [target["expr"] for panel in grafana["panels"] for target in panel["targets"]]
     panels = [query for panel in perses["spec"]["panels"].values() for query in panel["spec"]["queries"]]
     return found + [query["spec"]["plugin"]["spec"]["query"] for query in panels]
+
+
+def test_prometheus_takes_every_expression() -> None:
+    for query in queries():
+        promql_parser.parse(query.replace("$model", "x"))
+    with pytest.raises(ValueError, match="invalid promql query"):
+        promql_parser.parse("sum by (model)")
 
 
 def test_every_number_of_rules_and_dashboards_is_told_by_the_monitor_or_the_server() -> None:
