@@ -47,6 +47,8 @@ def readme(served: ServedModel) -> str:
         *_example(served, inputs),
         "```",
         "",
+        "Set `ORT_DISABLE_TELEMETRY=1`: onnxruntime reports its use to its makers otherwise, from release 1.32 on.",
+        "",
     ]  # fmt: skip
     return "\n".join(lines)
 
@@ -103,9 +105,6 @@ def _gives(served: ServedModel) -> str:
 def _example(served: ServedModel, inputs: list[tuple[RowField, str]]) -> list[str]:
     types = {"number": "np.float64", "text": "object", "moment": "np.int64"}
     lines = [
-        "import os",
-        "",
-        'os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # onnxruntime 1.32 reports its use otherwise',
         "import numpy as np",
         "import onnxruntime",
         "",
