@@ -83,7 +83,8 @@ def test_a_number_that_only_grows_with_time_hides_nothing(tmp_path: Path) -> Non
         watch = Watch(table, form_of(table, "outcome", "at"), settings, model="demo/1")
         found = watch.judge(open_table(fortnights("now.parquet", 70, 7, 100), opened), "calm")
     assert found.estimated is not None
-    assert found.estimated.state == "told", found.estimated.reason
+    assert found.estimated.state != "cannot be estimated", found.estimated.reason
+    assert found.estimated.metrics["accuracy"].value > 0.5
     assert not found.alarms
     assert "fortnight" not in {each.column for each in found.inputs}
     assert any("fortnight only grows with time" in each for each in found.notes)
