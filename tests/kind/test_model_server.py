@@ -255,6 +255,8 @@ def test_100_000_requests_pass_an_alias_that_moves_and_a_pod_that_is_killed(
 def test_serving_goes_on_without_store_and_registry_and_no_row_of_the_log_is_lost(
     servers: Servers, store: Store
 ) -> None:
+    # A pod that was killed before is replaced: one that starts now would wait for the registry.
+    servers.cluster.kubectl("rollout", "status", f"deployment/model-{MODEL}", "--timeout=180s")
     begun = datetime.now(UTC)
     with servers.asked(processes=1, pause=0.2) as found, outage(servers.cluster, "minio", "mlflow"):
         last_a_minute(servers.cluster)
