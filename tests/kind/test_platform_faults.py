@@ -112,11 +112,10 @@ def test_a_run_on_a_changed_lake_outlives_its_agent_and_a_minute_without_store_g
     Its parameters are those of the runs that KFP has in its cache (test_runs), and no step is reused: the lake differs.
     """
     other = cluster.submit(FLIGHTS, QUICK, options=("--fresh",))
-    with ThreadPoolExecutor(1) as pool:
-        with changed_lake(store):
-            run = cluster.submit(FLIGHTS, CACHED)
-            followed = pool.submit(cluster.sluice, "follow", run, "supervised", check=False, timeout=RUN_SECONDS)
-            begun(cluster, run)
+    with changed_lake(store), ThreadPoolExecutor(1) as pool:  # to the end: it is read again after the outage
+        run = cluster.submit(FLIGHTS, CACHED)
+        followed = pool.submit(cluster.sluice, "follow", run, "supervised", check=False, timeout=RUN_SECONDS)
+        begun(cluster, run)
         agents = ("pods", "--selector", f"pipeline/runid={run},workflows.argoproj.io/component=agent")
         assert "deleted" in cluster.kubectl("delete", *agents, "--wait=false")
         with outage(cluster, "minio"):
