@@ -167,6 +167,15 @@ WRONG: list[tuple[str, Callable[[Path], object], str]] = [
 ]
 
 
+def test_a_library_that_is_not_there_is_no_fault_of_the_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = saved(tmp_path, TABLE.name, NETWORK)
+    for name in [name for name in sys.modules if name == "torch" or name == "sluice.modeling.networks"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "torch", None)  # as Python marks what cannot be imported
+    with pytest.raises(BadInput, match=r"family network, which needs torch, and that is not installed here; install"):
+        load_model(folder)
+
+
 @pytest.mark.parametrize(("name", "spoil", "named"), WRONG)
 def test_what_is_no_model_is_refused_in_one_line(
     tmp_path: Path, name: str, spoil: Callable[[Path], object], named: str

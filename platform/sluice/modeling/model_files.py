@@ -130,7 +130,7 @@ def load_model(folder: Path) -> Predictor:
 
     Raises:
         BadInput: The folder holds a pickle or no model, a file is missing, truncated or garbled, the weights do not fit
-            the description, or the family is unknown.
+            the description, the family is unknown, or its library is not installed.
     """
     if not folder.is_dir():
         raise BadInput(f"{folder} is no folder with a model; give the folder that holds {MODEL}")
@@ -140,6 +140,11 @@ def load_model(folder: Path) -> Predictor:
         model = _read(family, folder, task, options)
         if family != "own":  # its weights are whole by their own files, and its code may take no missing values
             _try_out(model, task, options)
+    except ModuleNotFoundError as error:  # nothing is wrong with its files
+        raise BadInput(
+            f"{folder} is a model of the family {family}, which needs {error.name}, and that is not installed here; "
+            "install it, or take an image that has it"
+        ) from None
     except Exception as error:  # damaged files make the libraries raise nearly anything
         if isinstance(error, BadInput) and str(folder) in str(error):
             raise
