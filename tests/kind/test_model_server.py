@@ -340,6 +340,7 @@ def test_the_monitor_s_cron_job_alarms_on_a_planted_shift(
             changing.delete(key)
     begun = datetime.now(UTC)
     flight = servers.ask("late", path="/v1/model")["example"]
+    assert "arr_delay" not in flight, "nobody knows it when the question is asked"
     for part in range(4):
         rows = [flight | {"flight": 500 * part + number} for number in range(1, 501)]
         assert len(servers.ask("late", {"rows": rows})["forecasts"]) == len(rows)

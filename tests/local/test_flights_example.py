@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
+from sluice.exporting.served_files import read_served_model
+from sluice.serving.openapi import example_row
 from tests import turkish
 from tests.examples import FLIGHTS
 from tests.sluice_command import QUICK, Sluice
@@ -104,6 +106,16 @@ def test_a_fresh_run_elsewhere_in_another_locale_gives_the_same_sample_split_and
     assert fresh["datasets"] == repeated["datasets"]
     assert fresh["candidates"] == repeated["candidates"]
     assert fresh["model_digest"] == repeated["model_digest"]
+
+
+def test_who_asks_is_not_asked_for_what_is_known_only_later(first_run: Run) -> None:
+    """The delay of earlier flights makes features, so the served row has the column; who asks leaves it out."""
+    sluice, _ = first_run
+    (described,) = (sluice.home / "store/models").glob("*/serving.json")
+    served = read_served_model(described.parent)
+    assert {field.name for field in served.fields if field.later} == {"arr_delay"}
+    assert all(field.nullable for field in served.fields if field.later)
+    assert "arr_delay" not in example_row(served)
 
 
 def test_lineage_answers_where_the_champion_came_from(first_run: Run) -> None:

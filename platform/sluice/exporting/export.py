@@ -240,7 +240,8 @@ def _by_query(exported: Exported) -> _Made:
 def _by_code(exported: Exported) -> _Made:
     made = _preparation(exported)
     features = CodeFeatures(made, exported.takes, exported.store)
-    fields = tuple(_raw_field(name, made.columns[name]) for name in features.needed)
+    later = made.known_later
+    fields = tuple(_raw_field(name, made.columns[name], later=name in later) for name in features.needed)
     return _Made("code", features.make, fields, close=features.close)
 
 
@@ -334,14 +335,15 @@ def _field(name: str, kind: str, exported: Exported) -> RowField:
     return _raw_field(name, column)
 
 
-def _raw_field(name: str, column: Column) -> RowField:
+def _raw_field(name: str, column: Column, *, later: bool = False) -> RowField:
     return RowField(
         name=name,
         type=column.type,
-        nullable=column.nullable,
+        nullable=column.nullable or later,
         range=(column.range[0], column.range[1]) if column.range else None,
         values=tuple(map(str, column.values)) if column.values else None,
         unit=column.unit or "",
         description=column.description or "",
         mask=column.mask,  # type: ignore[arg-type]  # the contract checks it
+        later=later,
     )

@@ -49,6 +49,12 @@ class Preparation:
         """That table's columns, as the contract has them."""
         return self.contract.tables[self.table].columns
 
+    @property
+    def known_later(self) -> frozenset[str]:
+        """Those of them that are known only after the row's moment: a feature takes them from earlier rows alone."""
+        known = {name: self.contract.availability(self.table, name) for name in self.columns}
+        return frozenset(name for name, each in known.items() if each is not None and not each.with_its_row)
+
 
 def preparation_of(lineage: Sequence[Bundle]) -> Preparation | None:
     """How the rows behind a model were prepared.

@@ -312,8 +312,7 @@ class VersionWatch:
         named = {*form.key, form.time} - (used - {form.time})
         clear = [each.name for each in form.fields if not each.hashed and each.name in reference.columns]
         if made:
-            known = {name: made.contract.availability(made.table, name) for name in clear if name in made.columns}
-            named |= {name for name, each in known.items() if each is not None and not each.with_its_row}
+            named |= made.known_later
         return [name for name in clear if name not in named]
 
     def _table(self, rows: VersionRows) -> RowTable:

@@ -32,6 +32,9 @@ _ERRORS = {
 }
 
 
+_LATER = "Known only after the row's moment: leave it out."
+
+
 def row_schema(served: ServedModel) -> dict[str, Any]:
     """What a row holds, as JSON Schema; other columns are passed over, so they are allowed."""
     return {
@@ -52,7 +55,7 @@ def _field_schema(field: RowField) -> dict[str, Any]:
         if field.type in ("int64", "float64"):
             values = [int(value) if field.type == "int64" else float(value) for value in values]
         found["enum"] = values
-    words = [field.description, f"Unit: {field.unit}." if field.unit else ""]
+    words = [field.description, f"Unit: {field.unit}." if field.unit else "", _LATER if field.later else ""]
     if field.shape is not None:
         width, height, channels = field.shape
         words.append(f"{width} x {height} pixels, {'grey' if channels == 1 else 'red, green and blue'}, 8 bits each.")
@@ -66,8 +69,8 @@ def _field_schema(field: RowField) -> dict[str, Any]:
 
 
 def example_row(served: ServedModel) -> dict[str, Any]:
-    """A row that the contract allows: what it names first, or the middle of a range."""
-    return {field.name: _example(field) for field in served.fields}
+    """A row that the contract allows: what it names first, or the middle of a range; nothing that comes later."""
+    return {field.name: _example(field) for field in served.fields if not field.later}
 
 
 def _example(field: RowField) -> Any:  # noqa: ANN401 - JSON

@@ -311,8 +311,7 @@ def _late(model: OpenModel) -> frozenset[str]:
     """Columns whose values nobody has when the question is asked."""
     made = model.preparation
     assert made is not None, "rows with a moment were prepared"  # noqa: S101 - see `_time`
-    known = {name: made.contract.availability(made.table, name) for name in made.columns}
-    return frozenset(name for name, each in known.items() if each is not None and not each.with_its_row)
+    return made.known_later
 
 
 def _answer(table: pa.Table, judge: FormJudge, loaded: Loaded, log: PredictionLog, late: frozenset[str]) -> int:

@@ -25,7 +25,8 @@ function told(field) {
   if (field.description) words.push(field.description);
   if (field.unit) words.push(`in ${field.unit}`);
   if (field.range) words.push(`from ${field.range[0]} to ${field.range[1]}`);
-  if (field.nullable) words.push("may be left empty");
+  if (field.later) words.push("known only after the row's moment: leave it empty");
+  else if (field.nullable) words.push("may be left empty");
   return words.join("; ");
 }
 
