@@ -36,8 +36,8 @@ class RowField(_Strict):
         unit: E.g. `minutes`.
         description: One sentence.
         mask: How the contract has its values logged: `hash`, `drop`, or None for as they are.
-        later: Whether it is known only after the row's moment, so that who asks has none. A project's code that looks at
-            earlier rows needs the column; in what is asked it may be absent.
+        later: Whether it is known only after the row's moment, so that who asks has none. A project's code that looks
+            at earlier rows needs the column; in what is asked it may be absent.
         shape: Of an image: width and height in pixels, and channels (1 is grey, 3 is red, green and blue).
     """
 
