@@ -215,6 +215,11 @@ def test_a_number_beyond_a_double_is_refused(tmp_path: Path) -> None:
         _read(tmp_path, '[{"a": 1e400}]', {"a": Column("float64")})
 
 
+def test_an_exponent_beyond_all_numbers_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"0\.0e1009833333333333333 has an exponent beyond all numbers"):
+        _read(tmp_path, '[{"a": 0.0e1009833333333333333}]', {"a": Column("float64")})
+
+
 def test_a_large_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(json_tables, "FILE_BYTES", Bound("bytes", 10))
     with pytest.raises(BadInput, match="at most 10 bytes are taken; JSON is for reference data"):

@@ -86,6 +86,17 @@ def test_of_a_changed_file_the_rows_or_the_refusal_are_right(tmp_path: Path, dat
         assert all(row["at"] is None for row, (_, _, at) in zip(rows, known, strict=True) if at is None)
 
 
+def test_a_broken_description_of_a_table_is_told_as_damage(tmp_path: Path) -> None:
+    """SQLite quotes it in its own refusal, which Python then cannot read."""
+    _make(tmp_path, "CREATE TABLE t (id INTEGER PRIMARY KEY, name TEXT, at TEXT)")
+    content = (tmp_path / "t.db").read_bytes()
+    (tmp_path / "t.db").write_bytes(content.replace(b"CREATE TABLE t (", b"CREATE TABLE t \x80"))
+    with pytest.raises(
+        BadInput, match=r"the file is damaged \('utf-8' codec can't decode .*\); restore it from a copy"
+    ):
+        _read(tmp_path, _contract(key=("id",)))
+
+
 def _sqlite(path: Path) -> list[tuple[Any, ...]] | str:
     """The rows as SQLite gives them without SQLAlchemy and us, or what it says against it."""
     try:

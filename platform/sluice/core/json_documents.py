@@ -7,7 +7,7 @@ number; RFC 8259 leaves the one open and has not the other.
 import json
 import math
 from collections.abc import Mapping
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -74,7 +74,10 @@ def _number(text: str) -> float | Decimal:
     number = float(text)
     if len(text) <= _SURE_LENGTH and not math.isinf(number):
         return number
-    exact = Decimal(text)
+    try:
+        exact = Decimal(text)
+    except InvalidOperation:
+        raise ValueError(f"the number {text[:40]} has an exponent beyond all numbers") from None
     return exact if exact != number and (math.isinf(number) or number.is_integer()) else number
 
 

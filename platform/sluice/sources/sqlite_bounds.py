@@ -79,7 +79,7 @@ def guarded(connection: sa.Connection, database: Database, where: str) -> Iterat
         where: The table, for refusals.
 
     Raises:
-        BadInput: A bound was met.
+        BadInput: A bound was met, or the file is damaged.
     """
     if database.file is None:
         yield None
@@ -96,6 +96,8 @@ def guarded(connection: sa.Connection, database: Database, where: str) -> Iterat
         yield guard
     except SQLAlchemyError as error:
         raise _refusal(guard, error, where) or error from None
+    except UnicodeDecodeError as error:  # Python fails so where SQLite quotes a broken description of a table
+        raise BadInput(f"{where}: the file is damaged ({error}); restore it from a copy") from None
     finally:
         raw.set_progress_handler(None, 0)
 
