@@ -63,8 +63,8 @@ def machine(tmp_path: Path) -> Machine:
         (tmp_path / folder).mkdir(parents=True)
     shutil.copy(ROOT / ".ci/run", tmp_path / ".ci/run")
     stub = STUB.format(folder=tmp_path / "does", calls=tmp_path / "calls")
-    installed = ("make", "go", "java", "chromium", "nginx", "curl", "git", "python3", "df")
-    for program in (*(f"bin/{name}" for name in installed), ".venv/bin/python"):
+    installed = ("make", "go", "java", "chromium", "nginx", "curl", "git", "python3", "df", "docker")
+    for program in (*(f"bin/{name}" for name in installed), ".venv/bin/python", ".venv/bin/uv"):
         (tmp_path / program).write_text(stub)
         (tmp_path / program).chmod(0o755)
     (tmp_path / "platform/hermetic/engine.sh").write_text(f"echo engine >> {tmp_path}/calls")
@@ -76,6 +76,8 @@ def machine(tmp_path: Path) -> Machine:
     found.does("make_test", TESTS)
     found.does("make_kind_")
     found.does("make_test_kind_", GREEN)
+    for freeing in ("uv_cache_prune", "make_kind_down", "docker"):
+        found.does(freeing)
     found.does("python3")
     found.does("python_platform_hermetic_build_py_trim", CACHED)
     return found
@@ -202,7 +204,19 @@ def test_a_disk_that_is_too_full_is_told_and_fails(machine: Machine) -> None:
     machine.does("df", "Avail\n12G")
     code, lines = machine.run()
     assert code == 1
-    assert any("the tests on kind take 40 GB of disk, and 12 are free" in line for line in lines)
+    assert any(line.endswith("the tests on kind take 40 GB of disk, and 12 are free") for line in lines)
+    assert "make_kind_down" in machine.calls
+    assert not [call for call in machine.calls if call.startswith("make_kind_hermetic")]
+
+
+def test_what_earlier_runs_left_makes_room_where_the_disk_is_short(machine: Machine) -> None:
+    freed = machine.root / "freed"
+    machine.does("df", more=f"[[ -e '{freed}' ]] && echo 50G || echo 12G")
+    machine.does("docker_builder", more=f"touch '{freed}'")
+    code, lines = machine.run()
+    assert code == 0, lines
+    freeing = [call for call in machine.calls if call.startswith(("uv_", "docker_")) or call == "make_kind_down"]
+    assert freeing[:3] == ["uv_cache_prune_quiet", "make_kind_down", "docker_builder_prune_all_force"]
 
 
 def test_a_run_that_is_ended_from_outside_says_what_it_had_run(machine: Machine) -> None:
