@@ -57,9 +57,7 @@ class Registered:
     result: dict[str, Any]
 
 
-def run(
-    splits: str, models: str, evaluation: Path, *, result: Path, card: Path, promotion: str = GATE
-) -> Registered:
+def run(splits: str, models: str, evaluation: Path, *, result: Path, card: Path, promotion: str = GATE) -> Registered:
     """Register, and write the JSON result and the model card; see `register`."""
     done = register(splits, models, evaluation, promotion)
     for path, text in ((result, json.dumps(done.result, indent=1, ensure_ascii=False)), (card, done.card)):

@@ -1,10 +1,10 @@
 """What the company's lake held on each day of 2013: the flights of every month arrive on the third of the next one.
 
 `sluice operate` calls `arrive` while it lives through the year (operate.yaml). So that the year takes minutes, the lake
-has the flights of one flight number in twelve; all days, routes and airlines stay. One delivery is bad on purpose: in
-September the export writes when a flight left in the place of when it should have, for the whole year so far. The contract
-cannot know: hours and minutes are in range, and a timetable is known before anything is asked. A model that learns
-from it sees delays that nobody will see in time.
+has the flights of one flight number in twelve; all days and airlines stay. One delivery is bad on purpose: in September
+the export writes when a flight left in the place of when it should have, for the whole year so far. The contract cannot
+know: hours and minutes are in range, and a timetable is known before anything is asked. A model that learns from it
+sees delays that nobody will see in time.
 """
 
 import shutil

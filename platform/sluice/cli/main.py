@@ -15,6 +15,7 @@ from sluice.cli.cluster_commands import Context, Namespace, add_commands
 from sluice.cli.export_command import add_export_command
 from sluice.cli.feedback_command import add_feedback_command
 from sluice.cli.monitor_command import add_monitor_command
+from sluice.cli.operate_commands import add_operate_commands
 from sluice.cli.predict_command import add_predict_command
 from sluice.cli.project_commands import add_commands as add_project_commands
 from sluice.cli.replay_command import add_replay_command
@@ -260,6 +261,7 @@ add_export_command(app, _place)
 add_traffic_commands(app, _place)
 add_monitor_command(app, _place)
 add_replay_command(app)
+add_operate_commands(app)
 add_feedback_command(app, _place)
 add_which_command(app, _place)
 add_score_command(app, _place)

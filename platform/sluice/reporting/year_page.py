@@ -1,4 +1,4 @@
-"""The page of a time in which a model was kept trained: what arrived, what was decided, who answered, how well, for what."""
+"""The page of a time in which a model was kept trained: what arrived, what was decided, who answered, and how well."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -224,7 +224,9 @@ def _metric_over_time(year: Year) -> Markup | None:
     _months(axes, year)
     axes.set_ylabel(shown_metric(year.metric).title)
     legend(axes, 2)
-    return figure_svg(figure, f"{shown_metric(year.metric).title} window by window; a line where a version was taken back")
+    return figure_svg(
+        figure, f"{shown_metric(year.metric).title} window by window; a line where a version was taken back"
+    )
 
 
 def _decisions(year: Year) -> Markup:
@@ -268,7 +270,9 @@ def _windows(year: Year) -> Markup:
     rows: list[list[Cell]] = []
     for each in year.windows:
         true, guess = each.record.by_labels, each.record.estimated
-        judged = next((found.metrics[year.metric] for found in (true, guess) if found and year.metric in found.metrics), None)
+        judged = next(
+            (found.metrics[year.metric] for found in (true, guess) if found and year.metric in found.metrics), None
+        )
         rows.append(
             [
                 f"{each.begin:%Y-%m-%d}",
@@ -320,5 +324,7 @@ def _cost(year: Year) -> Markup:
         ]
     words = f"A run is priced at {year.per_run:g} {year.currency}"
     if year.per_unit_loss:
-        words += f", and a row at {year.per_unit_loss:g} {year.currency} for each unit of {shown_metric(year.metric).title}"
+        words += (
+            f", and a row at {year.per_unit_loss:g} {year.currency} for each unit of {shown_metric(year.metric).title}"
+        )
     return facts_html(facts) + text_html(f"{words}.")

@@ -1,12 +1,12 @@
 """Steps that begin at once: each forks off a process that has imported the libraries already.
 
-A step on this machine is a process of its own, which first imports pandas, DuckDB, MLflow and others: of a small run that
-is most of its time. Who runs many pipelines one after the other, as `sluice operate` does, keeps one process that has
-imported them and does nothing but fork. A step stays a process of its own, with its own environment, its own memory and
-its own end; the process that forks has no threads, no connections and no settings of a run.
+A step on this machine is a process of its own, which first imports pandas, DuckDB, MLflow and others: most of the time of
+a small run. Who runs many pipelines one after the other, as `sluice operate` does, keeps one process that has imported
+them and does nothing but fork. A step stays a process of its own, with its own environment, memory and end; the process
+that forks has no connections and no settings of a run.
 
-Both ends speak over a Unix socket, a line of JSON for each step: command, environment and folder go there, with the step's
-standard output as a file descriptor, and its exit code comes back.
+Both ends speak over a Unix socket, in JSON: command, environment and folder of a step go there, with its standard output
+as a file descriptor, and its exit code comes back.
 """
 
 import contextlib
@@ -164,7 +164,7 @@ def warm_steps(warm: WarmPython | None) -> Iterator[None]:
 
 
 def _process_variables() -> dict[str, str]:
-    """What libraries and Python itself read but once, when they begin: as every step of a run on this machine has it."""
+    """What libraries and Python itself read but once, when they begin: as every step of a run on this machine has."""
     system = settings().system
     return {
         **_RUNTIME,

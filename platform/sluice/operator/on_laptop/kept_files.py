@@ -163,6 +163,17 @@ class KeptFiles:
                 raise EnvironmentFault(f"{self.folder} is operated by another process already; end that one") from None
             yield
 
+    def operated(self) -> bool:
+        """Whether somebody operates these files now."""
+        try:
+            with (self.folder / "operator").open("r+b") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except FileNotFoundError:
+            return False
+        except BlockingIOError:
+            return True
+        return False
+
     def _write(self, path: Path, document: Part) -> None:
         with faults(str(path)):
             path.parent.mkdir(parents=True, exist_ok=True)

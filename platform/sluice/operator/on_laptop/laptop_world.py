@@ -24,7 +24,6 @@ from sluice.operator.on_laptop.kept_files import KeptFiles, KeptRun, KeptState
 from sluice.operator.on_laptop.windows_seen import WindowReader
 from sluice.operator.state import Decision, State
 from sluice.operator.worlds import Loaded, Subject
-from sluice.parameters.register import APPROVAL
 from sluice.registry.appointing import appoint
 from sluice.registry.champions import standing
 from sluice.registry.promotions import CROWNING, Chain, Promotion
@@ -70,6 +69,7 @@ class LaptopWorld:
         self.reader = WindowReader(self.store)
         self.lake = lake or Lake(Path(operated.project.project.lake_address(operated.project.folder)))
         self.wake: datetime | None = None
+        self._kept = 0  # the number of the newest decision that this process has kept
         self._sums: dict[Path, tuple[tuple[int, int], str]] = {}
 
     @property
@@ -98,7 +98,10 @@ class LaptopWorld:
         """Keep decisions in the store, each once."""
         folder = f"{DECISIONS}/{loaded.subject.namespace}/{loaded.subject.name}"
         for each in decisions:
+            if each.number <= self._kept:
+                continue
             self.store.put_if_absent(f"{folder}/{each.number:0{_DIGITS}}.json", canonical_json(each.document()))
+            self._kept = each.number
 
     def gather(self, loaded: Loaded) -> Evidence:
         """What there is to see now."""
@@ -153,8 +156,8 @@ class LaptopWorld:
         """Tell whoever reads along."""
         name = loaded.subject.name
         progress(
-            f"{self.model}/{order.version} waits for an approval until {order.deadline:%Y-%m-%d %H:%M}: {order.reason}; "
-            f"`sluice approve {name} {order.version}` or `sluice refuse {name}`"
+            f"{name}: {self.model}/{order.version} waits for an approval until {order.deadline:%Y-%m-%d %H:%M}, for "
+            f"{order.reason}: `sluice approve {self.model}/{order.version}`, or `sluice refuse …`"
         )
 
     def promote(self, loaded: Loaded, order: Promote) -> None:
@@ -198,8 +201,6 @@ class LaptopWorld:
         given = gate_parameters(own, order)
         changed = {name: value for name, value in given.items() if name in order.parameters or value != own.get(name)}
         changed["lake"] = str(self.lake.folder)
-        if order.hold:
-            changed["promotion"] = APPROVAL
         if self.clock.driven:
             changed["as_of"] = f"{self.now():%Y-%m-%d}"
         return tuple(f"{name}={_word(value)}" for name, value in sorted(changed.items()))

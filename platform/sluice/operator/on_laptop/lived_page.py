@@ -12,13 +12,15 @@ from sluice.registry.versions import versions
 from sluice.reporting.year_page import Year, YearDecision, YearReign, YearWindow, year_page, year_summary
 
 PAGE = "year.html"
-_METHOD = (
+_LIVED = (
     "Data arrived, rows were asked for and labels came when they did in the past; the clock stood still in between. "
-    "Every decision was made by the operator's own `decide`, every run was real and went through its gate, and versions "
-    "and promotions stand in the registry.",
+    "Every decision was made as on a cluster, every run was real and went through its gate, and versions and promotions "
+    "stand in the registry."
+)
+_ANSWERED = (
     "Each row was answered by the version that was champion at the row's moment, from what was known then: the gate of "
     "the step prepare proves every feature known at that moment. The monitor held each window to the rows that the "
-    "version was judged by, and judged it again when its labels had come.",
+    "version was judged by, and judged it again when its labels had come."
 )
 
 
@@ -41,7 +43,7 @@ def lived_year(lived: Lived, world: LaptopWorld) -> Year:
         per_run=spec.cost.per_run,
         per_unit_loss=spec.cost.per_unit_loss,
         runs=len(world.files.runs()),
-        notes=_METHOD,
+        notes=(_LIVED, _ANSWERED),
     )
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -37,6 +38,8 @@ from sluice.running.logged_windows import LogWindow, after, windows_between
 from sluice.running.warm_steps import WarmPython
 
 Arrive = Callable[[Path, date], str | None]
+Happening = tuple[datetime, str, Callable[[], object]]
+Tell = Callable[[str, str, str], None]
 _MOST_ROUNDS = 20  # of reconciling at one moment
 _NOON = time(12)
 _ORDER = ("answered", "arrival", "window", "labels", "ask")
@@ -77,13 +80,16 @@ class Lived:
     state: State = field(default_factory=State)
 
 
-def live_through(operated: Operated, console: Console, *, quiet: bool = False) -> tuple[Lived, LaptopWorld]:
+def live_through(
+    operated: Operated, console: Console, *, quiet: bool = False, tell: Tell | None = None
+) -> tuple[Lived, LaptopWorld]:
     """Live through the past that a file declares.
 
     Args:
         operated: What is operated, with a rehearsal.
         console: Where the runs' progress goes.
         quiet: Show none of it.
+        tell: Is told what happens: the day, what, and a sentence.
 
     Raises:
         BadInput: There is an earlier one in this home, or the project is not as it should be.
@@ -107,7 +113,7 @@ def live_through(operated: Operated, console: Console, *, quiet: bool = False) -
         settings = WatchSettings(metric="", span=spec.window)
         delay = span(operated.training.label_delay)
         watched = WatchedVersions(operated.training.model, asked, settings, delay, (folder, opened), stack)
-        rehearsal = _Rehearsal(world, clock, watched, arrive, console, warm, quiet=quiet)
+        rehearsal = _Rehearsal(world, clock, watched, arrive, console, warm, tell or _silent, quiet=quiet)
         rehearsal.live(spec)
         return rehearsal.lived, world
 
@@ -121,11 +127,12 @@ class _Rehearsal:
         arrive: Arrive,
         console: Console,
         warm: WarmPython,
+        tell: Tell,
         *,
         quiet: bool,
     ) -> None:
         self._world, self._clock, self._watched = world, clock, watched
-        self._arrive, self._console, self._warm, self._quiet = arrive, console, warm, quiet
+        self._arrive, self._console, self._warm, self._tell, self._quiet = arrive, console, warm, tell, quiet
         self._answered = clock.now()
         self.lived = Lived()
 
@@ -144,20 +151,18 @@ class _Rehearsal:
     def _calendar(self, spec: RehearsalSpec) -> Iterator[tuple[datetime, Callable[[], object]]]:
         """All that happens, by time; what happens at one moment in a fixed order."""
         begin, end = _midnight(spec.since), _midnight(spec.until)
-        found: list[tuple[datetime, str, Callable[[], object]]] = []
-        for day in _arrivals(spec):
-            found.append((day, "arrival", lambda day=day: self._data(day)))
+        found: list[Happening] = [(day, "arrival", partial(self._data, day)) for day in _arrivals(spec)]
         delay = span(self._world.operated.training.label_delay)
         for window in windows_between(begin, after(end, spec.window), spec.window):
             window = LogWindow(window.name, max(window.begin, begin), min(window.end, end))
             if window.begin < window.end:
-                found.append((window.end, "window", lambda window=window: self._watched.window_ends(window)))
+                found.append((window.end, "window", partial(self._watched.window_ends, window)))
                 due = window.end + delay
-                found.append((due, "labels", lambda due=due: self._watched.labels_come(due)))
+                found.append((due, "labels", partial(self._watched.labels_come, due)))
         for ask in spec.asks:
             moment = datetime.combine(ask.at, _NOON, UTC)
             request = KeptRequest(uid=f"ask-{len(found):04}", spec=ask.request, created=moment)
-            found.append((moment, "ask", lambda request=request: self._world.files.keep_request(request)))
+            found.append((moment, "ask", partial(self._world.files.keep_request, request)))
         inside = [each for each in found if each[0] <= end]
         for moment, _, happens in sorted(inside, key=lambda each: (each[0], _ORDER.index(each[1]))):
             yield moment, happens
@@ -165,7 +170,7 @@ class _Rehearsal:
     def _data(self, day: datetime) -> None:
         words = self._arrive(self._world.lake.folder, day.date())
         if words:
-            progress(f"{day:%Y-%m-%d}: {words}")
+            self._tell(f"{day:%Y-%m-%d}", "arrived", words)
             self.lived.arrived.append(Arrived(day, words))
             self._reconcile()
 
@@ -201,8 +206,12 @@ class _Rehearsal:
         self.lived.state = loaded.state
         for each in loaded.state.decisions:
             if each.number not in self.lived.decisions:
-                progress(f"{each.at:%Y-%m-%d %H:%M} {each.outcome}, {each.rule}: {each.words}")
+                self._tell(f"{each.at:%Y-%m-%d}", each.outcome, each.words)
             self.lived.decisions[each.number] = each
+
+
+def _silent(moment: str, what: str, words: str) -> None:
+    """Nobody is told."""
 
 
 def _arrivals(spec: RehearsalSpec) -> Iterator[datetime]:
