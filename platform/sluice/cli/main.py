@@ -10,6 +10,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from sluice.cli import run_commands
+from sluice.cli.audit_command import add_audit_command
 from sluice.cli.bundle_command import add_bundle_command
 from sluice.cli.cluster_commands import Context, Namespace, add_commands
 from sluice.cli.export_command import add_export_command
@@ -262,6 +263,7 @@ add_traffic_commands(app, _place)
 add_monitor_command(app, _place)
 add_replay_command(app)
 add_operate_commands(app)
+add_audit_command(app, _place)
 add_feedback_command(app, _place)
 add_which_command(app, _place)
 add_score_command(app, _place)

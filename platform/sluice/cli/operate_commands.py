@@ -1,6 +1,7 @@
 """The commands of the operator on this machine: operate a model's training, and ask for something."""
 
 import os
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -31,6 +32,9 @@ def add_operate_commands(app: typer.Typer) -> None:
     app.command(epilog='Examples: `sluice train --reason "new labels"` · `sluice train -p max_rounds=20`')(train)
     app.command(epilog='Examples: `sluice approve houses/4 --reason "looked at the report"`')(approve)
     app.command(epilog='Examples: `sluice refuse houses/4 --reason "the slice of flats is worse"`')(refuse)
+    app.command(
+        epilog="Examples: `sluice backfill last-year` · `sluice backfill last-year --file houses/operate.yaml`"
+    )(backfill)
 
 
 def operate(
@@ -130,6 +134,25 @@ def approve(version: VersionName, reason: Reason = "", file: File = Path(), as_j
 def refuse(version: VersionName, reason: Reason = "", file: File = Path(), as_json: Json = False) -> None:
     """Refuse a version that passed the gate and waits."""
     _decide("refuse", version, reason, file, as_json=as_json)
+
+
+def backfill(
+    name: Annotated[str, typer.Argument(help="The Backfill's name in the file.")],
+    file: File = Path(),
+    as_json: Json = False,
+) -> None:
+    """Run a project's pipeline for each partition of a Backfill, in order; typed again it goes on where it stopped."""
+    from sluice.operator.on_laptop.filling_back import fill_back
+    from sluice.running.warm_steps import WarmPython
+
+    with closing(WarmPython()) as warm:
+        state = fill_back(_operated(file), name, console(), warm=warm, quiet=as_json)
+    if as_json:
+        print_json(state.document())
+    else:
+        console().print(plain(f"{name}: {state.words}"), highlight=False, soft_wrap=True)
+    if state.phase == "Failed":
+        raise typer.Exit(1)
 
 
 def _decide(action: str, version: str, reason: str, file: Path, *, as_json: bool) -> None:

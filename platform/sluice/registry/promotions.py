@@ -47,8 +47,9 @@ class Promotion:
         number: From 1, without gaps.
         model: The registered model's name.
         decision: `promoted` (it became champion), `waits` (it passed the gate, and a person has the last word),
-            `refused`, `undecided` (the test rows could not tell), `unchanged` (it already was champion); by a person: `appointed` (made champion past the gate), `restored` (an earlier
-            champion reigns again) or `withdrawn` (there is no champion any more).
+            `refused`, `undecided` (the test rows could not tell), `unchanged` (it already was champion); by a
+            person: `appointed` (made champion past the gate), `restored` (an earlier champion reigns again) or
+            `withdrawn` (there is no champion any more).
         version: The version decided about.
         digest: That version's model digest.
         replaced: Where the champion changed, the version that was champion before; else None.

@@ -1,12 +1,12 @@
 """Steps that begin at once: each forks off a process that has imported the libraries already.
 
-A step on this machine is a process of its own, which first imports pandas, DuckDB, MLflow and others: most of the time of
-a small run. Who runs many pipelines one after the other, as `sluice operate` does, keeps one process that has imported
+A step on this machine is a process of its own, which first imports pandas, DuckDB, MLflow and others: most of a small
+run's time. Who runs many pipelines one after the other, as `sluice operate` does, keeps one process that has imported
 them and does nothing but fork. A step stays a process of its own, with its own environment, memory and end; the process
 that forks has no connections and no settings of a run.
 
-Both ends speak over a Unix socket, in JSON: command, environment and folder of a step go there, with its standard output
-as a file descriptor, and its exit code comes back.
+Both ends speak over a Unix socket, in JSON: command, environment and folder of a step go there, with a file descriptor
+for its output, and its exit code comes back.
 """
 
 import contextlib

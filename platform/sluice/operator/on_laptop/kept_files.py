@@ -3,6 +3,7 @@
 operator/NAME/state.json          the state, with the number of the save that wrote it
 operator/NAME/runs/KEY.json       a run that was ordered, by its key: one file, one run, ever
 operator/NAME/requests/UID.json   what a person asked for, with the answer
+operator/NAME/backfills/B.json    how far a backfill is
 operator/NAME/seen.json           when datasets and champions were seen first
 """
 
@@ -18,6 +19,7 @@ from pydantic import Field, JsonValue, ValidationError
 from sluice.core.errors import BadInput, EnvironmentFault
 from sluice.core.files import faults, written
 from sluice.core.home import home
+from sluice.operator.backfilling import BackfillState
 from sluice.operator.parts import Moment, Part
 from sluice.operator.specs import RequestSpec
 from sluice.operator.worlds import Conflict
@@ -49,6 +51,7 @@ class KeptRun(Part):
         reason: Why.
         ordered: When, by the operator's clock.
         began: When it began by that clock; None while it waits.
+        tries: How often it was begun: who operated it may have been killed.
         ended: When it ended by that clock; None before.
         cancelled: Whether it was told to end.
     """
@@ -59,6 +62,7 @@ class KeptRun(Part):
     reason: str = ""
     ordered: Moment
     began: Moment | None = None
+    tries: int = 0
     ended: Moment | None = None
     cancelled: bool = False
 
@@ -128,6 +132,14 @@ class KeptFiles:
     def keep_request(self, request: KeptRequest) -> None:
         """Keep a request."""
         self._write(self.folder / "requests" / f"{request.uid}.json", request)
+
+    def backfill(self, name: str) -> BackfillState:
+        """How far a backfill is."""
+        return self._read(self.folder / "backfills" / f"{name}.json", BackfillState) or BackfillState()
+
+    def keep_backfill(self, name: str, state: BackfillState) -> None:
+        """Keep how far a backfill is."""
+        self._write(self.folder / "backfills" / f"{name}.json", state)
 
     def seen(self) -> Seen:
         """What was seen."""

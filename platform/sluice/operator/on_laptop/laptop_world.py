@@ -35,12 +35,6 @@ from sluice.storage.locations import default_store
 
 NAMESPACE = "laptop"
 DECISIONS = "decisions"
-_STATES: dict[str, RunState] = {
-    "running": "running",
-    "succeeded": "succeeded",
-    "failed": "failed",
-    "killed": "failed",
-}
 _PASSED = ("promoted", "waits", "unchanged")
 _DIGITS = 6
 
@@ -85,7 +79,7 @@ class LaptopWorld:
         """What is operated; None for any other name."""
         if (namespace, name) != (NAMESPACE, self.operated.name):
             return None
-        kept = self.files.state(self._uid())
+        kept = self.files.state(self.uid)
         subject = Subject(namespace, name, kept.uid)
         return Loaded(subject, self.operated.training, State.of_status(kept.status), str(kept.save))
 
@@ -108,7 +102,7 @@ class LaptopWorld:
         faults: list[Fault] = []
         found: dict[str, Any] = {"requests": self._requests()}
         parts = {
-            "project": lambda: {"code": self._code()},
+            "project": lambda: {"code": self.code()},
             "lakes": lambda: {"lakes": (self._lake(),)},
             "registry": lambda: self._registry(loaded),
             "windows": lambda: {"windows": self._windows()},
@@ -193,7 +187,9 @@ class LaptopWorld:
         """What a run takes; raises BadInput where the pipeline refuses it."""
         return order(self.operated.project, list(run.parameters))
 
-    def _uid(self) -> str:
+    @property
+    def uid(self) -> str:
+        """Of what is operated."""
         return sha256_bytes(f"{self.operated.path.resolve()} {self.operated.name}".encode())[:16]
 
     def _parameters(self, order: StartRun) -> tuple[str, ...]:
@@ -205,7 +201,7 @@ class LaptopWorld:
             changed["as_of"] = f"{self.now():%Y-%m-%d}"
         return tuple(f"{name}={_word(value)}" for name, value in sorted(changed.items()))
 
-    def _code(self) -> str:
+    def code(self) -> str:
         """The digest of all code that a run of the project takes along, and of what it declares."""
         file = self.operated.project
         archives = order(file, [f"lake={self.lake.folder}"]).code
@@ -288,11 +284,11 @@ class LaptopWorld:
     def seen_run(self, held: KeptRun) -> RunSeen:
         """A run as it is now."""
         record = self._record(held)
-        state: RunState = _STATES[record.state] if record else "pending"
-        if held.cancelled:
-            state = "cancelled"
-        elif record is None and held.ended:
-            state = "failed"
+        state: RunState = "running" if held.began else "pending"
+        if held.ended:
+            state = (
+                "cancelled" if held.cancelled else "succeeded" if record and record.state == "succeeded" else "failed"
+            )
         found = RunSeen(key=held.key, id=held.run, state=state, started=held.began, ended=held.ended)
         if record is None or record.outcome is None:
             return found.model_copy(update={"reason": record.error if record else ""})

@@ -14,8 +14,8 @@ from sluice.reporting.year_page import Year, YearDecision, YearReign, YearWindow
 PAGE = "year.html"
 _LIVED = (
     "Data arrived, rows were asked for and labels came when they did in the past; the clock stood still in between. "
-    "Every decision was made as on a cluster, every run was real and went through its gate, and versions and promotions "
-    "stand in the registry."
+    "Every decision was made as on a cluster, every run was real and went through its gate, and versions and their "
+    "promotions stand in the registry."
 )
 _ANSWERED = (
     "Each row was answered by the version that was champion at the row's moment, from what was known then: the gate of "
