@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -101,7 +101,7 @@ class LaptopWorld:
         """What there is to see now."""
         faults: list[Fault] = []
         found: dict[str, Any] = {"requests": self._requests()}
-        parts = {
+        parts: dict[str, Callable[[], dict[str, Any]]] = {
             "project": lambda: {"code": self.code()},
             "lakes": lambda: {"lakes": (self._lake(),)},
             "registry": lambda: self._registry(loaded),
