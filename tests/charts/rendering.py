@@ -42,6 +42,18 @@ SETTINGS = {
         "kfp.login=proxy",
         "ingress.proxy.service=oauth2-proxy",
     ),
+    "oidc": (
+        "ingress.enabled=true",
+        "ingress.host=kfp.example.org",
+        "ingress.tlsSecret=tls",
+        "kfp.login=oidc",
+        "auth.oidc.issuerUrl=https://login.example.org/realms/company",
+        "auth.oidc.existingSecret=login",
+        "auth.oidc.emailDomains={example.org}",
+        "mlflow.ingress.enabled=true",
+        "mlflow.ingress.host=mlflow.example.org",
+        "mlflow.ingress.tlsSecret=tls",
+    ),
     "agent": ("kfp.driver.inAgent=true",),
     "no-tls": ("tls.enabled=false",),
     "extras": (
