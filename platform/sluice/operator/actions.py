@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from sluice.operator.specs import Gate
 from sluice.operator.state import Decision, State
 
 
@@ -15,7 +16,8 @@ class StartRun:
         key: 64 characters; the world keeps it with the run (KFP: a label, and the name's end).
         parameters: Beside the project's own, by name.
         reason: One sentence, for the run's description.
-        hold: Register the version as challenger alone: it waits for an approval.
+        hold: Register the version as challenger alone: it waits for an approval (see `gates.gate_parameters`).
+        gate: What it has to pass beside the project's own gate.
         triggers: Which triggers it answers.
         by: The person who asked; empty for none.
     """
@@ -24,6 +26,7 @@ class StartRun:
     parameters: dict[str, Any]
     reason: str
     hold: bool = False
+    gate: Gate = field(default_factory=Gate)
     triggers: tuple[str, ...] = ()
     by: str = ""
 

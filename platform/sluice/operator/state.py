@@ -9,6 +9,7 @@ from pydantic import Field, JsonValue
 
 from sluice.operator.evidence import RunState
 from sluice.operator.parts import Moment, Part
+from sluice.operator.specs import Gate
 
 MOST_DECISIONS = 10
 MOST_INTENTS = 40
@@ -16,6 +17,9 @@ MOST_TRAINED = 50
 MOST_SLOTS = 64
 MOST_DAYS = 62
 MOST_ANSWERS = 64
+MOST_PARTITIONS = 1000
+MOST_WINDOWS = 120
+MOST_PENDING = 100
 EVENTS_REMEMBERED = 4096
 EVENT_MARK = 8
 """Characters by which an event is remembered: 48 bits of the SHA-256 of source and id, in base64."""
@@ -89,6 +93,8 @@ class Pending(Part):
         request: The uid of the Request; empty for none.
         by: Who asked; empty for none.
         parameters: What that person gave beside the specification's.
+        attempt: From 1 on for what is begun again after a failure; `not_before` says when at the earliest.
+        not_before: See there.
     """
 
     trigger: str
@@ -98,6 +104,26 @@ class Pending(Part):
     request: str = ""
     by: str = ""
     parameters: dict[str, JsonValue] = Field(default={})
+    attempt: int = 0
+    not_before: Moment | None = None
+
+
+class Learned(Part):
+    """What a run learns from of a lake.
+
+    Attributes:
+        dataset: The dataset id.
+        rows: As in `LakeSeen`.
+        labelled: As in `LakeSeen`.
+        partitions: The newest MOST_PARTITIONS of them.
+        behind: Since when the lake is another than this; None while it is not.
+    """
+
+    dataset: str
+    rows: int | None = None
+    labelled: int | None = None
+    partitions: tuple[str, ...] = ()
+    behind: Moment | None = None
 
 
 class Intent(Part):
@@ -110,8 +136,9 @@ class Intent(Part):
         reason: One sentence.
         trained: The fingerprint of data, code and parameters; empty where the data are unknown.
         parameters: What the run is given, the partition of the data included.
-        seen: Evidence that it takes into account, by trigger: dataset ids, upstream digests, window ids.
+        learns: What it learns from, by lake.
         hold: Whether the version has to wait for an approval.
+        gate: What it has to pass beside the project's own gate.
         began: When it was ordered.
         attempt: 0, then 1, 2, … for what was begun again after a failure.
         run: The run's id, once it is known.
@@ -125,8 +152,9 @@ class Intent(Part):
     reason: str
     trained: str = ""
     parameters: dict[str, JsonValue] = Field(default={})
-    seen: dict[str, str] = Field(default={})
+    learns: dict[str, Learned] = Field(default={})
     hold: bool = False
+    gate: Gate = Gate()
     began: Moment
     attempt: int = 0
     run: str = ""
@@ -162,16 +190,6 @@ class Day(Part):
     money: float = 0.0
 
 
-class Lakes(Part):
-    """What the newest successful run learned from: dataset ids, rows and partitions, by lake."""
-
-    dataset: str
-    rows: int | None = None
-    labelled: int | None = None
-    partitions: tuple[str, ...] = ()
-    until: Moment | None = None
-
-
 class Approval(Part):
     """A version that waits for a person."""
 
@@ -180,6 +198,27 @@ class Approval(Part):
     key: str
     since: Moment
     deadline: Moment
+    told: bool = False
+
+
+class Move(Part):
+    """A change of the champion that was decided on and is not seen to be done.
+
+    Attributes:
+        kind: Whether a version is promoted, or an earlier champion reigns again.
+        version: The version that is to reign.
+        digest: Its digest, where it is known.
+        replaces: The champion then; empty for none.
+        by: The person; empty for the operator.
+        reason: One sentence.
+    """
+
+    kind: Literal["promote", "roll back"]
+    version: str
+    digest: str = ""
+    replaces: str = ""
+    by: str = ""
+    reason: str
 
 
 class Freshness(Part):
@@ -219,7 +258,6 @@ class State(Part):
 
     Attributes:
         observed_generation: Of the specification that this follows from.
-        clock: The latest moment that a decision was made at.
         intents: Newest last; open ones are never forgotten.
         pending: Reasons that wait.
         trained: What was trained on, newest last.
@@ -231,11 +269,12 @@ class State(Part):
         events_from: Older events than this may have been forgotten, and are refused.
         answers: Requests that were answered, newest last.
         approval: The version that waits.
+        move: The change of the champion that is on its way.
         withdrawn: Digests of versions that were rolled back or refused: none of them is gone back to.
         windows: Ids of windows that were acted on, newest last.
         last_start: When the newest run began.
         failures: Runs that failed one after the other, up to now.
-        freshness: How old the champion is.
+        freshness: How old what the champion learned from is.
         conditions: For people and machines.
         decisions: The last MOST_DECISIONS, newest last.
         decided: The number of the newest decision.
@@ -245,11 +284,10 @@ class State(Part):
     """
 
     observed_generation: int = 0
-    clock: Moment | None = None
     intents: tuple[Intent, ...] = ()
     pending: tuple[Pending, ...] = ()
     trained: tuple[Trained, ...] = ()
-    learned: dict[str, Lakes] = Field(default={})
+    learned: dict[str, Learned] = Field(default={})
     upstream: dict[str, str] = Field(default={})
     slots: dict[str, Slots] = Field(default={})
     days: dict[str, Day] = Field(default={})
@@ -257,6 +295,7 @@ class State(Part):
     events_from: Moment | None = None
     answers: tuple[Answered, ...] = ()
     approval: Approval | None = None
+    move: Move | None = None
     withdrawn: tuple[str, ...] = ()
     windows: tuple[str, ...] = ()
     last_start: Moment | None = None

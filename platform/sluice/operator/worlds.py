@@ -83,7 +83,10 @@ class World(Protocol):
         """
 
     def keep(self, loaded: Loaded, decisions: tuple[Decision, ...]) -> None:
-        """Keep decisions in the lineage, by their number: one that is there already is left as it is."""
+        """Keep decisions in the lineage, by their number: one that is there already is left as it is.
+
+        It is called at the begin of each reconciliation too: a world remembers which number it has kept last.
+        """
 
     def start_run(self, loaded: Loaded, order: StartRun) -> str:
         """Begin a run unless one with its key is there; the run's id.
