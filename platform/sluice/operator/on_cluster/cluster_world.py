@@ -15,6 +15,7 @@ from sluice.core.digests import canonical_json
 from sluice.core.errors import BadInput, EnvironmentFault, SluiceError
 from sluice.operator.actions import Answer, AskApproval, CancelRun, Promote, RollBack, StartRun
 from sluice.operator.evidence import EventSeen, Evidence, Fault, RequestSeen, RunSeen
+from sluice.operator.gates import gate_parameters
 from sluice.operator.on_cluster.announcing import Announcer
 from sluice.operator.on_cluster.event_inbox import EventInbox
 from sluice.operator.on_cluster.kfp_runs import KfpRuns, Order
@@ -75,6 +76,7 @@ class ClusterWorld:
         self._registry = RegistryWork()
         self._announcer = Announcer(parts.api, namespace)
         self._gathered: dict[str, tuple[EventSeen, ...]] = {}
+        self._kept: dict[str, tuple[str, int]] = {}  # by name: the uid, and the number of the newest decision kept
 
     def now(self) -> datetime:
         """The moment."""
@@ -107,7 +109,7 @@ class ClusterWorld:
         events = self._parts.inbox.of(name)
         self._gathered[name] = events
         watchers = self._parts.watchers
-        lakes = watchers.lakes.seen(project, spec, faults) if project else ()
+        lakes = watchers.lakes.seen(project, faults) if project else ()
         standing = watchers.registry.standing(spec.model, faults)
         return Evidence(
             code=project.code if project else None,
@@ -134,14 +136,20 @@ class ClusterWorld:
 
     def keep(self, loaded: Loaded, decisions: tuple[Decision, ...]) -> None:
         """See `World.keep`."""
-        for decision in decisions:
-            key = (
-                f"decisions/{self._namespace}/{loaded.subject.name}/{loaded.subject.uid[:8]}-{decision.number:08d}.json"
-            )
-            document = {"schema": 1, "namespace": self._namespace, "name": loaded.subject.name, **decision.document()}
-            if self._parts.store().put_if_absent(key, canonical_json(document)):
-                self._parts.decided(decision.outcome)
-                self._announcer.decided(loaded.subject, decision)
+        subject = loaded.subject
+        kept = self._kept.get(subject.name, ("", 0))
+        newest = kept[1] if kept[0] == subject.uid else 0
+        for decision in sorted(decisions, key=lambda each: each.number):
+            if decision.number > newest:
+                self._keep(subject, decision)
+                self._kept[subject.name] = (subject.uid, decision.number)
+
+    def _keep(self, subject: Subject, decision: Decision) -> None:
+        place = f"decisions/{self._namespace}/{subject.name}/{subject.uid[:8]}-{decision.number:08d}.json"
+        document = {"schema": 1, "namespace": self._namespace, "name": subject.name, **decision.document()}
+        if self._parts.store().put_if_absent(place, canonical_json(document)):
+            self._parts.decided(decision.outcome)
+            self._announcer.decided(subject, decision)
 
     def start_run(self, loaded: Loaded, order: StartRun) -> str:
         """See `World.start_run`."""
@@ -150,9 +158,7 @@ class ClusterWorld:
         project = self._known_project(spec.project)
         pipeline, own = self._pipelines.find(spec.project, project, spec.pipeline)
         lakes = {lake.parameter: lake.address for lake in project.lakes}
-        gate = {"gate_checks": list(spec.gate.checks), "gate_slices": list(spec.gate.slices)}
-        parameters = {**lakes, **own, **{name: value for name, value in gate.items() if value}}
-        parameters |= {**spec.parameters, **order.parameters, **({"hold": True} if order.hold else {})}
+        parameters = gate_parameters({**lakes, **own}, order)
         asked = f" Asked for by {order.by}." if order.by else ""
         words = f"{order.reason}{asked} Key {order.key}."
         return self._parts.runs.begin(Order(loaded.subject.name, order.key, pipeline, parameters, words))
@@ -202,7 +208,7 @@ class ClusterWorld:
             return
         status = dict(found.get("status") or {})
         ready = {"type": "Ready", "status": "False", "reason": "NotValid", "message": words[:1000]}
-        before = next((each for each in status.get("conditions", ()) if each["type"] == "Ready"), {})
+        before: Json = next((each for each in status.get("conditions", ()) if each["type"] == "Ready"), {})
         if {**before, **ready} == before:
             return
         ready["lastTransitionTime"] = self.now().isoformat(timespec="seconds").replace("+00:00", "Z")
@@ -243,7 +249,7 @@ class ClusterWorld:
         try:
             for intent in loaded.state.open:
                 if run := self._parts.runs.seen(name, intent.key, RUN_SECONDS):
-                    found.append(self._outcomes.told(run, loaded.spec.model))
+                    found.append(self._outcomes.told(run))
         except SluiceError as error:
             faults.append(Fault(part="runs", words=str(error)))
             return None
@@ -260,7 +266,8 @@ class ClusterWorld:
                 self._status("Request", known.name, status, "", known.uid)
                 continue
             told = spec.model_dump(include={"action", "by", "version", "parameters", "reason"})
-            found.append(RequestSeen(uid=known.uid, name=known.name, created=known.created, **told))
+            whole = {"uid": known.uid, "name": known.name, "created": known.created, **told}
+            found.append(RequestSeen.model_validate(whole))
         return found
 
 

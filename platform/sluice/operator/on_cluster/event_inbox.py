@@ -15,7 +15,7 @@ Mark = tuple[str, str]
 class Ticket:
     """Events of one request: they are settled when each ContinuousTraining that they are for has saved them."""
 
-    def __init__(self, settled: Callable[[], None]) -> None:
+    def __init__(self, settled: Callable[[], object]) -> None:
         self.open: set[tuple[str, Mark]] = set()
         self.settled = settled
 
@@ -33,7 +33,7 @@ class EventInbox:
         """How many wait."""
         return self._count
 
-    def put(self, wanted: Iterable[tuple[EventSeen, Sequence[str]]], settled: Callable[[], None]) -> bool:
+    def put(self, wanted: Iterable[tuple[EventSeen, Sequence[str]]], settled: Callable[[], object]) -> bool:
         """Take events in.
 
         Args:

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterable
+from collections.abc import Set as AbstractSet
 
 from sluice.core.errors import SluiceError
 from sluice.core.progress import progress
@@ -66,9 +67,8 @@ class Looker:
 
     def _interested(
         self,
-        *,
-        lakes: set[str] = frozenset(),  # type: ignore[assignment] - empty
-        models: set[str] = frozenset(),  # type: ignore[assignment]
-        upstream: set[str] = frozenset(),  # type: ignore[assignment]
+        lakes: AbstractSet[str] = frozenset(),
+        models: AbstractSet[str] = frozenset(),
+        upstream: AbstractSet[str] = frozenset(),
     ) -> set[str]:
         return self._watchers.interested(self._index, lakes=lakes, models=models, upstream=upstream)

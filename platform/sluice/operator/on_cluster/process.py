@@ -13,6 +13,7 @@ import traceback
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -138,7 +139,7 @@ class Process:
             for body in self.api.items(resource(kind, self.settings.namespace)):
                 self.index.put(kind, body)
         self._synced = True
-        progress(f"{len(self.index.keys())} resources in namespace {self.settings.namespace}")
+        progress(f"{len(self.index.reconciled())} resources in namespace {self.settings.namespace}")
 
     def _seen(self, kind: str, event: str | None, body: dict[str, Any]) -> None:
         gone = event == "DELETED"
@@ -148,7 +149,7 @@ class Process:
 
     def _begin(self) -> None:
         progress(f"{self.lease.identity} holds the Lease, and works")
-        for key in self.index.keys():
+        for key in self.index.reconciled():
             self.queue.add(key)
         for number in range(self.settings.workers):
             worker = threading.Thread(target=self._work, name=f"worker-{number}", daemon=True)
@@ -221,8 +222,11 @@ class Process:
         tell("events_waiting", "Events that are not saved yet.", lambda: len(self.inbox))
         tell("lease_held", "Whether this process works.", lambda: self.lease.held)
         tell("kubernetes_requests", "Requests to the Kubernetes API so far.", lambda: self.api.requests)
-        for kind in PLURALS:
-            tell(f"{PLURALS[kind]}", f"Resources of kind {kind}.", lambda kind=kind: len(self.index.of_kind(kind)))
+        for kind, plural in PLURALS.items():
+            tell(plural, f"Resources of kind {kind}.", partial(self._count, kind))
+
+    def _count(self, kind: str) -> int:
+        return len(self.index.of_kind(kind))
 
 
 def _seconds(wake: datetime | None, resync: float) -> float:

@@ -12,21 +12,30 @@ class ProcessMetrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        own = {"registry": self.registry}
+        own = self.registry
         self.reconciled = Histogram(
-            "sluice_operator_reconcile_seconds", "How long a reconciliation took.", ["kind"], buckets=_SECONDS, **own
+            "sluice_operator_reconcile_seconds",
+            "How long a reconciliation took.",
+            ["kind"],
+            buckets=_SECONDS,
+            registry=own,
         )
         self.waited = Histogram(
-            "sluice_operator_queue_seconds", "From being due to being begun.", buckets=_SECONDS, **own
+            "sluice_operator_queue_seconds", "From being due to being begun.", buckets=_SECONDS, registry=own
         )
         self.failures = Counter(
-            "sluice_operator_failures_total", "Reconciliations that failed, and are tried again.", ["kind"], **own
+            "sluice_operator_failures_total",
+            "Reconciliations that failed, and are tried again.",
+            ["kind"],
+            registry=own,
         )
-        self.decisions = Counter("sluice_operator_decisions_total", "Decisions by outcome.", ["outcome"], **own)
+        self.decisions = Counter("sluice_operator_decisions_total", "Decisions by outcome.", ["outcome"], registry=own)
         self.events = Counter(
-            "sluice_operator_events_total", "Requests with events by their answer.", ["status"], **own
+            "sluice_operator_events_total", "Requests with events by their answer.", ["status"], registry=own
         )
-        self.looks = Counter("sluice_operator_look_failures_total", "Looks at the world that failed.", ["at"], **own)
+        self.looks = Counter(
+            "sluice_operator_look_failures_total", "Looks at the world that failed.", ["at"], registry=own
+        )
 
     def gauge(self, name: str, words: str, value: Callable[[], float]) -> None:
         """A number that is asked for when it is told."""

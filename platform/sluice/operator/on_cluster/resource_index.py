@@ -87,7 +87,7 @@ class ResourceIndex:
         with self._lock:
             return [known for key, known in self._all.items() if key.kind == kind]
 
-    def keys(self) -> list[Key]:
+    def reconciled(self) -> list[Key]:
         """Everything that is reconciled."""
         with self._lock:
             return [key for key in self._all if key.kind != "Request"]

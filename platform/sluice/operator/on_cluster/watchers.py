@@ -7,6 +7,7 @@ cannot be asked stands in `faults`, and never counts as "there is nothing".
 import threading
 import time
 from collections.abc import Callable, Hashable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -68,10 +69,8 @@ class LakesWatcher:
         self._first: dict[tuple[str, str], LakeSeen] = {}
         self._cache: Cache[str, LakeSeen] = Cache(self._look, 2 * seconds)
 
-    def seen(self, project: ProjectSpec, spec: ContinuousTrainingSpec, faults: list[Fault]) -> tuple[LakeSeen, ...]:
-        """The lakes of a project, where a trigger asks for any."""
-        if not any(trigger.data for trigger in spec.triggers):
-            return ()
+    def seen(self, project: ProjectSpec, faults: list[Fault]) -> tuple[LakeSeen, ...]:
+        """The lakes of a project."""
         found = []
         for lake in project.lakes:
             try:
@@ -166,7 +165,9 @@ class Watchers:
     windows: WindowsWatcher
     servers: ServersSeen
 
-    def interested(self, index: ResourceIndex, *, lakes: set[str], models: set[str], upstream: set[str]) -> set[str]:
+    def interested(
+        self, index: ResourceIndex, *, lakes: AbstractSet[str], models: AbstractSet[str], upstream: AbstractSet[str]
+    ) -> set[str]:
         """The ContinuousTrainings that changes are of interest to."""
         projects = {
             known.name
