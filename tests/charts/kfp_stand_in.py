@@ -105,7 +105,7 @@ class Handler(BaseHTTPRequestHandler):
             self._send({"message": "away"}, 503)
         return self.told.away
 
-    def do_GET(self) -> None:  # noqa: N802
+    def do_GET(self) -> None:
         url = urlsplit(self.path)
         if self._refused():
             return
@@ -124,7 +124,7 @@ class Handler(BaseHTTPRequestHandler):
         else:
             self._send({"tag_name": "2.17.0"})
 
-    def do_POST(self) -> None:  # noqa: N802
+    def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers.get("Content-Length", 0))) or b"{}")
         if self._refused():
             return

@@ -18,7 +18,7 @@ from tests.charts.api_server import NAMESPACE, ApiServer, free_ports
 
 ROOT = Path(__file__).parents[2]
 Json = dict[str, Any]
-TOKEN = "a-token-of-the-tests"  # noqa: S105
+TOKEN = "a-token-of-the-tests"
 CODE = "a" * 64
 SERVICE_ACCOUNT = "operator"
 

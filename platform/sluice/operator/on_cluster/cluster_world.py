@@ -23,7 +23,7 @@ from sluice.operator.on_cluster.kubernetes_api import KubernetesApi, resource
 from sluice.operator.on_cluster.outcomes import Outcomes
 from sluice.operator.on_cluster.pipelines_there import PipelinesThere
 from sluice.operator.on_cluster.registry_work import RegistryWork
-from sluice.operator.on_cluster.resource_index import ResourceIndex
+from sluice.operator.on_cluster.resource_index import Known, ResourceIndex
 from sluice.operator.on_cluster.watchers import Watchers
 from sluice.operator.on_cluster.work_queue import Key, WorkQueue
 from sluice.operator.parts import API_VERSION
@@ -189,9 +189,7 @@ class ClusterWorld:
         known = next((each for each in self._parts.index.of_kind("Request") if each.uid == order.uid), None)
         if known is None:
             return  # it was removed meanwhile
-        at = self.now().isoformat(timespec="seconds").replace("+00:00", "Z")
-        status = {"accepted": order.accepted, "message": order.words, "answeredAt": at}
-        self._status("Request", known.name, status, "", known.uid)
+        self._answer(known, order.words, accepted=order.accepted)
 
     def wake_at(self, loaded: Loaded, at: datetime) -> None:
         """See `World.wake_at`."""
@@ -221,6 +219,12 @@ class ClusterWorld:
         metadata |= {"resourceVersion": token} if token else {}
         body = {"apiVersion": API_VERSION, "kind": kind, "metadata": metadata, "status": status}
         return self._parts.api.apply(resource(kind, self._namespace, name, "status"), body)
+
+    def _answer(self, known: Known, words: str, *, accepted: bool) -> None:
+        at = self.now().isoformat(timespec="seconds").replace("+00:00", "Z")
+        phase = "Accepted" if accepted else "Refused"
+        status = {"accepted": accepted, "phase": phase, "words": words, "answeredAt": at}
+        self._status("Request", known.name, status, "", known.uid)
 
     def _may_act(self) -> None:
         if not self._parts.held():
@@ -261,9 +265,7 @@ class ClusterWorld:
             try:
                 spec = RequestSpec.model_validate(known.spec)
             except ValidationError as error:
-                at = self.now().isoformat(timespec="seconds").replace("+00:00", "Z")
-                status = {"accepted": False, "message": _first(error), "answeredAt": at}
-                self._status("Request", known.name, status, "", known.uid)
+                self._answer(known, _first(error), accepted=False)
                 continue
             told = spec.model_dump(include={"action", "by", "version", "parameters", "reason"})
             whole = {"uid": known.uid, "name": known.name, "created": known.created, **told}

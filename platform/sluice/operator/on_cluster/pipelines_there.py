@@ -41,7 +41,7 @@ class PipelinesThere:
     def _put_there(self, project: str, name: str) -> tuple[str, str] | None:
         """As the Project's status has it, once it was put into KFP by the operator."""
         known = self._index.get("Project", project)
-        for each in known.status.get("pipelines", ()) if known else ():
+        for each in known.status.get("standing", ()) if known else ():
             if each.get("name") == name and each.get("id") and each.get("version"):
                 return str(each["id"]), str(each["version"])
         return None

@@ -26,7 +26,7 @@ class ServersSeen:
 
 
 def _seen(status: dict[str, Any], standing: Standing) -> ServerSeen | None:
-    ready = next((each for each in status.get("conditions", ()) if each.get("type") == "Available"), None)
+    ready = next((each for each in status.get("conditions", ()) if each.get("type") == "Ready"), None)
     if ready is None or standing.champion is None:
         return None
     return ServerSeen(
