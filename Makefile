@@ -112,11 +112,11 @@ ui: $(DEMO)  ## Show the runs and models of .sluice in MLflow's pages on this ma
 
 lock: $(BOOTSTRAP)  ## Write the locks anew from pyproject.toml; UPGRADE=1 takes the newest versions it allows.
 	$(COMPILE) pyproject.toml --extra all -o requirements/demo.txt
-	$(COMPILE) pyproject.toml --extra all --extra server --extra spark --group dev -c requirements/demo.txt -o requirements/dev.txt
+	$(COMPILE) pyproject.toml --extra all --extra operator --extra server --extra spark --group dev -c requirements/demo.txt -o requirements/dev.txt
 	$(COMPILE) --group bootstrap -c requirements/dev.txt -o requirements/bootstrap.txt
 	$(COMPILE) pyproject.toml --extra cli --extra tracking --extra tabular --extra images --extra serve --extra demo -c requirements/demo.txt -o requirements/images/tabular.txt
 	$(COMPILE) pyproject.toml --extra torch -c requirements/demo.txt -o requirements/images/torch.txt
-	$(COMPILE) pyproject.toml --extra cli --extra server --extra demo -c requirements/demo.txt -o requirements/images/platform.txt
+	$(COMPILE) pyproject.toml --extra cli --extra operator --extra server --extra demo -c requirements/demo.txt -o requirements/images/platform.txt
 	$(COMPILE) --group model-server -c requirements/demo.txt -o requirements/images/model-server.txt
 	$(COMPILE) --group image -c requirements/dev.txt -o requirements/images/build.txt
 

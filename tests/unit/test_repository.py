@@ -121,12 +121,12 @@ def test_the_locks_follow_from_pyproject() -> None:
         return [*base, *(wanted for name in names for wanted in extras[name])]
 
     direct = {
-        "demo": with_extras(*sorted(extras.keys() - {"all", "server", "spark"})),
-        "dev": [*with_extras("server", "spark"), *groups["dev"]],
+        "demo": with_extras(*sorted(extras.keys() - {"all", "operator", "server", "spark"})),
+        "dev": [*with_extras("operator", "server", "spark"), *groups["dev"]],
         "bootstrap": groups["bootstrap"],
         "images/tabular": with_extras("cli", "tracking", "tabular", "images", "serve", "demo"),
         "images/torch": with_extras("torch"),
-        "images/platform": with_extras("cli", "server", "demo"),
+        "images/platform": with_extras("cli", "operator", "server", "demo"),
         "images/build": groups["image"],
         "images/model-server": groups["model-server"],
     }

@@ -1,0 +1,55 @@
+"""What came of actions, put into the state: pure, as deciding is."""
+
+from datetime import datetime
+
+from sluice.operator.actions import StartRun
+from sluice.operator.state import MOST_DECISIONS, Decision, State
+
+
+def started(state: State, key: str, run: str) -> State:
+    """The run of an intent has begun."""
+    intents = tuple(
+        each.model_copy(update={"state": "running", "run": run}) if each.key == key and each.open else each
+        for each in state.intents
+    )
+    return state.model_copy(update={"intents": intents})
+
+
+def not_started(state: State, order: StartRun, words: str, now: datetime) -> State:
+    """The run of an intent is refused for good: its parameters are wrong, or there is no such pipeline."""
+    intents = tuple(
+        each.model_copy(update={"state": "failed"}) if each.key == order.key else each for each in state.intents
+    )
+    trained = tuple(
+        each.model_copy(update={"state": "failed", "at": now}) if each.key == order.key else each
+        for each in state.trained
+    )
+    state = state.model_copy(update={"intents": intents, "trained": trained, "failures": state.failures + 1})
+    return _decided(state, "refused", f"no run begins: {words}", order.key, order.triggers, now)
+
+
+def moved(state: State) -> State:
+    """The champion was changed as it was decided."""
+    return state.model_copy(update={"move": None})
+
+
+def not_moved(state: State, words: str, now: datetime) -> State:
+    """The registry refuses the change of the champion."""
+    return _decided(state.model_copy(update={"move": None}), "refused", f"the champion stays: {words}", "", (), now)
+
+
+def asked(state: State, version: str) -> State:
+    """People were told that a version waits."""
+    approval = state.approval
+    if approval is None or approval.version != version:
+        return state
+    return state.model_copy(update={"approval": approval.model_copy(update={"told": True})})
+
+
+def _decided(state: State, rule: str, words: str, key: str, triggers: tuple[str, ...], now: datetime) -> State:
+    decision = Decision(
+        number=state.decided + 1, at=now, last=now, outcome="failed", rule=rule, words=words[:600], key=key,
+        triggers=triggers,
+    )  # fmt: skip
+    decisions = (*state.decisions, decision)[-MOST_DECISIONS:]
+    return state.model_copy(update={"decided": state.decided + 1, "decisions": decisions})
