@@ -155,8 +155,21 @@ class KfpApi:
             made = self._experiments.experiment_service_create_experiment(body, _request_timeout=TIMEOUT)
         return str(made.experiment_id)
 
+    def newest_version(self, pipeline: str) -> str | None:
+        """The id of a pipeline's newest version, or None where it has none."""
+        with self._answers():
+            page = self._pipelines.pipeline_service_list_pipeline_versions(
+                pipeline, page_size=1, sort_by="created_at desc", _request_timeout=TIMEOUT
+            )
+        return next((str(entry.pipeline_version_id) for entry in page.pipeline_versions or []), None)
+
     def create_run(
-        self, name: str, experiment: str, what: dict[str, Any] | tuple[str, str], parameters: Mapping[str, Any]
+        self,
+        name: str,
+        experiment: str,
+        what: dict[str, Any] | tuple[str, str],
+        parameters: Mapping[str, Any],
+        description: str = "",
     ) -> str:
         """Start a run.
 
@@ -165,13 +178,14 @@ class KfpApi:
             experiment: The experiment's id.
             what: Both specs, as `ClusterSpec.documents` gives them, or the ids of a pipeline and of its version.
             parameters: Values by name; defaults stand for the rest.
+            description: Why, for people.
 
         Returns:
             The run's id.
         """
         import kfp_server_api as api
 
-        body = api.V2beta1Run(display_name=name, experiment_id=experiment)
+        body = api.V2beta1Run(display_name=name, experiment_id=experiment, description=description or None)
         body.runtime_config = api.V2beta1RuntimeConfig(parameters=dict(parameters))
         if isinstance(what, tuple):
             pipeline, version = what
@@ -211,6 +225,23 @@ class KfpApi:
             if not token:
                 break
         return found
+
+    def runs_named(self, name: str) -> list[Listed]:
+        """The runs of a name, oldest first; names are no keys for KFP, so there may be several."""
+        with self._answers():
+            page = self._runs.run_service_list_runs(
+                page_size=PAGE, sort_by="created_at asc", filter=_named(name), _request_timeout=TIMEOUT
+            )
+        return [_listed(entry) for entry in page.runs or []]
+
+    def listed(self, run: str) -> Listed:
+        """A run as lists have it.
+
+        Raises:
+            BadInput: There is none of this id.
+        """
+        with self._answers():
+            return _listed(self._runs.run_service_get_run(run, _request_timeout=TIMEOUT))
 
     def asked(self, run: str) -> tuple[str, dict[str, Any]]:
         """The name of the pipeline that a run runs, as its spec has it, and the parameters that it was given.

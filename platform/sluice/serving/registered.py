@@ -40,12 +40,14 @@ class Registered:
         version: Its number, as MLflow writes it.
         digest: SHA-256 of the registered files.
         tags: All its tags.
+        created: Milliseconds since 1970; 0 where that was not asked for.
     """
 
     model: str
     version: str
     digest: str
     tags: Mapping[str, str] = field(default_factory=dict, repr=False)
+    created: int = 0
 
     @property
     def name(self) -> str:
@@ -118,7 +120,8 @@ class RestRegistry:
         query = {"name": model, "version": number}
         body = self._asked("model-versions/get", query, f"version {model}/{number}")
         tags = {str(each["key"]): str(each.get("value", "")) for each in body["model_version"].get("tags", ())}
-        return _ours(Registered(model, number, tags.get(DIGEST, ""), tags))
+        created = int(body["model_version"].get("creation_timestamp", 0))
+        return _ours(Registered(model, number, tags.get(DIGEST, ""), tags, created))
 
     def _asked(self, what: str, query: Mapping[str, str], named: str) -> Any:  # noqa: ANN401 - JSON
         import urllib3

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -131,6 +132,15 @@ class ObjectStore:
                         yield name[cut:]
                 if page and page[-1] > whole and not page[-1].startswith(whole):
                     return
+
+    def marks(self, prefix: str = "") -> list[tuple[str, int, str, datetime]]:
+        """Key, size, ETag and time of the objects below a folder, sorted; nothing is read: see `storage.marks`."""
+        whole = self._full(check_prefix(prefix))
+        cut = len(self._full(""))
+        with self._refusals(prefix):
+            pages = self._tries.ask(lambda: asked(lambda: list(obstore.list(self._quick, whole or None))))
+        found = [(e["path"][cut:], e["size"], e["e_tag"] or "", e["last_modified"]) for page in pages for e in page]
+        return sorted(found)
 
     def delete(self, key: str) -> None:
         """See `Store.delete`."""

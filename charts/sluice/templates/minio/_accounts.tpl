@@ -11,9 +11,12 @@ mlflow: MLflow's server
 steps: the steps
 register: the step that registers models
 people: who types commands
-{{- if .Values.modelServers }}
+{{- if include "sluice.servesModels" . }}
 serving: the servers of models
 monitoring: what watches models
+{{- end }}
+{{- if .Values.operator.enabled }}
+operator: the operator
 {{- end }}
 {{- end }}
 
@@ -123,6 +126,10 @@ deletes versions, changes a bucket or another account.
   {{- $statements = append $statements (dict "Sid" "Add" "Effect" "Allow" "Action" $put "Resource" $places) -}}
   {{- /* Who stops writes the record of its log under another name. */ -}}
   {{- $statements = append $statements (dict "Sid" "Own" "Effect" "Allow" "Action" (list "s3:DeleteObject") "Resource" (list (printf "%s/predictions/*/writers/*" $arn))) -}}
+{{- else if eq $part "operator" -}}
+  {{- /* Decisions, and who is champion by them. */ -}}
+  {{- $statements = append $statements (dict "Sid" "Add" "Effect" "Allow" "Action" $put "Resource" (list (printf "%s/decisions/*" $arn) (printf "%s/promotions/*" $arn) (printf "%s/traffic/*" $arn))) -}}
+  {{- $statements = append $statements (dict "Sid" "NotTheMasks" "Effect" "Deny" "Action" (list "s3:*") "Resource" (list (printf "%s/salts/*" $arn))) -}}
 {{- else if eq $part "monitoring" -}}
   {{- $statements = append $statements (dict "Sid" "Add" "Effect" "Allow" "Action" $put "Resource" (list (printf "%s/datasets/*" $arn) (printf "%s/monitoring/*" $arn))) -}}
 {{- else -}}

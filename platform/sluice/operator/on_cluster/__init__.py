@@ -1,0 +1,1 @@
+"""The operator's process on a cluster: what it watches, asks and writes there."""

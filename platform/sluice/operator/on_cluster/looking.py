@@ -1,0 +1,74 @@
+"""Looking at what tells nobody when it changes, each at its own pace, in threads; only who works looks."""
+
+import threading
+import time
+from collections.abc import Callable, Iterable
+from collections.abc import Set as AbstractSet
+
+from sluice.core.errors import SluiceError
+from sluice.core.progress import progress
+from sluice.operator.on_cluster.kfp_runs import KfpRuns
+from sluice.operator.on_cluster.process_metrics import ProcessMetrics
+from sluice.operator.on_cluster.process_settings import Pauses
+from sluice.operator.on_cluster.resource_index import ResourceIndex
+from sluice.operator.on_cluster.watchers import Watchers
+from sluice.operator.on_cluster.work_queue import Key, WorkQueue
+
+
+class Looker:
+    """Threads that put into the queue what a change is of interest to."""
+
+    def __init__(
+        self,
+        runs: KfpRuns,
+        watchers: Watchers,
+        index: ResourceIndex,
+        queue: WorkQueue,
+        pauses: Pauses,
+        metrics: ProcessMetrics,
+    ) -> None:
+        self._runs, self._watchers, self._index, self._queue = runs, watchers, index, queue
+        self._pauses, self._metrics = pauses, metrics
+        self._ended = threading.Event()
+        self._threads: list[threading.Thread] = []
+
+    def start(self) -> None:
+        """Look from now on."""
+        looks: dict[str, tuple[float, Callable[[], Iterable[str]]]] = {
+            "runs": (self._pauses.runs, self._runs.look),
+            "lakes": (self._pauses.lakes, lambda: self._interested(lakes=self._watchers.lakes.look())),
+            "registry": (self._pauses.registry, self._registry),
+            "windows": (self._pauses.windows, lambda: self._interested(models=self._watchers.windows.look())),
+        }
+        for name, (pause, look) in looks.items():
+            thread = threading.Thread(target=self._follow, args=(name, pause, look), name=f"look-{name}", daemon=True)
+            thread.start()
+            self._threads.append(thread)
+
+    def stop(self) -> None:
+        """End; what is being asked is not waited for."""
+        self._ended.set()
+
+    def _follow(self, name: str, pause: float, look: Callable[[], Iterable[str]]) -> None:
+        told = 0.0
+        while not self._ended.wait(pause):
+            try:
+                for training in look():
+                    self._queue.add(Key("ContinuousTraining", training))
+            except SluiceError as error:
+                self._metrics.looks.labels(name).inc()
+                if time.monotonic() - told > 60:
+                    told = time.monotonic()
+                    progress(f"looking at {name}: {error}")
+
+    def _registry(self) -> set[str]:
+        models, upstream = self._watchers.registry.look()
+        return self._interested(models=models, upstream=upstream)
+
+    def _interested(
+        self,
+        lakes: AbstractSet[str] = frozenset(),
+        models: AbstractSet[str] = frozenset(),
+        upstream: AbstractSet[str] = frozenset(),
+    ) -> set[str]:
+        return self._watchers.interested(self._index, lakes=lakes, models=models, upstream=upstream)

@@ -1,0 +1,196 @@
+"""What the world says, asked by one for all: lakes, the registry, judged windows, servers.
+
+Each watcher keeps what it was told for a while, and says which ContinuousTrainings a change is of interest to. What
+cannot be asked stands in `faults`, and never counts as "there is nothing".
+"""
+
+import threading
+import time
+from collections.abc import Callable, Hashable
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from sluice.core.errors import BadInput, SluiceError
+from sluice.core.progress import progress
+from sluice.operator.evidence import Fault, LakeSeen, VersionSeen, WindowSeen
+from sluice.operator.on_cluster.lakes_seen import look_at_lake
+from sluice.operator.on_cluster.registry_seen import Records, Standing
+from sluice.operator.on_cluster.resource_index import ResourceIndex
+from sluice.operator.on_cluster.servers_seen import ServersSeen
+from sluice.operator.on_cluster.windows_seen import look_at_windows
+from sluice.operator.specs import ContinuousTrainingSpec, ProjectSpec
+from sluice.serving.registered import Registry
+from sluice.storage.stores import Store
+
+Name = TypeVar("Name", bound=Hashable)
+Value = TypeVar("Value")
+
+
+class Cache(Generic[Name, Value]):
+    """Answers by what was asked, each kept for some seconds; a question that fails is asked again at once."""
+
+    def __init__(self, ask: Callable[[Name], Value], seconds: float) -> None:
+        self._ask, self._seconds = ask, seconds
+        self._lock = threading.Lock()
+        self._known: dict[Name, tuple[float, Value]] = {}
+
+    def get(self, name: Name) -> Value:
+        """What is known, or is told now."""
+        with self._lock:
+            found = self._known.get(name)
+        if found and time.monotonic() - found[0] < self._seconds:
+            return found[1]
+        return self.renew(name)[0]
+
+    def renew(self, name: Name) -> tuple[Value, bool]:
+        """What is told now, and whether it is another than before."""
+        value = self._ask(name)
+        with self._lock:
+            before = self._known.get(name)
+            self._known[name] = (time.monotonic(), value)
+        return value, before is not None and before[1] != value
+
+    def forget(self, name: Name) -> None:
+        """Ask again next time."""
+        with self._lock:
+            self._known.pop(name, None)
+
+    def names(self) -> list[Name]:
+        """All that was asked."""
+        with self._lock:
+            return list(self._known)
+
+
+class LakesWatcher:
+    """Lakes by their addresses."""
+
+    def __init__(self, seconds: float) -> None:
+        self._first: dict[tuple[str, str], LakeSeen] = {}
+        self._cache: Cache[str, LakeSeen] = Cache(self._look, 2 * seconds)
+
+    def seen(self, project: ProjectSpec, faults: list[Fault]) -> tuple[LakeSeen, ...]:
+        """The lakes of a project."""
+        found = []
+        for lake in project.lakes:
+            try:
+                found.append(self._cache.get(lake.address).model_copy(update={"name": lake.name}))
+            except SluiceError as error:
+                faults.append(Fault(part="lakes", words=f"lake {lake.name}: {error}"))
+        return tuple(found)
+
+    def look(self) -> set[str]:
+        """Look at all that were ever asked about; the addresses that hold something else now."""
+        return _changed(self._cache)
+
+    def _look(self, address: str) -> LakeSeen:
+        found = look_at_lake(address)
+        return self._first.setdefault((address, found.dataset), found)  # who touches a file makes nothing new
+
+
+@dataclass(frozen=True)
+class _Upstream:
+    model: str
+    alias: str
+
+
+class RegistryWatcher:
+    """Champions and those before them, by model; versions by alias."""
+
+    def __init__(self, registry: Callable[[], Registry], store: Callable[[], Store], seconds: float) -> None:
+        self._records = Records(registry, store)
+        self._standings: Cache[str, Standing] = Cache(self._records.standing, 2 * seconds)
+        self._aliases: Cache[_Upstream, VersionSeen | None] = Cache(
+            lambda asked: self._records.by_alias(asked.model, asked.alias), 2 * seconds
+        )
+
+    def standing(self, model: str, faults: list[Fault]) -> Standing:
+        """Who is champion, and who was."""
+        try:
+            return self._standings.get(model)
+        except SluiceError as error:
+            faults.append(Fault(part="registry", words=str(error)))
+            return Standing()
+
+    def upstream(self, spec: ContinuousTrainingSpec, faults: list[Fault]) -> tuple[VersionSeen, ...]:
+        """The versions that the triggers' other models have."""
+        found = []
+        for trigger in spec.triggers:
+            if trigger.model is None:
+                continue
+            try:
+                found.append(self._aliases.get(_Upstream(trigger.model.name, trigger.model.alias)))
+            except SluiceError as error:
+                faults.append(Fault(part="registry", words=str(error)))
+        return tuple(each for each in found if each)
+
+    def look(self) -> tuple[set[str], set[str]]:
+        """Look again: the models with another standing, and those with another version under a followed alias."""
+        return _changed(self._standings), {each.model for each in _changed(self._aliases)}
+
+    def forget(self, model: str) -> None:
+        """A version was made champion: ask again."""
+        self._standings.forget(model)
+
+
+class WindowsWatcher:
+    """Windows that the monitor judged, by model and version."""
+
+    def __init__(self, store: Callable[[], Store], seconds: float) -> None:
+        self._cache: Cache[tuple[str, str], tuple[WindowSeen, ...]] = Cache(
+            lambda asked: look_at_windows(store(), *asked), 2 * seconds
+        )
+
+    def seen(self, model: str, standing: Standing, faults: list[Fault]) -> tuple[WindowSeen, ...]:
+        """The champion's windows, oldest first."""
+        if standing.champion is None:
+            return ()
+        try:
+            return self._cache.get((model, standing.champion.version))
+        except SluiceError as error:
+            faults.append(Fault(part="windows", words=str(error)))
+            return ()
+
+    def look(self) -> set[str]:
+        """Look again: the models with new or restated windows."""
+        return {model for model, _ in _changed(self._cache)}
+
+
+@dataclass(frozen=True)
+class Watchers:
+    """All of them."""
+
+    lakes: LakesWatcher
+    registry: RegistryWatcher
+    windows: WindowsWatcher
+    servers: ServersSeen
+
+    def interested(
+        self, index: ResourceIndex, *, lakes: AbstractSet[str], models: AbstractSet[str], upstream: AbstractSet[str]
+    ) -> set[str]:
+        """The ContinuousTrainings that changes are of interest to."""
+        projects = {
+            known.name
+            for known in index.of_kind("Project")
+            if any(lake.get("address") in lakes for lake in known.spec.get("lakes") or ())
+        }
+        return {
+            known.name
+            for known in index.of_kind("ContinuousTraining")
+            if known.spec.get("model") in models
+            or (known.spec.get("project") in projects)
+            or any((t.get("model") or {}).get("name") in upstream for t in known.spec.get("triggers") or ())
+        }
+
+
+def _changed(cache: Cache[Name, Value]) -> set[Name]:
+    found = set()
+    for name in cache.names():
+        try:
+            if cache.renew(name)[1]:
+                found.add(name)
+        except BadInput:
+            cache.forget(name)
+        except SluiceError as error:
+            progress(f"{name}: {error}")
+    return found
