@@ -1,9 +1,10 @@
 """The commands of the operator on this machine: operate a model's training, and ask for something."""
 
 import os
-from contextlib import closing
+from contextlib import closing, redirect_stdout
 from dataclasses import asdict
 from pathlib import Path
+from sys import stderr, stdout
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -61,7 +62,8 @@ def operate(
         return
     from sluice.operator.on_laptop.present import operate_present
 
-    operate_present(operated, console(), every=every, once=once, quiet=as_json)
+    with redirect_stdout(stderr if as_json else stdout):
+        operate_present(operated, console(), every=every, once=once, quiet=as_json)
     if as_json:
         from sluice.operator.on_laptop.clock import WallClock
         from sluice.operator.on_laptop.laptop_world import NAMESPACE, LaptopWorld
@@ -74,8 +76,9 @@ def _rehearse(operated: "Operated", page: Path | None, *, as_json: bool) -> None
     from sluice.operator.on_laptop.lived_page import write_page
     from sluice.operator.on_laptop.rehearsal import live_through
 
-    lived, world = live_through(operated, console(), quiet=True, tell=None if as_json else _tell)
-    path, words = write_page(lived, world, page)
+    with redirect_stdout(stderr if as_json else stdout):
+        lived, world = live_through(operated, console(), quiet=True, tell=None if as_json else _tell)
+        path, words = write_page(lived, world, page)
     if as_json:
         print_json(_lived_body(lived, path))
         return
@@ -144,7 +147,8 @@ def backfill(
     from sluice.running.warm_steps import WarmPython
 
     with closing(WarmPython()) as warm:
-        state = fill_back(_operated(file), name, console(), warm=warm, quiet=as_json)
+        with redirect_stdout(stderr if as_json else stdout):
+            state = fill_back(_operated(file), name, console(), warm=warm, quiet=as_json)
     if as_json:
         print_json(state.document())
     else:
