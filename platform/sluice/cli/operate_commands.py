@@ -146,9 +146,8 @@ def backfill(
     from sluice.operator.on_laptop.filling_back import fill_back
     from sluice.running.warm_steps import WarmPython
 
-    with closing(WarmPython()) as warm:
-        with redirect_stdout(stderr if as_json else stdout):
-            state = fill_back(_operated(file), name, console(), warm=warm, quiet=as_json)
+    with closing(WarmPython()) as warm, redirect_stdout(stderr if as_json else stdout):
+        state = fill_back(_operated(file), name, console(), warm=warm, quiet=as_json)
     if as_json:
         print_json(state.document())
     else:
