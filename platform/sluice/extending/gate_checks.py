@@ -75,15 +75,5 @@ class GateCheck(Protocol):
         ...
 
 
-APPROVAL = "approval"
-"""The name of the check that leaves the last word to a person."""
-
-
-def approval(evaluation: Any) -> Answer:  # noqa: ANN401, ARG001 - a layer above
-    """Never passes: the version stays a challenger until a person approves it, `sluice approve` or `sluice promote`."""
-    return Answer("undecided", "a person has to approve this version before it may become champion")
-
-
-_BUILTINS = {APPROVAL: f"{__name__}:approval"}
-GATE_CHECKS: Registry[GateCheck] = Registry("gate_checks", GateCheck, _BUILTINS, title="gate check")
-"""Those that projects and installed packages bring, and `approval`; Sluice's own are always asked."""
+GATE_CHECKS: Registry[GateCheck] = Registry("gate_checks", GateCheck, {}, title="gate check")
+"""Those that projects and installed packages bring; Sluice's own are always asked."""

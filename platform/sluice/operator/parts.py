@@ -41,7 +41,7 @@ def _duration(text: str) -> str:
 
 Moment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 """A moment with its time zone, kept in UTC."""
-Duration = Annotated[str, AfterValidator(_duration), Field(pattern=DURATION)]
+Duration = Annotated[str, Field(pattern=DURATION), AfterValidator(_duration)]
 """A duration as people write it: `30d`, `12h`, `90m`."""
 Name = Annotated[str, Field(pattern=NAME)]
 ModelName = Annotated[str, Field(pattern=MODEL)]

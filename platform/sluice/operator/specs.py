@@ -40,10 +40,10 @@ def _cron(text: str) -> str:
 class Schedule(Part):
     """At times of the clock."""
 
-    cron: Annotated[str, AfterValidator(_cron), Field(min_length=9, max_length=200)] = Field(
+    cron: Annotated[str, Field(min_length=9, max_length=200), AfterValidator(_cron)] = Field(
         description="Minute, hour, day of the month, month and day of the week: `0 3 * * 1` is Mondays at three."
     )
-    time_zone: Annotated[str, AfterValidator(_time_zone), Field(max_length=60)] = Field(
+    time_zone: Annotated[str, Field(max_length=60), AfterValidator(_time_zone)] = Field(
         default="UTC", description="The time zone of the clock, such as Europe/Berlin."
     )
     missed: Literal["skip", "one", "all"] = Field(
