@@ -78,6 +78,11 @@ def status(api: ApiServer, name: str, kind: str = "continuoustraining") -> dict[
     return dict(yaml.safe_load(done.stdout).get("status") or {})
 
 
+def open_intents(api: ApiServer, name: str) -> list[dict[str, Any]]:
+    intents = status(api, name).get("intents", [])
+    return [each for each in intents if each.get("state", "ordered") in ("ordered", "running")]
+
+
 def ask(api: ApiServer, body: dict[str, Any], user: str = "alice") -> str:
     """Make an object as a person; what was refused, or nothing."""
     done = api.kubectl("create", "--filename=-", f"--as={user}", given=[body])
@@ -136,13 +141,9 @@ def test_who_is_killed_at_a_failpoint_loses_nothing_and_doubles_nothing(
     operator.ready()
     for kill in range(KILLS):
         assert operator.send(event(kill)) == 202
-    wanted = KILLS
-    operator.until(lambda: len(kfp.live()) == wanted, f"{wanted} runs, there are {kfp.live()}", 60)
+    operator.until(lambda: len(kfp.live()) == KILLS, f"{KILLS} runs", 60)
     kfp.finish()
-    operator.until(
-        lambda: not [i for i in status(api, "late")["intents"] if i.get("state", "ordered") in ("ordered", "running")],
-        "the ends",
-    )
+    operator.until(lambda: not open_intents(api, "late"), "the ends to be seen")
     assert set(kfp.live().values()) == {1}, kfp.live()
 
 
