@@ -43,7 +43,9 @@ class Operator:
         own = {"PYTHONPATH": f"{ROOT}:{ROOT / 'platform'}", "SLUICE_FAILPOINT": failpoint, **self.variables}
         with (self.home / f"operator-{self.port}.log").open("ab") as log:
             command = [sys.executable, "-m", "sluice.operator", str(path)]
-            self.process = subprocess.Popen(command, stdout=log, stderr=log, env=os.environ | own)
+            # With bytecode: without it each beginning compiles all libraries anew.
+            env = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"} | own
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, env=env)
 
     def log(self) -> str:
         return (self.home / f"operator-{self.port}.log").read_text(errors="replace")[-4000:]

@@ -53,16 +53,23 @@ class Looker:
         told = 0.0
         while not self._ended.wait(pause):
             try:
-                for training in look():
-                    self._queue.add(Key("ContinuousTraining", training))
+                for name_of_one in look():
+                    for kind in self._kinds(name_of_one):
+                        self._queue.add(Key(kind, name_of_one))
             except SluiceError as error:
                 self._metrics.looks.labels(name).inc()
                 if time.monotonic() - told > 60:
                     told = time.monotonic()
                     progress(f"looking at {name}: {error}")
 
+    def _kinds(self, name: str) -> list[str]:
+        """Runs are named after a ContinuousTraining or a Backfill."""
+        return [kind for kind in ("ContinuousTraining", "Backfill") if self._index.get(kind, name)]
+
     def _registry(self) -> set[str]:
         models, upstream = self._watchers.registry.look()
+        for server in self._watchers.servers_of(self._index, models | upstream):
+            self._queue.add(Key("ModelServer", server))
         return self._interested(models=models, upstream=upstream)
 
     def _interested(

@@ -22,14 +22,17 @@ from aiohttp import web
 from sluice.cluster.kfp_api import KfpApi
 from sluice.core.errors import BadInput, SluiceError
 from sluice.core.progress import progress
+from sluice.operator.on_cluster.backfills import Backfills
 from sluice.operator.on_cluster.cluster_world import KIND, ClusterWorld, Parts
 from sluice.operator.on_cluster.event_inbox import EventInbox
 from sluice.operator.on_cluster.kfp_runs import KfpRuns
 from sluice.operator.on_cluster.kubernetes_api import PLURALS, KubernetesApi, resource
 from sluice.operator.on_cluster.lease import Lease
 from sluice.operator.on_cluster.looking import Looker
+from sluice.operator.on_cluster.model_servers import ModelServers
 from sluice.operator.on_cluster.process_metrics import ProcessMetrics
 from sluice.operator.on_cluster.process_settings import ProcessSettings
+from sluice.operator.on_cluster.projects import Projects
 from sluice.operator.on_cluster.resource_index import ResourceIndex
 from sluice.operator.on_cluster.servers_seen import ServersSeen
 from sluice.operator.on_cluster.watchers import LakesWatcher, RegistryWatcher, Watchers, WindowsWatcher
@@ -92,7 +95,15 @@ class Process:
         )
         self.world = ClusterWorld(settings.namespace, parts)
         self.looker = Looker(self.runs, self.watchers, self.index, self.queue, pauses, self.metrics)
-        self.reconcilers: dict[str, Reconciler] = {KIND: self._train}
+        servers = ModelServers(
+            self.api, settings.namespace, settings.where(), self.watchers.registry, lambda: self.lease.held
+        )
+        self.reconcilers: dict[str, Reconciler] = {
+            KIND: self._train,
+            "Project": Projects(self.api, settings.namespace, self.runs.api, lambda: self.lease.held).reconcile,
+            "ModelServer": servers.reconcile,
+            "Backfill": Backfills(self.world).reconcile,
+        }
         self._workers: list[threading.Thread] = []
         self._synced = False
         self._gauges()
@@ -118,7 +129,11 @@ class Process:
             await asyncio.to_thread(self._fill)
             await self._listen(stack, door.app(), self.settings.port)
             stopped = asyncio.Event()
-            watching = asyncio.create_task(watch(self.settings, self.api, self._seen, stopped))
+            watching = asyncio.create_task(
+                watch(
+                    self.settings, self.api, self._seen, lambda name: self.queue.add(Key("ModelServer", name)), stopped
+                )
+            )
             self.lease.run(self._begin, self._lost)
             try:
                 await watching  # it ends by a signal

@@ -124,6 +124,14 @@ class RegistryWatcher:
                 faults.append(Fault(part="registry", words=str(error)))
         return tuple(each for each in found if each)
 
+    def alias(self, model: str, alias: str, faults: list[Fault]) -> VersionSeen | None:
+        """The version that an alias points to."""
+        try:
+            return self._aliases.get(_Upstream(model, alias))
+        except SluiceError as error:
+            faults.append(Fault(part="registry", words=str(error)))
+            return None
+
     def look(self) -> tuple[set[str], set[str]]:
         """Look again: the models with another standing, and those with another version under a followed alias."""
         return _changed(self._standings), {each.model for each in _changed(self._aliases)}
@@ -131,6 +139,9 @@ class RegistryWatcher:
     def forget(self, model: str) -> None:
         """A version was made champion: ask again."""
         self._standings.forget(model)
+        for each in self._aliases.names():
+            if each.model == model:
+                self._aliases.forget(each)
 
 
 class WindowsWatcher:
@@ -164,6 +175,14 @@ class Watchers:
     registry: RegistryWatcher
     windows: WindowsWatcher
     servers: ServersSeen
+
+    def servers_of(self, index: ResourceIndex, models: AbstractSet[str]) -> set[str]:
+        """The ModelServers of models."""
+        return {
+            known.name
+            for known in index.of_kind("ModelServer")
+            if str(known.spec.get("model", "")).partition("@")[0] in models
+        }
 
     def interested(
         self, index: ResourceIndex, *, lakes: AbstractSet[str], models: AbstractSet[str], upstream: AbstractSet[str]
