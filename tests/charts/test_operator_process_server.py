@@ -132,16 +132,16 @@ def test_who_is_killed_at_a_failpoint_loses_nothing_and_doubles_nothing(
     api.apply([training("late", triggers=ON_EVENTS, concurrency=20)])
     for kill in range(KILLS):
         operator.start(f"{point}:{kill % 3 + 1}")
-        end = time.monotonic() + 60
+        end = time.monotonic() + 240
         while operator.process and operator.process.poll() is None and time.monotonic() < end:
             operator.send(event(kill))  # its sender sends again until it is taken
             time.sleep(0.1)
-        assert operator.ended(5) == -9, operator.log()
+        assert operator.ended(10) == -9, operator.log()
     operator.start()
     operator.ready()
     for kill in range(KILLS):
         assert operator.send(event(kill)) == 202
-    operator.until(lambda: len(kfp.live()) == KILLS, f"{KILLS} runs", 60)
+    operator.until(lambda: len(kfp.live()) == KILLS, f"{KILLS} runs")
     kfp.finish()
     operator.until(lambda: not open_intents(api, "late"), "the ends to be seen")
     assert set(kfp.live().values()) == {1}, kfp.live()
@@ -162,7 +162,7 @@ def test_kfp_that_loses_doubles_and_is_away(api: ApiServer, kfp: StandIn, make: 
     kfp.away = True
     assert operator.send(event(3)) == 202
     kfp.away = False
-    operator.until(lambda: len(kfp.live()) == 3, "the run after KFP came back", 60)
+    operator.until(lambda: len(kfp.live()) == 3, "the run after KFP came back")
     assert set(kfp.live().values()) == {1}
 
 

@@ -106,7 +106,7 @@ class RestRegistry:
         import urllib3
 
         self._address, login = without_login(address.rstrip("/"))
-        headers = {"Accept": "application/json"} | _account(login)
+        headers = {"Accept": "application/json"} | account_header(login)
         secure = {"ssl_context": tls_context()} if address.startswith("https:") else {}
         self._pool = urllib3.PoolManager(num_pools=1, headers=headers, timeout=_SECONDS, retries=False, **secure)
 
@@ -200,7 +200,7 @@ def _ours(version: Registered) -> Registered:
     return version
 
 
-def _account(login: tuple[str, str] | None) -> dict[str, str]:
+def account_header(login: tuple[str, str] | None) -> dict[str, str]:
     """The header that says who asks, by the variables that MLflow's own client reads, in its order."""
     import urllib3
 

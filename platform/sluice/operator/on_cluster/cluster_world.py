@@ -18,7 +18,7 @@ from sluice.operator.evidence import EventSeen, Evidence, Fault, RequestSeen, Ru
 from sluice.operator.gates import gate_parameters
 from sluice.operator.on_cluster.announcing import Announcer
 from sluice.operator.on_cluster.event_inbox import EventInbox
-from sluice.operator.on_cluster.kfp_runs import KfpRuns, Order
+from sluice.operator.on_cluster.kfp_runs import KfpRuns, Order, described
 from sluice.operator.on_cluster.kubernetes_api import KubernetesApi, resource
 from sluice.operator.on_cluster.outcomes import Outcomes
 from sluice.operator.on_cluster.pipelines_there import PipelinesThere
@@ -165,7 +165,7 @@ class ClusterWorld:
         lakes = {lake.parameter: lake.address for lake in spec.lakes}
         parameters = gate_parameters({**lakes, **own}, order)
         asked = f" Asked for by {order.by}." if order.by else ""
-        words = f"{order.reason}{asked} Key {order.key}."
+        words = described(f"{order.reason}{asked}", self._namespace, name, order.key)
         return self.runs.begin(Order(name, order.key, there, parameters, words))
 
     def cancel_run(self, loaded: Loaded, order: CancelRun) -> None:

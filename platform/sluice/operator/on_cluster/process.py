@@ -94,7 +94,7 @@ class Process:
             lambda outcome: self.metrics.decisions.labels(outcome).inc(),
         )
         self.world = ClusterWorld(settings.namespace, parts)
-        self.looker = Looker(self.runs, self.watchers, self.index, self.queue, pauses, self.metrics)
+        self.looker = Looker(self.runs, self.watchers, self.index, self.queue, pauses, self.metrics, settings.namespace)
         servers = ModelServers(
             self.api, settings.namespace, settings.where(), self.watchers.registry, lambda: self.lease.held
         )
@@ -161,6 +161,9 @@ class Process:
         keys = self.index.remove(kind, body["metadata"]["name"]) if gone else self.index.put(kind, body)
         for key in keys:
             self.queue.add(key)
+        if gone and kind in (KIND, "Backfill"):
+            self.queue.forget(Key(kind, body["metadata"]["name"]))
+            self.looker.resource_gone()
 
     def _begin(self) -> None:
         progress(f"{self.lease.identity} holds the Lease, and works")

@@ -48,7 +48,7 @@ class Pauses(Part):
         lakes: The lakes of projects.
         registry: Champions, and the models that triggers follow.
         windows: The windows that the monitor judged.
-        health: Whether servers of models answer.
+        ended: MLflow's runs, for those that ended without saying so.
         resync: Each resource, whatever happened.
     """
 
@@ -56,7 +56,7 @@ class Pauses(Part):
     lakes: Annotated[float, Field(gt=0)] = 60
     registry: Annotated[float, Field(gt=0)] = 10
     windows: Annotated[float, Field(gt=0)] = 60
-    health: Annotated[float, Field(gt=0)] = 3
+    ended: Annotated[float, Field(gt=0)] = 30
     resync: Annotated[float, Field(gt=0)] = 3600
 
 
