@@ -191,3 +191,25 @@ def test_a_lost_answer_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     api.there.append(Listed("r1", kfp_runs.run_name("late", "k" * 64), "RUNNING", "2026-01-02T03:04:05+00:00", None))
     assert runs.begin(order) == "r1"
     assert len(asked) == 1
+
+
+def test_alert_rules_ask_for_what_is_told() -> None:
+    import re
+    from pathlib import Path
+
+    import promql_parser
+
+    from sluice.operator.on_cluster.alert_rules import RULES, text
+    from sluice.operator.on_cluster.process_metrics import ProcessMetrics
+
+    metrics = ProcessMetrics()
+    for name in ("lease_held", "queue_depth"):
+        metrics.gauge(name, name, lambda: 1.0)
+    metrics.failures.labels("Project").inc()
+    told = metrics.text().decode()
+    for rule in RULES:
+        promql_parser.parse(rule.expression)
+        for name in re.findall(r"sluice_operator_\w+", rule.expression):
+            assert f"\n{name}" in told, name
+    written = Path(__file__).parents[2] / "manifests/monitoring/operator-alert-rules.yaml"
+    assert written.read_text() == text()
