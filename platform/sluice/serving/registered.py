@@ -67,6 +67,14 @@ class Registry(Protocol):
         """
         ...
 
+    def all_aliases(self) -> dict[str, dict[str, str]]:
+        """The same of every model, by its name.
+
+        Raises:
+            EnvironmentFault: The registry is down or denies access.
+        """
+        ...
+
     def version(self, model: str, number: str) -> Registered:
         """One version.
 
@@ -115,6 +123,19 @@ class RestRegistry:
         body = self._asked("registered-models/get", {"name": model}, f"registered model {model!r}")
         return {str(each["alias"]): str(each["version"]) for each in body["registered_model"].get("aliases", ())}
 
+    def all_aliases(self) -> dict[str, dict[str, str]]:
+        """The same of every model, by its name; raises EnvironmentFault as `Registry.aliases`."""
+        found: dict[str, dict[str, str]] = {}
+        token = ""
+        while True:
+            query = {"max_results": "1000"} | ({"page_token": token} if token else {})
+            body = self._asked("registered-models/search", query, "registered models")
+            for each in body.get("registered_models", ()):
+                found[str(each["name"])] = {str(a["alias"]): str(a["version"]) for a in each.get("aliases", ())}
+            token = body.get("next_page_token", "")
+            if not token:
+                return found
+
     def version(self, model: str, number: str) -> Registered:
         """See `Registry.version`."""
         query = {"name": model, "version": number}
@@ -161,6 +182,16 @@ class DatabaseRegistry:
             self._known(connection, "registered_models", "name = ?", (model,), f"registered model {model!r}")
             sql = f"SELECT alias, version FROM registered_model_aliases WHERE name = ?{_own(connection)}"  # noqa: S608 - our own text
             return {str(alias): str(number) for alias, number in connection.execute(sql, (model,))}
+
+    def all_aliases(self) -> dict[str, dict[str, str]]:
+        """See `RestRegistry.all_aliases`."""
+        found: dict[str, dict[str, str]] = {}
+        with self._opened() as connection:
+            own = _own(connection).removeprefix(" AND ")
+            sql = f"SELECT name, alias, version FROM registered_model_aliases{own and f' WHERE {own}'}"  # noqa: S608 - our own text
+            for model, alias, number in connection.execute(sql):
+                found.setdefault(str(model), {})[str(alias)] = str(number)
+        return found
 
     def version(self, model: str, number: str) -> Registered:
         """See `Registry.version`."""

@@ -115,7 +115,7 @@ class ClusterWorld:
         return Evidence(
             code=project.code if project else None,
             lakes=lakes,
-            windows=watchers.windows.seen(spec.model, standing, faults),
+            windows=watchers.windows.seen(spec, standing, faults),
             upstream=watchers.registry.upstream(spec, faults),
             champion=standing.champion,
             good=standing.good,

@@ -92,15 +92,10 @@ class Looker:
         return [kind for kind in ("ContinuousTraining", "Backfill") if self._index.get(kind, name)]
 
     def _registry(self) -> set[str]:
-        models, upstream = self._watchers.registry.look()
-        for server in self._watchers.servers_of(self._index, models | upstream):
+        models = self._watchers.registry.look()
+        for server in self._watchers.servers_of(self._index, models):
             self._queue.add(Key("ModelServer", server))
-        return self._interested(models=models, upstream=upstream)
+        return self._interested(models=models)
 
-    def _interested(
-        self,
-        lakes: AbstractSet[str] = frozenset(),
-        models: AbstractSet[str] = frozenset(),
-        upstream: AbstractSet[str] = frozenset(),
-    ) -> set[str]:
-        return self._watchers.interested(self._index, lakes=lakes, models=models, upstream=upstream)
+    def _interested(self, lakes: AbstractSet[str] = frozenset(), models: AbstractSet[str] = frozenset()) -> set[str]:
+        return self._watchers.interested(self._index, lakes=lakes, models=models)

@@ -78,7 +78,7 @@ class Process:
         pauses = settings.pauses
         self.watchers = Watchers(
             LakesWatcher(pauses.lakes),
-            RegistryWatcher(open_registry, default_store, pauses.registry),
+            RegistryWatcher(open_registry, default_store),
             WindowsWatcher(default_store, pauses.windows),
             ServersSeen(self.index),
         )
