@@ -41,7 +41,7 @@ tool = ln -sf "$$(readlink -f "$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/sluice/her
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test look kind kind-down test-kind sbom sign scan lint format install tools bench ui lock clean fuzz
+.PHONY: help demo loop test look kind kind-down test-kind sbom sign scan lint format install tools bench ui lock clean fuzz
 
 help:  ## Explain these targets.
 	@sed -n 's/^\([a-z][a-z-]*\):.*## /\1|/p' $(firstword $(MAKEFILE_LIST)) | awk -F '|' '{ printf "make %-9s %s\n", $$1, $$2 }'
@@ -49,6 +49,11 @@ help:  ## Explain these targets.
 demo: $(DEMO)  ## Run the project examples/flights: from data to a registered model.
 	@$(BIN)/python examples/flights/lake.py
 	@SLUICE_HOME="$(RESULTS)" $(BIN)/sluice run examples/flights
+
+# A year is lived anew each time: what the one before left is removed, and nothing else of .sluice.
+loop: $(DEMO)  ## Live through the flights' year 2013 with the operator, in minutes; it ends in one page.
+	@rm -rf "$(RESULTS)/loop"
+	@SLUICE_HOME="$(RESULTS)/loop" $(BIN)/sluice operate examples/flights
 
 test: lint $(if $(GO),$(TOOLS))  ## Lint, then run all tests that need no cluster; some take programs that Go builds.
 	$(BIN)/pytest --numprocesses $(TEST_PROCESSES) --dist loadgroup

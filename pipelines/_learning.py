@@ -62,6 +62,7 @@ JUDGING = {
     "report_sections": to("evaluate.report_sections"),
     "seconds_per_check": to("evaluate.seconds_per_check"),
     "resamples": to("evaluate.resamples"),
+    "promotion": to("register.promotion"),
 }
 """What models are held to."""
 SEED = {
@@ -135,7 +136,8 @@ def judge(splits: Any, data_page: Any, trained: Any, given: Given) -> Outputs:  
     """
     models = address(trained)
     evaluated = evaluate(splits=splits, models=models, **given.of("evaluate")).set_caching_options(False)
-    registered = register(splits=splits, models=models, evaluation=evaluated.outputs["evaluation"])
+    found = evaluated.outputs["evaluation"]
+    registered = register(splits=splits, models=models, evaluation=found, **given.of("register"))
     registered.set_caching_options(False)
     told = report(
         quality=data_page,

@@ -14,6 +14,7 @@ def register(
     model: Output[Model],
     result: Output[Artifact],
     card: Output[Markdown],
+    promotion: str = "gate",
 ) -> None:
     """Registers the winner with MLflow as challenger, and as champion if the gate let it pass.
 
@@ -24,6 +25,7 @@ def register(
         model: The registered version.
         result: Candidates, winner, decision and ids, as JSON.
         card: The model card.
+        promotion: Whether a model that passed the gate becomes champion at once (gate), or waits (approval).
     """
     from pathlib import Path
 
@@ -31,6 +33,7 @@ def register(
     from sluice.steps.step import step
 
     with step("register", locals()):
-        done = run(splits, models, Path(evaluation.path), result=Path(result.path), card=Path(card.path))
+        files = {"result": Path(result.path), "card": Path(card.path)}
+        done = run(splits, models, Path(evaluation.path), **files, promotion=promotion)
         model.uri = f"models:/{done.version.model}/{done.version.version}"
         model.metadata.update({"digest": done.version.digest, "decision": done.record.decision})

@@ -22,6 +22,7 @@ from sluice.exporting.publishing import JudgedModel, Offer, offer
 from sluice.exporting.served_files import Source
 from sluice.modeling.model_digests import check_digest
 from sluice.modeling.model_files import Threshold, read_threshold
+from sluice.parameters.register import APPROVAL, GATE, Parameters
 from sluice.problems.task import Task, task_of
 from sluice.registry.champions import standing
 from sluice.registry.decision import dataset_ids, decide
@@ -56,9 +57,9 @@ class Registered:
     result: dict[str, Any]
 
 
-def run(splits: str, models: str, evaluation: Path, *, result: Path, card: Path) -> Registered:
+def run(splits: str, models: str, evaluation: Path, *, result: Path, card: Path, promotion: str = GATE) -> Registered:
     """Register, and write the JSON result and the model card; see `register`."""
-    done = register(splits, models, evaluation)
+    done = register(splits, models, evaluation, promotion)
     for path, text in ((result, json.dumps(done.result, indent=1, ensure_ascii=False)), (card, done.card)):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
@@ -66,18 +67,20 @@ def run(splits: str, models: str, evaluation: Path, *, result: Path, card: Path)
     return done
 
 
-def register(splits: str, models: str, evaluation: Path) -> Registered:
+def register(splits: str, models: str, evaluation: Path, promotion: str = GATE) -> Registered:
     """Register the winner of an evaluation, decide about the alias `champion`, and record it.
 
     Args:
         splits: The address of the split dataset.
         models: The address of the models bundle.
         evaluation: The evaluation's JSON file.
+        promotion: `gate`, or `approval` for a winner that has to wait for a person.
 
     Raises:
-        BadInput: The evaluation is of other data or models, or files were changed.
+        BadInput: `promotion` is another word, the evaluation is of other data or models, or files were changed.
         EnvironmentFault: The store or MLflow is down. What was done so far stays valid, and running again goes on.
     """
+    given = Parameters.checked({"promotion": promotion})
     data, bundle = open_bundle(splits, "dataset"), open_bundle(models, "model")
     verdict, task = read_verdict(evaluation, data, bundle), task_of(data)
     store = default_store()
@@ -97,7 +100,7 @@ def register(splits: str, models: str, evaluation: Path) -> Registered:
         if version is None:
             version = _first(_new_version(task, verdict, data, bundle, lineage, card, files, served))
             progress(f"registered {task.name} version {version.version}")
-    record = decide(store, verdict, version, [*lineage, bundle])
+    record = decide(store, verdict, version, [*lineage, bundle], waits=given.promotion == APPROVAL)
     version = version_by_number(task.name, version.version) or version
     return Registered(version, record, card, _result(task, verdict, version, record, lineage, threshold, served))
 

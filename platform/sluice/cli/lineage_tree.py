@@ -15,6 +15,7 @@ from sluice.running.terminal import plain
 
 _SIGNS = {
     "promoted": "[green]✓ promoted[/]",
+    "waits": "[yellow]… waits[/]",
     "refused": "[red]✗ refused[/]",
     "undecided": "[yellow]? undecided[/]",
     "unchanged": "[yellow]= unchanged[/]",

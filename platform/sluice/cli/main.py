@@ -10,11 +10,13 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from sluice.cli import run_commands
+from sluice.cli.audit_command import add_audit_command
 from sluice.cli.bundle_command import add_bundle_command
 from sluice.cli.cluster_commands import Context, Namespace, add_commands
 from sluice.cli.export_command import add_export_command
 from sluice.cli.feedback_command import add_feedback_command
 from sluice.cli.monitor_command import add_monitor_command
+from sluice.cli.operate_commands import add_operate_commands
 from sluice.cli.predict_command import add_predict_command
 from sluice.cli.project_commands import add_commands as add_project_commands
 from sluice.cli.replay_command import add_replay_command
@@ -263,6 +265,8 @@ add_export_command(app, _place)
 add_traffic_commands(app, _place)
 add_monitor_command(app, _place)
 add_replay_command(app)
+add_operate_commands(app)
+add_audit_command(app, _place)
 add_feedback_command(app, _place)
 add_which_command(app, _place)
 add_why_command(app, _place)

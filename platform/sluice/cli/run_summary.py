@@ -23,7 +23,7 @@ SHOWN_METRICS = ("log_loss", "roc_auc", "accuracy", "rmse", "mae")
 _ARROWS = {"less": "↓", "more": "↑"}
 MOST_METRICS = 2  # with their intervals, that is what a terminal of 80 columns holds
 JUDGED = {"question", "candidates", "winner", "decision", "task", "version", "replaced", "reason", "checks"}
-_DECISIONS = {"promoted": "green", "unchanged": "cyan", "refused": "yellow", "undecided": "yellow"}
+_DECISIONS = {"promoted": "green", "unchanged": "cyan", "waits": "yellow", "refused": "yellow", "undecided": "yellow"}
 
 
 def body(result: RunResult) -> dict[str, Any]:

@@ -17,10 +17,13 @@ _DECISIONS: dict[str, Decision] = {
     "undecided": "undecided",
     "unchanged": "unchanged",
 }
+_WAITS = "The gate let it pass; it waits for a person's approval."
 _STALE = "The champion changed while this evaluation was made; run the pipeline again to compare with the new one."
 
 
-def decide(store: Store, verdict: EvaluationVerdict, version: Version, lineage: list[Bundle]) -> Promotion:
+def decide(
+    store: Store, verdict: EvaluationVerdict, version: Version, lineage: list[Bundle], *, waits: bool = False
+) -> Promotion:
     """Write the record, then move the alias; a record that would only repeat the last one is not written.
 
     Of several that decide at once the records say who was first: the others are judged against its champion.
@@ -30,6 +33,7 @@ def decide(store: Store, verdict: EvaluationVerdict, version: Version, lineage: 
         verdict: What evaluation found.
         version: The version to decide about.
         lineage: The datasets and the models bundle behind it.
+        waits: Whether a person has to approve what the gate let pass.
 
     Returns:
         The record of this decision.
@@ -39,13 +43,18 @@ def decide(store: Store, verdict: EvaluationVerdict, version: Version, lineage: 
         set_alias(version.model, CHALLENGER, version.version)
     evidence = _evidence(verdict, version, lineage)
     record = record_promotion(
-        store, version.model, lambda chain: judge(chain, verdict, version, evidence), partial(announce, version.model)
+        store,
+        version.model,
+        lambda chain: judge(chain, verdict, version, evidence, waits=waits),
+        partial(announce, version.model),
     )
     carry_out(store, version.model)
     return record
 
 
-def judge(chain: Chain, verdict: EvaluationVerdict, version: Version, evidence: dict[str, Any]) -> Ruling | Promotion:
+def judge(
+    chain: Chain, verdict: EvaluationVerdict, version: Version, evidence: dict[str, Any], *, waits: bool = False
+) -> Ruling | Promotion:
     """What follows from an evaluation where the records so far are these: a decision, or the record that has it."""
     champion, decision, reason = chain.champion, _DECISIONS[verdict.body["decision"]], str(verdict.body["reason"])
     if champion and champion.digest == version.digest:
@@ -56,6 +65,8 @@ def judge(chain: Chain, verdict: EvaluationVerdict, version: Version, evidence: 
         decision, reason = "refused", _STALE
     elif decision == "promoted" and (taken := taken_back(chain, version.digest)):
         decision, reason = "refused", taken
+    elif decision == "promoted" and waits:
+        decision, reason = "waits", f"{reason} {_WAITS}"
     if chain.records and _told(chain.records[-1]) == (decision, version.version, verdict.digest):
         return chain.records[-1]
     return Ruling(decision, version.version, version.digest, reason, evidence)

@@ -21,7 +21,7 @@ from sluice.core.settings import settings
 from sluice.core.user_names import user_name
 from sluice.storage.stores import Store
 
-Decision = Literal["promoted", "refused", "undecided", "unchanged", "appointed", "restored", "withdrawn"]
+Decision = Literal["promoted", "waits", "refused", "undecided", "unchanged", "appointed", "restored", "withdrawn"]
 CROWNING = ("promoted", "appointed", "restored")  # after these the version is champion, after `withdrawn` there is none
 SCHEMA = 2
 _DIGITS = 6
@@ -46,9 +46,10 @@ class Promotion:
     Attributes:
         number: From 1, without gaps.
         model: The registered model's name.
-        decision: `promoted` (it became champion), `refused`, `undecided` (the test rows could not tell), `unchanged`
-            (it already was champion); by a person: `appointed` (made champion past the gate), `restored` (an earlier
-            champion reigns again) or `withdrawn` (there is no champion any more).
+        decision: `promoted` (it became champion), `waits` (it passed the gate, and a person has the last word),
+            `refused`, `undecided` (the test rows could not tell), `unchanged` (it already was champion); by a
+            person: `appointed` (made champion past the gate), `restored` (an earlier champion reigns again) or
+            `withdrawn` (there is no champion any more).
         version: The version decided about.
         digest: That version's model digest.
         replaced: Where the champion changed, the version that was champion before; else None.

@@ -53,6 +53,7 @@ from sluice.running.run_progress import StepTimes, captured
 from sluice.running.run_records import HTML, RUNS, Recorder, RunRecord, asked_for, outcome_of
 from sluice.running.step_code import code_digest, imports_of
 from sluice.running.step_recording import recorded_steps
+from sluice.running.warm_steps import WarmPython, warm_steps
 from sluice.storage.locations import STORE, default_store
 
 _RAISED = re.compile(r"\s*([A-Za-z_][\w.]*(?:Error|Exception|Exit|Interrupt|Fault)\b(?::.*)?)$")
@@ -103,6 +104,7 @@ def run_pipeline(
     given: Mapping[str, Any] | None = None,
     project: str = "",
     resumes: str = "",
+    warm: WarmPython | None = None,
 ) -> RunResult:
     """Run a pipeline to its end.
 
@@ -117,6 +119,7 @@ def run_pipeline(
         given: What the person gave, where the arguments were made of more, as for a project; by default the arguments.
         project: The folder of the project that it is run for, for its record.
         resumes: The id of the run that it takes up again, for its record.
+        warm: Forks the steps; without it each starts Python anew.
 
     Raises:
         BadInput: A step refused its input; the message is the step's own, and names the page that the step left.
@@ -139,7 +142,7 @@ def run_pipeline(
         with recorder.ending(), recorded_steps(recorder):
             with _explained(log, failure, recorder), captured(log, console, quiet=quiet) as output:
                 print(one_line(_code_line()))  # noqa: T201 - the log's first line
-                outputs = _execute(pipeline, arguments, folder, reuse=reuse)
+                outputs = _execute(pipeline, arguments, folder, warm, reuse=reuse)
             report, result = _left(outputs, run)
             keep_report(tracked, report, result)
             content = _content(result)
@@ -280,7 +283,9 @@ def _code_line() -> str:
     return f"Code: commit {code_commit()}{kept}; environment {settings().run.environment}"
 
 
-def _execute(pipeline: Pipeline, arguments: Mapping[str, Any], folder: Path, *, reuse: bool) -> dict[str, Any]:
+def _execute(
+    pipeline: Pipeline, arguments: Mapping[str, Any], folder: Path, warm: WarmPython | None, *, reuse: bool
+) -> dict[str, Any]:
     from kfp import local
 
     # KFP removes this folder at the end of a run, so it must be one of its own.
@@ -292,7 +297,7 @@ def _execute(pipeline: Pipeline, arguments: Mapping[str, Any], folder: Path, *, 
         enable_caching=reuse,
         cache_root=str(_cache(pipeline)),
     )
-    with this_python(), warnings.catch_warnings():
+    with this_python(), warm_steps(warm), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="You may be attemping to run", category=RuntimeWarning)
         outputs: dict[str, Any] = pipeline.component(**arguments).outputs
     return outputs
