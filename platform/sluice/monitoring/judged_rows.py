@@ -64,6 +64,8 @@ class JudgedRows:
 
     def subset(self, rows: NDArray[Any]) -> "JudgedRows":
         """Some of the rows: a mask, or their places."""
+        if rows.dtype == np.bool_ and rows.all():
+            return self
         return replace(
             self,
             values=self.values[rows],
