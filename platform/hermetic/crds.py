@@ -27,6 +27,7 @@ from table import Program, Table, read_table
 TARGET = Path(__file__).resolve().parents[2] / "manifests" / "crds"
 OPEN = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
 MOST_BYTES = 900 * 1024
+OURS = ".sluice.dev.yaml"  # python -m sluice.operator.custom_resources writes these
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # a minute faster on Argo's definitions, where libyaml is there
 
 
@@ -133,7 +134,8 @@ def _write(definitions: Iterator[tuple[str, dict[str, Any]]]) -> None:
         written.add(path)
         print(f"{path.name}: {len(text) // 1024 + 1} KiB", flush=True)
     for old in set(TARGET.glob("*.yaml")) - written:
-        old.unlink()
+        if not old.name.endswith(OURS):
+            old.unlink()
 
 
 class _Plain(yaml.SafeDumper):

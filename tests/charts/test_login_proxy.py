@@ -1,4 +1,4 @@
-"""The example of oauth2-proxy with its own settings: a real one between a provider and what stands for KFP."""
+"""The chart's login (kfp.login=oidc): a real oauth2-proxy as rendered, between a provider and what stands for KFP."""
 
 import base64
 import json
@@ -18,16 +18,11 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.charts.rendering import ROOT, flags, helm, program
+from tests.charts.rendering import SETTINGS, Manifest, case, flags, helm, named, of_kind, program
 from tests.conftest import free_port
 from tests.login_provider import INSIDE, Provider, Quiet
 
-EXAMPLE = ROOT / "manifests/examples/oauth2-proxy"
 START_SECONDS = 60.0
-
-
-def documents() -> list[dict[str, Any]]:
-    return list(yaml.safe_load_all((EXAMPLE / "oauth2-proxy.yaml").read_text()))
 
 
 class Upstream(Quiet):
@@ -56,9 +51,9 @@ def upstream() -> Iterator[str]:
 def started(name: str, provider: Provider, upstream: str, folder: Path) -> Iterator[str]:
     """The proxy of that name as the example has it; its address. Only places and keys are the test's own."""
     binary = program("oauth2-proxy")
-    found = documents()
-    settings = next(d for d in found if d["kind"] == "ConfigMap")["data"]
-    deployment = next(d for d in found if d["kind"] == "Deployment" and d["metadata"]["name"] == f"oauth2-proxy-{name}")
+    found = case("oidc")
+    settings = named(found, "ConfigMap", "login")["data"]
+    deployment = named(found, "Deployment", f"login-{name}")
     words = deployment["spec"]["template"]["spec"]["containers"][0]["args"]
     words = [re.sub(r"https?://(ml-pipeline-ui|ml-pipeline|mlflow):[0-9]+", upstream, word) for word in words]
     port = free_port()
@@ -184,14 +179,57 @@ def test_mlflow_asks_its_clients_itself(mlflow: str, provider: Provider) -> None
     assert logged_in(mlflow, "/")[0] == 200
 
 
-def test_the_example_s_values_render_and_lead_to_its_service() -> None:
-    done = helm(*flags((), ()), "--values", str(EXAMPLE / "values.yaml"))
-    assert done.returncode == 0, done.stderr
-    rendered = [item for item in yaml.load_all(done.stdout, Loader=yaml.CSafeLoader) if item]
-    (ingress,) = [item for item in rendered if item["kind"] == "Ingress"]
-    backend = ingress["spec"]["rules"][0]["http"]["paths"][0]["backend"]["service"]
-    services = {d["metadata"]["name"]: d["spec"]["ports"][0]["port"] for d in documents() if d["kind"] == "Service"}
-    assert services[backend["name"]] == backend["port"]["number"]
-    for deployment in (d for d in documents() if d["kind"] == "Deployment"):
-        labels = deployment["spec"]["template"]["metadata"]["labels"]
-        assert labels["sluice.dev/login-proxy"] == "true", "else the release's policies shut it out"
+def test_both_ingresses_lead_to_the_login_and_no_policy_past_it() -> None:
+    rendered = case("oidc")
+    services = {item["metadata"]["name"]: item for item in of_kind(rendered, "Service")}
+    backends = {
+        item["metadata"]["name"]: item["spec"]["rules"][0]["http"]["paths"][0]["backend"]["service"]
+        for item in of_kind(rendered, "Ingress")
+    }
+    assert backends == {
+        "ml-pipeline-ui": {"name": "login-kfp", "port": {"name": "http"}},
+        "mlflow": {"name": "login-mlflow", "port": {"name": "http"}},
+    }
+    for backend in backends.values():
+        selector = services[backend["name"]]["spec"]["selector"]
+        pod = named(rendered, "Deployment", backend["name"])["spec"]["template"]["metadata"]["labels"]
+        assert selector.items() <= pod.items()
+        assert pod["sluice.dev/login-proxy"] == "true", "else the release's policies shut it out"
+    assert "backend-protocol" not in str(named(rendered, "Ingress", "mlflow")), "the login speaks http"
+    for name in ("ml-pipeline", "ml-pipeline-ui", "mlflow"):
+        for rule in named(rendered, "NetworkPolicy", name)["spec"]["ingress"]:
+            assert not [peer for peer in rule["from"] if "ipBlock" in peer or "namespaceSelector" in peer], name
+
+
+def test_no_secret_of_the_login_is_rendered() -> None:
+    text = yaml.safe_dump_all([*login_objects()])
+    assert "OAUTH2_PROXY_CLIENT_SECRET" in text
+    assert {item["kind"] for item in login_objects()} == {
+        "ConfigMap", "Deployment", "NetworkPolicy", "PodDisruptionBudget", "Service", "ServiceAccount",
+    }  # fmt: skip
+    assert "client-secret=" not in text
+
+
+def login_objects() -> Iterator[Manifest]:
+    """What the chart makes of the login alone."""
+    for item in case("oidc"):
+        if item["metadata"].get("labels", {}).get("app.kubernetes.io/component") == "login":
+            yield item
+
+
+@pytest.mark.parametrize(
+    ("without", "told"),
+    [
+        ("auth.oidc.issuerUrl=", "kfp.login=oidc without auth.oidc.issuerUrl"),
+        ("auth.oidc.issuerUrl=http://login.example.org", "tokens would be fetched without TLS"),
+        ("auth.oidc.existingSecret=", "kfp.login=oidc without auth.oidc.existingSecret"),
+        ("auth.oidc.emailDomains=null", "kfp.login=oidc without auth.oidc.emailDomains"),
+        ("mlflow.service.type=NodePort", "people would go past the login"),
+        ("kfp.ui.service.type=NodePort", "people would go past the login"),
+        ("kfp.login=none", "auth.oidc is set, and kfp.login is"),
+    ],
+)
+def test_half_a_login_is_refused_in_one_line(without: str, told: str) -> None:
+    done = helm(*flags((), (*SETTINGS["oidc"], without)))
+    assert done.returncode != 0
+    assert told in done.stderr

@@ -28,7 +28,7 @@ VALID: list[tuple[str, Json]] = [
         {"name": "night", "schedule": {"cron": "0 3 * * *", "timeZone": "Europe/Berlin", "missed": "all"}},
         {"name": "worse", "performance": {"metric": "roc_auc", "worse": 0.03}, "evidenceOnly": True},
         {"name": "up", "model": {"name": "other"}}, {"name": "moved", "drift": {}}, {"name": "told", "event": {}}]}),
-    ("ContinuousTraining", TRAINING | {"promotion": {"by": "approval"}, "parameters": {"x": [1, {"y": None}]}}),
+    ("ContinuousTraining", TRAINING | {"promotion": {"by": "approval"}, "parameters": {"x": [1, {"y": 2}]}}),
     ("ModelServer", {"model": "late@champion"}),
     ("Backfill", {"project": "flights", "parameter": "month", "first": "2013-01", "last": "2013-06"}),
     ("Request", {"action": "train", "target": "late", "parameters": {"rounds": 5}}),

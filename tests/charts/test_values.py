@@ -55,7 +55,7 @@ REFUSED = {
         "ingress.tlsSecret=t",
         "kfp.login=annotations",
     ): "kfp.login=annotations without ingress.annotations",
-    ("kfp.login=proxy", "kfp.ui.service.type=NodePort"): "people would go past the proxy",
+    ("kfp.login=proxy", "kfp.ui.service.type=NodePort"): "people would go past the login",
     ("objectStore.scratch={datasets/}",): 'objectStore.scratch: "datasets/" holds what steps must not overwrite',
     ("tls.enabled=false", "tls.issuerRef.name=x"): "tls.issuerRef without tls.enabled",
     ("tls.enabled=false", "tls.secrets.mysql=x"): "tls.secrets.mysql without tls.enabled",

@@ -1,7 +1,7 @@
-"""The example of oauth2-proxy before the release, on a cluster: who has not logged in sees nothing of KFP and MLflow.
+"""The chart's login before the release, on a cluster: who has not logged in sees nothing of KFP and MLflow.
 
-Everything stands as the example and the chart write it (kfp.login=proxy); only the provider, the image and how many
-replicas there are is the test's own. The ingress controller, which ends TLS, is played by a pod of its namespace.
+Everything stands as the chart writes it (kfp.login=oidc); only the provider, the image and how many replicas there are
+is the test's own. The ingress controller, which ends TLS, is played by a pod of its namespace.
 """
 
 import base64
@@ -20,9 +20,8 @@ from tests.kind.cluster import ROOT, Cluster
 from tests.kind.test_network_policies import SHUT
 from tests.kind.test_release import helm
 
-EXAMPLE = ROOT / "manifests/examples/oauth2-proxy/oauth2-proxy.yaml"
 IMAGE = "sluice.local/oauth2-proxy:7.15.6"
-OUTSIDE = "ingress-nginx"  # the namespace that the example's policy lets in
+OUTSIDE = "ingress-nginx"  # the namespace of the entry points
 PROVIDER = f"provider.{OUTSIDE}.svc.cluster.local:443"
 ISSUER = f"http://{PROVIDER}"
 PORT = 8443  # of the provider's pod
@@ -52,59 +51,75 @@ def pod(name: str, image: str, program: Path, *words: str) -> list[Json]:
     return [files, {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}]
 
 
-def example() -> Iterator[Json]:
-    """The example with the test's provider and image; no Ingress, since no controller is there."""
-    for document in yaml.safe_load_all(EXAMPLE.read_text()):
-        if document["kind"] == "ConfigMap":
-            document["data"]["OAUTH2_PROXY_OIDC_ISSUER_URL"] = ISSUER
-        if document["kind"] == "Deployment":
-            document["spec"]["replicas"] = 1
-            document["spec"]["template"]["spec"]["containers"][0]["image"] = IMAGE
-        if document["kind"] == "NetworkPolicy":  # of the pod, behind its Service's 443: not all nodes let it take that
-            document["spec"]["egress"] = [{"ports": [{"port": PORT}]}]
-        if document["kind"] != "Ingress":
-            yield document
+LOGIN = {
+    "kfp": {
+        "login": "oidc",
+        "apiServer": {"service": {"type": "ClusterIP", "nodePort": 0}},
+        "ui": {"service": {"type": "ClusterIP", "nodePort": 0}},
+    },
+    "mlflow": {"service": {"type": "ClusterIP", "nodePort": 0}},
+    "auth": {
+        "oidc": {
+            "issuerUrl": ISSUER,
+            "allowHttp": True,
+            "existingSecret": "login",
+            "emailDomains": ["example.org"],
+            "providerPorts": [PORT],  # of the pod, behind its Service's 443: not all nodes let it take that
+            "image": {"repository": IMAGE.split(":")[0], "tag": IMAGE.split(":")[1]},
+            "replicas": 1,
+        }
+    },
+    "networkPolicy": {
+        "entryPoints": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": OUTSIDE}}}]
+    },
+}
+
+
+def secret() -> Json:
+    """The Secret that the chart is told of."""
     keys = {"client-id": "sluice", "client-secret": "secret", "cookie-secret": random_key()}
     data = {key: base64.b64encode(value.encode()).decode() for key, value in keys.items()}
-    yield {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "oauth2-proxy"}, "data": data}
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "login"}, "data": data}
 
 
 def random_key() -> str:
     return base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
 
 
-def policies(cluster: Cluster, folder: Path, *settings: str) -> str:
-    """The NetworkPolicies of the release, as the chart renders them with its values and these settings."""
-    values = folder / "release.yaml"
-    values.write_text(helm(cluster, "get", "values", "sluice", "--output", "yaml"))
-    words = [word for setting in settings for word in ("--set", setting)]
+def rendered(cluster: Cluster, folder: Path, values: Json) -> Iterator[Json]:
+    """The release's policies and its login, as the chart renders them with its values and these."""
+    present, own = folder / "release.yaml", folder / "own.yaml"
+    present.write_text(helm(cluster, "get", "values", "sluice", "--output", "yaml"))
+    own.write_text(yaml.safe_dump(values))
     served = ("--api-versions", "admissionregistration.k8s.io/v1beta1/MutatingAdmissionPolicy")
     place = ("template", "sluice", str(ROOT / "charts/sluice"), "--namespace", cluster.namespace)
-    text = helm(None, *place, *served, "--values", str(values), *words)
-    found = [each for each in yaml.load_all(text, Loader=yaml.CSafeLoader) if each and each["kind"] == "NetworkPolicy"]
-    return yaml.safe_dump_all(found)
+    text = helm(None, *place, *served, "--values", str(present), "--values", str(own))
+    for each in yaml.load_all(text, Loader=yaml.CSafeLoader):
+        part = (each or {}).get("metadata", {}).get("labels", {}).get("app.kubernetes.io/component")
+        if each and (each["kind"] == "NetworkPolicy" or part == "login"):
+            yield each
 
 
 @pytest.fixture
 def outside(cluster: Cluster, tmp_path: Path) -> Iterator[Cluster]:
     """The namespace of the ingress controller, with a provider in it, and the release behind the example."""
     load_image()
-    closed = [f"kfp.{part}.service.{key}" for part in ("apiServer", "ui") for key in ("type=ClusterIP", "nodePort=0")]
-    before, behind = policies(cluster, tmp_path), policies(cluster, tmp_path, "kfp.login=proxy", *closed)
+    before = yaml.safe_dump_all(rendered(cluster, tmp_path, {}))
+    behind = list(rendered(cluster, tmp_path, LOGIN))
+    made = yaml.safe_dump_all([secret(), *behind])
+    own = yaml.safe_dump_all([secret(), *(each for each in behind if "login" in each["metadata"]["name"])])
     here = cluster.beside(OUTSIDE)
-    made = yaml.safe_dump_all(example())
     try:
         provider = pod("provider", cluster.step_image(), ROOT / "tests/login_provider.py", str(PORT), ISSUER)
         service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "provider"}}
         service["spec"] = {"selector": {"app": "provider"}, "ports": [{"port": 443, "targetPort": PORT}]}
         here.kubectl("apply", "--filename", "-", stdin=yaml.safe_dump_all([*provider, service]))
-        cluster.kubectl("apply", "--filename", "-", stdin=behind)
         cluster.kubectl("apply", "--filename", "-", stdin=made)
         for name in ("kfp", "mlflow"):
-            cluster.kubectl("rollout", "status", f"deployment/oauth2-proxy-{name}", "--timeout=120s")
+            cluster.kubectl("rollout", "status", f"deployment/login-{name}", "--timeout=120s")
         yield here
     finally:
-        cluster.kubectl("delete", "--filename", "-", "--ignore-not-found", "--wait=false", stdin=made, check=False)
+        cluster.kubectl("delete", "--filename", "-", "--ignore-not-found", "--wait=false", stdin=own, check=False)
         cluster.kubectl("apply", "--filename", "-", stdin=before, check=False)
         cluster.kubectl("delete", "namespace", OUTSIDE, "--wait=false", check=False)
 
@@ -124,9 +139,9 @@ def test_nobody_gets_past_the_login(cluster: Cluster, outside: Cluster) -> None:
     has_pages = bool(cluster.kubectl("get", "service", "ml-pipeline-ui", "--ignore-not-found", "--output", "name"))
     domain = f"{cluster.namespace}.svc.cluster.local"
     where = {
-        "kfp": f"oauth2-proxy-kfp.{domain}:4180",
+        "kfp": f"login-kfp.{domain}:4180",
         "host": "pipelines.example.org",
-        "mlflow": f"oauth2-proxy-mlflow.{domain}:4180",
+        "mlflow": f"login-mlflow.{domain}:4180",
         "mlflow host": "mlflow",  # one that the release's MLflow answers to
         "provider": PROVIDER,
         "account": f"{account['MLFLOW_TRACKING_USERNAME']}:{account['MLFLOW_TRACKING_PASSWORD']}",

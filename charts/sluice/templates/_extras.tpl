@@ -9,7 +9,7 @@ at the end of this file.
 {{- define "sluice.partOf" -}}
 {{- $parts := dict
   "minio" "minio" "mysql" "mysql" "postgresql" "postgresql" "mlflow" "mlflow"
-  "workflow-controller" "argo.controller" "run-gateway" "objectStore.gateway"
+  "workflow-controller" "argo.controller" "run-gateway" "objectStore.gateway" "login" "auth.oidc"
   "ml-pipeline" "kfp.apiServer" "ml-pipeline-ui" "kfp.ui" "ml-pipeline-persistenceagent" "kfp.persistenceAgent"
   "ml-pipeline-scheduledworkflow" "kfp.scheduledWorkflow" "metadata-grpc" "kfp.metadata" "metadata-envoy" "kfp.metadata.gateway"
   "trainer-controller" "trainer" "jobset-controller" "jobset" "sluice-setup" "setup" "sluice-check" "setup"

@@ -23,6 +23,7 @@ from sluice.cli.score_command import add_score_command
 from sluice.cli.serve_command import add_serve_command
 from sluice.cli.traffic_command import add_traffic_commands
 from sluice.cli.which_command import add_which_command
+from sluice.cli.why_command import add_why_command
 from sluice.cluster.access import NAMESPACE, Target
 from sluice.core.addresses import show_defect
 from sluice.core.environment import changed_variables, variables
@@ -264,6 +265,7 @@ add_monitor_command(app, _place)
 add_replay_command(app)
 add_feedback_command(app, _place)
 add_which_command(app, _place)
+add_why_command(app, _place)
 add_score_command(app, _place)
 add_bundle_command(app)
 add_project_commands(app)

@@ -15,10 +15,7 @@ _STATUS: dict[bool | None, Literal["True", "False", "Unknown"]] = {True: "True",
 
 
 def tell(draft: Draft) -> None:
-    """Bring conditions, phase and freshness up to date."""
-    freshness = _freshness(draft)
-    if freshness != draft.state.freshness:
-        draft.change(freshness=freshness)
+    """Bring conditions and phase up to date."""
     held = {each.type: each for each in draft.state.conditions}
     conditions = []
     for kind, value, reason, message in _conditions(draft):
@@ -80,6 +77,13 @@ def _phase(draft: Draft) -> str:
         return "Failing"
     waits = state.pending or (state.decisions and state.decisions[-1].outcome == "wait")
     return "Waiting" if waits else "Idle"
+
+
+def freshen(draft: Draft) -> None:
+    """Bring up to date how old what the champion learned from is."""
+    freshness = _freshness(draft)
+    if freshness != draft.state.freshness:
+        draft.change(freshness=freshness)
 
 
 def _freshness(draft: Draft) -> Freshness:

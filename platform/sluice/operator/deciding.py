@@ -6,7 +6,7 @@ from pydantic import JsonValue
 
 from sluice.operator import champions
 from sluice.operator.actions import Answer, CancelRun, Outcome
-from sluice.operator.conditions import tell
+from sluice.operator.conditions import freshen, tell
 from sluice.operator.draft import Draft
 from sluice.operator.evidence import Evidence
 from sluice.operator.noticing import notice
@@ -47,6 +47,7 @@ def decide(
     settle(draft)
     champions.watch_champion(draft)
     follow_lakes(draft)
+    freshen(draft)
     notice(draft)
     take_requests(draft)
     if start_asked_for(draft):

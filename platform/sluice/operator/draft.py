@@ -63,7 +63,7 @@ class Draft:
         number = self.state.decided + 1
         made = Decision(
             number=number, at=self.now, outcome=outcome, rule=rule, words=words[:_LONGEST], triggers=triggers,
-            inputs=inputs, key=key, cost=cost, last=self.now, by=by,
+            inputs=inputs, key=key, cost=cost, last=self.now, by=by, model=self.spec.model, stale=self.state.freshness,
         )  # fmt: skip
         self.decisions.append(made)
         kept = self.state.decisions

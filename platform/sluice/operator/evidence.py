@@ -205,7 +205,7 @@ class Evidence(Part):
         good: Versions that were champion before, may be so again and are still there, newest first.
         canary: What is tried.
         server: How the servers are.
-        events: Events that came and are not answered yet.
+        events: Events that came and are not answered yet, oldest first, at most 1,000 at once; the rest come after.
         requests: Requests that are not answered yet.
         runs: Runs of ours by the keys that the state has open; None where the runs could not be asked.
         rows_per_day: Rows that are forecast a day, where they are counted.

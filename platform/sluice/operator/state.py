@@ -30,6 +30,20 @@ Outcome = Literal[
 IntentState = Literal["ordered", "running", "succeeded", "failed", "cancelled"]
 
 
+class Freshness(Part):
+    """How old what the champion learned from is.
+
+    Attributes:
+        trained: When the champion was trained; None where nobody knows.
+        stale_since: Since when there is something newer to learn from; None while there is not.
+        words: A sentence: "this model is 9 days stale, because …".
+    """
+
+    trained: Moment | None = None
+    stale_since: Moment | None = None
+    words: str = ""
+
+
 class CostEstimate(Part):
     """What a decision cost or would save, in the currency of the specification.
 
@@ -66,6 +80,8 @@ class Decision(Part):
         count: How often it was made.
         last: When it was made last.
         by: The person who asked for it; empty for none.
+        model: The registered model.
+        stale: How old the model is, as `Freshness` says it.
     """
 
     number: Annotated[int, Field(ge=1)]
@@ -80,6 +96,8 @@ class Decision(Part):
     count: int = 1
     last: Moment
     by: str = ""
+    model: str = ""
+    stale: Freshness | None = None
 
 
 class Pending(Part):
@@ -219,20 +237,6 @@ class Move(Part):
     replaces: str = ""
     by: str = ""
     reason: str
-
-
-class Freshness(Part):
-    """How old what the champion learned from is.
-
-    Attributes:
-        trained: When the champion was trained; None where nobody knows.
-        stale_since: Since when there is something newer to learn from; None while there is not.
-        words: A sentence: "this model is 9 days stale, because …".
-    """
-
-    trained: Moment | None = None
-    stale_since: Moment | None = None
-    words: str = ""
 
 
 class Condition(Part):

@@ -53,11 +53,11 @@ def listen(draft: Draft) -> Heard:
         elif trigger.model:
             _upstream(draft, trigger, trigger.model, heard)
         else:
-            heard.spoken += [
-                Spoken(trigger.name, each.identity, speaks(trigger, each), not trigger.evidence_only, pending=each)
-                for each in draft.state.pending
-                if each.trigger == trigger.name and not each.attempt
-            ]
+            mine = (each for each in draft.state.pending if each.trigger == trigger.name and not each.attempt)
+            first = next(mine, None)  # `missed: all` has several, each for a run of its own
+            if first:
+                words, fires = speaks(trigger, first), not trigger.evidence_only
+                heard.spoken.append(Spoken(trigger.name, first.identity, words, fires, pending=first))
     return heard
 
 

@@ -32,9 +32,9 @@ control planes are, and the API's own public addresses where helm sees them; nev
 {{- if and $k.enabled (or .Values.ingress.enabled (has "NodePort" $services) (has "LoadBalancer" $services)) }}true{{ end -}}
 {{- end }}
 
-{{/* Pods of your own that ask for a login before what has none (manifests/examples/oauth2-proxy), with kfp.login=proxy. */}}
+{{/* Who asks people for a login before what has none: with kfp.login=oidc pods of the chart, with kfp.login=proxy of your own. */}}
 {{- define "sluice.loginProxyPeer" -}}
-{{- if eq .Values.kfp.login "proxy" }}
+{{- if include "sluice.login.between" . }}
 - podSelector:
     matchLabels:
       sluice.dev/login-proxy: "true"

@@ -83,7 +83,7 @@ wrong together. Call: include "sluice.refuse" .
   {{- end -}}
 {{- end -}}
 {{- if and (include "sluice.kfp.exposed" .) (not $v.kfp.login) -}}
-{{- $bad = append $bad "KFP's pages or API are opened to outside (ingress.enabled, or a Service of kfp with type NodePort or LoadBalancer), and they have no login: say who asks for one, kfp.login=proxy or kfp.login=annotations (docs/security.md), or kfp.login=none to open them to whoever comes" -}}
+{{- $bad = append $bad "KFP's pages or API are opened to outside (ingress.enabled, or a Service of kfp with type NodePort or LoadBalancer), and they have no login: say who asks for one, kfp.login=oidc, kfp.login=proxy or kfp.login=annotations (docs/security.md), or kfp.login=none to open them to whoever comes" -}}
 {{- end -}}
 {{- if and $v.ingress.enabled (eq $v.kfp.login "proxy") (not $v.ingress.proxy.service) -}}
 {{- $bad = append $bad "kfp.login=proxy without ingress.proxy.service: name the Service that asks for the login" -}}
@@ -91,14 +91,14 @@ wrong together. Call: include "sluice.refuse" .
 {{- if and (eq $v.kfp.login "annotations") $v.ingress.enabled (not $v.ingress.annotations) -}}
 {{- $bad = append $bad "kfp.login=annotations without ingress.annotations: give those by which your ingress controller asks for a login" -}}
 {{- end -}}
-{{- if and (eq $v.kfp.login "proxy") (or (ne $v.kfp.apiServer.service.type "ClusterIP") (and $v.kfp.ui.enabled (ne $v.kfp.ui.service.type "ClusterIP"))) -}}
-{{- $bad = append $bad "kfp.login=proxy with a Service of kfp that is no ClusterIP: people would go past the proxy" -}}
+{{- if and (include "sluice.login.between" .) (or (ne $v.kfp.apiServer.service.type "ClusterIP") (and $v.kfp.ui.enabled (ne $v.kfp.ui.service.type "ClusterIP"))) -}}
+{{- $bad = append $bad (printf "kfp.login=%s with a Service of kfp that is no ClusterIP: people would go past the login" $v.kfp.login) -}}
 {{- end -}}
 {{- if $v.ingress.enabled -}}
   {{- if not $v.ingress.host -}}
   {{- $bad = append $bad "ingress.enabled without ingress.host: name the host" -}}
   {{- end -}}
-  {{- if and $v.kfp.enabled (not $v.kfp.ui.enabled) (ne $v.kfp.login "proxy") -}}
+  {{- if and $v.kfp.enabled (not $v.kfp.ui.enabled) (not (include "sluice.login.between" .)) -}}
   {{- $bad = append $bad "ingress.enabled with kfp.ui.enabled=false: there are no pages to show" -}}
   {{- end -}}
   {{- if and (not $v.ingress.tlsSecret) (not $v.ingress.allowHttp) -}}
@@ -135,6 +135,7 @@ wrong together. Call: include "sluice.refuse" .
   {{- end -}}
 {{- end -}}
 {{- $bad = concat $bad (include "sluice.tls.refusals" . | fromYamlArray) -}}
+{{- $bad = concat $bad (include "sluice.login.refusals" . | trim | splitList "\n" | compact) -}}
 {{- $bad = concat $bad (include "sluice.runs.refusals" . | trim | splitList "\n" | compact) -}}
 {{- $bad = concat $bad (include "sluice.stepPod.refusals" . | trim | splitList "\n" | compact) -}}
 {{- if $bad }}{{ fail (printf "\n\nsluice: %s\n" (join "\nsluice: " $bad)) }}{{ end -}}
