@@ -215,4 +215,4 @@ def test_a_specification_that_is_wrong_is_told(api: ApiServer, kfp: StandIn, mak
     operator.until(lambda: status(api, "late").get("conditions"), "a condition")
     ready = next(each for each in status(api, "late")["conditions"] if each["type"] == "Ready")
     assert (ready["status"], ready["reason"]) == ("False", "NotValid")
-    assert "never comes" in ready["message"]
+    assert "'0 3 31 2 *' is no schedule" in ready["message"]

@@ -139,9 +139,11 @@ class KfpRuns:
         if not waiting:
             return []
         changed = []
-        newest = {run.id: run for run in self.api.runs(_NEWEST)}
+        newest = self.api.runs(_NEWEST)
         for run, (called, before) in waiting.items():
-            now = newest.get(run) or self._one(run)
+            same = [each for each in reversed(newest) if each.name == called]
+            self._end_doubles(same)
+            now = same[0] if same else self._one(run)
             if now is None:
                 self.forget(called)  # somebody removed it from KFP
             else:

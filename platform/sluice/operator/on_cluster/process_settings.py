@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field, JsonValue, ValidationError
 
@@ -97,9 +97,9 @@ class ProcessSettings(Part):
         """
         if not self.site:
             return None
-        given = {_SNAKE.sub(r"_\1", name).lower(): value for name, value in self.site.items()}
+        given: dict[str, Any] = {_SNAKE.sub(r"_\1", name).lower(): value for name, value in self.site.items()}
         try:
-            return Site(**given)  # type: ignore[arg-type] - the chart's own document
+            return Site(**given)
         except TypeError as error:
             raise BadInput(f"site: {error}") from None
 

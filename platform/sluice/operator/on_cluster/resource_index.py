@@ -136,8 +136,7 @@ def _same(before: Known, now: Known) -> bool:
 
 
 def _ready(known: Known) -> str:
-    found = (each for each in known.status.get("conditions", ()) if each.get("type") == "Ready")
-    return str(next(found, {}).get("status", ""))
+    return next((str(c.get("status")) for c in known.status.get("conditions", ()) if c.get("type") == "Ready"), "")
 
 
 def _listens(trigger: Json, event: EventSeen) -> bool:
