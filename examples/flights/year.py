@@ -1,16 +1,15 @@
 """What the company's lake held on each day of 2013: the flights of every month arrive on the third of the next one.
 
 `sluice operate` calls `arrive` while it lives through the year (operate.yaml). So that the year takes minutes, the lake
-has the flights of one flight number in twelve; all days and airlines stay. One delivery is bad on purpose: in September
-the export writes when a flight left in the place of when it should have, for the whole year so far. The contract cannot
-know: hours and minutes are in range, and a timetable is known before anything is asked. A model that learns from it
-sees delays that nobody will see in time.
+has the flights of one airline, ExpressJet. One delivery is bad on purpose: in September the export writes when a flight
+left in the place of when it should have, for the whole year so far. The contract cannot know: hours and minutes are in
+range, and a timetable is known before anything is asked. A model that learns from it sees delays that nobody will see
+in time.
 """
 
 import shutil
 import sqlite3
 import tempfile
-import zlib
 from contextlib import closing
 from datetime import date, timedelta
 from pathlib import Path
@@ -18,7 +17,7 @@ from pathlib import Path
 import lake
 
 ARRIVE_ON = 3
-SHARE = 12
+AIRLINE = "EV"
 YEAR = 2013
 BAD_DELIVERY = date(2013, 9, ARRIVE_ON)
 _WHOLE = Path(tempfile.gettempdir()) / "sluice-flights-2013"
@@ -55,8 +54,7 @@ def _flights(source: Path, target: Path, until: date, *, bad: bool) -> tuple[int
     shutil.copyfile(source, target)
     month = (until - timedelta(days=1)).month
     with closing(sqlite3.connect(target, isolation_level=None)) as database:
-        database.create_function("part", 2, lambda carrier, flight: zlib.crc32(f"{carrier}{flight}".encode()) % SHARE)
-        database.execute("DELETE FROM flights WHERE part(carrier, flight) != 0")
+        database.execute("DELETE FROM flights WHERE carrier != ?", (AIRLINE,))
         if until.year == YEAR:
             database.execute("DELETE FROM flights WHERE month >= ?", (until.month,))
         if bad:

@@ -19,6 +19,7 @@ from sluice.cli.monitor_command import add_monitor_command
 from sluice.cli.operate_commands import add_operate_commands
 from sluice.cli.predict_command import add_predict_command
 from sluice.cli.project_commands import add_commands as add_project_commands
+from sluice.cli.release_command import add_release_command
 from sluice.cli.replay_command import add_replay_command
 from sluice.cli.resources_command import add_resources_command
 from sluice.cli.score_command import add_score_command
@@ -163,19 +164,32 @@ def lineage(
 Reason = Annotated[str, typer.Option(help="Why; it stands in the promotion record.")]
 
 
-@app.command(epilog='Examples: `sluice promote house-prices/3 --reason "new features: the champion cannot judge"`')
+@app.command(
+    epilog='Examples: `sluice promote house-prices/3 --reason "new features: the champion cannot judge"` · '
+    '`sluice promote house-prices/3 --to cluster:production --reason "a week in staging"`'
+)
 def promote(
     version: Annotated[str, typer.Argument(metavar="MODEL/VERSION", help="The version to make champion.")],
     reason: Reason,
+    to: Annotated[
+        str,
+        typer.Option(
+            metavar="ENVIRONMENT", help="Move it there as it is: cluster:NAMESPACE, or the folder of a SLUICE_HOME."
+        ),
+    ] = "",
     as_json: Json = False,
     cluster: OnCluster = False,
     namespace: Namespace = NAMESPACE,
     context: Context = None,
 ) -> None:
     """Make a version champion by a person's decision, on the record; the gate decides in every other case."""
+    from sluice.cli.release_command import promote_to
     from sluice.registry.appointing import appoint
 
-    with _place(cluster, namespace, context, promotes=True):
+    with _place(cluster, namespace, context, promotes=not to):
+        if to:
+            _tell_decision(promote_to(version, to, reason, context), as_json)
+            return
         _tell_decision(appoint(version, reason), as_json)
 
 
@@ -265,6 +279,7 @@ add_export_command(app, _place)
 add_traffic_commands(app, _place)
 add_monitor_command(app, _place)
 add_replay_command(app)
+add_release_command(app, _place)
 add_operate_commands(app)
 add_audit_command(app, _place)
 add_feedback_command(app, _place)

@@ -1,8 +1,8 @@
 """A model as one archive: a version with all that stands behind it, moved from one environment to the next as it is.
 
 Nothing is built or trained again: every folder keeps its id, the version its digest and its tags, and the decision in
-the next environment names the decisions of the one before. `release.json` is the archive's first entry; under `objects/`
-lies what the store holds, by its key there. What is in the next environment already is left alone.
+the next environment names those of the one before. `release.json` is the archive's first entry; under `objects/` lies
+what the store holds, by its key there. What is in the next environment already is left alone.
 """
 
 import tempfile

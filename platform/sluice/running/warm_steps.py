@@ -66,8 +66,11 @@ _RUNTIME = {"_KFP_RUNTIME": "true"}  # KFP then leaves out what only compiling t
 class WarmPython:
     """A process that forks steps; it ends with this one, however that ends."""
 
-    def __init__(self) -> None:
+    def __init__(self, libraries: Sequence[str] = _LIBRARIES) -> None:
         """Start it; its imports go on while the caller does other things.
+
+        Args:
+            libraries: The modules that it imports; one that is not installed is left out.
 
         Raises:
             EnvironmentFault: It does not start.
@@ -76,7 +79,7 @@ class WarmPython:
         with theirs:
             try:
                 self._process = subprocess.Popen(  # noqa: S603 - this Python and this module
-                    [sys.executable, "-m", __name__, str(theirs.fileno())],
+                    [sys.executable, "-m", __name__, str(theirs.fileno()), *libraries],
                     pass_fds=[theirs.fileno()],
                     stdin=subprocess.DEVNULL,
                     env={**os.environ, **_process_variables()},
@@ -85,6 +88,11 @@ class WarmPython:
                 raise EnvironmentFault(f"no process for the steps can be started: {error}") from None
         self._socket, self._stream = ours, ours.makefile("rb")
         self._is_ready = False
+
+    @property
+    def process(self) -> int:
+        """Its process id."""
+        return self._process.pid
 
     def run(self, command: Sequence[str], variables: dict[str, str] | None = None) -> int:
         """Run a step to its end and print what it says.
@@ -137,7 +145,10 @@ class WarmPython:
             raise EnvironmentFault(f"the process that runs the steps is gone: {error}") from None
 
     def _line(self) -> bytes:
-        line = self._stream.readline()
+        try:
+            line = self._stream.readline()
+        except OSError:
+            line = b""
         if not line:
             raise EnvironmentFault(f"the process that runs the steps has ended with code {self._process.wait()}")
         return line
@@ -180,12 +191,12 @@ def _process_variables() -> dict[str, str]:
     }
 
 
-def serve(number: int) -> None:
+def serve(number: int, libraries: Sequence[str]) -> None:
     """What the process does that forks: import, say so, and fork a step for each line until the other end is closed."""
     import importlib
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for who started it; that one's end is this one's
-    for name in _LIBRARIES:
+    for name in libraries:
         with contextlib.suppress(ImportError):  # an extra that is not installed; who needs it says so
             importlib.import_module(name)
     with socket.socket(fileno=number) as line:
@@ -259,4 +270,4 @@ def _executed(code: str, arguments: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    serve(int(sys.argv[1]))
+    serve(int(sys.argv[1]), sys.argv[2:])
