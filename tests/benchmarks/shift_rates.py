@@ -149,7 +149,8 @@ def print_estimates(rows: Sequence[Row]) -> None:
         heads = " ".join(f"{name:>18}" for name in (*of[0]["others"], "Sluice"))
         print(f"\n{problem}: mean absolute error (mean error), reference and window as given")
         print(
-            f"{'shift':22} {'metric':9} {'costs':>8} {heads} {'Sluice / first':>20} {'in the interval':>22} refused, told to fail"
+            f"{'shift':22} {'metric':9} {'costs':>8} {heads} {'Sluice / first':>20} {'in the interval':>22} "
+            "refused, told to fail"
         )
         for shift, those in _grouped(of, "shift"):
             for metric, each in _grouped(those, "metric"):
