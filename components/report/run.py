@@ -143,6 +143,10 @@ def parameters_section(origins: Sequence[Origin]) -> Section:
 
 
 def _title(body: dict[str, Any]) -> str:
-    words = {"waits": "waits for an approval", "refused": "not promoted", "undecided": "not promoted: too little evidence"}
+    words = {
+        "waits": "waits for an approval",
+        "refused": "not promoted",
+        "undecided": "not promoted: too little evidence",
+    }
     word = words.get(body["decision"], body["decision"])
     return f"{body['task']}: {body['winner']} {word}"

@@ -25,7 +25,13 @@ _SHOWN = {
     BINARY: ("log_loss", "roc_auc", "accuracy", "f1", "calibration_error"),
     MULTICLASS: ("log_loss", "roc_auc", "accuracy", "f1", "calibration_error"),
 }
-_TONES: dict[str, Tone] = {"promoted": "good", "waits": "warn", "refused": "bad", "undecided": "warn", "unchanged": "plain"}
+_TONES: dict[str, Tone] = {
+    "promoted": "good",
+    "waits": "warn",
+    "refused": "bad",
+    "undecided": "warn",
+    "unchanged": "plain",
+}
 _WORDS = {
     "promoted": "Promoted to champion.",
     "waits": "Passed the gate; it waits for an approval.",
