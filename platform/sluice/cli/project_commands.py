@@ -13,16 +13,25 @@ Files = Annotated[
     list[Path], typer.Argument(metavar="FILE…", help="CSV files of one table, or a Parquet or JSON file.")
 ]
 Predict = Annotated[str, typer.Option("--predict", metavar="COLUMN", help="The column to predict.")]
+Ci = Annotated[
+    str, typer.Option("--ci", metavar="github|gitlab", help="Write what CI does with it: check, test, run, submit.")
+]
 Folder = Annotated[Path, typer.Argument(metavar="[FOLDER]", help="The project, or a folder in it; by default here.")]
 
 
-def init(name: Name, files: Files, predict: Predict, as_json: Json = False) -> None:
+def init(name: Name, files: Files, predict: Predict, ci: Ci = "", as_json: Json = False) -> None:
     """Make a project out of a data file: look at it, write a folder, and say what was guessed and why."""
-    from dataclasses import asdict
+    from dataclasses import asdict, replace
 
+    from sluice.project_tools.ci_templates import add_ci, ci_text
     from sluice.project_tools.new_project import init_project
 
+    if ci:
+        ci_text(ci)  # a wrong name must not wait for the files
     written = init_project(name, files, predict)
+    if ci:
+        place = add_ci(written.folder, ci).relative_to(written.folder)
+        written = replace(written, files=(*written.files, str(place)))
     if as_json:
         guesses = [asdict(guess) for guess in written.guesses]
         print_json({"folder": str(written.folder), "files": list(written.files), "guesses": guesses})

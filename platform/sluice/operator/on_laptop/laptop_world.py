@@ -198,7 +198,7 @@ class LaptopWorld:
         changed = {name: value for name, value in given.items() if name in order.parameters or value != own.get(name)}
         changed["lake"] = str(self.lake.folder)
         if self.clock.driven:
-            changed["as_of"] = f"{self.now():%Y-%m-%d}"
+            changed["as_of"] = f"{self._lake().arrived:%Y-%m-%d}"  # how fresh data are is judged when they arrive
         return tuple(f"{name}={_word(value)}" for name, value in sorted(changed.items()))
 
     def code(self) -> str:
