@@ -5,12 +5,12 @@ Each window says by how much the model was worse than on the rows it was judged 
     worse = offset + slope · age + step · [window is after the break] + noise
 
 with at most one break since the model was trained, its place unknown: every place is weighed by how well it explains
-the windows (Bayesian averaging over linear models with Gaussian priors, in closed form). The offset is no staleness:
-training cannot take it away. The slope is learned over all versions that were watched.
+the windows (Bayesian averaging over linear models with Gaussian priors, in closed form). The slope is learned over the
+versions that were watched before, and so is the offset that even a new model has: training cannot take that away.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +18,11 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 _BREAK = 1 / 40
 """The chance of a break in a window, before anything was seen."""
-_FORGOTTEN = 2.0
-"""So many times the variance of the slope grows from one version to the next: worlds change."""
+_PLACES = 12  # only so many of the last windows may have been the first after a break
+_WINDOWS = 40  # of a version, the newest
+_VERSIONS = 4  # before the champion
+_FORGOTTEN = 1.41
+"""So many times the standard deviation of the slope grows from one version to the next: worlds change."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,7 @@ class Staleness:
     """What is thought afterwards.
 
     Attributes:
-        now: By how much the model is worse now for being old; the posterior mean.
+        now: By how much the model is worse now than a new one would be; the posterior mean.
         sd: Its standard deviation.
         slope: By how much more a day.
         slope_sd: Its standard deviation.
@@ -67,6 +70,19 @@ class Staleness:
     broken: float
 
 
+@dataclass(frozen=True)
+class _Found:
+    """Posterior means and standard deviations of one version: at an age, of the slope, of the offset."""
+
+    now: float
+    sd: float
+    slope: float
+    slope_sd: float
+    offset: float
+    offset_sd: float
+    broken: float
+
+
 def staleness(current: Watched, age: float, earlier: Sequence[Watched], prior: Prior) -> Staleness:
     """Estimate it.
 
@@ -76,55 +92,60 @@ def staleness(current: Watched, age: float, earlier: Sequence[Watched], prior: P
         earlier: Windows of the versions before, oldest version first.
         prior: Before anything was seen.
     """
-    for watched in earlier:
-        if len(watched.ages):
-            found = _averaged(watched, float(watched.ages[-1]), prior)
-            wide = min(float(np.sqrt(_FORGOTTEN)) * found.slope_sd, prior.slope_sd)
-            prior = Prior(found.slope, max(wide, prior.slope_sd / 8), prior.step_sd, prior.offset_sd)
-    return _averaged(current, age, prior)
+    offsets, weights = 0.0, 1 / prior.offset_sd**2  # a new model is as good as it was judged, unless seen otherwise
+    for watched in [each for each in earlier if len(each.ages)][-_VERSIONS:]:
+        found = _averaged(watched, float(watched.ages[-1]), prior)
+        wide = min(_FORGOTTEN * found.slope_sd, prior.slope_sd)
+        prior = replace(prior, slope=found.slope, slope_sd=max(wide, prior.slope_sd / 8))
+        offsets += found.offset / found.offset_sd**2
+        weights += 1 / found.offset_sd**2
+    new = max(offsets / weights, 0.0)
+    found = _averaged(current, age, prior)
+    return Staleness(found.now - new, found.sd, found.slope, found.slope_sd, found.broken)
 
 
-def _averaged(watched: Watched, age: float, prior: Prior) -> Staleness:
-    count = len(watched.ages)
-    if not count:
-        return Staleness(prior.slope * age, prior.slope_sd * age, prior.slope, prior.slope_sd, 0.0)
-    places = [None, *range(1, count)]  # before the first window it is the offset
-    weights = np.array([1 - min(_BREAK * (count - 1), 0.5), *[min(_BREAK, 0.5 / max(count - 1, 1))] * (count - 1)])
-    fits = [_fit(watched, place, prior) for place in places]
-    logs = np.log(weights) + np.array([each[2] for each in fits])
-    shares = np.exp(logs - logs.max())
-    shares /= shares.sum()
-    nows, slopes, now_vars, slope_vars = [], [], [], []
-    for (mean, cover, _), place in zip(fits, places, strict=True):
-        look = np.array([0.0, age, 0.0 if place is None else 1.0])
-        nows.append(float(look @ mean))
-        now_vars.append(float(look @ cover @ look))
-        slopes.append(float(mean[1]))
-        slope_vars.append(float(cover[1, 1]))
-    now, sd = _mixed(shares, np.array(nows), np.array(now_vars))
-    slope, slope_sd = _mixed(shares, np.array(slopes), np.array(slope_vars))
-    return Staleness(now, sd, slope, slope_sd, float(1 - shares[0]))
-
-
-def _mixed(shares: Floats, means: Floats, variances: Floats) -> tuple[float, float]:
-    mean = float(shares @ means)
-    return mean, float(np.sqrt(shares @ (variances + (means - mean) ** 2)))
-
-
-def _fit(watched: Watched, place: int | None, prior: Prior) -> tuple[Floats, Floats, float]:
-    """Posterior mean and covariance of offset, slope and step with a break at a place, and the log evidence.
-
-    Source: Bishop, Pattern Recognition and Machine Learning, 3.3 and 3.5, by the Woodbury identity.
-    """
-    count = len(watched.ages)
-    after = np.zeros(count) if place is None else (np.arange(count) >= place).astype(float)
-    design = np.stack([np.ones(count), watched.ages, after], axis=1)
+def _averaged(watched: Watched, age: float, prior: Prior) -> _Found:
+    """The average over all places of a break, the first of them "none"."""
+    ages, worse, noise = (each[-_WINDOWS:] for each in (watched.ages, watched.worse, watched.noise))
+    count = len(ages)
+    places = np.arange(max(count - _PLACES, 1), count)  # before the first window it is the offset
+    after = np.vstack([np.zeros(count), np.arange(count)[None, :] >= places[:, None]])
+    fits = len(after)
+    design = np.stack([np.ones_like(after), np.broadcast_to(ages, after.shape), after], axis=2)
     mean = np.array([0.0, prior.slope, 0.0])
     cover = np.diag(np.array([prior.offset_sd, prior.slope_sd, prior.step_sd]) ** 2)
-    left = watched.worse - design @ mean
-    spread = design @ cover @ design.T + np.diag(watched.noise**2)
-    solved = np.linalg.solve(spread, np.column_stack([left, design @ cover]))
-    posterior = mean + cover @ design.T @ solved[:, 0]
-    covariance = cover - cover @ design.T @ solved[:, 1:]
-    _, log_det = np.linalg.slogdet(spread)
-    return posterior, covariance, float(-0.5 * (left @ solved[:, 0] + log_det))
+    means, covers, logs = _fitted(design, worse, noise, mean, cover)
+    chance = min(_BREAK, 0.5 / max(fits - 1, 1))
+    logs = logs + np.log([1 - chance * (fits - 1), *[chance] * (fits - 1)])
+    shares = np.exp(logs - logs.max())
+    shares /= shares.sum()
+    looks = np.column_stack([np.ones(fits), np.full(fits, age), [0.0, *[1.0] * (fits - 1)]])
+    slope_only, offset_only = (np.tile(np.eye(3)[index], (fits, 1)) for index in (1, 0))
+    now, sd = _mixed(shares, looks, means, covers)
+    slope, slope_sd = _mixed(shares, slope_only, means, covers)
+    offset, offset_sd = _mixed(shares, offset_only, means, covers)
+    return _Found(now, sd, slope, slope_sd, offset, offset_sd, float(1 - shares[0]))
+
+
+def _mixed(shares: Floats, looks: Floats, means: Floats, covers: Floats) -> tuple[float, float]:
+    """Mean and standard deviation of a mixture of Gaussians, each looked at along its row."""
+    each = np.einsum("pi,pi->p", looks, means)
+    spread = np.einsum("pi,pij,pj->p", looks, covers, looks)
+    mean = float(shares @ each)
+    return mean, float(np.sqrt(max(shares @ (spread + (each - mean) ** 2), 0.0)))
+
+
+def _fitted(design: Floats, worse: Floats, noise: Floats, mean: Floats, cover: Floats) -> tuple[Floats, Floats, Floats]:
+    """Posterior means, covariances and log evidences of Gaussian linear models, one a design.
+
+    Source: Bishop, Pattern Recognition and Machine Learning, 3.3 and 3.5, in the form for few observations.
+    """
+    left = worse - design @ mean
+    crossed = design @ cover
+    spread = crossed @ design.transpose(0, 2, 1) + np.diag(noise**2)
+    solved = np.linalg.solve(spread, np.concatenate([left[:, :, None], crossed], axis=2))
+    gain = crossed.transpose(0, 2, 1)
+    means = mean + (gain @ solved[:, :, :1])[:, :, 0]
+    covers = cover - gain @ solved[:, :, 1:]
+    _, log_dets = np.linalg.slogdet(spread)
+    return means, covers, -0.5 * (np.einsum("pn,pn->p", left, solved[:, :, 0]) + log_dets)
