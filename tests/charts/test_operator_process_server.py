@@ -5,9 +5,13 @@ itself. SLUICE_OPERATOR_KILLS=20 kills at each failpoint so many times (`make op
 """
 
 import os
+import shutil
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -60,10 +64,21 @@ def kfp() -> Iterator[StandIn]:
         yield found
 
 
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """MLflow's own database, with no model in it."""
+    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+    command = [sys.executable, "-m", "mlflow", "db", "upgrade", f"sqlite:///{path}"]
+    subprocess.run(command, check=True, capture_output=True, timeout=300)
+    return path
+
+
 @pytest.fixture
-def make(api: ApiServer, kfp: StandIn, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Make]:
+def make(api: ApiServer, kfp: StandIn, registry: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Make]:
     """Makes operators; each test begins with no resource but the Project."""
     home = tmp_path_factory.mktemp("operator")
+    (home / "sluice").mkdir()
+    shutil.copy(registry, home / "sluice")
     (home / "certs").symlink_to(api.home / "certs")
     api.kubectl("delete", "continuoustrainings,requests,backfills", "--all", "--wait=true")
     api.kubectl("delete", "lease", "sluice-operator")

@@ -110,7 +110,7 @@ class ClusterWorld:
         events = self._parts.inbox.of(name)
         self._gathered[name] = events
         watchers = self._parts.watchers
-        lakes = watchers.lakes.seen(project, faults) if project else ()
+        lakes = watchers.lakes.seen(project, spec, faults) if project else ()
         standing = watchers.registry.standing(spec.model, faults)
         return Evidence(
             code=project.code if project else None,

@@ -14,7 +14,7 @@ from typing import Generic, TypeVar
 from sluice.core.errors import BadInput, SluiceError
 from sluice.core.progress import progress
 from sluice.operator.evidence import Fault, LakeSeen, VersionSeen, WindowSeen
-from sluice.operator.on_cluster.lakes_seen import look_at_lake
+from sluice.operator.on_cluster.lakes_seen import LakeLook, look_at_lake
 from sluice.operator.on_cluster.registry_seen import Records, Standing
 from sluice.operator.on_cluster.resource_index import ResourceIndex
 from sluice.operator.on_cluster.servers_seen import ServersSeen
@@ -67,15 +67,16 @@ class LakesWatcher:
     """Lakes by their addresses."""
 
     def __init__(self, seconds: float) -> None:
-        self._first: dict[tuple[str, str], LakeSeen] = {}
-        self._cache: Cache[str, LakeSeen] = Cache(self._look, 2 * seconds)
+        self._first: dict[tuple[str, str], LakeLook] = {}
+        self._cache: Cache[str, LakeLook] = Cache(self._look, 2 * seconds)
 
-    def seen(self, project: ProjectSpec, faults: list[Fault]) -> tuple[LakeSeen, ...]:
+    def seen(self, project: ProjectSpec, spec: ContinuousTrainingSpec, faults: list[Fault]) -> tuple[LakeSeen, ...]:
         """The lakes of a project."""
         found = []
         for lake in project.lakes:
+            asked = (t.data.partition for t in spec.triggers if t.data and t.data.lake in ("", lake.name))
             try:
-                found.append(self._cache.get(lake.address).model_copy(update={"name": lake.name}))
+                found.append(self._cache.get(lake.address).named(lake.name, next(filter(None, asked), "")))
             except SluiceError as error:
                 faults.append(Fault(part="lakes", words=f"lake {lake.name}: {error}"))
         return tuple(found)
@@ -84,9 +85,9 @@ class LakesWatcher:
         """Look at all that were ever asked about; the addresses that hold something else now."""
         return _changed(self._cache)
 
-    def _look(self, address: str) -> LakeSeen:
+    def _look(self, address: str) -> LakeLook:
         found = look_at_lake(address)
-        return self._first.setdefault((address, found.dataset), found)  # who touches a file makes nothing new
+        return self._first.setdefault((address, found.seen.dataset), found)  # who touches a file makes nothing new
 
 
 @dataclass(frozen=True)
