@@ -33,7 +33,7 @@ def test_init_writes_it_into_the_project_and_nothing_is_overwritten(
     rows = "\n".join(f"{number},{number % 7},{'yes' if number % 3 else 'no'}" for number in range(300))
     (tmp_path / "visits.csv").write_text(f"visit,size,paid\n{rows}\n")
     words = ["init", "visits", "visits.csv", "--predict", "paid", "--ci"]
-    with pytest.raises(BadInput, match="--ci 'gitub' is unknown .did you mean"):
+    with pytest.raises(BadInput, match=r"--ci 'gitub' is unknown .did you mean"):
         CliRunner().invoke(app, [*words, "gitub"], catch_exceptions=False)
     assert not (tmp_path / "visits").exists()
     CliRunner().invoke(app, [*words, "github"], catch_exceptions=False)

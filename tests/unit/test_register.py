@@ -20,6 +20,7 @@ from sluice.evaluation.evaluation_settings import EvaluationSettings, GateLimits
 from sluice.modeling.baselines import Baseline
 from sluice.modeling.model_files import Threshold
 from sluice.registry import decision
+from sluice.registry.appointing import appoint
 from sluice.registry.promotions import promotions
 from sluice.registry.versions import CHALLENGER, CHAMPION, version_by_alias, version_files, versions
 from sluice.storage.locations import default_store
@@ -278,3 +279,15 @@ def test_a_broken_chain_of_records_stops_everything(pipeline: Pipeline) -> None:
     with pytest.raises(BadInput, match=r"000001\.json is not the record"):
         pipeline.evaluated(small_world.WORSE)
     assert [version.version for version in versions("late")] == ["1"]
+
+
+def test_a_model_that_passed_the_gate_waits_where_a_person_has_the_last_word(pipeline: Pipeline) -> None:
+    models, evaluation = pipeline.evaluated(small_world.GOOD)
+    files = {"result": evaluation.parent / "result.json", "card": evaluation.parent / "card.md"}
+    done = run(pipeline.data.uri, models.uri, evaluation, **files, promotion="approval")
+    assert (done.record.decision, done.version.aliases) == ("waits", (CHALLENGER,))
+    assert "waits for a person's approval" in done.record.reason
+    with pytest.raises(BadInput, match="promotion"):
+        run(pipeline.data.uri, models.uri, evaluation, **files, promotion="nobody")
+    assert appoint("late/1", "it looks well").decision == "appointed"
+    assert version_by_alias("late", CHAMPION) is not None

@@ -22,7 +22,6 @@ from sluice.artifacts.provenance import ancestry, find_bundle, project_code
 from sluice.core.digests import sha256_file
 from sluice.core.errors import BadInput
 from sluice.core.files import faults, written
-from sluice.core.progress import progress
 from sluice.engine.datasets import read_dataset
 from sluice.modeling.model_digests import check_digest
 from sluice.problems.task import task_of
@@ -192,7 +191,6 @@ def _example(store: Store, version: Version) -> pd.DataFrame:
 
 def _bring(path: Path, release: Release, store: Store) -> None:
     """Write what the store lacks, in the archive's order: of each folder the manifest last."""
-    brought = 0
     with faults(str(path)), zipfile.ZipFile(path) as archive, tempfile.TemporaryDirectory(prefix="sluice-") as folder:
         for number, key in enumerate(release.objects):
             if store.exists(key):
@@ -205,8 +203,6 @@ def _bring(path: Path, release: Release, store: Store) -> None:
             except (KeyError, zipfile.BadZipFile) as error:
                 raise BadInput(f"{path}: {key} is missing or damaged ({error}); write the release again") from None
             store.put_file(key, target, move=True)
-            brought += 1
-    progress(f"{brought} of {len(release.objects)} objects were brought, the others are there already")
 
 
 def _registered(path: Path, release: Release, store: Store) -> Version:
