@@ -33,7 +33,8 @@ ROOT = Path(__file__).parents[1]
 START_SECONDS = 30.0
 # What takes long to make, once for a module or for all: `make test` gives the tests on it to one process.
 MADE_ONCE = {"api", "digits_run", "first_run", "ingested", "made", "one_home", "served", "serving", "spark", "story"}
-MADE_ONCE |= {"registered_projects", "two_champions", "undisturbed", "all_parts", "gateway", "migrated_once", "provider"}
+MADE_ONCE |= {"registered_projects", "two_champions", "undisturbed", "all_parts", "gateway", "migrated_once"}
+MADE_ONCE |= {"provider"}
 SHARED_BY_ALL = {"first_run", "registered_projects"}  # once for tests of several modules
 
 

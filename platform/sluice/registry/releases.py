@@ -112,7 +112,7 @@ def write_release(reference: str, store: Store, target: Path) -> Release:
                 copied = Path(folder) / "object"
                 store.get_file(key, copied)
                 entry = zipfile.ZipInfo(f"{_OBJECTS}{key}", _FIRST)
-                with archive.open(entry, "w", force_zip64=True) as into, copied.open("rb") as source:
+                with archive.open(entry, mode="w", force_zip64=True) as into, copied.open("rb") as source:
                     while part := source.read(2**20):
                         into.write(part)
     return release

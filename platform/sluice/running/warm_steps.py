@@ -23,6 +23,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from sluice.core import environment
 from sluice.core.errors import EnvironmentFault
 from sluice.core.settings import settings
 from sluice.core.variable_groups.system import SystemVariables
@@ -82,7 +83,7 @@ class WarmPython:
                     [sys.executable, "-m", __name__, str(theirs.fileno()), *libraries],
                     pass_fds=[theirs.fileno()],
                     stdin=subprocess.DEVNULL,
-                    env={**os.environ, **_process_variables()},
+                    env={**environment.variables(), **_process_variables()},
                 )
             except OSError as error:
                 raise EnvironmentFault(f"no process for the steps can be started: {error}") from None
@@ -110,7 +111,7 @@ class WarmPython:
         asked = {
             "code": command[3],
             "arguments": list(command[4:]),
-            "environment": {**os.environ, **(variables or {}), **_RUNTIME},
+            "environment": {**environment.variables(), **(variables or {}), **_RUNTIME},
             "folder": str(Path.cwd()),
         }
         read, write = os.pipe()
@@ -236,8 +237,8 @@ def _be_step(asked: dict[str, Any], output: int) -> NoReturn:
         for standard in (1, 2):
             os.dup2(output, standard)
         os.close(output)
-        os.environ.clear()
-        os.environ.update(asked["environment"])
+        environment.unset_variables(*environment.variables())
+        environment.set_variables(asked["environment"])
         os.chdir(asked["folder"])
         tempfile.tempdir = None  # it follows from the environment
         code = _executed(asked["code"], asked["arguments"])

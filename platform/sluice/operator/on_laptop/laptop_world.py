@@ -144,7 +144,7 @@ class LaptopWorld:
         self.files.keep_run(held.model_copy(update={"cancelled": True, "ended": self.now()}))
         number = home() / RUNS / held.run / "process"
         if number.is_file() and (record := self._record(held)) and record.state == "running":
-            os.kill(int(number.read_text()), signal.SIGTERM)
+            os.kill(int(number.read_text(encoding="utf-8")), signal.SIGTERM)
 
     def ask_approval(self, loaded: Loaded, order: AskApproval) -> None:
         """Tell whoever reads along."""
