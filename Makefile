@@ -41,7 +41,7 @@ tool = ln -sf "$$(readlink -f "$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/sluice/her
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test look kind kind-down test-kind sbom sign scan lint format install tools bench ui lock clean fuzz
+.PHONY: help demo test look kind kind-down test-kind sbom sign scan lint format install tools bench ui lock clean fuzz kills
 
 help:  ## Explain these targets.
 	@sed -n 's/^\([a-z][a-z-]*\):.*## /\1|/p' $(firstword $(MAKEFILE_LIST)) | awk -F '|' '{ printf "make %-9s %s\n", $$1, $$2 }'
@@ -98,6 +98,9 @@ tools: $(TOOLS)  ## Build the programs that tests and `make kind` use: MinIO, ki
 
 fuzz: $(DEV)  ## Ask the server 10,000 questions that nobody means well (CI asks 600).
 	SLUICE_FUZZED=10000 $(BIN)/pytest -n 0 -q --timeout 1800 tests/unit/test_serving_fuzz.py
+
+kills: $(DEV)  ## Kill the operator 20 times at each failpoint, on the API server that `make kind HERMETIC=1` builds.
+	SLUICE_OPERATOR_KILLS=20 $(BIN)/pytest -n 0 -q --timeout 3600 tests/charts/test_operator_process_server.py -k killed
 
 bench: $(DEV)  ## Measure against peers on this machine (tests/benchmarks; some minutes).
 	@for name in step_overhead stratified_sampling csv_ingest; do echo "== $$name"; $(BIN)/python tests/benchmarks/$$name.py || exit; done
