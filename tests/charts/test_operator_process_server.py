@@ -1,7 +1,7 @@
 """The operator's process on a real API server, with the rights and policies of the chart: nothing lost, nothing double.
 
 KFP is a stand-in that loses answers, doubles them and goes away (kfp_stand_in); tests/kind/test_operator.py has KFP
-itself. SLUICE_OPERATOR_KILLS=20 kills at each failpoint so many times (`make operator-kills`).
+itself. SLUICE_OPERATOR_KILLS=20 kills at each failpoint so many times (`make fuzz`).
 """
 
 import os
@@ -136,7 +136,8 @@ def test_a_person_asks_and_is_answered(api: ApiServer, kfp: StandIn, make: Make)
     assert "forbidden" in ask(api, request("four", "late", by="eve"), "eve")
     told = request("five", "late", by="bob", action="promote", version="1", reason="x")
     assert not ask(api, told, "bob")
-    operator.until(lambda: status(api, "five", "requests.sluice.dev").get("accepted") is False, "a refusal")
+    operator.until(lambda: "no version that Sluice registered" in str(status(api, "late")["decisions"]), "the refusal")
+    assert status(api, "five", "requests.sluice.dev")["phase"] == "Accepted"  # it was bob's to ask
 
 
 @pytest.mark.parametrize("point", POINTS)
@@ -217,9 +218,28 @@ def test_nothing_is_left_on_a_resource_that_git_would_see(api: ApiServer, kfp: S
     found = yaml.safe_load(api.kubectl("get", "continuoustraining", "late", "--output=yaml").stdout)
     assert "annotations" not in found["metadata"]
     assert "finalizers" not in found["metadata"]
-    assert found["spec"] == training("late", triggers=ON_EVENTS)["spec"] | {
-        name: value for name, value in found["spec"].items() if name not in training("late")["spec"]
+    spec = found["spec"]
+    assert spec == training("late", triggers=ON_EVENTS)["spec"] | {
+        name: value for name, value in spec.items() if name not in training("late")["spec"]
     }
+
+
+def test_a_resource_that_is_deleted_has_its_runs_ended(api: ApiServer, kfp: StandIn, make: Make) -> None:
+    """Also where nobody worked when it was deleted."""
+    operator = make()
+    api.apply([training(name, triggers=ON_EVENTS) for name in ("late", "early")])
+    operator.start()
+    operator.ready()
+    assert operator.send(event(1)) == 202
+    operator.until(lambda: len(kfp.begun()) == 2, "a run for each")
+    kfp.create({"display_name": "a-person-s", "description": "not the operator's"})
+    assert api.kubectl("delete", "continuoustraining", "late").returncode == 0
+    operator.until(lambda: [each["state"] for each in kfp.begun()].count("CANCELED") == 1, "its run to be ended")
+    operator.stop()
+    assert api.kubectl("delete", "continuoustraining", "early").returncode == 0
+    operator.start()
+    operator.until(lambda: [each["state"] for each in kfp.begun()].count("CANCELED") == 2, "the other one, too")
+    assert list(kfp.live()) == ["a-person-s"]
 
 
 def test_a_specification_that_is_wrong_is_told(api: ApiServer, kfp: StandIn, make: Make) -> None:
