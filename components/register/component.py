@@ -25,7 +25,8 @@ def register(
         model: The registered version.
         result: Candidates, winner, decision and ids, as JSON.
         card: The model card.
-        promotion: Whether a model that passed the gate becomes champion at once (gate), or waits (approval).
+        promotion: Whether a model that passed the gate becomes champion at once (gate), or waits for a
+            person (approval).
     """
     from pathlib import Path
 

@@ -26,9 +26,7 @@ Reason = Annotated[str, typer.Option(help="Why; it stands in the records.")]
 
 def add_operate_commands(app: typer.Typer) -> None:
     """Give the commands their places in the `sluice` command."""
-    app.command(
-        epilog="Examples: `sluice operate` · `sluice operate my-project` · `sluice operate --once --json`"
-    )(operate)
+    app.command(epilog="Examples: `sluice operate` · `sluice operate houses` · `sluice operate --once --json`")(operate)
     app.command(epilog='Examples: `sluice train --reason "new labels"` · `sluice train -p max_rounds=20`')(train)
     app.command(epilog='Examples: `sluice approve houses/4 --reason "looked at the report"`')(approve)
     app.command(epilog='Examples: `sluice refuse houses/4 --reason "the slice of flats is worse"`')(refuse)

@@ -16,8 +16,8 @@ class Parameters(StepParameters):
 
     promotion: Promotion = Field(
         default=GATE,
-        description="Whether a model that passed the gate becomes champion at once (gate), or waits for a person's "
-        "approval (approval).",
+        description="Whether a model that passed the gate becomes champion at once (gate), or waits for a person "
+        "(approval).",
     )
 
 

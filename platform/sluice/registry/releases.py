@@ -5,6 +5,7 @@ the next environment names those of the one before. `release.json` is the archiv
 what the store holds, by its key there. What is in the next environment already is left alone.
 """
 
+import os
 import tempfile
 import zipfile
 from collections.abc import Iterator
@@ -39,6 +40,7 @@ SUFFIX = ".release.zip"
 _RECORD, _OBJECTS, _ROWS = "release.json", "objects/", "example.parquet"
 _TRAIN = "train"
 _EXAMPLE_ROWS = 3
+_FIRST_SECONDS = 315_619_200  # 1980-01-02: a zip knows no earlier year than 1980, in whatever time zone
 _FIRST = (1980, 1, 1, 0, 0, 0)  # the same time for every entry: the same release gives the same bytes
 
 
@@ -111,10 +113,9 @@ def write_release(reference: str, store: Store, target: Path) -> Release:
             for key in release.objects:
                 copied = Path(folder) / "object"
                 store.get_file(key, copied)
-                entry = zipfile.ZipInfo(f"{_OBJECTS}{key}", _FIRST)
-                with archive.open(entry, mode="w", force_zip64=True) as into, copied.open("rb") as source:
-                    while part := source.read(2**20):
-                        into.write(part)
+                copied.chmod(0o600)
+                os.utime(copied, (_FIRST_SECONDS, _FIRST_SECONDS))
+                archive.write(copied, f"{_OBJECTS}{key}")
     return release
 
 
@@ -192,14 +193,11 @@ def _example(store: Store, version: Version) -> pd.DataFrame:
 def _bring(path: Path, release: Release, store: Store) -> None:
     """Write what the store lacks, in the archive's order: of each folder the manifest last."""
     with faults(str(path)), zipfile.ZipFile(path) as archive, tempfile.TemporaryDirectory(prefix="sluice-") as folder:
-        for number, key in enumerate(release.objects):
+        for key in release.objects:
             if store.exists(key):
                 continue
-            target = Path(folder) / str(number)
             try:
-                with archive.open(f"{_OBJECTS}{key}") as source, target.open("wb") as out:
-                    while part := source.read(2**20):
-                        out.write(part)
+                target = Path(archive.extract(f"{_OBJECTS}{key}", folder))
             except (KeyError, zipfile.BadZipFile) as error:
                 raise BadInput(f"{path}: {key} is missing or damaged ({error}); write the release again") from None
             store.put_file(key, target, move=True)

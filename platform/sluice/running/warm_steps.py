@@ -23,7 +23,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from sluice.core import environment
+from sluice.core.environment import set_variables, unset_variables, variables
 from sluice.core.errors import EnvironmentFault
 from sluice.core.settings import settings
 from sluice.core.variable_groups.system import SystemVariables
@@ -83,7 +83,7 @@ class WarmPython:
                     [sys.executable, "-m", __name__, str(theirs.fileno()), *libraries],
                     pass_fds=[theirs.fileno()],
                     stdin=subprocess.DEVNULL,
-                    env={**environment.variables(), **_process_variables()},
+                    env={**variables(), **_process_variables()},
                 )
             except OSError as error:
                 raise EnvironmentFault(f"no process for the steps can be started: {error}") from None
@@ -95,12 +95,12 @@ class WarmPython:
         """Its process id."""
         return self._process.pid
 
-    def run(self, command: Sequence[str], variables: dict[str, str] | None = None) -> int:
+    def run(self, command: Sequence[str], more: dict[str, str] | None = None) -> int:
         """Run a step to its end and print what it says.
 
         Args:
             command: As KFP's local runner makes it: `sh -ec SCRIPT CODE ARGUMENT …`.
-            variables: Further variables of its environment.
+            more: Further variables of its environment.
 
         Returns:
             Its exit code; of one that a signal ended, the signal's number below zero.
@@ -111,7 +111,7 @@ class WarmPython:
         asked = {
             "code": command[3],
             "arguments": list(command[4:]),
-            "environment": {**environment.variables(), **(variables or {}), **_RUNTIME},
+            "environment": {**variables(), **(more or {}), **_RUNTIME},
             "folder": str(Path.cwd()),
         }
         read, write = os.pipe()
@@ -237,8 +237,8 @@ def _be_step(asked: dict[str, Any], output: int) -> NoReturn:
         for standard in (1, 2):
             os.dup2(output, standard)
         os.close(output)
-        environment.unset_variables(*environment.variables())
-        environment.set_variables(asked["environment"])
+        unset_variables(*variables())
+        set_variables(asked["environment"])
         os.chdir(asked["folder"])
         tempfile.tempdir = None  # it follows from the environment
         code = _executed(asked["code"], asked["arguments"])

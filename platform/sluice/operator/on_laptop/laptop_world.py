@@ -2,8 +2,6 @@
 
 import hashlib
 import json
-import os
-import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -136,15 +134,11 @@ class LaptopWorld:
         return run.run
 
     def cancel_run(self, loaded: Loaded, order: CancelRun) -> None:
-        """End a run: one that waits never begins, and the process of one that runs is told to end."""
+        """End a run that waits: it never begins. While one runs, nothing is decided (`executing`)."""
         del loaded
         held = self.files.run(order.key)
-        if held is None or held.ended:
-            return
-        self.files.keep_run(held.model_copy(update={"cancelled": True, "ended": self.now()}))
-        number = home() / RUNS / held.run / "process"
-        if number.is_file() and (record := self._record(held)) and record.state == "running":
-            os.kill(int(number.read_text(encoding="utf-8")), signal.SIGTERM)
+        if held and not held.ended:
+            self.files.keep_run(held.model_copy(update={"cancelled": True, "ended": self.now()}))
 
     def ask_approval(self, loaded: Loaded, order: AskApproval) -> None:
         """Tell whoever reads along."""

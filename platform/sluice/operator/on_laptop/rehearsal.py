@@ -134,6 +134,7 @@ class _Rehearsal:
         self._world, self._clock, self._watched = world, clock, watched
         self._arrive, self._console, self._warm, self._tell, self._quiet = arrive, console, warm, tell, quiet
         self._answered = clock.now()
+        self._told = ("", "")
         self.lived = Lived()
 
     def live(self, spec: RehearsalSpec) -> None:
@@ -205,7 +206,8 @@ class _Rehearsal:
         assert loaded is not None, "it is what is operated"  # noqa: S101
         self.lived.state = loaded.state
         for each in loaded.state.decisions:
-            if each.number not in self.lived.decisions:
+            if each.number not in self.lived.decisions and (each.outcome, each.words) != self._told:
+                self._told = (each.outcome, each.words)
                 self._tell(f"{each.at:%Y-%m-%d}", each.outcome, each.words)
             self.lived.decisions[each.number] = each
 
