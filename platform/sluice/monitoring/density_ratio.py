@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sluice.modeling.threads import fixed_threads
-from sluice.monitoring.judged_rows import Flags, Floats
+from sluice.monitoring.judged_rows import Flags, Floats, to_learn_from
 
 _FOLDS = 3
 _LEAVES = 6
@@ -122,7 +122,7 @@ def _logits(rows: Floats, now: Flags, asked: Floats, seed: int, leaves: int) -> 
         early_stopping=False,
     )
     with fixed_threads(1):  # threads that wait for each other cost ten times more on a busy machine
-        model.fit(rows, now)
+        model.fit(to_learn_from(rows), now)
         parts = [model.decision_function(asked[begin : begin + _AT_ONCE]) for begin in range(0, len(asked), _AT_ONCE)]
     return np.concatenate(parts) if parts else np.empty(0)
 

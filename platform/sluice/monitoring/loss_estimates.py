@@ -10,7 +10,7 @@ import numpy as np
 
 from sluice.modeling.threads import fixed_threads
 from sluice.monitoring.class_estimates import DOUBT, Estimated
-from sluice.monitoring.judged_rows import Floats, JudgedRows
+from sluice.monitoring.judged_rows import Floats, JudgedRows, to_learn_from
 
 _FOLDS = 3
 _MOST_ROWS = 50_000
@@ -84,7 +84,7 @@ def _fitted(inputs: Floats, losses: Floats, seed: int):  # type: ignore[no-untyp
         random_state=seed,
         early_stopping=False,
     )
-    return model.fit(inputs[rows], losses[rows])
+    return model.fit(to_learn_from(inputs[rows]), losses[rows])
 
 
 def _rooted(squared: Estimated) -> Estimated:
