@@ -157,6 +157,7 @@ def _scaled(rows: Floats, measures: Sequence[tuple[float, float]]) -> Floats:
     """Features in standard deviations from their mean, 0 where there is no value; shape (rows, features)."""
     centre, spread = np.array(measures).T
     with np.errstate(invalid="ignore"):
-        found = (rows - centre) / spread
+        found: Floats = (rows - centre) / spread
     found[~np.isfinite(found)] = 0.0
-    return np.clip(found, -_FAR, _FAR, out=found)
+    np.clip(found, -_FAR, _FAR, out=found)
+    return found

@@ -26,7 +26,7 @@ def failpoint(point: Point) -> None:
     Raises:
         BadInput: SLUICE_FAILPOINT names no such place.
     """
-    wanted = settings.operator.failpoint
+    wanted = settings().operator.failpoint
     if not wanted:
         return
     name, _, times = wanted.partition(":")

@@ -80,7 +80,7 @@ class _Making:
         """
         if version.digest not in self._running:
             command = [sys.executable, "-P", "-m", "sluice.running.served_versions", version.name]
-            said = tempfile.TemporaryFile()  # noqa: SIM115 - read and closed once the process has ended
+            said: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - read and closed once the process has ended
             started = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=said)  # noqa: S603 - ours
             self._running[version.digest] = started, said
         process, said = self._running[version.digest]
