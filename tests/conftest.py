@@ -33,7 +33,8 @@ ROOT = Path(__file__).parents[1]
 START_SECONDS = 30.0
 # What takes long to make, once for a module or for all: `make test` gives the tests on it to one process.
 MADE_ONCE = {"api", "digits_run", "first_run", "ingested", "made", "one_home", "served", "serving", "spark", "story"}
-MADE_ONCE |= {"registered_projects", "two_champions", "undisturbed"}
+MADE_ONCE |= {"registered_projects", "two_champions", "undisturbed", "all_parts", "gateway", "migrated_once"}
+MADE_ONCE |= {"provider"}
 SHARED_BY_ALL = {"first_run", "registered_projects"}  # once for tests of several modules
 
 
@@ -177,6 +178,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
     return open_store(f"s3://{request.getfixturevalue('s3').bucket()}/some/prefix")
 
 
+@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups in this very hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests that share what takes long to make are a group for pytest-xdist; it is told with `--dist loadgroup`."""
     for item in items:

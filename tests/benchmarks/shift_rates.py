@@ -17,6 +17,7 @@ from sluice.monitoring.class_estimates import Estimated, estimate_classes
 from sluice.monitoring.density_ratio import density_ratio
 from sluice.monitoring.evidence import Detectors, least_p_value, limit_of, normal_p_value
 from sluice.monitoring.expected_metrics import ExpectedMetrics, true_metrics
+from sluice.monitoring.harder_rows import harder
 from sluice.monitoring.judged_rows import Floats, JudgedRows
 from sluice.monitoring.loss_estimates import estimate_numbers
 from sluice.monitoring.performance import Performance, Wanted, estimated_performance, measured, true_performance
@@ -100,7 +101,7 @@ Row = dict[str, Any]
 
 
 def estimators(
-    reference: JudgedRows, current: JudgedRows, weights: Floats, seed: int
+    reference: JudgedRows, current: JudgedRows, weights: Floats, seed: int, *, hard: bool
 ) -> tuple[dict[str, Estimated], Others]:
     """What Sluice estimates, and what others would."""
     ones = np.ones(len(reference))
@@ -109,7 +110,7 @@ def estimators(
         return estimate_numbers(reference, current, weights, seed), {
             "unweighted": {name: each.value for name, each in plain.items()}
         }
-    ours = estimate_classes(reference, current, weights, None, seed, opinion_on(reference))
+    ours = estimate_classes(reference, current, weights, None, seed, opinion_on(reference), hard=hard)
     return ours, {
         "CBPE": calibrated(reference, current, ones),
         "PAPE": calibrated(reference, current, weights),
@@ -124,7 +125,8 @@ def estimates(size: Size, problem: str, names: Sequence[str]) -> Iterator[Row]:
             current, _ = window(name, problem, 100_000 + 100 * seed + place, size.daily)
             ratio = density_ratio(reference.known, current.known, seed)
             true = true_metrics(current)
-            ours, others = estimators(reference, current, ratio.reference, seed)
+            hard = not reference.regression and bool(harder(reference, current, seed).words)
+            ours, others = estimators(reference, current, ratio.reference, seed, hard=hard)
             for metric in METRICS[problem]:
                 each, now = ours[metric], true[metric]
                 yield {
@@ -136,6 +138,7 @@ def estimates(size: Size, problem: str, names: Sequence[str]) -> Iterator[Row]:
                     "gap": each.value - now,
                     "inside": each.low <= now <= each.high,
                     "error": each.error,
+                    "failed": hard,
                     "refused": bool(ratio.effective_rows < 200 or ratio.foreign > 0.2),
                 }
 
@@ -145,7 +148,10 @@ def print_estimates(rows: Sequence[Row]) -> None:
     for problem, of in _grouped(rows, "problem"):
         heads = " ".join(f"{name:>18}" for name in (*of[0]["others"], "Sluice"))
         print(f"\n{problem}: mean absolute error (mean error), reference and window as given")
-        print(f"{'shift':22} {'metric':9} {'costs':>8} {heads} {'Sluice / first':>20} {'in the interval':>22} refused")
+        print(
+            f"{'shift':22} {'metric':9} {'costs':>8} {heads} {'Sluice / first':>20} {'in the interval':>22} "
+            "refused, told to fail"
+        )
         for shift, those in _grouped(of, "shift"):
             for metric, each in _grouped(those, "metric"):
                 gaps = [np.array([row["others"][name] for row in each]) for name in each[0]["others"]]
@@ -153,9 +159,10 @@ def print_estimates(rows: Sequence[Row]) -> None:
                 told = " ".join(f"{abs(gap).mean():8.4f} ({gap.mean():+.4f})" for gap in gaps)
                 inside = share(sum(row["inside"] for row in each), len(each))
                 costs = np.mean([row["costs"] for row in each])
-                refused = sum(row["refused"] for row in each)
+                refused, failed = (sum(row.get(name, False) for row in each) for name in ("refused", "failed"))
                 print(
-                    f"{shift:22} {metric:9} {costs:+8.4f} {told} {_ratio(gaps[0], gaps[-1]):>20} {inside:>22} {refused}"
+                    f"{shift:22} {metric:9} {costs:+8.4f} {told} {_ratio(gaps[0], gaps[-1]):>20} {inside:>22} "
+                    f"{refused}, {failed}"
                 )
 
 

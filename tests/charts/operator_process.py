@@ -43,12 +43,14 @@ class Operator:
         own = {"PYTHONPATH": f"{ROOT}:{ROOT / 'platform'}", "SLUICE_FAILPOINT": failpoint, **self.variables}
         with (self.home / f"operator-{self.port}.log").open("ab") as log:
             command = [sys.executable, "-m", "sluice.operator", str(path)]
-            self.process = subprocess.Popen(command, stdout=log, stderr=log, env=os.environ | own)
+            # With bytecode: without it each beginning compiles all libraries anew.
+            env = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"} | own
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, env=env)
 
     def log(self) -> str:
         return (self.home / f"operator-{self.port}.log").read_text(errors="replace")[-4000:]
 
-    def ready(self, seconds: float = 60) -> None:
+    def ready(self, seconds: float = 240) -> None:
         """Until it works."""
         self.until(lambda: self.probe("/readyz") == 200, "the operator to work", seconds)
 
@@ -67,7 +69,7 @@ class Operator:
             lines = answer.read().decode().splitlines()
         return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines if line[:1] != "#")}
 
-    def until(self, check: Callable[[], Any], what: str, seconds: float = 30) -> None:
+    def until(self, check: Callable[[], Any], what: str, seconds: float = 120) -> None:
         end = time.monotonic() + seconds
         while not check():
             assert time.monotonic() < end, f"waited {seconds:.0f} s for {what}\n{self.log()}"
@@ -81,13 +83,13 @@ class Operator:
     def kill(self) -> None:
         if self.process and self.process.poll() is None:
             self.process.send_signal(signal.SIGKILL)
-            self.process.wait(30)
+            self.process.wait(60)
 
     def stop(self) -> None:
         if self.process and self.process.poll() is None:
             self.process.terminate()
             with suppress(subprocess.TimeoutExpired):
-                self.process.wait(30)
+                self.process.wait(60)
                 return
             self.kill()
 

@@ -89,6 +89,7 @@ SETTINGS = {
         "modelServers.own-code.replicas=1",
         "modelServers.own-code.log.enabled=false",
     ),
+    "operator": ("operator.enabled=true", "operator.service.type=NodePort"),
     "identity": (
         "minio.enabled=false",
         "objectStore.host=s3.eu-central-1.amazonaws.com",

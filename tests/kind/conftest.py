@@ -35,6 +35,7 @@ ORDER = (
     "runs_apart",
     "database_servers",
     "model_server",
+    "operator",
     "platform_faults",
 )
 

@@ -101,7 +101,8 @@ def _row_number(draw: Draw, recipe: Recipe) -> Any:
 def _window(draw: Draw, recipe: Recipe) -> Any:
     if draw(st.booleans()):
         return _row_number(draw, recipe)
-    groups = draw(st.lists(st.sampled_from([*recipe.texts, *recipe.times]), max_size=2, unique=True))
+    there = [*recipe.texts, *recipe.times]
+    groups = draw(st.lists(st.sampled_from(there), max_size=2, unique=True)) if there else []
     value = _reduced(draw, _pick(draw, recipe, recipe.numbers))
     kind = draw(st.sampled_from(["all", "rows", "range", "range", "range"]))
     if kind == "all" or not recipe.times:

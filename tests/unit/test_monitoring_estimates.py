@@ -7,8 +7,10 @@ from sklearn import metrics as sk
 from sluice.monitoring.class_estimates import estimate_classes
 from sluice.monitoring.density_ratio import density_ratio
 from sluice.monitoring.expected_metrics import ExpectedMetrics, certain, true_metrics
+from sluice.monitoring.harder_rows import harder
 from sluice.monitoring.judged_rows import JudgedRows
 from sluice.monitoring.loss_estimates import estimate_numbers
+from sluice.monitoring.performance import Wanted, estimated_performance, measured
 from sluice.problems.weighted_metrics import Predictions
 from tests.unit import shift_world
 
@@ -91,3 +93,33 @@ def test_a_direct_estimate_follows_where_errors_are_larger() -> None:
     assert true["mae"] > 1.15 * true_metrics(reference)["mae"]
     for name in ("mae", "rmse"):
         assert found[name].low <= true[name] <= found[name].high
+
+
+def test_rows_that_were_chosen_for_being_hard_are_told_as_an_assumption_that_fails() -> None:
+    reference = shift_world.judged(shift_world.rows(0, 28, 21, 150), "binary", 21)
+
+    def window(name: str) -> JudgedRows:
+        given, told = shift_world.shifted(name, 35, 7, 22, daily=200)
+        return shift_world.judged(given, "binary", 22, told)
+
+    hard, strong = window("hard rows"), window("covariate, strong")
+    found, _ = estimated_performance(reference, measured(reference), hard, Wanted("log_loss"))
+    assert "less sure of these rows than their features explain" in found.failed
+    assert harder(reference, strong).words == ""  # much is worse there too, and features explain it
+    assert harder(reference, hard).share > 2 * harder(reference, strong).share
+    plain, wide = (
+        estimate_classes(reference, hard, np.ones(len(reference)), hard=each)["log_loss"] for each in (False, True)
+    )
+    assert wide.error > 1.5 * plain.error
+
+
+def test_a_density_ratio_takes_missing_and_endless_values() -> None:
+    generator = np.random.default_rng(3)
+    reference, current = generator.normal(size=(600, 2)), generator.normal(size=(500, 2))
+    reference[:50, 0], current[:40, 0] = np.nan, np.inf
+    reference[:, 1] = np.nan
+    current[:, 1] = np.nan
+    found = density_ratio(reference, current)
+    assert np.isfinite(found.reference).all()
+    assert np.isfinite(found.current).all()
+    assert found.reference.mean() == pytest.approx(1)

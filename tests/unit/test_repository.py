@@ -35,7 +35,9 @@ def test_platform_is_no_package() -> None:
 
 @pytest.mark.parametrize("name", ["platform", "types", "logging"])  # sluice.operator is reached by that name alone
 def test_no_module_hides_one_of_pythons_own(name: str) -> None:
-    assert not [p for p in MODULES if p.stem == name or (p.name == "__init__.py" and p.parent.name == name)]
+    """A package inside `sluice` hides nothing: it is called by its whole name."""
+    packages = [p.parent for p in MODULES if p.name == "__init__.py" and p.parent.parent.name != "sluice"]
+    assert not [p for p in [*MODULES, *packages] if p.stem == name]
 
 
 def test_the_environment_is_read_and_set_in_one_place() -> None:
@@ -159,3 +161,16 @@ def test_rich_markup_is_escaped_in_one_place() -> None:
     """`sluice.running.terminal.plain` also shows what a terminal would obey."""
     users = [path.name for path in (ROOT / "platform/sluice").rglob("*.py") if "rich.markup" in path.read_text("utf-8")]
     assert users == ["terminal.py"]
+
+
+def test_tests_of_one_group_run_in_one_process(tmp_path: Path) -> None:
+    """What takes long to make is made once in `make test`: pytest and pytest-xdist understand each other."""
+    (tmp_path / "test_it.py").write_text(
+        "import os, pathlib, pytest\n"
+        "@pytest.mark.xdist_group('one')\n"
+        "@pytest.mark.parametrize('name', 'abcd')\n"
+        "def test_it(name): pathlib.Path(name).write_text(str(os.getpid()))\n"
+    )
+    words = ("-n", "2", "--dist", "loadgroup", "-q", "-p", "no:cacheprovider", "--rootdir", ".")
+    subprocess.run([sys.executable, "-m", "pytest", *words, "."], cwd=tmp_path, check=True, capture_output=True)
+    assert len({(tmp_path / name).read_text() for name in "abcd"}) == 1

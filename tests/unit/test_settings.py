@@ -326,6 +326,7 @@ FREE = {
     "SLUICE_RUNS_NAMESPACE",
     "SLUICE_STORE_ENDPOINT",  # not of the environment: of the ConfigMap sluice-steps
     "SLUICE_MLFLOW_ENDPOINT",
+    "SLUICE_FAILPOINT",  # a test says it, and see test_operator_reconciling.py
     "MLFLOW_AUTH_CONFIG_PATH",
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION",
     "MLFLOW_ENABLE_AI_GATEWAY",
@@ -352,6 +353,7 @@ def test_the_table_of_settings_is_complete() -> None:
         name
         for folder in ("components", "pipelines", "platform/sluice")
         for path in (ROOT / folder).rglob("*.py")
+        if path.name != "ci_templates.py"  # which names variables of other CIs
         for name in VARIABLE.findall(path.read_text())
     }
     assert code == DOCUMENTED

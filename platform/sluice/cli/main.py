@@ -21,6 +21,7 @@ from sluice.cli.predict_command import add_predict_command
 from sluice.cli.project_commands import add_commands as add_project_commands
 from sluice.cli.release_command import add_release_command
 from sluice.cli.replay_command import add_replay_command
+from sluice.cli.resources_command import add_resources_command
 from sluice.cli.score_command import add_score_command
 from sluice.cli.serve_command import add_serve_command
 from sluice.cli.traffic_command import add_traffic_commands
@@ -271,6 +272,7 @@ def _place(cluster: bool, namespace: str, context: str | None, *, promotes: bool
 
 add_commands(app)
 run_commands.add_commands(app, _place)
+add_resources_command(app)
 add_predict_command(app, _place)
 add_serve_command(app)
 add_export_command(app, _place)

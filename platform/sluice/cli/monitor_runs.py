@@ -39,12 +39,13 @@ class Told:
 def watch_files(order: "WatchOrder", publish: bool, told: Told) -> bool:
     """Watch files; whether the latest window has an alarm that somebody should look at now."""
     from sluice.monitoring.exposition import exposition
-    from sluice.reporting.monitoring_page import monitoring_page
     from sluice.running.alarm_notices import send_alarms
     from sluice.running.monitoring import publish_windows, watch
 
     with _progress_apart(told):
         watched, page = watch(order), told.page or PAGE
+    from sluice.reporting.monitoring_page import monitoring_page  # its figures take memory that the watch needs first
+
     _write(page, monitoring_page(watched.model, watched.reference, watched.windows, watched.settings))
     published = [bundle.id for bundle in publish_windows(watched)] if publish else []
     last = watched.windows[-1]

@@ -58,6 +58,7 @@ class Listed:
         state: As `Run.state`.
         created: UTC, ISO 8601.
         seconds: From start to end; None until its end.
+        description: As it was begun with.
     """
 
     id: str
@@ -65,6 +66,7 @@ class Listed:
     state: str
     created: str
     seconds: float | None
+    description: str = ""
 
 
 class KfpApi:
@@ -321,7 +323,8 @@ def _listed(entry: Any) -> Listed:  # noqa: ANN401 - the client's V2beta1Run
     ended = entry.finished_at if entry.finished_at and entry.finished_at.year > 1970 else None
     seconds = (ended - entry.created_at).total_seconds() if ended and entry.created_at else None
     created = entry.created_at.isoformat(timespec="seconds") if entry.created_at else ""
-    return Listed(str(entry.run_id), str(entry.display_name), str(entry.state or ""), created, seconds)
+    words = str(entry.description or "")
+    return Listed(str(entry.run_id), str(entry.display_name), str(entry.state or ""), created, seconds, words)
 
 
 def _named(name: str) -> str:

@@ -19,6 +19,7 @@ from sluice.core.variable_groups.cluster import (
 )
 from sluice.core.variable_groups.mlflow_server import MlflowServerVariables
 from sluice.core.variable_groups.monitoring import MonitoringVariables
+from sluice.core.variable_groups.operating import OperatorVariables
 from sluice.core.variable_groups.run import RunVariables
 from sluice.core.variable_groups.stores import (
     AzureVariables,
@@ -69,6 +70,7 @@ class Settings:
     gateway = _Group(GatewayVariables)
     mlflow_server = _Group(MlflowServerVariables)
     monitoring = _Group(MonitoringVariables)
+    operator = _Group(OperatorVariables)
     system = _Group(SystemVariables)
 
     @classmethod

@@ -89,7 +89,9 @@ class Resamples:
         return debiased_root(self.values[model][SQUARED]) if metric == CALIBRATION else self.values[model][metric]
 
 
-def bootstrap(models: Mapping[str, Judged], resamples: int, seed: int, design: Design | None = None) -> Resamples:
+def bootstrap(
+    models: Mapping[str, Judged], resamples: int, seed: int, design: Design | None = None, cells: int = _CELLS
+) -> Resamples:
     """Draw clusters with replacement and measure every model on every draw.
 
     Args:
@@ -97,11 +99,12 @@ def bootstrap(models: Mapping[str, Judged], resamples: int, seed: int, design: D
         resamples: How many draws.
         seed: Decides the draws.
         design: The rows' weights and clusters; independent rows of weight 1 by default.
+        cells: How many weights, rows times draws, are in memory at once; decides the draws too.
     """
     design = design or independent(len(next(iter(models.values())).labels))
     blocks: dict[str, dict[str, list[Floats]]] = {name: {} for name in models}
     with threadpool_limits(1, "blas"):  # threads that wait for each other cost ten times more on a busy machine
-        for weights in resample_weights(design, resamples, seed):
+        for weights in resample_weights(design, resamples, seed, cells):
             for name, predictions in models.items():
                 for metric, values in predictions.metrics(weights).items():
                     blocks[name].setdefault(metric, []).append(values)
@@ -109,19 +112,20 @@ def bootstrap(models: Mapping[str, Judged], resamples: int, seed: int, design: D
     return Resamples(found, design.units, design.widening)
 
 
-def resample_weights(design: Design, resamples: int, seed: int) -> Iterator[Weights]:
+def resample_weights(design: Design, resamples: int, seed: int, cells: int = _CELLS) -> Iterator[Weights]:
     """How much each row counts, in pieces of shape (rows, draws); the first piece is the sample itself.
 
     Args:
         design: The rows.
         resamples: How many draws in all pieces but the first.
         seed: Decides the draws.
+        cells: See `bootstrap`.
     """
     rows = len(design.weights)
     scale = _as_weights(design, (design.weights / design.weights.mean())[:, None])  # a constant changes no metric
     yield scale
     generator = np.random.default_rng(seed)
-    piece = max(1, min(resamples, _CELLS // rows))
+    piece = max(1, min(resamples, cells // rows))
     for start in range(0, resamples, piece):
         counts = _cluster_counts(design, min(piece, resamples - start), generator)
         drawn = _as_weights(design, counts[design.clusters])

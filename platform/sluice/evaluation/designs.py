@@ -8,15 +8,18 @@ Statistics 17, 1989), as long as their dependence lasts.
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from sluice.evaluation.blocks import LEAST_BLOCKS, block_length
 from sluice.problems.row_groups import cluster_name, effective_rows, row_clusters, row_weights
 from sluice.problems.task import Task
 from sluice.problems.weighted_metrics import Floats, Integers
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -88,7 +91,7 @@ def independent(rows: int) -> Design:
     return Design(np.ones(rows), np.arange(rows))
 
 
-def design_of(frame: pd.DataFrame, task: Task) -> Design:
+def design_of(frame: "pd.DataFrame", task: Task) -> Design:
     """The design of a dataset's rows.
 
     Raises:

@@ -6,7 +6,7 @@ opened; a request only hands in its rows.
 """
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -22,11 +22,11 @@ from sluice.engine.duckdb_engine import duckdb_engine
 from sluice.exporting.forms import KINDS
 from sluice.exporting.graph_values import NUMBER
 from sluice.exporting.refusals import NotExportable, Unanswerable
-from sluice.exporting.relevant_rows import Demands, Leaf, demanded, relevant, same
-from sluice.exporting.standing_query import Columns, StandingQuery
+from sluice.exporting.relevant_rows import Demands, Leaf, demanded, demanded_by, relevant, same
+from sluice.exporting.standing_query import Columns, OneRow, StandingQuery
 from sluice.features.building import build_table
 from sluice.features.masks import mask
-from sluice.features.new_row_answers import answer_rows
+from sluice.features.new_row_answers import answer_rows, made_features
 from sluice.features.new_rows import opened_prepare, schema_of
 from sluice.features.preparations import Preparation
 from sluice.features.roles import key_of
@@ -34,6 +34,7 @@ from sluice.leakage.row_wise import reads, reads_other_rows
 from sluice.storage.stores import Store
 
 _ROWS = "new_rows"
+_VALUE = "sluice_asked_value_"
 _SMALL = 40_000
 """Values of a table, rows times columns, up to which to look for the rows that are needed costs more than all."""
 
@@ -62,7 +63,7 @@ class CodeFeatures:
             self._engine = duckdb_engine(scratch, threads=threads)
             tables, history = self._tables()
             query = self._expression(tables, history)
-            self._query = self._standing(query)
+            self._query = self._standing(query, self._of_one(tables, history))
             self._held = stack.pop_all()
 
     @property
@@ -88,12 +89,17 @@ class CodeFeatures:
         found = {name: values[order] for name, values in found.items()}
         places = found.pop("place").astype(np.int64)
         there = found.pop("there", None)
+        if not len(places):  # the query of one row has no result where that row is left out
+            raise self._left_out(np.arange(count))
         if len(places) != count or (places != np.arange(count)).any():
             wrong = _repeated(places, count)
             raise Unanswerable(wrong, f"has the key of another row, or {self._where} makes several rows of it")
         if there is not None and (left_out := np.flatnonzero(np.isnan(there))).size:
-            raise Unanswerable(tuple(left_out.tolist()), f"gets no forecast: {self._where} leaves it out")
+            raise self._left_out(left_out)
         return {name: found[f"f{place}"] for place, name in enumerate(self._takes)}
+
+    def _left_out(self, rows: np.ndarray) -> Unanswerable:
+        return Unanswerable(tuple(rows.tolist()), f"gets no forecast: {self._where} leaves it out")
 
     def close(self) -> None:
         """Let go of the tables."""
@@ -157,19 +163,54 @@ class CodeFeatures:
 
         def fewer(table: ibis.Table, demands: Demands) -> ibis.Table:
             values = int(table.count().to_pyarrow().as_py()) * len(table.columns)
-            return table if values <= _SMALL else demanded(table, rows, sure(table, demands))
-
-        def sure(table: ibis.Table, demands: Demands) -> Demands:
-            """The demands that hold though a row may have no moment."""
-            near = [each for each in demands if each not in same(demands)]
-            stated = self._made.columns
-            if all(each.asked in stated and not stated[each.asked].nullable for each in near) and not any(
-                table[each.column].isnull().any().to_pyarrow().as_py() for each in near
-            ):
-                return demands
-            return same(demands)
+            return table if values <= _SMALL else demanded(table, rows, self._sure(table, demands))
 
         return found
+
+    def _sure(self, table: ibis.Table, demands: Demands) -> Demands:
+        """The demands that hold though a row may have no moment."""
+        near = [each for each in demands if each not in same(demands)]
+        stated = self._made.columns
+        if all(each.asked in stated and not stated[each.asked].nullable for each in near) and not any(
+            table[each.column].isnull().any().to_pyarrow().as_py() for each in near
+        ):
+            return demands
+        return same(demands)
+
+    def _of_one(self, tables: Mapping[str, ibis.Table], history: ibis.Table | None) -> ibis.Table | None:
+        """The features of the one row in `new_rows`, without a join to it; None where that cannot be said.
+
+        What chooses rows by a value of that row is a comparison with a parameter: of a table in memory that takes a
+        tenth of what a join takes.
+        """
+        made, whole = self._made, self._engine.table(_ROWS)
+        asked = mask({made.table: whole}, made.contract)[0][made.table]
+        key = set(made.key)
+        numbered = key_of(made.declared.rows, made.contract, asked.drop(self._place))[1]
+        if self._opened is None or numbered or not set(self._identity) <= key <= set(self.needed):
+            return None
+        values = {name: _value_of(asked, whole, name, place) for place, name in enumerate(self.needed)}
+        rows = asked.drop(self._place)
+        earlier = None if history is None else history.select(*rows.columns).cast(rows.schema())
+        if earlier is not None and self._identity:
+            same_row = [earlier[name].identical_to(values[name]) for name in self._identity]
+            earlier = earlier.filter(~ibis.and_(*same_row))
+        events = rows if earlier is None else earlier.union(rows, distinct=False)
+
+        def leaf(relation: ops.Relation, demands: Demands) -> ops.Relation:
+            if relation != events.op():
+                return chosen(relation.to_expr(), demands).op()
+            few = rows if earlier is None else chosen(earlier, demands).union(rows, distinct=False)
+            return few.op()
+
+        def chosen(table: ibis.Table, demands: Demands) -> ibis.Table:
+            known = frozenset(each for each in self._sure(table, demands) if each.asked in values)  # fewer choose more
+            return demanded_by(table, values, known)
+
+        wide = relevant(self._built({**tables, made.table: events}), events, tables.values(), made.key, leaf)
+        found = wide.filter([wide[name].identical_to(values[name]) for name in made.key])
+        flags = (ibis.literal(0, "int64").name("place"), ibis.literal(1, "int64").name("there"))
+        return found.select(*flags, *made_features(found, list(self._takes)))
 
     @staticmethod
     def _numbered(earlier: ibis.Table, row_number: str | None) -> ibis.Table:
@@ -193,8 +234,8 @@ class CodeFeatures:
             return tables[self._made.table]
         return build_table(self._opened.function, self._where, tables, self._engine, self._opened.blamed())
 
-    def _standing(self, expression: ibis.Table) -> StandingQuery:
-        """The expression's query, planned over rows that are handed in."""
+    def _standing(self, expression: ibis.Table, one: ibis.Table | None) -> StandingQuery:
+        """The expression's query, planned over rows that are handed in; `one`: that of one row."""
         ordered = expression.op()
         plain = ordered.parent.to_expr() if isinstance(ordered, ops.Sort) else expression  # `make` puts rows in order
         sql = _unqualified(str(ibis.to_sql(plain, dialect="duckdb")))
@@ -208,7 +249,40 @@ class CodeFeatures:
         given = {name: KINDS[self._made.columns[name].type] for name in self.needed}
         results = {"place": NUMBER} | ({"there": NUMBER} if "there" in expression.columns else {})
         results |= {f"f{place}": kind for place, kind in enumerate(self._takes.values())}
-        return StandingQuery(connection, _ROWS, columns, given, sql, results, self._place)
+        alone = None if one is None else _with_parameters(str(ibis.to_sql(one, dialect="duckdb")), self.needed, columns)
+        return StandingQuery(connection, _ROWS, columns, given, sql, results, self._place, alone)
+
+
+def _value_of(asked: ibis.Table, whole: ibis.Table, name: str, place: int) -> Any:  # noqa: ANN401 - Ibis
+    """The value of the one row in a column, as `mask` leaves it: a call that `_with_parameters` makes a parameter.
+
+    Args:
+        asked: The rows as the contract takes them.
+        whole: The same as they are handed in.
+        name: The column.
+        place: Its place among those handed in.
+    """
+    value = ibis.udf.scalar.builtin(lambda: None, name=f"{_VALUE}{place}", signature=((), whole[name].type()))()
+    if asked.equals(whole):
+        return value
+    stated = asked.op().values[name]
+    return stated.replace({whole[name].op(): value.op()}).to_expr()
+
+
+def _with_parameters(query: str, names: Sequence[str], kinds: Mapping[str, str]) -> OneRow:
+    """The query of one row with `$1`, `$2`, … for those of its values that it asks for; kinds: DuckDB's, by column."""
+    parsed, used = sqlglot.parse_one(_unqualified(query), dialect="duckdb"), list[str]()
+    blank = parsed.copy()
+    for tree in (parsed, blank):
+        for call in list(tree.find_all(sqlglot.exp.Anonymous)):
+            if not (called := call.name.lower()).startswith(_VALUE):
+                continue
+            name = names[int(called.removeprefix(_VALUE))]
+            if name not in used:
+                used.append(name)
+            value = "NULL" if tree is blank else f"${used.index(name) + 1}"
+            call.replace(sqlglot.parse_one(f"CAST({value} AS {kinds[name]})", dialect="duckdb"))
+    return OneRow(parsed.sql(dialect="duckdb"), tuple(used), blank.sql(dialect="duckdb"))
 
 
 def _unqualified(query: str) -> str:

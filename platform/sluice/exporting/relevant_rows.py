@@ -224,7 +224,18 @@ def same(demands: Demands) -> Demands:
 
 def demanded(table: ibis.Table, asked: ibis.Table, demands: Demands) -> ibis.Table:
     """The rows of a table that satisfy all demands of one row asked about; see `same`."""
-    asked, conditions = asked.view(), list[Any]()  # the table may be made of them too
+    conditions = _conditions(table, asked := asked.view(), demands)  # the table may be made of them too
+    return table.semi_join(asked, conditions) if conditions else table
+
+
+def demanded_by(table: ibis.Table, values: Mapping[str, Any], demands: Demands) -> ibis.Table:
+    """The same for one row, whose values by column are expressions without a table."""
+    conditions = _conditions(table, values, demands)
+    return table.filter(conditions) if conditions else table
+
+
+def _conditions(table: ibis.Table, asked: Any, demands: Demands) -> list[Any]:  # noqa: ANN401 - a table, or values by name
+    conditions = list[Any]()
     for each in sorted(demands, key=lambda each: (each.column, each.asked)):
         ours, theirs = table[each.column], asked[each.asked]
         if (each.low, each.high) == (0, 0):
@@ -232,4 +243,4 @@ def demanded(table: ibis.Table, asked: ibis.Table, demands: Demands) -> ibis.Tab
             continue
         conditions += [ours >= theirs + ibis.interval(microseconds=each.low)] if each.low is not None else []
         conditions += [ours <= theirs + ibis.interval(microseconds=each.high)] if each.high is not None else []
-    return table.semi_join(asked, conditions) if conditions else table
+    return conditions

@@ -1,12 +1,14 @@
 """A query over rows that are handed in: planned once, and asked many times in well under a millisecond each.
 
 DuckDB reads NumPy arrays where they lie. So one row's values are written into arrays that a prepared statement reads,
-and neither the query's text nor its plan is looked at again. Several rows at once are planned anew: that takes
-milliseconds, and is shared by all of them.
+and neither the query's text nor its plan is looked at again. What chooses rows of other tables by values of that row
+can be said by parameters instead of joins, which cost more than all else where the rows are few. Several rows at once
+are planned anew: that takes milliseconds, and is shared by all of them.
 """
 
 import threading
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,6 +23,21 @@ PLACE = "place"
 _GIVEN = "given_values"
 
 
+@dataclass(frozen=True)
+class OneRow:
+    """The query of one row, where it can do without joins to that row.
+
+    Attributes:
+        query: With `$1`, `$2`, … for values of the row.
+        values: The columns handed in that these are.
+        kinds: How DuckDB calls the results' types is asked of this query, whose parameters are values; else the same.
+    """
+
+    query: str
+    values: tuple[str, ...]
+    kinds: str
+
+
 class StandingQuery:
     """A query, ready to run; calls may come from several threads.
 
@@ -32,6 +49,7 @@ class StandingQuery:
         query: One result for each row, in their order.
         results: The results that are wanted, NUMBER or TEXT by name.
         place: What the table's column with each row's place is called, where the query asks for it.
+        one: The query of one row, where there is another: it may have no result, or several.
 
     Raises:
         NotExportable: DuckDB does not take the query, or a result has a type that no model takes.
@@ -46,6 +64,7 @@ class StandingQuery:
         query: str,
         results: Mapping[str, str],
         place: str = "",
+        one: OneRow | None = None,
     ) -> None:
         import duckdb
 
@@ -59,8 +78,10 @@ class StandingQuery:
                 connection.register(_GIVEN, self._row)
                 connection.execute(view)
             self._query = _asked(self._one, query, results)
-            self._one.execute(f"PREPARE ask AS {self._query}")
-            self._statement = self._one.extract_statements("EXECUTE ask")[0]
+            alone = self._query if one is None else _asked(self._one, one.query, results, one.kinds)
+            self._one.execute(f"PREPARE ask AS {alone}")
+            self._values = one.values if one else ()
+            self._statement = None if self._values else self._one.extract_statements("EXECUTE ask")[0]
         except duckdb.Error as error:
             raise NotExportable(f"DuckDB does not take the query: {_reason(error)}") from None
 
@@ -78,7 +99,7 @@ class StandingQuery:
         count = len(next(iter(columns.values()))) if columns else 1
         try:
             with self._lock:
-                return self._of_one(columns) if count == 1 else self._of_many(columns, count)
+                return self._of_one(columns) if count == 1 and self._sayable(columns) else self._of_many(columns, count)
         except duckdb.Error as error:  # a value that the query cannot take, such as a text that is no number
             raise Unanswerable((), f"no features can be made of these rows: {_reason(error)}") from None
 
@@ -87,11 +108,20 @@ class StandingQuery:
         for place, (name, kind) in enumerate(self._given.items()):
             value = columns[name][0]
             row[f"v{place}"][0] = None if kind == TEXT and value == ABSENT else value
-        answers = self._one.execute(self._statement).fetchall()
+        answers = self._one.execute(self._statement or self._called(columns)).fetchall()
         return {
             name: _column([answer[place] for answer in answers], kind)
             for place, (name, kind) in enumerate(self._results.items())
         }
+
+    def _sayable(self, columns: Columns) -> bool:
+        """Whether the parameters can stand in a statement: a text with a zero character cannot."""
+        return not any("\0" in str(columns[name][0]) for name in self._values if self._given[name] == TEXT)
+
+    def _called(self, columns: Columns) -> str:
+        """The prepared statement with its parameters; they are few."""
+        values = ", ".join(_literal(columns[name][0], self._given[name]) for name in self._values)
+        return f"EXECUTE ask({values})"
 
     def _of_many(self, columns: Columns, count: int) -> dict[str, np.ndarray]:
         rows = {f"v{n}": _plain(columns[name], kind) for n, (name, kind) in enumerate(self._given.items())}
@@ -125,9 +155,18 @@ def _typed(value: str, kind: str, wanted: str) -> str:
     return f"CAST({moment} AS {wanted})"
 
 
-def _asked(engine: Any, query: str, results: Mapping[str, str]) -> str:  # noqa: ANN401 - as above
-    """The query with the results that are wanted, in the types that models take."""
-    kinds = {str(row[0]): str(row[1]) for row in engine.execute(f"DESCRIBE {query}").fetchall()}
+def _literal(value: Any, kind: str) -> str:  # noqa: ANN401 - NumPy's or Python's
+    """One value as it stands in a statement."""
+    if kind == TEXT:
+        return "NULL" if value is None or value == ABSENT else "'" + str(value).replace("'", "''") + "'"
+    if kind == NUMBER:
+        return "NULL" if np.isnan(value) else f"'{float(value)!r}'::DOUBLE"
+    return "NULL" if value == NO_MOMENT else f"make_timestamp({int(value)})"
+
+
+def _asked(engine: Any, query: str, results: Mapping[str, str], like: str = "") -> str:  # noqa: ANN401 - as above
+    """The query with the results that are wanted, in the types that models take; `like`: without parameters."""
+    kinds = {str(row[0]): str(row[1]) for row in engine.execute(f"DESCRIBE {like or query}").fetchall()}
     parts = []
     for place, (name, kind) in enumerate(results.items()):
         found = kinds.get(name, "")

@@ -123,7 +123,7 @@ def answer_rows(
     shown = [name for name in key if name in asked.columns]
     keys = named({f"k{i}": asked[name] for i, name in enumerate(shown)})
     if made is None:
-        return asked.select(asked[place].name("place"), *keys, *_features(asked, features)).order_by("place")
+        return asked.select(asked[place].name("place"), *keys, *made_features(asked, features)).order_by("place")
     if len(shown) < len(key):
         raise BadInput(
             f"{where} makes the key {', '.join(key)} itself, so new rows cannot be found again behind it; take columns "
@@ -131,12 +131,12 @@ def answer_rows(
         )
     first = asked.group_by(keys).agg(asked[place].min().name("place"))
     own = named({f"j{i}": made[name] for i, name in enumerate(key)})
-    found = keep(made.select(*own, *_features(made, features), ibis.literal(True).name("there")))
+    found = keep(made.select(*own, *made_features(made, features), ibis.literal(True).name("there")))
     matches = [first[f"k{i}"].identical_to(found[f"j{i}"]) for i in range(len(key))]
     return first.left_join(found, matches).order_by("place")
 
 
-def _features(table: ibis.Table, names: Sequence[str]) -> list[ibis.Value]:
+def made_features(table: ibis.Table, names: Sequence[str]) -> list[ibis.Value]:
     """The features as `prepare` keeps them: a truth value is 0 or 1."""
     columns = [table[name] for name in names]
     return named({f"f{i}": c.cast("int64") if c.type().is_boolean() else c for i, c in enumerate(columns)})

@@ -156,6 +156,8 @@ def _others(found: Found) -> list[str]:
             )
         if performance is not None and performance.state != "told":
             words.append(f"{channel}: {performance.state}, because {performance.reason}")
+        if performance is not None and performance.failed:
+            words.append(f"{channel}: an assumption fails: {performance.failed}")
     return words
 
 

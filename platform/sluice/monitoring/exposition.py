@@ -38,6 +38,7 @@ def _samples(window: WindowRecord, metric: str) -> Iterator[Sample]:
         if found is None:
             continue
         yield "sluice_monitor_told", {"how": how}, float(found.state == "told")
+        yield "sluice_monitor_assumption_failed", {"how": how}, float(bool(found.failed))
         if main := found.metrics.get(metric):
             labels = {"metric": metric, "how": how}
             yield "sluice_monitor_metric", labels, main.value

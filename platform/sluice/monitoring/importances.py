@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from sluice.modeling.threads import fixed_threads
-from sluice.monitoring.judged_rows import JudgedRows
+from sluice.monitoring.judged_rows import JudgedRows, to_learn_from
 
 _ROWS = 8000
 
@@ -38,7 +38,7 @@ def importances(rows: JudgedRows, names: Sequence[str], seed: int = 7) -> dict[s
         return dict.fromkeys(names, 1 / max(len(names), 1))
     with fixed_threads(1):
         trees = HistGradientBoostingRegressor(max_iter=60, random_state=seed, early_stopping=False)
-        trees.fit(part.features[:half], target[:half])
+        trees.fit(to_learn_from(part.features[:half]), target[:half])
         found = permutation_importance(
             trees, part.features[half:], target[half:], n_repeats=2, random_state=seed
         ).importances_mean

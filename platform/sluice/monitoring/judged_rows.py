@@ -14,6 +14,12 @@ Integers = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 
 
+def to_learn_from(features: Floats) -> Floats:
+    """The same with 0 in columns that have no value at all, which scikit-learn's histogram trees refuse."""
+    empty = np.isnan(features).all(axis=0)
+    return np.where(empty, 0.0, features) if empty.any() else features
+
+
 @dataclass(frozen=True)
 class JudgedRows:
     """Rows that a model judged.
@@ -64,6 +70,8 @@ class JudgedRows:
 
     def subset(self, rows: NDArray[Any]) -> "JudgedRows":
         """Some of the rows: a mask, or their places."""
+        if rows.dtype == np.bool_ and rows.all():
+            return self
         return replace(
             self,
             values=self.values[rows],

@@ -9,12 +9,14 @@ Robins, A. Rotnitzky and L. P. Zhao, 1994).
 import numpy as np
 
 from sluice.modeling.threads import fixed_threads
-from sluice.monitoring.class_estimates import DOUBT, UNFOLLOWED, Estimated
-from sluice.monitoring.judged_rows import Floats, JudgedRows
+from sluice.monitoring.class_estimates import DOUBT, Estimated
+from sluice.monitoring.judged_rows import Floats, JudgedRows, to_learn_from
 
 _FOLDS = 3
 _MOST_ROWS = 50_000
 _Z = 1.959964
+_UNFOLLOWED = 0.1
+"""The standard error that a shift makes beyond what features show of it, as a share of how far the metric moved."""
 
 
 def estimate_numbers(
@@ -62,7 +64,7 @@ def _mean_loss(inputs: Floats, losses: Floats, asked: Floats, weights: Floats, s
     lasting, apart = float(np.sqrt((moved**2).sum())), float(np.sqrt(((moved - own) ** 2).sum()))
     noise = float(np.sqrt((shares * (left - shift) ** 2).sum() / len(asked)))
     value = max(0.0, float(said.mean()) + shift)
-    doubt = np.hypot(DOUBT * (shift - float(left.mean())), UNFOLLOWED * (value - float(losses.mean())))
+    doubt = np.hypot(DOUBT * (shift - float(left.mean())), _UNFOLLOWED * (value - float(losses.mean())))
     error = float(np.sqrt(lasting**2 + noise**2 + doubt**2))
     drawn = float(said.std() / np.sqrt(len(asked)))
     return Estimated(value, max(0.0, value - _Z * error), value + _Z * error, error, apart, drawn)
@@ -82,7 +84,7 @@ def _fitted(inputs: Floats, losses: Floats, seed: int):  # type: ignore[no-untyp
         random_state=seed,
         early_stopping=False,
     )
-    return model.fit(inputs[rows], losses[rows])
+    return model.fit(to_learn_from(inputs[rows]), losses[rows])
 
 
 def _rooted(squared: Estimated) -> Estimated:

@@ -41,6 +41,12 @@ METRICS = (
         ("how",),
         panel="Is the performance told?",
     ),
+    Shown(
+        "sluice_monitor_assumption_failed",
+        "1 where it is told, but an assumption of the estimate fails.",
+        ("how",),
+        panel="Is the performance told?",
+    ),
     Shown("sluice_monitor_alarm", "Alarms of the latest window.", ("severity",), panel="Alarms"),
     Shown(
         "sluice_monitor_evidence",

@@ -5,7 +5,7 @@ estimated", with the reason. None of them is "ok".
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -15,6 +15,7 @@ from sluice.evaluation.number_predictions import NumberPredictions
 from sluice.monitoring.class_estimates import Estimated, estimate_classes
 from sluice.monitoring.density_ratio import FOREIGN, DensityRatio, density_ratio
 from sluice.monitoring.evidence import LASTING_QUANTILE
+from sluice.monitoring.harder_rows import harder
 from sluice.monitoring.judged_rows import Flags, Integers, JudgedRows
 from sluice.monitoring.loss_estimates import estimate_numbers
 from sluice.monitoring.second_opinion import opinion_on
@@ -26,6 +27,7 @@ State = Literal["told", "not enough", "cannot be estimated"]
 
 MOST_ROWS = 50_000
 _RESAMPLES = 200
+_CELLS = 400_000  # of a bootstrap at once: some tens of MB with all that is computed of them
 _LEAST_ROWS = 100
 _LEAST_EFFECTIVE = 200.0
 _MOST_FOREIGN = 0.2
@@ -39,7 +41,7 @@ ASSUMPTIONS: dict[str, tuple[str, ...]] = {
     "labels": ("The labels that have come are those of rows like the others.",),
     "PAPE": (
         "Labels follow from the features as they did in the reference.",
-        "Rows like the present ones are in the reference.",
+        "Rows like the present ones are in the reference, and were not chosen by how hard they are.",
         "Features are measured as they were: a column that broke is not drift.",
         CONCEPT,
     ),
@@ -91,6 +93,7 @@ class Performance:
         metrics: By name.
         effective_rows: How many reference rows of equal weight the estimate rests on.
         foreign: The share of rows whose like the reference lacks.
+        failed: Which assumption fails though a value is told, in words; empty where none is known to.
         assumptions: What the method takes for granted, in words.
     """
 
@@ -102,6 +105,7 @@ class Performance:
     metrics: dict[str, Compared] = field(default_factory=dict)
     effective_rows: float = float("nan")
     foreign: float = float("nan")
+    failed: str = ""
 
     @property
     def assumptions(self) -> tuple[str, ...]:
@@ -147,7 +151,7 @@ def measured(rows: JudgedRows, seed: int = 7) -> Measured:
         if rows.binary:  # the called class stands in the file: a bar above or below every score says the same
             bars = np.where(part.said == 1, -1.0, 2.0)
         judged = Predictions(part.labels.astype(np.int64), part.values, bars=bars)
-    drawn = bootstrap({"model": judged}, _RESAMPLES, seed).estimates("model")
+    drawn = bootstrap({"model": judged}, _RESAMPLES, seed, cells=_CELLS).estimates("model")
     kept = (
         ("mae", "rmse")
         if rows.regression
@@ -204,14 +208,14 @@ def estimated_performance(
         return Performance(
             how, "cannot be estimated", words, rows, labelled, {}, ratio.effective_rows, ratio.foreign
         ), ratio
+    failed = ""
     if reference.regression:
         estimates = estimate_numbers(reference, current, ratio.reference)
     else:
-        estimates = estimate_classes(reference, current, ratio.reference, clusters, opinion=opinion_on(reference))
+        failed, opinion = harder(reference, current).words, opinion_on(reference)
+        estimates = estimate_classes(reference, current, ratio.reference, clusters, opinion=opinion, hard=bool(failed))
     found = _compared(how, known, estimates, current, labelled, wanted)
-    return Performance(
-        how, found.state, found.reason, rows, labelled, found.metrics, ratio.effective_rows, ratio.foreign
-    ), ratio
+    return replace(found, effective_rows=ratio.effective_rows, foreign=ratio.foreign, failed=failed), ratio
 
 
 def _unsupported(ratio: DensityRatio, rows: int) -> str:

@@ -58,7 +58,7 @@ class MetricRecord(_Part):
 
 
 class PerformanceRecord(_Part):
-    """See `performance.Performance`."""
+    """See `performance.Performance`; records from before `failed` was told have it empty."""
 
     how: str
     state: str
@@ -69,6 +69,7 @@ class PerformanceRecord(_Part):
     effective_rows: float | None
     foreign: float | None
     assumptions: tuple[str, ...]
+    failed: str = ""
 
 
 class FaultRecord(_Part):

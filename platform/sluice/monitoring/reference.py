@@ -5,7 +5,7 @@ seasonal one has the rows of the same weekdays, or of the same weekdays and hour
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -45,8 +45,7 @@ class Reference:
         form: What their columns are.
         cells: By watched column.
         counted: By watched column.
-        part: Random rows, as an Arrow table.
-        judged: The same as the model sees them; those with a label where there is a forecast and a label.
+        judged: Random rows as the model sees them; those with a label where there is a forecast and a label.
         known: Its metrics; None without forecasts or labels.
         importance: By feature.
         margins: By column, the distance that does not matter.
@@ -61,7 +60,6 @@ class Reference:
     form: RowForm
     cells: dict[str, Cells]
     counted: dict[str, Counted]
-    part: Any = field(repr=False)
     judged: JudgedRows | None
     known: Measured | None
     importance: dict[str, float]
@@ -106,7 +104,6 @@ def learn_reference(table: RowTable, form: RowForm, settings: WatchSettings) -> 
         form,
         cells,
         counted,
-        part,
         labelled if known is not None else judged,
         known,
         shares or dict.fromkeys(form.features, 1 / len(form.features)),
@@ -166,10 +163,10 @@ def judged_rows(part: Any, form: RowForm, cells: Mapping[str, Cells]) -> JudgedR
         form: What they are.
         cells: Of the reference: they decide the codes of texts.
     """
-    features = [
-        numbers_of(part.column(name)) if kind == "number" else codes(part.column(name), cells[name].values)
-        for name, kind in form.features.items()
-    ]
+    features = np.zeros((len(part), max(1, len(form.features))))
+    for place, (name, kind) in enumerate(form.features.items()):
+        column = part.column(name)
+        features[:, place] = numbers_of(column) if kind == "number" else codes(column, cells[name].values)
     values = np.column_stack([numbers_of(part.column(name)) for name in form.forecasts])
     usable = np.isfinite(values).all(axis=1)
     called = labels = None
@@ -181,7 +178,7 @@ def judged_rows(part: Any, form: RowForm, cells: Mapping[str, Cells]) -> JudgedR
     rows = JudgedRows(
         form.problem,
         values[:, 0] if not form.classes else values,
-        np.column_stack(features) if features else np.zeros((len(part), 1)),
+        features,
         None if called is None else np.nan_to_num(called).astype(np.int64),
         labels,
     )

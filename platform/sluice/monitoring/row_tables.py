@@ -5,6 +5,7 @@ DuckDB reads them; rows reach Python as counts, or as a random part. A form says
 
 import glob
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -25,6 +26,7 @@ MOMENT, ROLE = "sluice_moment", "sluice_role"
 _NOTE = b"sluice.predictions"
 _PROBABILITY, _PREDICTION = "probability_", "prediction"
 _MEMORY = "128MB"
+_MOST_THREADS = 4  # each holds a part of a file, beyond what the limit counts
 _NUMBERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT")
 _FLOATS = ("FLOAT", "DOUBLE", "DECIMAL")
 
@@ -159,11 +161,11 @@ def connection(memory: str = _MEMORY, threads: int | None = None) -> Iterator[du
     settings: dict[str, Any] = {
         "memory_limit": memory,
         "preserve_insertion_order": True,
+        "enable_external_file_cache": False,  # files lie in the system's own cache; a second one only takes memory
         "autoinstall_known_extensions": False,
         "autoload_known_extensions": False,
     }
-    if threads:
-        settings["threads"] = threads
+    settings["threads"] = threads or min(os.cpu_count() or 1, _MOST_THREADS)
     opened = duckdb.connect(config=settings)
     opened.execute("SET enable_progress_bar = false; SET TimeZone = 'UTC'")
     try:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from sluice.modeling.threads import fixed_threads
-from sluice.monitoring.judged_rows import Floats, Integers, JudgedRows
+from sluice.monitoring.judged_rows import Floats, Integers, JudgedRows, to_learn_from
 
 _FOLDS = 3
 _MOST_ROWS = 50_000
@@ -102,7 +102,7 @@ def _fitted(known: Floats, labels: Integers, classes: int, seed: int) -> Any:  #
         early_stopping=False,
     )
     with fixed_threads(1):
-        return model.fit(known, labels)
+        return model.fit(to_learn_from(known), labels)
 
 
 def _asked(model: Any, known: Floats, classes: int) -> Floats:  # noqa: ANN401 - scikit-learn has no types

@@ -13,6 +13,7 @@ import numpy as np
 from scipy import stats
 
 from sluice.contract.reading import Column
+from sluice.core.memory import give_back
 from sluice.monitoring.alarms import Found, alarms_of
 from sluice.monitoring.column_counts import Counted, count, watched
 from sluice.monitoring.density_ratio import DensityRatio
@@ -65,6 +66,7 @@ class Watch:
         """
         self.settings, self._contract, self._model = settings, contract or {}, model
         self.whole = learn_reference(table, form, settings)
+        give_back()
         self._seasons: dict[str, Reference] = {"": self.whole}
         began = state or WatchState()
         limit = limit_of(settings.windows, settings.false_alarms)
@@ -239,7 +241,9 @@ def _looked_at(table: RowTable, reference: Reference, settings: WatchSettings) -
     counted = with_quantiles(count(table, reference.cells), reference.cells, part)
     whole = all(name in table.columns for name in (*form.features, *form.forecasts))
     judged = judged_rows(part, form, reference.cells) if form.forecasts and whole else None
-    return Window(table, counted, part, judged, repeated(table, form))
+    again = repeated(table, form)
+    give_back()
+    return Window(table, counted, part, judged, again)
 
 
 def _performance(
@@ -344,6 +348,7 @@ def _record(found: Performance | None) -> PerformanceRecord | None:
         effective_rows=_finite(found.effective_rows),
         foreign=_finite(found.foreign),
         assumptions=found.assumptions,
+        failed=found.failed,
     )
 
 

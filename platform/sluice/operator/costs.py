@@ -24,8 +24,6 @@ from sluice.operator.windows import metric_of
 _DAY = 86_400.0
 _ESTIMATED = 1.5  # an estimate without labels may be wrong by more than it says
 _LEAST_NOISE = 1e-6
-_SURE = 1.0
-"""So many standard deviations less is what has to be worth it: a needless run costs more than one more window."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +50,7 @@ class Prices:
             noise: A window's error: offsets of that size say nothing.
         """
         level = self.run / (self.horizon * self.unit_day)
-        step = 8 * level
-        return Prior(level / self.horizon, 4 * level / self.horizon, step, offset_sd=max(step, noise))
+        return Prior(level / self.horizon, 4 * level / self.horizon, step_sd=8 * level, offset_sd=max(level, noise))
 
     def threshold(self, found: Staleness) -> float:
         """Money a day: a model that costs more than this for being old is trained again."""
@@ -82,10 +79,9 @@ def _told(found: Staleness, prices: Prices, currency: str, draft: Draft) -> Weig
     limit = prices.threshold(found)
     growth = max(found.slope, 0.0) * prices.unit_day
     stale = prices.horizon * now + growth * prices.horizon**2 / 2
-    surely = max(found.now - _SURE * found.sd, 0.0) * prices.unit_day
-    train = surely >= limit
+    train = now >= limit
     words = (
-        f"being old, the model costs {now:.2f} {currency} a day, at least {surely:.2f}; from {limit:.2f} a day on a "
+        f"being old, the model costs {now:.2f} {currency} a day; from {limit:.2f} a day on a "
         f"run for {prices.run:.2f} is worth it (worse by {found.now:.4g} ± {found.sd:.2g} now, {found.slope:+.2g} a day"
         f"{f', a break with probability {found.broken:.0%}' if found.broken > _LIKELY else ''})"
     )

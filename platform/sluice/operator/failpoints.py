@@ -9,6 +9,7 @@ import signal
 from typing import Literal, get_args
 
 from sluice.core.errors import BadInput
+from sluice.core.settings import settings
 
 Point = Literal[
     "loaded", "before-intents", "after-intents", "before-action", "after-action", "before-results", "after-results"
@@ -25,7 +26,7 @@ def failpoint(point: Point) -> None:
     Raises:
         BadInput: SLUICE_FAILPOINT names no such place.
     """
-    wanted = os.environ.get(VARIABLE, "")
+    wanted = settings().operator.failpoint
     if not wanted:
         return
     name, _, times = wanted.partition(":")

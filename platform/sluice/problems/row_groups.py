@@ -1,19 +1,22 @@
 """What a row stands for, and which rows are not independent of each other: the same answer for every step."""
 
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from sluice.core.errors import BadInput
 from sluice.problems.task import Task
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 
 
-def row_weights(rows: pd.DataFrame, task: Task) -> Floats:
+def row_weights(rows: "pd.DataFrame", task: Task) -> Floats:
     """How many rows of the population each row stands for, shape (rows,); ones where nothing was sampled unequally.
 
     Raises:
@@ -23,6 +26,8 @@ def row_weights(rows: pd.DataFrame, task: Task) -> Floats:
         return np.ones(len(rows))
     if task.weight not in rows:
         raise BadInput(f"the rows have no weight column {task.weight!r}; use a dataset made by sample or split")
+    import pandas as pd
+
     weights = pd.to_numeric(rows[task.weight], errors="coerce").to_numpy(np.float64, na_value=np.nan)
     wrong = np.flatnonzero(~(np.isfinite(weights) & (weights > 0)))
     if len(wrong):
@@ -38,7 +43,7 @@ def effective_rows(weights: Floats) -> float:
     return float(weights.sum() ** 2 / np.square(weights).sum()) if len(weights) else 0.0
 
 
-def row_clusters(rows: pd.DataFrame, task: Task) -> Integers:
+def row_clusters(rows: "pd.DataFrame", task: Task) -> Integers:
     """The cluster of each row, shape (rows,), numbered from 0 in the order of their values; missing is a cluster.
 
     Rows of one cluster are not independent of each other: an interval has to draw clusters, not rows. Without a
@@ -52,12 +57,16 @@ def row_clusters(rows: pd.DataFrame, task: Task) -> Integers:
         return np.arange(len(rows))
     if column not in rows:
         raise BadInput(f"the rows have no column {column!r}, which tells dependent rows; run prepare again")
+    import pandas as pd
+
     values = rows[column] if task.cluster else local_days(rows[column], task)
     return np.asarray(pd.factorize(values, sort=True, use_na_sentinel=False)[0], np.int64)
 
 
-def local_days(times: pd.Series, task: Task) -> pd.Series:
+def local_days(times: "pd.Series", task: Task) -> "pd.Series":
     """The day of each time (UTC) in the zone of the task, as timestamps at midnight without a zone; dates stay."""
+    import pandas as pd
+
     stamps = pd.to_datetime(times)
     if times.dtype == object and all(not isinstance(value, datetime) for value in times.dropna()):
         return stamps.dt.normalize()

@@ -80,8 +80,12 @@ def verdict(window: WindowRecord, metric: str) -> tuple[str, Tone]:
         "reference"
     )
     if found.state == "not enough":
-        return f"{words}. That is not enough to be sure: {found.reason}.", "warn"
-    return f"{words}.", "bad" if any(each.severity == "page" for each in window.alarms) else "good"
+        fails = f" An assumption of the estimate fails: {found.failed}." if found.failed else ""
+        return f"{words}. That is not enough to be sure: {found.reason}.{fails}", "warn"
+    paged = any(each.severity == "page" for each in window.alarms)
+    if found.failed:
+        return f"{words}. An assumption of the estimate fails: {found.failed}.", "bad" if paged else "warn"
+    return f"{words}.", "bad" if paged else "good"
 
 
 def _performance(windows: Sequence[WindowRecord], settings: WatchSettings) -> Section:

@@ -1,10 +1,11 @@
 """The served forms of registered versions, kept in the home by digest: each is made and judged once."""
 
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 
-from sluice.core.errors import BadInput
+from sluice.core.errors import BadInput, SluiceError
 from sluice.core.files import faults
 from sluice.core.home import make_home
 from sluice.core.progress import progress
@@ -62,3 +63,16 @@ def _make(version: Version, folder: Path) -> None:
             if not (folder / DESCRIPTION).is_file():  # another process was faster
                 shutil.rmtree(folder, ignore_errors=True)
                 made.replace(folder)
+
+
+def main() -> None:
+    """Make the served form of the version that is named, for a server that follows aliases; errors in one line."""
+    try:
+        served_version(sys.argv[1])
+    except SluiceError as error:
+        sys.stderr.write(f"{error}\n")
+        raise SystemExit(error.exit_code) from None
+
+
+if __name__ == "__main__":
+    main()

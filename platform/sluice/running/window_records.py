@@ -10,7 +10,6 @@ from sluice.artifacts.bundles import Bundle, workspace
 from sluice.artifacts.producer import producer
 from sluice.core.errors import BadInput
 from sluice.core.words import near
-from sluice.engine.datasets import publish_tables
 from sluice.engine.parquet import write_parquet
 from sluice.monitoring.records import WatchSettings, WindowRecord
 from sluice.problems.task import REGRESSION, Task
@@ -101,6 +100,8 @@ def publish_window(
     Raises:
         EnvironmentFault: The store failed.
     """
+    from sluice.engine.datasets import publish_tables  # late: a watch of files publishes nothing by default
+
     with workspace(store) as folder:
         batch = pa.Table.from_pylist(_flat(window), schema=_SCHEMA)
         part = write_parquet(batch.to_batches(), _SCHEMA, folder / "metrics" / "part-00000.parquet")

@@ -67,6 +67,14 @@ class Registry(Protocol):
         """
         ...
 
+    def all_aliases(self) -> dict[str, dict[str, str]]:
+        """The same of every model, by its name.
+
+        Raises:
+            EnvironmentFault: The registry is down or denies access.
+        """
+        ...
+
     def version(self, model: str, number: str) -> Registered:
         """One version.
 
@@ -106,7 +114,7 @@ class RestRegistry:
         import urllib3
 
         self._address, login = without_login(address.rstrip("/"))
-        headers = {"Accept": "application/json"} | _account(login)
+        headers = {"Accept": "application/json"} | account_header(login)
         secure = {"ssl_context": tls_context()} if address.startswith("https:") else {}
         self._pool = urllib3.PoolManager(num_pools=1, headers=headers, timeout=_SECONDS, retries=False, **secure)
 
@@ -114,6 +122,19 @@ class RestRegistry:
         """See `Registry.aliases`."""
         body = self._asked("registered-models/get", {"name": model}, f"registered model {model!r}")
         return {str(each["alias"]): str(each["version"]) for each in body["registered_model"].get("aliases", ())}
+
+    def all_aliases(self) -> dict[str, dict[str, str]]:
+        """The same of every model, by its name; raises EnvironmentFault as `Registry.aliases`."""
+        found: dict[str, dict[str, str]] = {}
+        token = ""
+        while True:
+            query = {"max_results": "1000"} | ({"page_token": token} if token else {})
+            body = self._asked("registered-models/search", query, "registered models")
+            for each in body.get("registered_models", ()):
+                found[str(each["name"])] = {str(a["alias"]): str(a["version"]) for a in each.get("aliases", ())}
+            token = body.get("next_page_token", "")
+            if not token:
+                return found
 
     def version(self, model: str, number: str) -> Registered:
         """See `Registry.version`."""
@@ -162,6 +183,16 @@ class DatabaseRegistry:
             sql = f"SELECT alias, version FROM registered_model_aliases WHERE name = ?{_own(connection)}"  # noqa: S608 - our own text
             return {str(alias): str(number) for alias, number in connection.execute(sql, (model,))}
 
+    def all_aliases(self) -> dict[str, dict[str, str]]:
+        """See `RestRegistry.all_aliases`."""
+        found: dict[str, dict[str, str]] = {}
+        with self._opened() as connection:
+            own = _own(connection).removeprefix(" AND ")
+            sql = f"SELECT name, alias, version FROM registered_model_aliases{own and f' WHERE {own}'}"  # noqa: S608 - our own text
+            for model, alias, number in connection.execute(sql):
+                found.setdefault(str(model), {})[str(alias)] = str(number)
+        return found
+
     def version(self, model: str, number: str) -> Registered:
         """See `Registry.version`."""
         with self._opened() as connection:
@@ -200,7 +231,7 @@ def _ours(version: Registered) -> Registered:
     return version
 
 
-def _account(login: tuple[str, str] | None) -> dict[str, str]:
+def account_header(login: tuple[str, str] | None) -> dict[str, str]:
     """The header that says who asks, by the variables that MLflow's own client reads, in its order."""
     import urllib3
 

@@ -134,7 +134,9 @@ def _stands(order: ReplayOrder) -> list[_Stand]:
     known = [each for each in stands if each is not None]
     if not known:
         raise BadInput(
-            f"{order.model} was judged in folds: no row comes after those that it learned from; split by time to replay"
+            f"{order.model} was judged in folds, so its rows have no moment at which they could be asked again; name "
+            "the rows' moment (`rows: {time: COLUMN}`) and split by time to replay, or hold later rows to it by "
+            f"`sluice monitor {order.model} FILE`"
         )
     last = order.until or max(_last_moment(each.version) for each in known)
     windows = windows_between(min(each.begins for each in known), _whole(last, order), order.every)
@@ -159,10 +161,10 @@ def _whole(last: datetime, order: ReplayOrder) -> datetime:
 
 def _stand(version: Version, order: ReplayOrder) -> _Stand | None:
     with opened_model(f"{version.model}/{version.version}") as model:
-        time = _time(model)
         bundle = find_bundle(model.store, version.tags["sluice.splits"])
-        if folds_of(bundle) is not None:
+        if folds_of(bundle) is not None:  # its rows have no moment: others of the model may
             return None
+        time = _time(model)
         with read_dataset(bundle.uri) as (_, tables):
             if _TEST not in tables or time not in tables[_TEST].columns:
                 raise BadInput(f"{model.name}: its test rows have no column {time!r}, so nothing tells when it stood")

@@ -18,7 +18,7 @@ from sluice.operator.evidence import EventSeen, Evidence, Fault, RequestSeen, Ru
 from sluice.operator.gates import gate_parameters
 from sluice.operator.on_cluster.announcing import Announcer
 from sluice.operator.on_cluster.event_inbox import EventInbox
-from sluice.operator.on_cluster.kfp_runs import KfpRuns, Order
+from sluice.operator.on_cluster.kfp_runs import KfpRuns, Order, described
 from sluice.operator.on_cluster.kubernetes_api import KubernetesApi, resource
 from sluice.operator.on_cluster.outcomes import Outcomes
 from sluice.operator.on_cluster.pipelines_there import PipelinesThere
@@ -71,6 +71,7 @@ class ClusterWorld:
     def __init__(self, namespace: str, parts: Parts) -> None:
         """Nothing is asked yet."""
         self._namespace, self._parts = namespace, parts
+        self.runs = parts.runs
         self._pipelines = PipelinesThere(parts.runs.api, parts.index)
         self._outcomes = Outcomes(parts.store, parts.runs.api)
         self._registry = RegistryWork()
@@ -109,12 +110,12 @@ class ClusterWorld:
         events = self._parts.inbox.of(name)
         self._gathered[name] = events
         watchers = self._parts.watchers
-        lakes = watchers.lakes.seen(project, faults) if project else ()
+        lakes = watchers.lakes.seen(project, spec, faults) if project else ()
         standing = watchers.registry.standing(spec.model, faults)
         return Evidence(
             code=project.code if project else None,
             lakes=lakes,
-            windows=watchers.windows.seen(spec.model, standing, faults),
+            windows=watchers.windows.seen(spec, standing, faults),
             upstream=watchers.registry.upstream(spec, faults),
             champion=standing.champion,
             good=standing.good,
@@ -153,15 +154,19 @@ class ClusterWorld:
 
     def start_run(self, loaded: Loaded, order: StartRun) -> str:
         """See `World.start_run`."""
-        self._may_act()
         spec = loaded.spec
-        project = self._known_project(spec.project)
-        pipeline, own = self._pipelines.find(spec.project, project, spec.pipeline)
-        lakes = {lake.parameter: lake.address for lake in project.lakes}
+        return self.begin(loaded.subject.name, spec.project, spec.pipeline, order)
+
+    def begin(self, name: str, project: str, pipeline: str | None, order: StartRun) -> str:
+        """Begin a run for a resource unless one with its key is there; raises as `World.start_run`."""
+        self._may_act()
+        spec = self.known_project(project)
+        there, own = self._pipelines.find(project, spec, pipeline)
+        lakes = {lake.parameter: lake.address for lake in spec.lakes}
         parameters = gate_parameters({**lakes, **own}, order)
         asked = f" Asked for by {order.by}." if order.by else ""
-        words = f"{order.reason}{asked} Key {order.key}."
-        return self._parts.runs.begin(Order(loaded.subject.name, order.key, pipeline, parameters, words))
+        words = described(f"{order.reason}{asked}", self._namespace, name, order.key)
+        return self.runs.begin(Order(name, order.key, there, parameters, words))
 
     def cancel_run(self, loaded: Loaded, order: CancelRun) -> None:
         """See `World.cancel_run`."""
@@ -214,6 +219,15 @@ class ClusterWorld:
         status |= {"conditions": [ready, *rest], "phase": "Failing"}
         self._status(KIND, name, status, found["metadata"]["resourceVersion"], found["metadata"]["uid"])
 
+    def document(self, kind: str, name: str) -> Json | None:
+        """A resource as it is now."""
+        return self._parts.api.get(resource(kind, self._namespace, name))
+
+    def write_status(self, kind: str, name: str, status: Json, head: Json) -> None:
+        """Save a status, if nobody has saved since the document of this head was read; raises Conflict."""
+        self._may_act()
+        self._status(kind, name, status, head["resourceVersion"], head["uid"])
+
     def _status(self, kind: str, name: str, status: Json, token: str, uid: str) -> Json:
         metadata = {"name": name, "namespace": self._namespace, "uid": uid}
         metadata |= {"resourceVersion": token} if token else {}
@@ -232,12 +246,17 @@ class ClusterWorld:
 
     def _project(self, name: str, faults: list[Fault]) -> ProjectSpec | None:
         try:
-            return self._known_project(name)
+            return self.known_project(name)
         except BadInput as error:
             faults.append(Fault(part="project", words=str(error)))
             return None
 
-    def _known_project(self, name: str) -> ProjectSpec:
+    def known_project(self, name: str) -> ProjectSpec:
+        """What a Project says.
+
+        Raises:
+            BadInput: There is none, or it is wrong.
+        """
         known = self._parts.index.get("Project", name)
         if known is None:
             raise BadInput(

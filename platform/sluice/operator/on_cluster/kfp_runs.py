@@ -5,9 +5,10 @@ begin one looks for the name first; and of two that came to be all the same, the
 ended.
 """
 
+import re
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -21,6 +22,7 @@ KEY_CHARACTERS = 16
 UNSURE_SECONDS = 40.0
 """So long after a beginning that got no answer nothing else is begun: KFP may still be at it."""
 _NEWEST = 100
+_MARK = re.compile(r"Key (?P<key>[0-9a-f]{64}) of (?P<namespace>[a-z0-9-]+)/(?P<name>[a-z0-9.-]+)\.$")
 _STATES: dict[str, RunState] = {
     "SUCCEEDED": "succeeded",
     "SKIPPED": "succeeded",
@@ -137,9 +139,11 @@ class KfpRuns:
         if not waiting:
             return []
         changed = []
-        newest = {run.id: run for run in self.api.runs(_NEWEST)}
+        newest = self.api.runs(_NEWEST)
         for run, (called, before) in waiting.items():
-            now = newest.get(run) or self._one(run)
+            same = [each for each in reversed(newest) if each.name == called]
+            self._end_doubles(same)
+            now = same[0] if same else self._one(run)
             if now is None:
                 self.forget(called)  # somebody removed it from KFP
             else:
@@ -147,6 +151,23 @@ class KfpRuns:
             if now is None or _state(now) != _state(before):
                 changed.append(called[: -KEY_CHARACTERS - 1])
         return changed
+
+    def end_orphans(self, namespace: str, there: Callable[[str], bool]) -> list[str]:
+        """End runs whose resource is gone; their ids.
+
+        Args:
+            namespace: Of this operator: of KFP's other runs it knows nothing.
+            there: Whether there is a resource of a name.
+        """
+        ended = []
+        for run in self.api.runs(_NEWEST):
+            told = _MARK.search(run.description)
+            ours = told and told["namespace"] == namespace and run.name == run_name(told["name"], told["key"])
+            if told and ours and _state(run) not in ENDED and not there(told["name"]):
+                progress(f"run {run.name}: its resource is gone, and it is ended")
+                self.api.cancel(run.id)
+                ended.append(run.id)
+        return ended
 
     def forget(self, called: str) -> None:
         """A run that is of no interest any more, by its name."""
@@ -173,6 +194,11 @@ class KfpRuns:
         if name not in self._experiments:
             self._experiments[name] = self.api.experiment(name)
         return self._experiments[name]
+
+
+def described(words: str, namespace: str, name: str, key: str) -> str:
+    """A run's description, by which it is known to belong to a resource."""
+    return f"{words} Key {key} of {namespace}/{name}."
 
 
 def _state(run: Listed) -> RunState:

@@ -1,7 +1,10 @@
 """What a lake is now, as the store tells without reading it: another content is another dataset id."""
 
 import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from urllib.parse import unquote
 
 from sluice.contract.reading import CONTRACT
 from sluice.core.errors import BadInput
@@ -10,7 +13,25 @@ from sluice.storage.locations import open_lake
 from sluice.storage.marks import marks
 
 
-def look_at_lake(address: str) -> LakeSeen:
+@dataclass(frozen=True)
+class LakeLook:
+    """A lake as it is now.
+
+    Attributes:
+        seen: What every trigger may ask.
+        partitions: The values in the names of folders such as `month=2013-01`, by column; rows are not counted.
+    """
+
+    seen: LakeSeen
+    partitions: Mapping[str, frozenset[str]]
+
+    def named(self, name: str, column: str) -> LakeSeen:
+        """The same under the Project's name for it, with the partitions of a column."""
+        values = dict.fromkeys(sorted(self.partitions.get(column, ())), 0)
+        return self.seen.model_copy(update={"name": name, "partitions": values})
+
+
+def look_at_lake(address: str) -> LakeLook:
     """A lake.
 
     Args:
@@ -31,4 +52,15 @@ def look_at_lake(address: str) -> LakeSeen:
     for mark in found:
         digest.update(f"{mark.key}\0{mark.size}\0{mark.content}\n".encode())
     newest = max(mark.written for mark in found)
-    return LakeSeen(name="", dataset=digest.hexdigest(), arrived=min(newest, datetime.now(UTC)))
+    seen = LakeSeen(name="", dataset=digest.hexdigest(), arrived=min(newest, datetime.now(UTC)))
+    return LakeLook(seen, _partitions(mark.key for mark in found))
+
+
+def _partitions(keys: Iterable[str]) -> dict[str, frozenset[str]]:
+    found: dict[str, set[str]] = {}
+    for key in keys:
+        for folder in key.split("/")[:-1]:
+            column, separator, value = folder.partition("=")
+            if separator and column:
+                found.setdefault(column, set()).add(unquote(value))
+    return {column: frozenset(values) for column, values in found.items()}

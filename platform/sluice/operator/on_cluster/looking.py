@@ -7,6 +7,7 @@ from collections.abc import Set as AbstractSet
 
 from sluice.core.errors import SluiceError
 from sluice.core.progress import progress
+from sluice.operator.on_cluster.ended_runs import EndedRuns
 from sluice.operator.on_cluster.kfp_runs import KfpRuns
 from sluice.operator.on_cluster.process_metrics import ProcessMetrics
 from sluice.operator.on_cluster.process_settings import Pauses
@@ -26,10 +27,13 @@ class Looker:
         queue: WorkQueue,
         pauses: Pauses,
         metrics: ProcessMetrics,
+        namespace: str,
     ) -> None:
         self._runs, self._watchers, self._index, self._queue = runs, watchers, index, queue
         self._pauses, self._metrics = pauses, metrics
-        self._ended = threading.Event()
+        self._namespace, self._ended_in_kfp = namespace, EndedRuns(runs.api)
+        self._ended, self._gone = threading.Event(), threading.Event()
+        self._gone.set()
         self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
@@ -38,6 +42,8 @@ class Looker:
             "runs": (self._pauses.runs, self._runs.look),
             "lakes": (self._pauses.lakes, lambda: self._interested(lakes=self._watchers.lakes.look())),
             "registry": (self._pauses.registry, self._registry),
+            "orphans": (self._pauses.runs, self._orphans),
+            "ended": (self._pauses.ended, self._ended_runs),
             "windows": (self._pauses.windows, lambda: self._interested(models=self._watchers.windows.look())),
         }
         for name, (pause, look) in looks.items():
@@ -53,22 +59,43 @@ class Looker:
         told = 0.0
         while not self._ended.wait(pause):
             try:
-                for training in look():
-                    self._queue.add(Key("ContinuousTraining", training))
+                for name_of_one in look():
+                    for kind in self._kinds(name_of_one):
+                        self._queue.add(Key(kind, name_of_one))
             except SluiceError as error:
                 self._metrics.looks.labels(name).inc()
                 if time.monotonic() - told > 60:
                     told = time.monotonic()
                     progress(f"looking at {name}: {error}")
 
-    def _registry(self) -> set[str]:
-        models, upstream = self._watchers.registry.look()
-        return self._interested(models=models, upstream=upstream)
+    def resource_gone(self) -> None:
+        """A resource is gone: its runs are ended, if it has any."""
+        self._gone.set()
 
-    def _interested(
-        self,
-        lakes: AbstractSet[str] = frozenset(),
-        models: AbstractSet[str] = frozenset(),
-        upstream: AbstractSet[str] = frozenset(),
-    ) -> set[str]:
-        return self._watchers.interested(self._index, lakes=lakes, models=models, upstream=upstream)
+    def _orphans(self) -> list[str]:
+        """Only in the beginning and after a resource has gone: KFP is asked for all its newest runs."""
+        if self._gone.is_set():
+            self._gone.clear()
+            try:
+                self._runs.end_orphans(self._namespace, lambda name: bool(self._kinds(name)))
+            except SluiceError:
+                self._gone.set()
+                raise
+        return []
+
+    def _ended_runs(self) -> list[str]:
+        self._ended_in_kfp.look()
+        return []
+
+    def _kinds(self, name: str) -> list[str]:
+        """Runs are named after a ContinuousTraining or a Backfill."""
+        return [kind for kind in ("ContinuousTraining", "Backfill") if self._index.get(kind, name)]
+
+    def _registry(self) -> set[str]:
+        models = self._watchers.registry.look()
+        for server in self._watchers.servers_of(self._index, models):
+            self._queue.add(Key("ModelServer", server))
+        return self._interested(models=models)
+
+    def _interested(self, lakes: AbstractSet[str] = frozenset(), models: AbstractSet[str] = frozenset()) -> set[str]:
+        return self._watchers.interested(self._index, lakes=lakes, models=models)

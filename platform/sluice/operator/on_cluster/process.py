@@ -22,14 +22,17 @@ from aiohttp import web
 from sluice.cluster.kfp_api import KfpApi
 from sluice.core.errors import BadInput, SluiceError
 from sluice.core.progress import progress
+from sluice.operator.on_cluster.backfills import Backfills
 from sluice.operator.on_cluster.cluster_world import KIND, ClusterWorld, Parts
 from sluice.operator.on_cluster.event_inbox import EventInbox
 from sluice.operator.on_cluster.kfp_runs import KfpRuns
 from sluice.operator.on_cluster.kubernetes_api import PLURALS, KubernetesApi, resource
 from sluice.operator.on_cluster.lease import Lease
 from sluice.operator.on_cluster.looking import Looker
+from sluice.operator.on_cluster.model_servers import ModelServers
 from sluice.operator.on_cluster.process_metrics import ProcessMetrics
 from sluice.operator.on_cluster.process_settings import ProcessSettings
+from sluice.operator.on_cluster.projects import Projects
 from sluice.operator.on_cluster.resource_index import ResourceIndex
 from sluice.operator.on_cluster.servers_seen import ServersSeen
 from sluice.operator.on_cluster.watchers import LakesWatcher, RegistryWatcher, Watchers, WindowsWatcher
@@ -75,7 +78,7 @@ class Process:
         pauses = settings.pauses
         self.watchers = Watchers(
             LakesWatcher(pauses.lakes),
-            RegistryWatcher(open_registry, default_store, pauses.registry),
+            RegistryWatcher(open_registry, default_store),
             WindowsWatcher(default_store, pauses.windows),
             ServersSeen(self.index),
         )
@@ -91,8 +94,16 @@ class Process:
             lambda outcome: self.metrics.decisions.labels(outcome).inc(),
         )
         self.world = ClusterWorld(settings.namespace, parts)
-        self.looker = Looker(self.runs, self.watchers, self.index, self.queue, pauses, self.metrics)
-        self.reconcilers: dict[str, Reconciler] = {KIND: self._train}
+        self.looker = Looker(self.runs, self.watchers, self.index, self.queue, pauses, self.metrics, settings.namespace)
+        servers = ModelServers(
+            self.api, settings.namespace, settings.where(), self.watchers.registry, lambda: self.lease.held
+        )
+        self.reconcilers: dict[str, Reconciler] = {
+            KIND: self._train,
+            "Project": Projects(self.api, settings.namespace, self.runs.api, lambda: self.lease.held).reconcile,
+            "ModelServer": servers.reconcile,
+            "Backfill": Backfills(self.world).reconcile,
+        }
         self._workers: list[threading.Thread] = []
         self._synced = False
         self._gauges()
@@ -118,7 +129,11 @@ class Process:
             await asyncio.to_thread(self._fill)
             await self._listen(stack, door.app(), self.settings.port)
             stopped = asyncio.Event()
-            watching = asyncio.create_task(watch(self.settings, self.api, self._seen, stopped))
+            watching = asyncio.create_task(
+                watch(
+                    self.settings, self.api, self._seen, lambda name: self.queue.add(Key("ModelServer", name)), stopped
+                )
+            )
             self.lease.run(self._begin, self._lost)
             try:
                 await watching  # it ends by a signal
@@ -146,6 +161,9 @@ class Process:
         keys = self.index.remove(kind, body["metadata"]["name"]) if gone else self.index.put(kind, body)
         for key in keys:
             self.queue.add(key)
+        if gone and kind in (KIND, "Backfill"):
+            self.queue.forget(Key(kind, body["metadata"]["name"]))
+            self.looker.resource_gone()
 
     def _begin(self) -> None:
         progress(f"{self.lease.identity} holds the Lease, and works")

@@ -1,13 +1,16 @@
 """What the operator's process is told: one JSON document, which the chart writes into a ConfigMap."""
 
+import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field, JsonValue, ValidationError
 
+from sluice.cluster.model_server_site import Site
 from sluice.core.errors import BadInput
 from sluice.operator.parts import Part
 
+_SNAKE = re.compile(r"([A-Z])")
 _ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
 
 
@@ -45,7 +48,7 @@ class Pauses(Part):
         lakes: The lakes of projects.
         registry: Champions, and the models that triggers follow.
         windows: The windows that the monitor judged.
-        health: Whether servers of models answer.
+        ended: MLflow's runs, for those that ended without saying so.
         resync: Each resource, whatever happened.
     """
 
@@ -53,7 +56,7 @@ class Pauses(Part):
     lakes: Annotated[float, Field(gt=0)] = 60
     registry: Annotated[float, Field(gt=0)] = 10
     windows: Annotated[float, Field(gt=0)] = 60
-    health: Annotated[float, Field(gt=0)] = 3
+    ended: Annotated[float, Field(gt=0)] = 30
     resync: Annotated[float, Field(gt=0)] = 3600
 
 
@@ -72,7 +75,6 @@ class ProcessSettings(Part):
         pauses: How often it looks.
         workers: Reconciliations at the same time.
         site: Where servers of models run (`sluice.cluster.model_server_site.Site`); empty: it makes none.
-        fused: Whether runs have all their steps in one pod.
     """
 
     namespace: str
@@ -86,7 +88,20 @@ class ProcessSettings(Part):
     pauses: Pauses = Pauses()
     workers: Annotated[int, Field(ge=1, le=64)] = 4
     site: dict[str, JsonValue] = Field(default={})
-    fused: bool = False
+
+    def where(self) -> Site | None:
+        """Where servers of models run; None where none are made.
+
+        Raises:
+            BadInput: The document says it wrongly.
+        """
+        if not self.site:
+            return None
+        given: dict[str, Any] = {_SNAKE.sub(r"_\1", name).lower(): value for name, value in self.site.items()}
+        try:
+            return Site(**given)
+        except TypeError as error:
+            raise BadInput(f"site: {error}") from None
 
     @classmethod
     def read(cls, path: Path) -> "ProcessSettings":

@@ -117,6 +117,9 @@ class ResourceIndex:
             yield Key("ContinuousTraining", str(known.spec.get("target", "")))
             return
         yield key
+        if key.kind == "ModelServer":
+            model = str(known.spec.get("model", "")).partition("@")[0]
+            yield from (Key("ContinuousTraining", name) for name in self.trainings("model", model))
         if key.kind == "Project":
             for kind in ("ContinuousTraining", "Backfill"):
                 yield from (Key(kind, each.name) for each in self.of_kind(kind) if each.spec.get("project") == key.name)
@@ -129,7 +132,11 @@ def answered(status: Json) -> bool:
 
 def _same(before: Known, now: Known) -> bool:
     unchanged = (before.uid, before.generation, before.deleted) == (now.uid, now.generation, now.deleted)
-    return unchanged and answered(before.status) == answered(now.status)
+    return unchanged and answered(before.status) == answered(now.status) and _ready(before) == _ready(now)
+
+
+def _ready(known: Known) -> str:
+    return next((str(c.get("status")) for c in known.status.get("conditions", ()) if c.get("type") == "Ready"), "")
 
 
 def _listens(trigger: Json, event: EventSeen) -> bool:

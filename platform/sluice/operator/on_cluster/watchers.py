@@ -14,7 +14,7 @@ from typing import Generic, TypeVar
 from sluice.core.errors import BadInput, SluiceError
 from sluice.core.progress import progress
 from sluice.operator.evidence import Fault, LakeSeen, VersionSeen, WindowSeen
-from sluice.operator.on_cluster.lakes_seen import look_at_lake
+from sluice.operator.on_cluster.lakes_seen import LakeLook, look_at_lake
 from sluice.operator.on_cluster.registry_seen import Records, Standing
 from sluice.operator.on_cluster.resource_index import ResourceIndex
 from sluice.operator.on_cluster.servers_seen import ServersSeen
@@ -23,6 +23,7 @@ from sluice.operator.specs import ContinuousTrainingSpec, ProjectSpec
 from sluice.serving.registered import Registry
 from sluice.storage.stores import Store
 
+_LONG_SECONDS = 600.0
 Name = TypeVar("Name", bound=Hashable)
 Value = TypeVar("Value")
 
@@ -66,15 +67,16 @@ class LakesWatcher:
     """Lakes by their addresses."""
 
     def __init__(self, seconds: float) -> None:
-        self._first: dict[tuple[str, str], LakeSeen] = {}
-        self._cache: Cache[str, LakeSeen] = Cache(self._look, 2 * seconds)
+        self._first: dict[tuple[str, str], LakeLook] = {}
+        self._cache: Cache[str, LakeLook] = Cache(self._look, 2 * seconds)
 
-    def seen(self, project: ProjectSpec, faults: list[Fault]) -> tuple[LakeSeen, ...]:
+    def seen(self, project: ProjectSpec, spec: ContinuousTrainingSpec, faults: list[Fault]) -> tuple[LakeSeen, ...]:
         """The lakes of a project."""
         found = []
         for lake in project.lakes:
+            asked = (t.data.partition for t in spec.triggers if t.data and t.data.lake in ("", lake.name))
             try:
-                found.append(self._cache.get(lake.address).model_copy(update={"name": lake.name}))
+                found.append(self._cache.get(lake.address).named(lake.name, next(filter(None, asked), "")))
             except SluiceError as error:
                 faults.append(Fault(part="lakes", words=f"lake {lake.name}: {error}"))
         return tuple(found)
@@ -83,9 +85,9 @@ class LakesWatcher:
         """Look at all that were ever asked about; the addresses that hold something else now."""
         return _changed(self._cache)
 
-    def _look(self, address: str) -> LakeSeen:
+    def _look(self, address: str) -> LakeLook:
         found = look_at_lake(address)
-        return self._first.setdefault((address, found.dataset), found)  # who touches a file makes nothing new
+        return self._first.setdefault((address, found.seen.dataset), found)  # who touches a file makes nothing new
 
 
 @dataclass(frozen=True)
@@ -97,12 +99,14 @@ class _Upstream:
 class RegistryWatcher:
     """Champions and those before them, by model; versions by alias."""
 
-    def __init__(self, registry: Callable[[], Registry], store: Callable[[], Store], seconds: float) -> None:
-        self._records = Records(registry, store)
-        self._standings: Cache[str, Standing] = Cache(self._records.standing, 2 * seconds)
+    def __init__(self, registry: Callable[[], Registry], store: Callable[[], Store]) -> None:
+        self._registry, self._records = registry, Records(registry, store)
+        # `look` forgets what has moved: a standing is asked for anew when an alias has, or after a long while.
+        self._standings: Cache[str, Standing] = Cache(self._records.standing, _LONG_SECONDS)
         self._aliases: Cache[_Upstream, VersionSeen | None] = Cache(
-            lambda asked: self._records.by_alias(asked.model, asked.alias), 2 * seconds
+            lambda asked: self._records.by_alias(asked.model, asked.alias), _LONG_SECONDS
         )
+        self._pointed: dict[str, dict[str, str]] | None = None
 
     def standing(self, model: str, faults: list[Fault]) -> Standing:
         """Who is champion, and who was."""
@@ -124,13 +128,31 @@ class RegistryWatcher:
                 faults.append(Fault(part="registry", words=str(error)))
         return tuple(each for each in found if each)
 
-    def look(self) -> tuple[set[str], set[str]]:
-        """Look again: the models with another standing, and those with another version under a followed alias."""
-        return _changed(self._standings), {each.model for each in _changed(self._aliases)}
+    def alias(self, model: str, alias: str, faults: list[Fault]) -> VersionSeen | None:
+        """The version that an alias points to."""
+        try:
+            return self._aliases.get(_Upstream(model, alias))
+        except SluiceError as error:
+            faults.append(Fault(part="registry", words=str(error)))
+            return None
+
+    def look(self) -> set[str]:
+        """Look again, at all models in one request; those whose aliases have moved."""
+        now = self._registry().all_aliases()
+        before, self._pointed = self._pointed, now
+        if before is None:
+            return set()
+        moved = {model for model in now.keys() | before.keys() if now.get(model) != before.get(model)}
+        for model in moved:
+            self.forget(model)
+        return moved
 
     def forget(self, model: str) -> None:
         """A version was made champion: ask again."""
         self._standings.forget(model)
+        for each in self._aliases.names():
+            if each.model == model:
+                self._aliases.forget(each)
 
 
 class WindowsWatcher:
@@ -141,12 +163,15 @@ class WindowsWatcher:
             lambda asked: look_at_windows(store(), *asked), 2 * seconds
         )
 
-    def seen(self, model: str, standing: Standing, faults: list[Fault]) -> tuple[WindowSeen, ...]:
-        """The champion's windows, oldest first."""
-        if standing.champion is None:
+    def seen(self, spec: ContinuousTrainingSpec, standing: Standing, faults: list[Fault]) -> tuple[WindowSeen, ...]:
+        """The champion's windows, oldest first, where anything of the specification goes by them."""
+        watched = (
+            spec.policy == "cost" or spec.rollback.performance or any(t.drift or t.performance for t in spec.triggers)
+        )
+        if standing.champion is None or not watched:
             return ()
         try:
-            return self._cache.get((model, standing.champion.version))
+            return self._cache.get((spec.model, standing.champion.version))
         except SluiceError as error:
             faults.append(Fault(part="windows", words=str(error)))
             return ()
@@ -165,9 +190,15 @@ class Watchers:
     windows: WindowsWatcher
     servers: ServersSeen
 
-    def interested(
-        self, index: ResourceIndex, *, lakes: AbstractSet[str], models: AbstractSet[str], upstream: AbstractSet[str]
-    ) -> set[str]:
+    def servers_of(self, index: ResourceIndex, models: AbstractSet[str]) -> set[str]:
+        """The ModelServers of models."""
+        return {
+            known.name
+            for known in index.of_kind("ModelServer")
+            if str(known.spec.get("model", "")).partition("@")[0] in models
+        }
+
+    def interested(self, index: ResourceIndex, *, lakes: AbstractSet[str], models: AbstractSet[str]) -> set[str]:
         """The ContinuousTrainings that changes are of interest to."""
         projects = {
             known.name
@@ -179,7 +210,7 @@ class Watchers:
             for known in index.of_kind("ContinuousTraining")
             if known.spec.get("model") in models
             or (known.spec.get("project") in projects)
-            or any((t.get("model") or {}).get("name") in upstream for t in known.spec.get("triggers") or ())
+            or any((t.get("model") or {}).get("name") in models for t in known.spec.get("triggers") or ())
         }
 
 
