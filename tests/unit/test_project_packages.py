@@ -222,7 +222,15 @@ def zipped(files: Mapping[str, bytes]) -> bytes:
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"PK", zipped({"../a.py": b""}), zipped({"/a.py": b""}), zipped({"a.py": b"\0" * 60_000_000})]
+    "data",
+    [b"", b"PK", zipped({"../a.py": b""}), zipped({"/a.py": b""}), zipped({"a.py": b"\0" * 60_000_000})],
+    ids=[
+        "empty",
+        "cut off",
+        "above",
+        "absolute",
+        "bomb",
+    ],  # the archives' own bytes tell the second that they were made in
 )
 def test_a_wheel_that_is_none_is_refused(data: bytes) -> None:
     assert "x.whl cannot be read as a wheel" in refusal(lambda: wheel_files(data, "x.whl"))
