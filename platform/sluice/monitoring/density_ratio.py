@@ -159,4 +159,4 @@ def _scaled(rows: Floats, measures: Sequence[tuple[float, float]]) -> Floats:
     with np.errstate(invalid="ignore"):
         found = (rows - centre) / spread
     found[~np.isfinite(found)] = 0.0
-    return np.clip(found, -_FAR, _FAR, out=found)
+    return np.asarray(np.clip(found, -_FAR, _FAR, out=found), np.float64)
