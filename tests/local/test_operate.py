@@ -29,7 +29,7 @@ data: data
 rows: {table: visits, key: [visit], time: day}
 label: {column: kind, positive: b}
 features: [amount, hint]
-split: {by: time, shares: [0.5, 0.2, 0.3]}
+split: {by: time, shares: [0.4, 0.2, 0.4]}
 train: {candidates: [zero-rule, gradient-boosted-trees], rounds: 4}
 """
 OPERATE = """apiVersion: sluice.dev/v1alpha1
@@ -38,7 +38,7 @@ metadata: {name: visits}
 spec:
   project: visits
   model: visits
-  parameters: {resamples: 60}
+  parameters: {resamples: 60, min_effective_rows: 20, max_calibration_error: 10}
   triggers: [{name: data, data: {}}]
   labelDelay: 2d
   rollback: {performance: {by: labels, worse: 0.2}}
@@ -46,7 +46,7 @@ spec:
 apiVersion: sluice.dev/v1alpha1
 kind: Rehearsal
 metadata: {name: winter}
-spec: {since: "2024-02-01", until: "2024-03-12", arrivals: "past.py:arrive"}
+spec: {since: "2024-02-01", until: "2024-03-20", arrivals: "past.py:arrive"}
 ---
 apiVersion: sluice.dev/v1alpha1
 kind: Backfill
@@ -73,9 +73,9 @@ def arrive(folder, day):
 
 
 def project(folder: Path) -> Path:
-    """Visits every 20 minutes in 72 days; the kind follows the amount, and the hint is noise."""
+    """Visits every 20 minutes in 80 days; the kind follows the amount, and the hint is noise."""
     generator = np.random.default_rng(7)
-    rows = 72 * 72
+    rows = 80 * 72
     amount = generator.uniform(0, 10, rows).round(3)
     late = generator.random(rows) < 0.1 + 0.8 * (amount > 5)
     table = pd.DataFrame(
