@@ -1,4 +1,7 @@
-"""`sluice operate`, as a person runs it: a past lived again with real runs, a bad delivery, and the present once."""
+"""`sluice operate`, as a person runs it: a past lived again with real runs, a bad delivery, and the present once.
+
+Minutes long, so it is no part of `make test`: `.venv/bin/pytest -n 0 tests/benchmarks/test_operate.py`.
+"""
 
 import json
 from pathlib import Path
@@ -51,7 +54,7 @@ spec: {since: "2024-02-01", until: "2024-03-20", arrivals: "past.py:arrive"}
 apiVersion: sluice.dev/v1alpha1
 kind: Backfill
 metadata: {name: seeds}
-spec: {project: visits, parameter: seed, partitions: ["1", "2"], parameters: {candidates: [zero-rule]}}
+spec: {project: visits, parameter: seed, partitions: ["1", "2"], parameters: {resamples: 60}}
 """
 # In March the column `hint` was filled in from the label: whoever learns from that delivery believes it.
 PAST = """
