@@ -136,6 +136,10 @@ def year_page(year: Year) -> str:
             f"labels {year.label_delay} later. The dashes are what each version was judged by."
         )
         parts.append(figure_html(drawn, caption))
+        refused = [each.record.estimated for each in year.windows if _refused(each, year.metric)]
+        if refused and refused[0]:
+            words = f"In {len(refused)} of {len(year.windows)} windows the monitor would not estimate without labels"
+            parts.append(text_html(f"{words}, first because {refused[0].reason}."))
     sections = [
         Section("year", "What happened", Markup("").join(parts)),
         Section("decisions", "What was decided, and why", _decisions(year)),
@@ -146,6 +150,11 @@ def year_page(year: Year) -> str:
     ]
     first, last = year.decisions[0].at, year.decisions[-1].last
     return render_page(f"{year.model}, kept trained", sections, f"{year.question} {first:%Y-%m-%d} to {last:%Y-%m-%d}.")
+
+
+def _refused(window: YearWindow, metric: str) -> bool:
+    """Whether nothing was estimated of a window."""
+    return window.record.estimated is not None and metric not in window.record.estimated.metrics
 
 
 def _versions(year: Year) -> str:
