@@ -179,8 +179,15 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
 
 
 @pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups in this very hook
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that share what takes long to make are a group for pytest-xdist; it is told with `--dist loadgroup`."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Tests that share what takes long to make are a group for pytest-xdist; it is told with `--dist loadgroup`.
+
+    Those that are marked `long` are left out, unless SLUICE_LONG=1.
+    """
+    if os.environ.get("SLUICE_LONG") != "1":
+        long = [item for item in items if item.get_closest_marker("long")]
+        config.hook.pytest_deselected(items=long)
+        items[:] = [item for item in items if item not in long]
     for item in items:
         if shared := MADE_ONCE & set(getattr(item, "fixturenames", ())):
             module = item.nodeid.partition("::")[0]

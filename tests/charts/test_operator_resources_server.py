@@ -28,7 +28,7 @@ VALID: list[tuple[str, Json]] = [
         {"name": "night", "schedule": {"cron": "0 3 * * *", "timeZone": "Europe/Berlin", "missed": "all"}},
         {"name": "worse", "performance": {"metric": "roc_auc", "worse": 0.03}, "evidenceOnly": True},
         {"name": "up", "model": {"name": "other"}}, {"name": "moved", "drift": {}}, {"name": "told", "event": {}}]}),
-    ("ContinuousTraining", TRAINING | {"promotion": {"by": "approval"}, "parameters": {"x": [1, {"y": 2}]}}),
+    ("ContinuousTraining", TRAINING | {"promotion": {"by": "approval"}, "parameters": {"x": [1, {"deep": 2}]}}),
     ("ModelServer", {"model": "late@champion"}),
     ("Backfill", {"project": "flights", "parameter": "month", "first": "2013-01", "last": "2013-06"}),
     ("Request", {"action": "train", "target": "late", "parameters": {"rounds": 5}}),
@@ -100,7 +100,7 @@ def test_defaults_of_the_server_are_those_of_the_models(api: ApiServer) -> None:
         kept += found.get("items", [found])
         text = text.lstrip()[end:]
     for (kind, spec), back in zip(VALID, kept, strict=True):
-        assert SPECS[kind].model_validate(back["spec"]) == SPECS[kind].model_validate(spec)
+        assert SPECS[kind].model_validate(back["spec"]) == SPECS[kind].model_validate(spec), kind
 
 
 def test_a_request_and_a_model_cannot_be_changed(api: ApiServer) -> None:

@@ -84,6 +84,7 @@ def test_every_pickle_is_found_in_every_wrapping(value: object, protocol: int, w
         b"\x04\x22\x4d\x18" + b"anything",
         b"cos\nsystem\n(S'true'\ntR.",
     ],
+    ids=["pickle", "joblib", "zlib", "gzip", "bz2", "xz", "lzma", "object array", "zipped", "lz4", "text"],
 )
 @pytest.mark.parametrize("name", ["model.skops", "weights.safetensors", "model.json", "notes.txt"])
 def test_a_folder_with_a_pickle_is_no_model(tmp_path: Path, data: bytes, name: str) -> None:

@@ -130,6 +130,7 @@ def once(ready: Callable[[], bool], act: Callable[[], None]) -> threading.Thread
     return thread
 
 
+@pytest.mark.long  # tests/kind/test_distributed.py kills one, too
 def test_a_killed_worker_changes_nothing(undisturbed: Trained, capfd: pytest.CaptureFixture[str]) -> None:
     """Rank 0 it is, the one that writes checkpoints."""
     job = Job(undisturbed.source.uri, "training/killed", LEARNING, checkpoint_seconds=0.0)

@@ -157,7 +157,6 @@ def _scaled(rows: Floats, measures: Sequence[tuple[float, float]]) -> Floats:
     """Features in standard deviations from their mean, 0 where there is no value; shape (rows, features)."""
     centre, spread = np.array(measures).T
     with np.errstate(invalid="ignore"):
-        found: Floats = (rows - centre) / spread
+        found = (rows - centre) / spread
     found[~np.isfinite(found)] = 0.0
-    np.clip(found, -_FAR, _FAR, out=found)
-    return found
+    return np.asarray(np.clip(found, -_FAR, _FAR, out=found), np.float64)
