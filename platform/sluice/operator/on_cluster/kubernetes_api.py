@@ -27,7 +27,6 @@ PLURALS = {
     "Backfill": "backfills",
     "Request": "requests",
 }
-_TIMEOUT = urllib3.Timeout(connect=5, read=20)
 _TOKEN_SECONDS = 60.0
 _ABSENT, _CONFLICT, _INVALID = 404, 409, (400, 413, 422)
 
@@ -35,16 +34,18 @@ _ABSENT, _CONFLICT, _INVALID = 404, 409, (400, 413, 422)
 class KubernetesApi:
     """One API server, as one account."""
 
-    def __init__(self, place: KubernetesPlace, connections: int = 8) -> None:
+    def __init__(self, place: KubernetesPlace, connections: int = 8, seconds: float = 20.0) -> None:
         """Nothing is sent yet.
 
         Args:
             place: Where, as whom.
             connections: That may be open at once.
+            seconds: That an answer may take.
         """
         self.place = place
+        timeout = urllib3.Timeout(connect=min(5.0, seconds), read=seconds)
         self._pool = urllib3.PoolManager(
-            maxsize=connections, block=True, ca_certs=place.ca_file or None, retries=False, timeout=_TIMEOUT
+            maxsize=connections, block=True, ca_certs=place.ca_file or None, retries=False, timeout=timeout
         )
         self._lock, self._token, self._read = threading.Lock(), "", 0.0
         self.requests = 0

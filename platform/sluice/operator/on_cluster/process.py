@@ -72,7 +72,9 @@ class Process:
         """Nothing is asked yet."""
         self.settings = settings
         self.api = KubernetesApi(settings.kubernetes, connections=settings.workers + 4)
-        self.lease = Lease(self.api, settings.namespace, settings.lease)
+        # An answer that does not come must leave time to ask again while the Lease is held.
+        asked = KubernetesApi(settings.kubernetes, connections=2, seconds=settings.lease.seconds / 4)
+        self.lease = Lease(asked, settings.namespace, settings.lease)
         self.metrics, self.index, self.queue, self.inbox = ProcessMetrics(), ResourceIndex(), WorkQueue(), EventInbox()
         self.runs = KfpRuns(KfpApi(settings.kfp))
         pauses = settings.pauses
