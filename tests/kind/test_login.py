@@ -126,6 +126,9 @@ def outside(cluster: Cluster, tmp_path: Path) -> Iterator[Cluster]:
 
 def load_image() -> None:
     """Put oauth2-proxy's image on the nodes, which it is not in; skip where this machine has none."""
+    if os.environ.get("HERMETIC"):  # it is none of the images that a cluster takes
+        build = ["python3", str(ROOT / "platform/hermetic/build.py"), "--only", "oauth2-proxy"]
+        subprocess.run(build, check=True, timeout=600, capture_output=True)
     there = subprocess.run(["docker", "image", "inspect", IMAGE], check=False, capture_output=True)
     if there.returncode:
         pytest.skip(f"no image {IMAGE}: `python3 platform/hermetic/build.py --only oauth2-proxy` builds it")
