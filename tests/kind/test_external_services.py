@@ -131,6 +131,7 @@ def staging(cluster: Cluster, services: tuple[Cluster, bytes], tmp_path: Path) -
         cluster.kubectl("delete", "namespace", STAGING, "--wait=false", check=False)
 
 
+@pytest.mark.long
 def test_a_second_release_works_on_services_that_it_does_not_run(cluster: Cluster, staging: Cluster) -> None:
     before = cluster.secret("mlpipeline-minio-artifact")
     deployments = {item.metadata.name for item in staging.apps.list_namespaced_deployment(STAGING).items}

@@ -6,6 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from sluice.storage.stores import Store
 from tests.foreign_projects import InFolder, laid_out, same_in_both, words
 from tests.kind.cluster import Cluster
@@ -19,6 +21,7 @@ def images() -> set[str]:
     return set(listed.split())
 
 
+@pytest.mark.long
 def test_projects_give_the_same_ids_splits_and_metrics_as_on_a_laptop(
     cluster: Cluster, store: Store, tmp_path: Path
 ) -> None:
