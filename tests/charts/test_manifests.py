@@ -116,7 +116,7 @@ def test_custom_resources_are_kept_or_left_out_as_asked() -> None:
     kept = list(of_kind(manifests(crds=True), "CustomResourceDefinition"))
     assert {item["spec"]["names"]["kind"] for item in kept} >= {"Workflow", "ScheduledWorkflow", "TrainJob", "JobSet"}
     assert all(item["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep" for item in kept)
-    going = text(settings=("crds.keep=false", "persistence.keep=false"))
+    going = text(settings=("crds.enabled=true", "crds.keep=false", "persistence.keep=false"))
     assert going.count("kind: CustomResourceDefinition") == len(kept)
     assert "resource-policy" not in going
     assert not list(of_kind(manifests(), "CustomResourceDefinition"))
