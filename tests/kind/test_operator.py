@@ -148,6 +148,7 @@ def test_the_clock_begins_a_run_and_a_deleted_resource_ends_it(trained: Trained)
     cluster.until(lambda: cluster.state(run.run_id) in FINAL, 120, "the run of a resource that is gone to end")
 
 
+@pytest.mark.long  # the gate seldom lets a second version through: not seen yet
 def test_a_version_waits_for_a_person(trained: Trained, mlflow_client: Any) -> None:
     """Approval: the version is challenger until a person approves it, who stands in the record."""
     cluster = trained.cluster

@@ -1,6 +1,7 @@
 """A model that was judged in folds is watched, and served by a server that has to make its served folder itself."""
 
 import time
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -41,7 +42,7 @@ def test_a_model_judged_in_folds_is_watched_and_served(tracked_home: Path, tmp_p
     assert np.abs(said["probability_yes"] - out_of_fold.reindex(said.index)).max() < 1e-12
     assert parents[0] == data.id
 
-    now = frame(BINARY, 400, seed=9)[["id", "a", "b", "c"]]
+    now = frame(BINARY, 400, seed=9)[["id", "person", "a", "b", "c"]]
     now.to_parquet(tmp_path / "now.parquet")
     found = watch(WatchOrder("ill", tmp_path / "now.parquet", WatchSettings(metric="log_loss")))
     estimated = found.windows[0].estimated
@@ -49,7 +50,7 @@ def test_a_model_judged_in_folds_is_watched_and_served(tracked_home: Path, tmp_p
     assert estimated.metrics["log_loss"].value == pytest.approx(estimated.metrics["log_loss"].reference, abs=0.1)
 
     with pytest.raises(BadInput, match="judged in folds, so its rows have no moment"):
-        replay(ReplayOrder("ill", WatchSettings(metric="log_loss")))
+        replay(ReplayOrder("ill", "day", timedelta(0), WatchSettings(metric="log_loss")))
     served_without_a_folder(now)
 
 
