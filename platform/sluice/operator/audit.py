@@ -1,16 +1,13 @@
 """Who did what with a model: every promotion record, and every decision that a person asked for."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from urllib.parse import unquote
 
-from sluice.core.errors import BadInput
-from sluice.operator.state import Decision
+from sluice.operator.decision_records import read_decisions
 from sluice.registry.promotions import promotions
 from sluice.storage.stores import Store
 
-DECISIONS = "decisions"
 _PROMOTIONS = "promotions/"
 
 
@@ -69,11 +66,6 @@ def _promoted(store: Store) -> Iterator[Deed]:
 
 
 def _asked(store: Store) -> Iterator[Deed]:
-    for key in store.keys(f"{DECISIONS}/"):
-        try:
-            found = Decision.model_validate(json.loads(store.get_bytes(key)))
-        except ValueError as error:
-            raise BadInput(f"{store.uri}/{key} is no decision ({str(error).splitlines()[0]})") from None
+    for name, found, key in ((each.name, each.decision, each.key) for each in read_decisions(store)):
         if found.by:
-            name = key.split("/")[-2]
             yield Deed(found.at.isoformat(timespec="seconds"), found.by, found.outcome, name, found.words, key)
