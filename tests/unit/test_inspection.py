@@ -130,6 +130,7 @@ class Runs:
             SimpleNamespace(
                 run_id=f"id-{number}",
                 display_name=f"name {number}",
+                description=None,
                 state="SUCCEEDED" if number else "RUNNING",
                 created_at=datetime(2026, 1, 1, tzinfo=UTC),
                 finished_at=datetime(2026 if number else 1970, 1, 1, 0, 0, 9, tzinfo=UTC),

@@ -191,7 +191,8 @@ class CodeFeatures:
             return None
         values = {name: _value_of(asked, whole, name, place) for place, name in enumerate(self.needed)}
         rows = asked.drop(self._place)
-        earlier = None if history is None else history.select(*rows.columns).cast(rows.schema())
+        stored = None if history is None else history.select(*rows.columns).cast(rows.schema())
+        earlier = stored
         if earlier is not None and self._identity:
             same_row = [earlier[name].identical_to(values[name]) for name in self._identity]
             earlier = earlier.filter(~ibis.and_(*same_row))
@@ -199,13 +200,14 @@ class CodeFeatures:
 
         def leaf(relation: ops.Relation, demands: Demands) -> ops.Relation:
             if relation != events.op():
-                return chosen(relation.to_expr(), demands).op()
-            few = rows if earlier is None else chosen(earlier, demands).union(rows, distinct=False)
-            return few.op()
+                return demanded_by(relation.to_expr(), values, known(relation.to_expr(), demands)).op()
+            if earlier is None or stored is None:
+                return rows.op()
+            return demanded_by(earlier, values, known(stored, demands)).union(rows, distinct=False).op()
 
-        def chosen(table: ibis.Table, demands: Demands) -> ibis.Table:
-            known = frozenset(each for each in self._sure(table, demands) if each.asked in values)  # fewer choose more
-            return demanded_by(table, values, known)
+        def known(table: ibis.Table, demands: Demands) -> Demands:
+            """Of a table that can be read now: one that rests on the row's values cannot. Fewer demands choose more."""
+            return frozenset(each for each in self._sure(table, demands) if each.asked in values)
 
         wide = relevant(self._built({**tables, made.table: events}), events, tables.values(), made.key, leaf)
         found = wide.filter([wide[name].identical_to(values[name]) for name in made.key])

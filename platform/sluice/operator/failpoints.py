@@ -10,13 +10,13 @@ from typing import Literal, get_args
 
 from sluice.core.errors import BadInput
 from sluice.core.settings import settings
+from sluice.core.variable_groups.operating import OperatorVariables
 
 Point = Literal[
     "loaded", "before-intents", "after-intents", "before-action", "after-action", "before-results", "after-results"
 ]
 POINTS: tuple[Point, ...] = get_args(Point)
 """In the order in which a reconciliation passes them; the two about actions once for each."""
-VARIABLE = "SLUICE_FAILPOINT"
 _passed: dict[str, int] = {}
 
 
@@ -31,7 +31,7 @@ def failpoint(point: Point) -> None:
         return
     name, _, times = wanted.partition(":")
     if name not in POINTS or not (times or "1").isdecimal():
-        raise BadInput(f"{VARIABLE}={wanted!r}: write one of {', '.join(POINTS)}, with :N for the N-th time")
+        raise BadInput(f"{OperatorVariables.failpoint.name}={wanted!r}: write one of {', '.join(POINTS)}, with :N for the N-th time")
     if name != point:
         return
     _passed[point] = _passed.get(point, 0) + 1
