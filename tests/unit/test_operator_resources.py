@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
-from sluice.operator.custom_resources import definitions
 from sluice.core.variable_groups.operating import OperatorVariables
+from sluice.operator.custom_resources import definitions
 
 CRDS = Path(__file__).parents[2] / "manifests/crds"
 UNSAID = "modelservers"  # docs/values.md says what its fields mean
@@ -50,5 +50,7 @@ def test_failpoints_kill_where_they_are_told_to(given: str, passed: int, code: i
         "import sys\nfrom sluice.core.errors import BadInput\nfrom sluice.operator.failpoints import failpoint\n"
         f"try:\n    for _ in range({passed}): failpoint('loaded')\nexcept BadInput as error: sys.exit(error.exit_code)"
     )
-    done = subprocess.run([sys.executable, "-c", program], env={**os.environ, OperatorVariables.failpoint.name: given}, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", program], env={**os.environ, OperatorVariables.failpoint.name: given}, check=False
+    )
     assert done.returncode == code
