@@ -31,8 +31,8 @@ def failpoint(point: Point) -> None:
         return
     name, _, times = wanted.partition(":")
     if name not in POINTS or not (times or "1").isdecimal():
-        known = ", ".join(POINTS)
-        raise BadInput(f"{OperatorVariables.failpoint.name}={wanted!r}: write one of {known}, with :N for the N-th time")
+        given, known = f"{OperatorVariables.failpoint.name}={wanted!r}", ", ".join(POINTS)
+        raise BadInput(f"{given}: write one of {known}, with :N for the N-th time")
     if name != point:
         return
     _passed[point] = _passed.get(point, 0) + 1
