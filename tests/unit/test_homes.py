@@ -129,6 +129,7 @@ def test_a_home_that_was_moved_keeps_its_files(
     assert not follow_move(moved)
 
 
+@pytest.mark.long  # tests/local/test_homes.py moves a whole run's home
 def test_a_run_goes_well_in_a_hostile_home_and_after_it_was_moved(
     tracked_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -278,7 +279,9 @@ def read_only_home(empty_tracking: Path) -> Iterator[Path]:
     shutil.rmtree(home)
 
 
-@pytest.mark.parametrize("words", [("run", DIGITS), ("lake", DIGITS, "lakes/digits")])
+@pytest.mark.parametrize(
+    "words", [("run", DIGITS), pytest.param(("lake", DIGITS, "lakes/digits"), marks=pytest.mark.long)]
+)
 def test_a_home_that_is_read_only_is_told_in_a_line(read_only_home: Path, words: tuple[str, ...]) -> None:
     """Root may write everywhere, so the process becomes nobody once all is imported."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
