@@ -3,14 +3,16 @@
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import yaml
 
 from sluice.registry.mlflow_access import mlflow_module, tracking_faults
-from tests.unit import predict_world
 from tests.unit.api_server import Server
-from tests.unit.predict_world import Registered
+
+if TYPE_CHECKING:  # it imports all steps, which the process that hands out tests has no need of
+    from tests.unit.predict_world import Registered
 
 _VARIABLES = ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_RUN_ID")
 
@@ -39,22 +41,24 @@ def tracked_home(empty_tracking: Path, tmp_path: Path, monkeypatch: pytest.Monke
 
 
 @pytest.fixture(scope="session")
-def registered_projects(empty_tracking: Path, tmp_path_factory: pytest.TempPathFactory) -> Registered:
+def registered_projects(empty_tracking: Path, tmp_path_factory: pytest.TempPathFactory) -> "Registered":
     """Two projects with code of their own, each registered; the folder of that code is gone."""
+    from tests.unit import predict_world
+
     scratch = tmp_path_factory.mktemp("projects")
     home = scratch / "home"
     home.mkdir()
     shutil.copyfile(empty_tracking, home / "mlflow.db")
     with pytest.MonkeyPatch.context() as patch:
         _use(patch, home)
-        found = Registered(home, predict_world.run_houses(scratch), predict_world.run_visits(scratch))
+        found = predict_world.Registered(home, predict_world.run_houses(scratch), predict_world.run_visits(scratch))
     for name in ("code", "code2"):
         shutil.rmtree(scratch / name)
     return found
 
 
 @pytest.fixture
-def projects(registered_projects: Registered, monkeypatch: pytest.MonkeyPatch) -> Registered:
+def projects(registered_projects: "Registered", monkeypatch: pytest.MonkeyPatch) -> "Registered":
     """The same, where this test looks for them."""
     _use(monkeypatch, registered_projects.home)
     return registered_projects
