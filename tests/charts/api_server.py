@@ -22,6 +22,8 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 Json = dict[str, Any]
 START_SECONDS = 120
 NAMESPACE = "sluice"
+PEOPLE = ("alice", "bob", "vera", "mallory", "oscar", "victor")
+"""Users with a token, and no right of their own."""
 
 
 def programs(*names: str) -> list[str | None]:
@@ -58,7 +60,7 @@ class ApiServer:
     """Talks to the server as its administrator, or as an account of the namespace."""
 
     def __init__(self, kubectl: str, port: int, token: str, home: Path) -> None:
-        self.port, self.home = port, home
+        self.port, self.home, self._token = port, home, token
         self._command = [kubectl, f"--server=https://127.0.0.1:{port}", f"--token={token}", f"--cache-dir={home}/cache"]
         self._command += ["--insecure-skip-tls-verify", f"--namespace={NAMESPACE}"]
 
@@ -68,10 +70,27 @@ class ApiServer:
         command = [*self._command, *words]
         return subprocess.run(command, check=False, capture_output=True, text=True, input=text, timeout=120)
 
-    def apply(self, objects: list[Json]) -> None:
+    def apply(self, objects: list[Json], namespace: str = NAMESPACE) -> None:
         """Make objects as the administrator."""
-        done = self.kubectl("apply", "--server-side", "--force-conflicts", "--filename=-", given=objects)
+        words = ("apply", f"--namespace={namespace}", "--server-side", "--force-conflicts", "--filename=-")
+        done = self.kubectl(*words, given=objects)
         assert done.returncode == 0, done.stderr
+
+    def kubeconfig(self, user: str, namespace: str = NAMESPACE) -> Path:
+        """A file by which one of PEOPLE is who asks."""
+        path = self.home / f"{user}.kubeconfig"
+        server = {"server": f"https://127.0.0.1:{self.port}", "insecure-skip-tls-verify": True}
+        context = {"cluster": "here", "user": user, "namespace": namespace}
+        body = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "current-context": "here",
+            "clusters": [{"name": "here", "cluster": server}],
+            "contexts": [{"name": "here", "context": context}],
+            "users": [{"name": user, "user": {"token": f"{self._token}-{user}"}}],
+        }
+        path.write_text(yaml.safe_dump(body))
+        return path
 
     def ask(self, user: str, verb: str, *words: str, body: Json | None = None, pod: str = "") -> str:
         """What a user is told who makes an object or changes one, as a dry run; empty where it is admitted.
@@ -94,7 +113,8 @@ def running(home: Path) -> Iterator[ApiServer]:
     own = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     pem = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     key.write_bytes(own.private_bytes(*pem))
-    (home / "tokens.csv").write_text(f'{token},admin,admin,"system:masters"\n')
+    people = "".join(f"{token}-{user},{user},{user}\n" for user in PEOPLE)
+    (home / "tokens.csv").write_text(f'{token},admin,admin,"system:masters"\n{people}')
     store, talk = f"http://127.0.0.1:{client}", f"http://127.0.0.1:{peer}"
     commands = [
         [etcd, f"--data-dir={home}/etcd", f"--listen-client-urls={store}", f"--advertise-client-urls={store}",

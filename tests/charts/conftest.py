@@ -1,10 +1,12 @@
 """Fixtures of the chart's tests: each way of rendering it, and schemas for kubeconform."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
-from tests.charts.api_server import programs
+from tests.charts.api_server import ApiServer, programs, running
 from tests.charts.rendering import CASES, SETTINGS, Manifest, case
 from tests.charts.schemas import NoSchemas, kubernetes_schemas, write_crds
 
@@ -21,6 +23,19 @@ collect_ignore = (
 def rendered(request: pytest.FixtureRequest) -> tuple[Manifest, ...]:
     """The chart's objects, rendered in each of the ways that people use it."""
     return case(request.param)
+
+
+@pytest.fixture(scope="session")
+def operator_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
+    """A Kubernetes API server with the operator's definitions; tests of the group `api_server` share it."""
+    paths = sorted((Path(__file__).parents[2] / "manifests/crds").glob("*.sluice.dev.yaml"))
+    definitions = [yaml.safe_load(path.read_text()) for path in paths]
+    with running(tmp_path_factory.mktemp("operator-api")) as server:
+        server.apply(definitions)
+        names = [f"crd/{each['metadata']['name']}" for each in definitions]
+        done = server.kubectl("wait", "--for=condition=Established", "--timeout=60s", *names)
+        assert done.returncode == 0, done.stderr
+        yield server
 
 
 @pytest.fixture(scope="session")

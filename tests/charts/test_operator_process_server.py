@@ -137,7 +137,9 @@ def test_a_person_asks_and_is_answered(api: ApiServer, kfp: StandIn, make: Make)
     told = request("five", "late", by="bob", action="promote", version="1", reason="x")
     assert not ask(api, told, "bob")
     operator.until(lambda: "no version that Sluice registered" in str(status(api, "late")["decisions"]), "the refusal")
-    assert status(api, "five", "requests.sluice.dev")["phase"] == "Accepted"  # it was bob's to ask
+    answer = status(api, "five", "requests.sluice.dev")  # it was bob's to ask, and the registry's to say
+    assert (answer["phase"], answer["accepted"]) == ("Refused", False)
+    assert "no version that Sluice registered" in answer["words"]
 
 
 @pytest.mark.parametrize("point", POINTS)

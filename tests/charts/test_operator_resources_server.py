@@ -2,18 +2,16 @@
 
 import itertools
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
-from sluice.operator.custom_resources import definitions
 from sluice.operator.parts import API_VERSION
 from sluice.operator.specs import SPECS
 from sluice.operator.state import State
-from tests.charts.api_server import NAMESPACE, ApiServer, running
+from tests.charts.api_server import NAMESPACE, ApiServer
 
 pytestmark = pytest.mark.xdist_group("api_server")
 Json = dict[str, Any]
@@ -58,13 +56,8 @@ INVALID: list[tuple[str, Json, str]] = [
 
 
 @pytest.fixture(scope="module")
-def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
-    with running(tmp_path_factory.mktemp("api")) as server:
-        server.apply(list(definitions().values()))
-        names = [each["metadata"]["name"] for each in definitions().values()]
-        done = server.kubectl("wait", "--for=condition=Established", "--timeout=60s", *(f"crd/{n}" for n in names))
-        assert done.returncode == 0, done.stderr
-        yield server
+def api(operator_api: ApiServer) -> ApiServer:
+    return operator_api
 
 
 def resource(kind: str, spec: Json, name: str = "") -> Json:

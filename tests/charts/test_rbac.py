@@ -28,8 +28,8 @@ def test_no_rule_lets_its_owner_widen_itself(rendered: tuple[Manifest, ...]) -> 
 
 def test_secrets_are_read_by_name(rendered: tuple[Manifest, ...]) -> None:
     for name, rule in rules(rendered):
-        if "secrets" in rule["resources"] and name.startswith("Role"):
-            assert rule.get("resourceNames"), name
+        if "secrets" in rule["resources"] and name.startswith("Role") and rule["verbs"] != ["create"]:
+            assert rule.get("resourceNames"), name  # who makes one cannot be held to a name, and reads none
 
 
 def test_bindings_lead_to_roles_and_accounts_of_the_chart(rendered: tuple[Manifest, ...]) -> None:

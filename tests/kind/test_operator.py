@@ -4,24 +4,37 @@ Runs are those of the project `iris`, all steps in one pod. Nobody waits here fo
 API server alone: failpoints, lost answers, two operators.
 """
 
+import io
 import json
+import secrets
 import subprocess
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import kfp
 import pytest
 import yaml
+from kfp import dsl
 
+from sluice.artifacts.run_results import RESULT, results_key
+from sluice.modeling.model_digests import DIGEST
+from sluice.registry.mlflow_access import mlflow_module
+from sluice.registry.pipeline_runs import ERROR_TAG, KFP_TAG
+from sluice.registry.promotions import promotions
 from sluice.storage.stores import Store
 from tests.foreign_projects import laid_out
 from tests.kind.cluster import FINAL, Cluster
+from tests.kind.test_accounts import client as store_client
 
-NAME, PORT = "iris", 30700
+NAME, PORT, SERVER_PORT = "iris", 30700, 30087
+ROLLED_BACK_WITHIN = 15.0
+"""Seconds; the goal is 10, and the moments that are compared are whole seconds of a machine that does much else."""
 Json = dict[str, Any]
 
 
@@ -97,7 +110,7 @@ def trained(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Itera
     host = next(each.address for each in node.status.addresses if each.type == "InternalIP")
     token = cluster.secret("sluice-operator-tokens")["tokens"]
     yield Trained(cluster, resources, host, token)
-    cluster.kubectl("delete", "continuoustrainings,requests,backfills,projects", "--all", "--wait=false")
+    cluster.kubectl("delete", "continuoustrainings,requests,backfills,modelservers,projects", "--all", "--wait=false")
 
 
 def test_a_person_asks_and_the_model_is_trained(trained: Trained, store: Store) -> None:
@@ -148,27 +161,187 @@ def test_the_clock_begins_a_run_and_a_deleted_resource_ends_it(trained: Trained)
     cluster.until(lambda: cluster.state(run.run_id) in FINAL, 120, "the run of a resource that is gone to end")
 
 
-@pytest.mark.long  # the gate seldom lets a second version through: not seen yet
-def test_a_version_waits_for_a_person(trained: Trained, mlflow_client: Any) -> None:
-    """Approval: the version is challenger until a person approves it, who stands in the record."""
+@pytest.fixture(scope="module")
+def tiny(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A Project whose pipeline is one step that waits: what the operator does around a run, without its price."""
+    cluster, name = trained.cluster, f"tiny-{secrets.token_hex(3)}"
+    image = cluster.step_image()
+
+    @dsl.container_component
+    def wait(seconds: int) -> dsl.ContainerSpec:
+        program = "import sys, time; time.sleep(int(sys.argv[1]))"
+        return dsl.ContainerSpec(image=image, command=["python", "-c", program], args=[seconds])
+
+    @dsl.pipeline(name=name)
+    def pipeline(seconds: int = 1, month: str = "", promotion: str = "gate") -> None:
+        wait(seconds=seconds).set_caching_options(False)
+
+    file = tmp_path_factory.mktemp("tiny") / "pipeline.yaml"
+    kfp.compiler.Compiler().compile(pipeline, str(file))
+    made = cluster.kfp.upload_pipeline(str(file), pipeline_name=name)
+    body = json.loads(json.dumps(trained.resources[0]))
+    body["metadata"]["name"] = name
+    body["spec"] = {"code": body["spec"]["code"], "pipelines": [{"name": name}]}
+    cluster.kubectl("apply", "--server-side", "--filename", "-", stdin=json.dumps(body))
+    yield name
+    for version in cluster.kfp.list_pipeline_versions(made.pipeline_id).pipeline_versions or []:
+        cluster.kfp.delete_pipeline_version(made.pipeline_id, version.pipeline_version_id)
+    cluster.kfp.delete_pipeline(made.pipeline_id)
+
+
+def registering(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A client of the cluster's MLflow that may register."""
+    access = cluster.access("sluice-register")
+    for name, value in access.items():
+        monkeypatch.setenv(name, value)
+    return mlflow_module().MlflowClient(tracking_uri=access["MLFLOW_TRACKING_URI"])
+
+
+def test_a_version_waits_for_a_person_who_is_named_and_taken_back(
+    trained: Trained, tiny: str, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The version is a copy of the champion's, and the run's result says that it waits: the gate has its own tests."""
     cluster = trained.cluster
-    name = trained.make("held", promotion={"by": "approval", "deadline": "1h"}, parameters={"seed": 7})
-    trained.ask(name, "train", parameters={"seed": 11})
-    run = cluster.until(lambda: trained.runs(name), 60, "a run")[0]
-    assert cluster.wait(run.run_id) == "SUCCEEDED"
-    state = cluster.until(
-        lambda: (found := trained.status(name)).get("intents", [{}])[-1].get("state") == "succeeded" and found,
-        60,
-        "end",
+    client = registering(cluster, monkeypatch)
+    before = client.get_model_version_by_alias(NAME, "champion")
+    copied = client.create_model_version(
+        NAME, before.source, before.run_id, dict(before.tags), model_id=before.source.removeprefix("models:/")
     )
-    if not state.get("approval"):
-        pytest.skip("the gate refused the version, so there is nothing to approve")
-    version = state["approval"]["version"]
-    assert str(mlflow_client.get_model_version_by_alias(NAME, "champion").version) != version
-    trained.ask(name, "approve", version=version)
+    version, digest = str(copied.version), before.tags[DIGEST]
+    name = trained.make(
+        "held", project=tiny, promotion={"by": "approval", "deadline": "1h"}, rollback={}, parameters={"seconds": 15}
+    )
+    trained.ask(name, "train")
+    run = cluster.until(lambda: trained.runs(name), 60, lambda: f"a run: {trained.status(name)}")[0]
+    result = {"decision": "waits", "version": version, "model_digest": digest, "passed": True, "reason": "by hand"}
+    data = json.dumps(result).encode()
+    root = store_client(cluster, "mlpipeline-minio-artifact")
+    root.put_object("sluice", results_key(run.run_id, RESULT), io.BytesIO(data), len(data))
+    approval = cluster.until(
+        lambda: trained.status(name).get("approval"),
+        120,
+        lambda: f"an approval to be asked for; run {cluster.state(run.run_id)}: {trained.status(name)}",
+    )
+    assert approval["version"] == version
+    assert str(client.get_model_version_by_alias(NAME, "champion").version) == str(before.version)
+    words = ("--cluster", "--target", name, "--json", "--wait", "90")
+    told = json.loads(cluster.sluice("approve", f"{NAME}/{version}", "--reason", "seen on kind", *words).stdout)
+    me = told["spec"]["by"]
+    assert told["status"]["words"] == f"version {version} is champion: approved by {me}: seen on kind", told
+    assert str(client.get_model_version_by_alias(NAME, "champion").version) == version
+    record = promotions(store, NAME)[-1]
+    assert (record.version, me in record.reason) == (version, True), record
+    began = time.monotonic()
+    told = json.loads(cluster.sluice("rollback", NAME, "--reason", "complaints", *words).stdout)
+    seconds = time.monotonic() - began
+    assert told["status"]["accepted"] is True, told
+    assert str(client.get_model_version_by_alias(NAME, "champion").version) == str(before.version)
+    last = promotions(store, NAME)[-1]
+    assert (last.decision, last.version) == ("restored", str(before.version)), last
+    recorded = (datetime.fromisoformat(last.when) - created(cluster, told["request"])).total_seconds()
+    print(f"rolled back on record {recorded:.0f} s after it was asked for; the command took {seconds:.1f} s")
+    assert recorded <= ROLLED_BACK_WITHIN, (recorded, seconds)
+
+
+def created(cluster: Cluster, request: str) -> datetime:
+    """When a Request was made."""
+    found = json.loads(cluster.kubectl("get", "requests.sluice.dev", request, "--output", "json"))
+    return datetime.fromisoformat(found["metadata"]["creationTimestamp"])
+
+
+def test_a_backfill_runs_its_partitions(trained: Trained, tiny: str) -> None:
+    cluster = trained.cluster
+    body = json.loads(json.dumps(trained.resources[0]))
+    body |= {"kind": "Backfill", "metadata": {"name": "past", "namespace": cluster.namespace}}
+    body["spec"] = {"project": tiny, "parameter": "month", "first": "2013-01", "last": "2013-02", "parallel": 2}
+    cluster.kubectl("apply", "--server-side", "--filename", "-", stdin=json.dumps(body))
+    status = cluster.until(
+        lambda: (found := trained.status("past", "backfill")).get("phase") in ("Succeeded", "Failed") and found,
+        180,
+        lambda: f"the backfill to end: {trained.status('past', 'backfill')}; {said(cluster)}",
+    )
+    assert status["phase"] == "Succeeded", f"{status}; {said(cluster)}"
+    assert status["ended"] == {"2013-01": "succeeded", "2013-02": "succeeded"}
+    asked = [cluster.kfp.get_run(run.run_id).runtime_config.parameters["month"] for run in trained.runs("past")]
+    assert sorted(asked) == ["2013-01", "2013-02"]  # one run each
+
+
+def said(cluster: Cluster) -> str:
+    """The last lines of the operator's log."""
+    return cluster.kubectl("logs", "deployment/sluice-operator", "--tail=15", check=False)
+
+
+def test_a_run_that_is_cancelled_ends_in_mlflow(trained: Trained, tiny: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever was killed too fast to say so leaves a run that seems to run for ever; the operator ends it."""
+    cluster = trained.cluster
+    client = registering(cluster, monkeypatch)
+    name = trained.make("cut-off", project=tiny, parameters={"seconds": 600})
+    trained.ask(name, "train")
+    run = cluster.until(lambda: trained.runs(name), 60, lambda: f"a run: {trained.status(name)}")[0]
+    there = client.get_experiment_by_name(name)
+    experiment = there.experiment_id if there else client.create_experiment(name)
+    minute_ago = int((time.time() - 60) * 1000)  # younger ones are looked at later: they may end by themselves
+    tracked = client.create_run(experiment, start_time=minute_ago, tags={KFP_TAG: run.run_id}).info.run_id
+    cluster.kfp._run_api.run_service_terminate_run(run.run_id)
+
+    def ended() -> str:
+        return str(client.get_run(tracked).info.status)
+
     cluster.until(
-        lambda: str(mlflow_client.get_model_version_by_alias(NAME, "champion").version) == version, 60, "the alias"
+        lambda: ended() == "KILLED",
+        90,
+        lambda: f"the MLflow run to end: {ended()}; KFP's is {cluster.state(run.run_id)}; {said(cluster)}",
     )
+    assert "was cancelled" in client.get_run(tracked).data.tags[ERROR_TAG]
+    cluster.until(
+        lambda: trained.status(name)["intents"][-1].get("state") == "cancelled",
+        60,
+        lambda: f"the intent to be cancelled: {trained.status(name)}",
+    )
+
+
+def test_a_model_server_that_is_a_resource_answers_and_goes(trained: Trained) -> None:
+    cluster, name = trained.cluster, "by-resource"
+    objects = ("deployment", "service", "configmap", "networkpolicy")
+    body = json.loads(json.dumps(trained.resources[0]))
+    body |= {"kind": "ModelServer", "metadata": {"name": name, "namespace": cluster.namespace}}
+    body["spec"] = {"model": NAME, "replicas": 1, "service": {"type": "NodePort", "nodePort": SERVER_PORT}}
+    cluster.kubectl("apply", "--server-side", "--filename", "-", stdin=json.dumps(body))
+    try:
+        cluster.until(
+            lambda: trained.status(name, "modelserver").get("ready") == "1/1",
+            180,
+            lambda: f"a pod to answer: {trained.status(name, 'modelserver')}; {pods(cluster, name)}; {said(cluster)}",
+        )
+        token = cluster.secret(f"model-{name}-tokens")["tokens"]  # made by the operator, which cannot read it
+        assert token not in cluster.kubectl("get", "modelserver", name, "--output", "yaml") + said(cluster)
+        row = {"sepal_length": 7.7, "sepal_width": 3.0, "petal_length": 6.1, "petal_width": 2.3}
+        url = f"http://{trained.host}:{SERVER_PORT}/v1/predict"
+        headers = {"Content-Type": "application/json", "Authorization": f"Bearer {token}"}
+        request = urllib.request.Request(url, json.dumps({"rows": [row]}).encode(), headers)
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            told = json.loads(answer.read())
+        version = trained.status(name, "modelserver")["version"]
+        assert told["model"] == f"{NAME}/{version}", told
+        assert len(told["forecasts"]) == 1
+    finally:
+        cluster.kubectl("delete", "modelserver", name, "--wait=true")
+
+    def left() -> list[str]:
+        names = [
+            cluster.kubectl("get", kind, f"model-{name}", "--output=name", check=False).strip() for kind in objects
+        ]
+        secret = cluster.kubectl("get", "secret", f"model-{name}-tokens", "--output=name", check=False).strip()
+        return [each for each in (*names, secret) if each]
+
+    cluster.until(lambda: not left(), 90, lambda: f"all that was made for it to go: {left()}")
+
+
+def pods(cluster: Cluster, server: str) -> str:
+    """What Kubernetes says of a server's pods."""
+    which = ("--selector", f"app.kubernetes.io/name=model-{server}")
+    log = cluster.kubectl("logs", f"deployment/model-{server}", "--tail=5", check=False)
+    return cluster.kubectl("get", "pods", *which, "--output=wide", check=False) + log
 
 
 def test_rights(trained: Trained) -> None:

@@ -325,6 +325,7 @@ def test_an_approval_promotes_and_names_the_person() -> None:
     right = request(place, "approve", version="1", reason="looks well")
     look(place, HOUR)
     assert place.answers[right].accepted
+    assert place.answers[right].words == "version 1 is champion: approved by ada: looks well"
     assert place.champions[-1].version == "1"
     decision = next(each for each in place.state.decisions if each.outcome == "promote")
     assert (decision.by, decision.rule) == ("ada", "approved")
@@ -414,6 +415,43 @@ def test_persons_roll_back_and_promote() -> None:
     uid = request(place, "promote", version="2", reason="again")
     look(place, HOUR)
     assert not place.answers[uid].accepted
+
+
+@pytest.mark.parametrize("action", ["promote", "rollback"])
+def test_who_asks_is_answered_once_the_registry_agrees(action: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The alias has to stand where it was asked to stand: that it was set is no answer."""
+    place = two_champions()
+    to = "3" if action == "promote" else "1"
+    move = "promote" if action == "promote" else "roll_back"
+    done, asked = getattr(MemoryWorld, move), list[object]()
+    monkeypatch.setattr(MemoryWorld, move, lambda _self, _loaded, order: asked.append(order))  # it does not take hold
+    uid = request(place, action, reason="complaints", **({"version": to} if action == "promote" else {}))
+    wake = reconcile(place, "team", "late")
+    assert asked
+    assert uid not in place.answers
+    assert wake is not None
+    assert wake <= place.clock + timedelta(seconds=10)
+    monkeypatch.setattr(MemoryWorld, move, done)
+    look(place, timedelta(seconds=5))
+    assert place.champions[-1].version == to
+    assert place.answers[uid].accepted
+    assert place.answers[uid].words.startswith(f"version {to} is champion: ")
+    assert "asked for by ada: complaints" in place.answers[uid].words
+    assert len([each for each in place.state.decisions if each.outcome in ("promote", "roll back")]) == 1
+
+
+def test_who_asks_is_told_what_the_registry_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
+    place = two_champions()
+
+    def refuse(*_: object) -> None:
+        raise BadInput("its files were changed")
+
+    monkeypatch.setattr(MemoryWorld, "promote", refuse)
+    uid = request(place, "promote", version="3", reason="it was the weather")
+    look(place)
+    assert not place.answers[uid].accepted
+    assert place.answers[uid].words == "the champion stays: its files were changed"
+    assert place.champions[-1].version == "2"
 
 
 def test_performance_trains_by_labels_that_have_come_and_by_estimates() -> None:

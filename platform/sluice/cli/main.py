@@ -13,6 +13,7 @@ from sluice.cli import run_commands
 from sluice.cli.audit_command import add_audit_command
 from sluice.cli.bundle_command import add_bundle_command
 from sluice.cli.cluster_commands import Context, Namespace, add_commands
+from sluice.cli.cluster_requests import SECONDS, TargetName, Wait, ask_cluster
 from sluice.cli.export_command import add_export_command
 from sluice.cli.feedback_command import add_feedback_command
 from sluice.cli.monitor_command import add_monitor_command
@@ -179,13 +180,27 @@ def promote(
     ] = "",
     as_json: Json = False,
     cluster: OnCluster = False,
+    target: TargetName = "",
+    wait: Wait = SECONDS,
     namespace: Namespace = NAMESPACE,
     context: Context = None,
 ) -> None:
-    """Make a version champion by a person's decision, on the record; the gate decides in every other case."""
+    """Make a version champion by a person's decision, on the record; the gate decides in every other case.
+
+    On a cluster where the operator keeps the model trained it is asked to do it, as who the kubeconfig is of.
+    """
     from sluice.cli.release_command import promote_to
     from sluice.registry.appointing import appoint
+    from sluice.registry.versions import parse_reference
 
+    if cluster and not to:
+        model, _, number = parse_reference(version)
+        asked = ask_cluster(
+            "promote", Target(namespace, context), model=model, training=target, version=number or None, reason=reason,
+            wait=wait, as_json=as_json, optional=True,
+        ) if number else False  # fmt: skip
+        if asked:
+            return
     with _place(cluster, namespace, context, promotes=not to):
         if to:
             _tell_decision(promote_to(version, to, reason, context), as_json)
@@ -199,12 +214,22 @@ def rollback(
     reason: Reason,
     as_json: Json = False,
     cluster: OnCluster = False,
+    target: TargetName = "",
+    wait: Wait = SECONDS,
     namespace: Namespace = NAMESPACE,
     context: Context = None,
 ) -> None:
-    """Make the champion before the present one champion again, on the record; where none is left, there is none."""
+    """Make the champion before the present one champion again, on the record; where none is left, there is none.
+
+    On a cluster where the operator keeps the model trained it is asked to do it, as who the kubeconfig is of.
+    """
     from sluice.registry.appointing import roll_back
 
+    place = Target(namespace, context)
+    if cluster and ask_cluster(
+        "rollback", place, model=model, training=target, reason=reason, wait=wait, as_json=as_json, optional=True
+    ):
+        return
     with _place(cluster, namespace, context, promotes=True):
         _tell_decision(roll_back(model, reason), as_json)
 

@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from sluice.cli.cluster_commands import Context, Namespace
+from sluice.cli.cluster_requests import SECONDS, TargetName, Wait, ask_cluster, parameters_of, require_training
+from sluice.cluster.access import NAMESPACE, Target
 from sluice.core.errors import BadInput
 from sluice.running.terminal import Json, console, plain, print_json
 
@@ -23,6 +26,7 @@ Place = Annotated[
 File = Annotated[Path, typer.Option("--file", help="A file with a ContinuousTraining, or the folder with one.")]
 VersionName = Annotated[str, typer.Argument(metavar="MODEL/VERSION", help="The version that waits.")]
 Reason = Annotated[str, typer.Option(help="Why; it stands in the records.")]
+OnCluster = Annotated[bool, typer.Option("--cluster", help="Ask the operator of the kubeconfig's cluster.")]
 
 
 def add_operate_commands(app: typer.Typer) -> None:
@@ -111,15 +115,25 @@ def train(
     ] = None,
     reason: Reason = "",
     as_json: Json = False,
+    cluster: OnCluster = False,
+    target: TargetName = "",
+    wait: Wait = SECONDS,
+    namespace: Namespace = NAMESPACE,
+    context: Context = None,
 ) -> None:
     """Ask the operator for a run; its budget counts it."""
+    if cluster:
+        given = parameters_of(parameter)
+        place = Target(namespace, context)
+        ask_cluster("train", place, training=target, parameters=given, reason=reason, wait=wait, as_json=as_json)
+        return
     from sluice.operator.specs import RequestSpec
     from sluice.running.project_runs import order
 
     operated = _operated(file)
     pairs = dict(pair.partition("=")[::2] for pair in parameter or [])
-    given = order(operated.project, parameter or []).given  # checked before anybody waits for it
-    parameters = {name: given[name] for name in pairs}
+    ordered = order(operated.project, parameter or []).given  # checked before anybody waits for it
+    parameters = {name: ordered[name] for name in pairs}
     _ask(
         operated,
         RequestSpec(action="train", target=operated.name, parameters=parameters, reason=reason, by=_who()),
@@ -127,14 +141,55 @@ def train(
     )
 
 
-def approve(version: VersionName, reason: Reason = "", file: File = Path(), as_json: Json = False) -> None:
+def approve(
+    version: VersionName,
+    reason: Reason = "",
+    file: File = Path(),
+    as_json: Json = False,
+    cluster: OnCluster = False,
+    target: TargetName = "",
+    wait: Wait = SECONDS,
+    namespace: Namespace = NAMESPACE,
+    context: Context = None,
+) -> None:
     """Approve a version that passed the gate and waits: the operator makes it champion."""
-    _decide("approve", version, reason, file, as_json=as_json)
+    if cluster:
+        _ask_about("approve", version, reason, Target(namespace, context), target, wait=wait, as_json=as_json)
+    else:
+        _decide("approve", version, reason, file, as_json=as_json)
 
 
-def refuse(version: VersionName, reason: Reason = "", file: File = Path(), as_json: Json = False) -> None:
+def refuse(
+    version: VersionName,
+    reason: Reason = "",
+    file: File = Path(),
+    as_json: Json = False,
+    cluster: OnCluster = False,
+    target: TargetName = "",
+    wait: Wait = SECONDS,
+    namespace: Namespace = NAMESPACE,
+    context: Context = None,
+) -> None:
     """Refuse a version that passed the gate and waits."""
-    _decide("refuse", version, reason, file, as_json=as_json)
+    if cluster:
+        _ask_about("refuse", version, reason, Target(namespace, context), target, wait=wait, as_json=as_json)
+    else:
+        _decide("refuse", version, reason, file, as_json=as_json)
+
+
+def _ask_about(
+    action: str, version: str, reason: str, place: Target, training: str, *, wait: float, as_json: bool
+) -> None:
+    from sluice.registry.versions import parse_reference
+
+    model, _, number = parse_reference(version)
+    if not number:
+        raise BadInput(f"{version!r} names no version; write MODEL/VERSION")
+    done = ask_cluster(
+        action, place, model=model, training=training, version=number, reason=reason, wait=wait, as_json=as_json
+    )
+    if not done:
+        raise require_training(place, model)
 
 
 def backfill(

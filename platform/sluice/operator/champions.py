@@ -44,10 +44,18 @@ def _settle_move(draft: Draft) -> None:
     reigns = champion.version if champion else ""
     if reigns == move.version:
         draft.change(move=None)
+        _answer_move(draft, move, f"version {reigns} is champion: {move.reason}", accepted=True)
     elif reigns != move.replaces:
         draft.change(move=None)
-        draft.decided("nothing", "champion changed", f"version {reigns or 'none'} was made champion in between; "
-                      f"version {move.version} is left", inputs={"champion": reigns})  # fmt: skip
+        words = f"version {reigns or 'none'} was made champion in between; version {move.version} is left"
+        draft.decided("nothing", "champion changed", words, inputs={"champion": reigns})
+        _answer_move(draft, move, words, accepted=False)
+
+
+def _answer_move(draft: Draft, move: Move, words: str, *, accepted: bool) -> None:
+    """Answer who asked for a change of the champion, by what the registry says."""
+    if move.request:
+        draft.answer(move.request, words, accepted=accepted)
 
 
 def _expire(draft: Draft) -> None:
@@ -96,26 +104,34 @@ def _words(time: timedelta) -> str:
 _MINUTES = 180
 
 
-def _go_back(draft: Draft, champion: VersionSeen, rule: str, why: str, inputs: dict[str, str], by: str = "") -> None:
+def _go_back(draft: Draft, champion: VersionSeen, rule: str, why: str, inputs: dict[str, str]) -> None:
     good = next((each for each in draft.evidence.good if _may_reign(draft, each, champion)), None)
     told: dict[str, object] = dict(inputs)
     if good is None:
         draft.decided("nothing", "no good champion", f"version {champion.version} stays: {why}; no earlier champion "
                       "is there to go back to", inputs={"champion": champion.version})  # fmt: skip
         return
-    _move_back(draft, champion, good, rule, why, told, by)
+    _move_back(draft, champion, good, rule, why, told)
 
 
 def _move_back(
-    draft: Draft, champion: VersionSeen, to: VersionSeen, rule: str, why: str, inputs: dict[str, object], by: str
+    draft: Draft,
+    champion: VersionSeen,
+    to: VersionSeen,
+    rule: str,
+    why: str,
+    inputs: dict[str, object],
+    request: RequestSeen | None = None,
 ) -> None:
     reason = f"version {to.version} reigns again in place of version {champion.version}: {why}"
+    by, uid = (request.by, request.uid) if request else ("", "")
     draft.change(
         move=Move(
-            kind="roll back", version=to.version, digest=to.digest, replaces=champion.version, by=by, reason=reason
+            kind="roll back", version=to.version, digest=to.digest, replaces=champion.version, by=by, reason=reason,
+            request=uid,
         ),
         withdrawn=_withdrawn(draft, champion.digest),
-    )
+    )  # fmt: skip
     draft.decided("roll back", rule, reason, inputs={**inputs, "to": to.version}, by=by)  # type: ignore[dict-item]
 
 
@@ -128,8 +144,8 @@ def _withdrawn(draft: Draft, digest: str) -> tuple[str, ...]:
     return (*others, digest)[-_KEPT_WITHDRAWN:] if digest else others
 
 
-def approve(draft: Draft, request: RequestSeen) -> tuple[bool, str]:
-    """Let the version that waits become champion; whether that is accepted, and why."""
+def approve(draft: Draft, request: RequestSeen) -> tuple[bool, str] | None:
+    """Let the version that waits become champion; None until the registry says so, or the answer at once."""
     approval = draft.state.approval
     if approval is None or approval.version != request.version:
         waits = f"version {approval.version} waits" if approval else "no version waits"
@@ -140,13 +156,13 @@ def approve(draft: Draft, request: RequestSeen) -> tuple[bool, str]:
         approval=None,
         move=Move(
             kind="promote", version=approval.version, digest=approval.digest, by=request.by, reason=words,
-            replaces=champion.version if champion else "",
+            replaces=champion.version if champion else "", request=request.uid,
         ),
     )  # fmt: skip
     draft.decided("promote", "approved", f"version {approval.version} becomes champion, {words}",
                   inputs={"version": approval.version, "request": request.name},
                   key=approval.key, by=request.by)  # fmt: skip
-    return True, f"version {approval.version} becomes champion"
+    return None
 
 
 def refuse(draft: Draft, request: RequestSeen) -> tuple[bool, str]:
@@ -159,11 +175,11 @@ def refuse(draft: Draft, request: RequestSeen) -> tuple[bool, str]:
     words = f"version {approval.version} is refused by {request.by}{': ' + request.reason if request.reason else ''}"
     draft.decided("refuse", "refused", words, inputs={"version": approval.version, "request": request.name},
                   key=approval.key, by=request.by)  # fmt: skip
-    return True, f"version {approval.version} is refused"
+    return True, words
 
 
-def promote(draft: Draft, request: RequestSeen) -> tuple[bool, str]:
-    """Make a version champion past the gate."""
+def promote(draft: Draft, request: RequestSeen) -> tuple[bool, str] | None:
+    """Make a version champion past the gate; returns as `approve`."""
     version, champion = request.version or "", draft.evidence.champion
     reigns = champion.version if champion else ""
     if version == reigns:
@@ -171,15 +187,18 @@ def promote(draft: Draft, request: RequestSeen) -> tuple[bool, str]:
     approval = draft.state.approval
     draft.change(
         approval=None if approval and approval.version == version else approval,
-        move=Move(kind="promote", version=version, replaces=reigns, by=request.by, reason=request.reason),
-    )
+        move=Move(
+            kind="promote", version=version, replaces=reigns, by=request.by, request=request.uid,
+            reason=f"asked for by {request.by}: {request.reason}",
+        ),
+    )  # fmt: skip
     draft.decided("promote", "asked for", f"version {version} becomes champion, asked for by {request.by}: "
                   f"{request.reason}", inputs={"version": version, "request": request.name}, by=request.by)  # fmt: skip
-    return True, f"version {version} becomes champion"
+    return None
 
 
-def roll_back(draft: Draft, request: RequestSeen) -> tuple[bool, str]:
-    """Go back to the last good champion, or to the one that is named."""
+def roll_back(draft: Draft, request: RequestSeen) -> tuple[bool, str] | None:
+    """Go back to the last good champion, or to the one that is named; returns as `approve`."""
     champion = draft.evidence.champion
     if champion is None:
         return False, "there is no champion to go back from"
@@ -192,5 +211,5 @@ def roll_back(draft: Draft, request: RequestSeen) -> tuple[bool, str]:
         return False, f"{what}; `promote` makes any version champion"
     why = f"asked for by {request.by}{': ' + request.reason if request.reason else ''}"
     inputs: dict[str, object] = {"champion": champion.version, "request": request.name}
-    _move_back(draft, champion, good[0], "asked for", why, inputs, request.by)
-    return True, f"version {good[0].version} reigns again"
+    _move_back(draft, champion, good[0], "asked for", why, inputs, request)
+    return None

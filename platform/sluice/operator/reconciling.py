@@ -5,17 +5,18 @@ key, or not harmed by being done twice; what was done is saved in the end. So th
 on where this one stopped.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sluice.core.errors import BadInput, EnvironmentFault, SluiceError
 from sluice.operator.actions import Action, Answer, AskApproval, CancelRun, Outcome, Promote, RollBack, StartRun, WakeAt
 from sluice.operator.deciding import decide
 from sluice.operator.failpoints import failpoint
-from sluice.operator.results import asked, moved, not_moved, not_started, started
+from sluice.operator.results import asked, not_moved, not_started, started
 from sluice.operator.state import State
 from sluice.operator.worlds import Conflict, Loaded, World
 
 _ATTEMPTS = 5
+_SOON = timedelta(seconds=5)
 
 
 def reconcile(world: World, namespace: str, name: str) -> datetime | None:
@@ -34,19 +35,27 @@ def reconcile(world: World, namespace: str, name: str) -> datetime | None:
         EnvironmentFault: A part of the world is away, or others kept saving; what was decided is saved, and doing it
             again is harmless.
     """
+    looked_again = False
     for _ in range(_ATTEMPTS):
         loaded = world.load(namespace, name)
         if loaded is None:
             return None
         failpoint("loaded")
         try:
-            return _reconcile(world, loaded)
+            wake, left = _reconcile(world, loaded)
         except Conflict:
             continue
+        if not left:
+            return wake
+        if looked_again:
+            soon = world.now() + _SOON
+            return min(wake or soon, soon)
+        looked_again = True  # the champion was changed: hold that against the registry, and answer who asked
     raise EnvironmentFault(f"{namespace}/{name}: others kept saving its state; it is looked at again")
 
 
-def _reconcile(world: World, loaded: Loaded) -> datetime | None:
+def _reconcile(world: World, loaded: Loaded) -> tuple[datetime | None, bool]:
+    """When to look again, and whether something was done that has to be held against the world, or answered."""
     world.keep(loaded, loaded.state.decisions)  # where somebody was killed before it was done
     evidence = world.gather(loaded)
     outcome = decide(loaded.subject, loaded.spec, loaded.state, evidence, world.now(), deleted=loaded.deleted)
@@ -58,7 +67,7 @@ def _reconcile(world: World, loaded: Loaded) -> datetime | None:
     return _act(world, loaded, outcome)
 
 
-def _act(world: World, loaded: Loaded, outcome: Outcome) -> datetime | None:
+def _act(world: World, loaded: Loaded, outcome: Outcome) -> tuple[datetime | None, bool]:
     """Do all that was decided; a part that fails keeps no other from being done, and is told in the end."""
     state, wake, faults = outcome.state, None, list[SluiceError]()
     for action in outcome.actions:
@@ -80,7 +89,7 @@ def _act(world: World, loaded: Loaded, outcome: Outcome) -> datetime | None:
     failpoint("after-results")
     if faults:
         raise EnvironmentFault("; ".join(str(each) for each in faults))
-    return wake
+    return wake, any(isinstance(each, Promote | RollBack) for each in outcome.actions)
 
 
 def _do(world: World, loaded: Loaded, action: Action, state: State) -> State:
@@ -91,10 +100,10 @@ def _do(world: World, loaded: Loaded, action: Action, state: State) -> State:
             return started(state, action.key, world.start_run(loaded, action))
         if isinstance(action, Promote):
             world.promote(loaded, action)
-            return moved(state)
+            return state  # whether it stands is the registry's to say: see `reconcile`
         if isinstance(action, RollBack):
             world.roll_back(loaded, action)
-            return moved(state)
+            return state
     except BadInput as error:
         if isinstance(action, StartRun):
             return not_started(state, action, str(error), now)

@@ -25,7 +25,10 @@ def take_requests(draft: Draft) -> None:
         if request.action == "train":
             _train(draft, request)
         elif draft.state.move is None and draft.evidence.asked("registry"):
-            accepted, words = _ABOUT_CHAMPIONS[request.action](draft, request)
+            told = _ABOUT_CHAMPIONS[request.action](draft, request)
+            if told is None:
+                continue  # it is answered when the registry shows what was asked for
+            accepted, words = told
             if not accepted:
                 draft.decided("answer", "refused a request", f"{request.action} asked for by {request.by} is refused: "
                               f"{words}", inputs={"request": request.name}, by=request.by)  # fmt: skip

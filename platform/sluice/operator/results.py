@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from sluice.operator.actions import StartRun
-from sluice.operator.state import MOST_DECISIONS, Decision, State
+from sluice.operator.state import MOST_ANSWERS, MOST_DECISIONS, Answered, Decision, State
 
 
 def started(state: State, key: str, run: str) -> State:
@@ -28,14 +28,13 @@ def not_started(state: State, order: StartRun, words: str, now: datetime) -> Sta
     return _decided(state, "refused", f"no run begins: {words}", order.key, order.triggers, now)
 
 
-def moved(state: State) -> State:
-    """The champion was changed as it was decided."""
-    return state.model_copy(update={"move": None})
-
-
 def not_moved(state: State, words: str, now: datetime) -> State:
-    """The registry refuses the change of the champion."""
-    return _decided(state.model_copy(update={"move": None}), "refused", f"the champion stays: {words}", "", (), now)
+    """The registry refuses the change of the champion; who asked for it is told so."""
+    said = f"the champion stays: {words}"
+    if state.move and state.move.request:
+        answer = Answered(uid=state.move.request, accepted=False, words=said[:_LONGEST])
+        state = state.model_copy(update={"answers": (*state.answers, answer)[-MOST_ANSWERS:]})
+    return _decided(state.model_copy(update={"move": None}), "refused", said, "", (), now)
 
 
 def asked(state: State, version: str) -> State:
@@ -48,8 +47,11 @@ def asked(state: State, version: str) -> State:
 
 def _decided(state: State, rule: str, words: str, key: str, triggers: tuple[str, ...], now: datetime) -> State:
     decision = Decision(
-        number=state.decided + 1, at=now, last=now, outcome="failed", rule=rule, words=words[:600], key=key,
+        number=state.decided + 1, at=now, last=now, outcome="failed", rule=rule, words=words[:_LONGEST], key=key,
         triggers=triggers,
     )  # fmt: skip
     decisions = (*state.decisions, decision)[-MOST_DECISIONS:]
     return state.model_copy(update={"decided": state.decided + 1, "decisions": decisions})
+
+
+_LONGEST = 600  # characters of words in a status

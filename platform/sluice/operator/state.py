@@ -229,6 +229,7 @@ class Move(Part):
         replaces: The champion then; empty for none.
         by: The person; empty for the operator.
         reason: One sentence.
+        request: The uid of the Request, which is answered once the registry agrees; empty for none.
     """
 
     kind: Literal["promote", "roll back"]
@@ -237,6 +238,7 @@ class Move(Part):
     replaces: str = ""
     by: str = ""
     reason: str
+    request: str = ""
 
 
 class Condition(Part):

@@ -1,14 +1,16 @@
-"""The condition `Ready` of kinds whose status holds little else."""
+"""Conditions of kinds whose status holds little else."""
 
 from datetime import UTC, datetime
 from typing import Any
 
 Json = dict[str, Any]
+NO_POD = "NoPodAnswers"
+"""The reason of a ModelServer's `Ready` where servers were made and none answers: what speaks against a champion."""
 _MOST_CHARACTERS = 1000
 
 
 def ready(status: Json, reason: str, message: str, *, holds: bool) -> list[Json]:
-    """The conditions of a status, with this one; its time moves only when it turns.
+    """The conditions of a status, with `Ready` as it is now; its time moves only when it turns.
 
     Args:
         status: As it is.
@@ -16,9 +18,15 @@ def ready(status: Json, reason: str, message: str, *, holds: bool) -> list[Json]
         message: In a sentence.
         holds: Whether it is ready.
     """
-    told = {"type": "Ready", "status": str(holds), "reason": reason, "message": message[:_MOST_CHARACTERS]}
-    before: Json = next((each for each in status.get("conditions", ()) if each["type"] == "Ready"), {})
+    return condition(status, "Ready", reason, message, holds=holds)
+
+
+def condition(status: Json, kind: str, reason: str, message: str, *, holds: bool) -> list[Json]:
+    """The conditions of a status, with one of them as it is now, `Ready` first; arguments as of `ready`."""
+    told = {"type": kind, "status": str(holds), "reason": reason, "message": message[:_MOST_CHARACTERS]}
+    others = [each for each in status.get("conditions", ()) if each["type"] != kind]
+    before: Json = next((each for each in status.get("conditions", ()) if each["type"] == kind), {})
     now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
     since = before["lastTransitionTime"] if before.get("status") == told["status"] else now
-    rest = [each for each in status.get("conditions", ()) if each["type"] != "Ready"]
-    return [{**told, "lastTransitionTime": since}, *rest]
+    whole = [{**told, "lastTransitionTime": since}, *others]
+    return sorted(whole, key=lambda each: (each["type"] != "Ready", each["type"]))

@@ -115,7 +115,8 @@ class KubernetesApi:
         data = json.dumps(body, separators=(",", ":")).encode() if body is not None else None
         try:
             answer = self._pool.request(verb, f"{self.place.server}{path}", body=data, headers=headers)
-            told = json.loads(answer.data or b"{}")
+            # A group that is not installed is answered in plain text.
+            told = {} if answer.status == _ABSENT and verb == "GET" else json.loads(answer.data or b"{}")
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise EnvironmentFault(f"the Kubernetes API does not answer: {_last(error)}") from None
         except ValueError:

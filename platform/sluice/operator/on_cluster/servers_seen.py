@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sluice.operator.evidence import ServerSeen
+from sluice.operator.on_cluster.conditions import NO_POD
 from sluice.operator.on_cluster.registry_seen import Standing
 from sluice.operator.on_cluster.resource_index import ResourceIndex
 
@@ -29,6 +30,8 @@ def _seen(status: dict[str, Any], standing: Standing) -> ServerSeen | None:
     ready = next((each for each in status.get("conditions", ()) if each.get("type") == "Ready"), None)
     if ready is None or standing.champion is None:
         return None
+    if ready.get("status") != "True" and ready.get("reason") != NO_POD:
+        return None  # a specification that is wrong says nothing about the champion
     return ServerSeen(
         version=standing.champion.version,
         healthy=ready.get("status") == "True",
