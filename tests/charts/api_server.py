@@ -58,7 +58,7 @@ class ApiServer:
     """Talks to the server as its administrator, or as an account of the namespace."""
 
     def __init__(self, kubectl: str, port: int, token: str, home: Path) -> None:
-        self.port, self.home = port, home
+        self.port, self.token, self.home = port, token, home
         self._command = [kubectl, f"--server=https://127.0.0.1:{port}", f"--token={token}", f"--cache-dir={home}/cache"]
         self._command += ["--insecure-skip-tls-verify", f"--namespace={NAMESPACE}"]
 
