@@ -41,12 +41,12 @@ class Keys:
         return self._known[label]
 
     def _program(self, program: Program) -> str:
-        parts: list[Any] = [asdict(program)]
+        parts: list[Any] = [_entry(program)]
         if program.sums:
             parts.append(file_digest(self.folder / program.sums))
         if program.protobufs:
             parts += [folder_digest(self.folder / program.protobufs), self.program("protoc-gen-go")]
-        parts += [asdict(other) for other in self.table.beside(program)]
+        parts += [_entry(other) for other in self.table.beside(program)]
         return digest(parts)
 
     def _image(self, image: Image) -> str:
@@ -61,6 +61,11 @@ class Keys:
         if image.name == "node":
             parts += [self.image(name) for name in baked(self.table)]
         return digest(parts)
+
+
+def _entry(program: Program) -> dict[str, Any]:
+    """Return the entry of a program; `keep` came later, and the keys of programs without it are those of before."""
+    return {name: value for name, value in asdict(program).items() if value or name != "keep"}
 
 
 def baked(table: Table) -> list[str]:

@@ -58,6 +58,8 @@ def build(
     partial.mkdir(parents=True)
     workspace = _workspace(program, tree, beside, cache, log)
     run(program.name, _go_build(program, partial), log, cwd=tree, env=_build_environment(program, cache) | workspace)
+    for folder, source in program.keep.items():
+        shutil.copytree(tree / source, partial / folder)
     partial.rename(target)
     for used in (tree, *cache.work.glob(f"*-{_beside(program)}")):
         shutil.rmtree(used)

@@ -46,6 +46,7 @@ class Program:
     generate: str = ""  # file of the tree to `go run` after that
     sums: str = ""  # file with the go.sum lines that those changes need
     modules: tuple[Module, ...] = ()  # put into folders of the tree
+    keep: dict[str, str] = field(default_factory=dict)  # folder beside the programs -> folder of the tree
     protobufs: str = ""  # folder of the script and lock that write generated protobufs anew
 
 

@@ -60,7 +60,7 @@ class ApiServer:
     """Talks to the server as its administrator, or as an account of the namespace."""
 
     def __init__(self, kubectl: str, port: int, token: str, home: Path) -> None:
-        self.port, self.home, self._token = port, home, token
+        self.port, self.home, self.token = port, home, token
         self._command = [kubectl, f"--server=https://127.0.0.1:{port}", f"--token={token}", f"--cache-dir={home}/cache"]
         self._command += ["--insecure-skip-tls-verify", f"--namespace={NAMESPACE}"]
 
@@ -87,7 +87,7 @@ class ApiServer:
             "current-context": "here",
             "clusters": [{"name": "here", "cluster": server}],
             "contexts": [{"name": "here", "context": context}],
-            "users": [{"name": user, "user": {"token": f"{self._token}-{user}"}}],
+            "users": [{"name": user, "user": {"token": f"{self.token}-{user}"}}],
         }
         path.write_text(yaml.safe_dump(body))
         return path

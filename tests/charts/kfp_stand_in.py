@@ -18,6 +18,16 @@ from urllib.parse import parse_qs, urlsplit
 Json = dict[str, Any]
 
 
+FUSED: Json = {
+    "root": {"dag": {"tasks": {"all-steps": {"componentRef": {"name": "comp"}}}}},
+    "components": {"comp": {"executorLabel": "exec"}},
+    "deploymentSpec": {
+        "executors": {"exec": {"container": {"resources": {"resourceCpuRequest": "1", "resourceMemoryRequest": "1Gi"}}}}
+    },
+}
+"""What of a fused pipeline's spec says how big its pod is."""
+
+
 def now() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
@@ -32,6 +42,7 @@ class StandIn:
         lose: So many beginnings of a run are carried out and not answered.
         double: So many are carried out twice, as by a proxy that repeats a request.
         ends: The state in which a run is from its second look on; empty: it goes on.
+        spec: Of the only pipeline.
         requests: All that was asked, as METHOD /path.
     """
 
@@ -41,6 +52,7 @@ class StandIn:
     lose: int = 0
     double: int = 0
     ends: str = ""
+    spec: Json = field(default_factory=lambda: FUSED)
     requests: list[str] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -61,11 +73,11 @@ class StandIn:
                 found[each["display_name"]] = found.get(each["display_name"], 0) + 1
         return found
 
-    def finish(self, state: str = "SUCCEEDED") -> None:
-        """All runs end."""
+    def finish(self, state: str = "SUCCEEDED", name: str = "") -> None:
+        """All runs end, or those whose names begin so."""
         with self.lock:
             for each in self.runs.values():
-                if each["state"] in ("PENDING", "RUNNING"):
+                if each["state"] in ("PENDING", "RUNNING") and each["display_name"].startswith(name):
                     each |= {"state": state, "finished_at": now()}
 
     def create(self, body: Json) -> Json:
@@ -119,6 +131,8 @@ class Handler(BaseHTTPRequestHandler):
             self._send({"pipelines": [{"pipeline_id": "p1", "display_name": "supervised"}]})
         elif url.path.endswith("/versions"):
             self._send({"pipeline_versions": [{"pipeline_version_id": "v1", "display_name": "one"}]})
+        elif url.path.endswith("/versions/v1"):
+            self._send({"pipeline_version_id": "v1", "display_name": "one", "pipeline_spec": self.told.spec})
         elif url.path.endswith("/experiments"):
             self._send({"experiments": [{"experiment_id": "e1", "display_name": "e"}]})
         else:

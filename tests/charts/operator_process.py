@@ -111,7 +111,7 @@ def account(api: ApiServer, home: Path) -> tuple[str, Path]:
     """The operator's account with the rights that the chart gives it; its token in a file."""
     from tests.charts.rendering import manifests, of_kind
 
-    whole = manifests(settings=("operator.enabled=true",))
+    whole = manifests(settings=("operator.enabled=true", "operator.kueue.enabled=true"))
     wanted = [
         each
         for each in of_kind(whole, "ServiceAccount", "Role", "RoleBinding")

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from sluice.core.errors import EnvironmentFault
 from sluice.operator import evidence as seen
-from sluice.operator.actions import Answer, AskApproval, CancelRun, Promote, RollBack, StartRun
+from sluice.operator.actions import Answer, AskApproval, CancelRun, Promote, Queue, RollBack, StartRun
 from sluice.operator.deciding import decide
 from sluice.operator.specs import ContinuousTrainingSpec
 from sluice.operator.state import Decision, State
@@ -47,6 +47,7 @@ class MemoryWorld:
     canary: seen.CanarySeen | None = None
     server: seen.ServerSeen | None = None
     upstream: tuple[seen.VersionSeen, ...] = ()
+    queued: seen.QueueSeen | None = None
     faults: tuple[seen.Fault, ...] = ()
     woken: datetime | None = None
     trouble: Callable[[str], None] = lambda _: None
@@ -65,7 +66,7 @@ class MemoryWorld:
         return seen.Evidence(
             code=self.code, lakes=tuple(self.lakes.values()), windows=tuple(self.windows), upstream=self.upstream,
             champion=champion, good=tuple(each for each in good if each is not None), canary=self.canary,
-            server=self.server, events=tuple(self.events), requests=tuple(self.requests.values()),
+            server=self.server, queue=self.queued, events=tuple(self.events), requests=tuple(self.requests.values()),
             runs=None if away else tuple(self.runs[i.key] for i in loaded.state.open if i.key in self.runs),
             faults=self.faults,
         )  # fmt: skip
@@ -99,6 +100,26 @@ class MemoryWorld:
         self.trouble("cancel_run")
         if order.key in self.runs:
             self.end(order.key, "cancelled")
+
+    def queue(self, loaded: Loaded, order: Queue) -> None:
+        self.trouble("queue")
+        assert self.queued
+        tickets = {each.name: each for each in self.queued.tickets or ()}
+        if order.step == "leave":
+            tickets.pop(order.ticket, None)
+        elif order.step == "enter" or tickets[order.ticket].state == "evicted":
+            tickets[order.ticket] = seen.Ticket(
+                name=order.ticket, state="waiting", queue=self.queued.name, place=1, waiting=1
+            )
+        self.queued = self.queued.model_copy(update={"tickets": tuple(tickets.values())})
+        self.trouble("queue done")
+
+    def tell(self, **changes: object) -> None:
+        """Change what is seen of the only ticket."""
+        assert self.queued
+        [ticket] = self.queued.tickets or ()
+        changed = seen.Ticket.model_validate({**ticket.model_dump(), "place": None, **changes})
+        self.queued = self.queued.model_copy(update={"tickets": (changed,)})
 
     def ask_approval(self, loaded: Loaded, order: AskApproval) -> None:
         self.trouble("ask_approval")

@@ -165,6 +165,17 @@ class KfpApi:
             )
         return next((str(entry.pipeline_version_id) for entry in page.pipeline_versions or []), None)
 
+    def spec(self, pipeline: str, version: str) -> dict[str, Any]:
+        """The spec of a pipeline's version, without the platform's.
+
+        Raises:
+            BadInput: There is none of these ids.
+        """
+        with self._answers():
+            told = self._pipelines.pipeline_service_get_pipeline_version(pipeline, version, _request_timeout=TIMEOUT)
+        whole = dict(told.pipeline_spec or {})
+        return dict(whole.get("pipeline_spec", whole))
+
     def create_run(
         self,
         name: str,

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from sluice.operator.specs import Gate
 from sluice.operator.state import Decision, State
@@ -37,6 +37,21 @@ class CancelRun:
 
     key: str
     reason: str
+
+
+@dataclass(frozen=True)
+class Queue:
+    """A step of a run's ticket in the queue of quotas.
+
+    Attributes:
+        step: Enter the queue; again: give the quota back and wait once more, at the same place; leave it.
+        ticket: Its name.
+        key: Of the intent; empty where it leaves.
+    """
+
+    step: Literal["enter", "again", "leave"]
+    ticket: str
+    key: str = ""
 
 
 @dataclass(frozen=True)
@@ -91,7 +106,7 @@ class WakeAt:
     at: datetime
 
 
-Action = StartRun | CancelRun | AskApproval | Promote | RollBack | Answer | WakeAt
+Action = StartRun | CancelRun | Queue | AskApproval | Promote | RollBack | Answer | WakeAt
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,9 @@ from typing import Literal
 
 from pydantic import Field, JsonValue
 
-from sluice.operator.actions import StartRun
-from sluice.operator.evidence import RunSeen
+from sluice.operator import queueing
+from sluice.operator.actions import CancelRun, Queue, StartRun
+from sluice.operator.evidence import QueueSeen, RunSeen
 from sluice.operator.keys import intent_key
 from sluice.operator.parts import Moment, Part
 from sluice.operator.specs import BackfillSpec
@@ -30,6 +31,8 @@ class BackfillState(Part):
         phase: Pending, Running, Suspended, Succeeded, Failed.
         words: A sentence for people.
         began: When the first run began.
+        tickets: The ticket in the queue of each partition's run where it is not the run's key: that of the run before
+            it, which was evicted.
     """
 
     observed_generation: int = 0
@@ -39,14 +42,15 @@ class BackfillState(Part):
     phase: Literal["Pending", "Running", "Suspended", "Succeeded", "Failed"] = "Pending"
     words: str = ""
     began: Moment | None = None
+    tickets: dict[str, str] = Field(default={})
 
 
 @dataclass(frozen=True)
 class BackfillOutcome:
-    """The state to be saved first, and the runs to be begun then, in order."""
+    """The state to be saved first, and what is to be done then, in order."""
 
     state: BackfillState
-    actions: tuple[StartRun, ...] = ()
+    actions: tuple[StartRun | CancelRun | Queue, ...] = ()
 
 
 def partitions_of(spec: BackfillSpec) -> list[str]:
@@ -81,7 +85,14 @@ def _date(text: str, *, months: bool) -> date:
 
 
 def advance(
-    subject: Subject, spec: BackfillSpec, state: BackfillState, runs: Iterable[RunSeen] | None, code: str, now: datetime
+    subject: Subject,
+    spec: BackfillSpec,
+    state: BackfillState,
+    runs: Iterable[RunSeen] | None,
+    code: str,
+    now: datetime,
+    *,
+    queue: QueueSeen | None = None,
 ) -> BackfillOutcome:
     """What a backfill does next; pure. A partition's run exists at most once, as its key is the same each time.
 
@@ -92,14 +103,17 @@ def advance(
         runs: Runs by the keys in `state.running`; None where they could not be asked.
         code: The digest of the project's code; empty where it is not there: then nothing begins.
         now: The moment.
+        queue: The queue that runs have to pass; None for none.
 
     Raises:
         ValueError: As `partitions_of`.
     """
     partitions = partitions_of(spec)
-    ended, running = dict(state.ended), dict(state.running)
+    ended, running, tickets = dict(state.ended), dict(state.running), dict(state.tickets)
     seen = {each.key: each for each in runs or ()}
+    _wait_again(running, tickets, seen, queue)
     _settle(ended, running, seen)
+    tickets = {each: ticket for each, ticket in tickets.items() if each in running}
     failed = [each for each in partitions if ended.get(each) in {"failed", "cancelled"}]
     stopped = bool(failed) and spec.on_failure == "stop"
     waiting = [each for each in partitions if each not in ended and each not in running]
@@ -109,14 +123,21 @@ def advance(
     phase = _phase(spec, partitions, ended, running, stopped=stopped)
     done = sum(each == "succeeded" for each in ended.values())
     words = f"{done} of {len(partitions)} partitions are done, {len(running)} on the way"
+    words += queueing.waiting_words(queue, [tickets.get(each, key) for each, key in running.items() if key not in seen])
     words += f"; failed: {', '.join(failed[:5])}" if failed else ""
     began = state.began or (now if running else None)
     after = BackfillState(
         observed_generation=subject.generation, partitions=len(partitions), ended=ended, running=running, phase=phase,
-        words=words, began=began,
+        words=words, began=began, tickets=tickets,
     )  # fmt: skip
-    ordered = [each for each in partitions if each in running and running[each] not in seen]
-    return BackfillOutcome(after, tuple(_order(spec, each, running[each]) for each in ordered))
+    actions = [
+        action
+        for each in partitions
+        if each in running
+        for action in queueing.steps(_order(spec, each, running[each]), tickets.get(each), queue, seen)
+    ]
+    wanted = {tickets.get(each, key) for each, key in running.items()}
+    return BackfillOutcome(after, (*actions, *queueing.leaving(queue, wanted)))
 
 
 def _settle(ended: dict[str, Ended], running: dict[str, str], seen: Mapping[str, RunSeen]) -> None:
@@ -125,6 +146,17 @@ def _settle(ended: dict[str, Ended], running: dict[str, str], seen: Mapping[str,
         if run and run.state in {"succeeded", "failed", "cancelled"}:
             ended[partition] = run.state
             del running[partition]
+
+
+def _wait_again(
+    running: dict[str, str], tickets: dict[str, str], seen: Mapping[str, RunSeen], queue: QueueSeen | None
+) -> None:
+    """A partition whose run was ended because its quota was taken back has another run, at the same place."""
+    for partition, key in list(running.items()):
+        run, name = seen.get(key), tickets.get(partition, key)
+        ticket = queue.ticket(name) if queue else None
+        if run and run.state == "cancelled" and ticket and ticket.state == "evicted":
+            running[partition], tickets[partition] = queueing.successor_key(key), name
 
 
 def _phase(

@@ -5,11 +5,15 @@ from typing import Literal
 
 from sluice.operator.draft import Draft
 from sluice.operator.evidence import LakeSeen
+from sluice.operator.queueing import place_words, waiting
 from sluice.operator.state import Condition, Freshness
 from sluice.operator.triggers import new_rows
 
 _Told = tuple[
-    Literal["Ready", "Progressing", "Fresh", "Healthy", "AwaitingApproval", "Suspended"], bool | None, str, str
+    Literal["Ready", "Progressing", "Fresh", "Healthy", "AwaitingApproval", "Suspended", "Queued"],
+    bool | None,
+    str,
+    str,
 ]
 _STATUS: dict[bool | None, Literal["True", "False", "Unknown"]] = {True: "True", False: "False", None: "Unknown"}
 
@@ -45,7 +49,9 @@ def _conditions(draft: Draft) -> Iterator[_Told]:
     else:
         yield "Ready", True, "Deciding", state.decisions[-1].words if state.decisions else ""
     running = ", ".join(each.run or each.key[:12] for each in state.open)
-    yield "Progressing", bool(state.open), "Training" if state.open else "Idle", running
+    busy = "Queued" if _only_queued(draft) else "Training" if state.open else "Idle"
+    yield "Progressing", bool(state.open), busy, running
+    yield from _queued(draft)
     yield (
         "Fresh",
         state.freshness.stale_since is None,
@@ -65,10 +71,31 @@ def _conditions(draft: Draft) -> Iterator[_Told]:
     yield "Suspended", draft.spec.suspend, "Suspended" if draft.spec.suspend else "Active", ""
 
 
+def _queued(draft: Draft) -> Iterator[_Told]:
+    queue = draft.evidence.queue
+    if queue is None or not queue.name:
+        return
+    tickets = list(waiting(draft))
+    if queue.fault:
+        yield "Queued", None, "NoQueue", queue.fault
+    elif queue.tickets is None:
+        yield "Queued", None, "NotAsked", f"the queue {queue.name} could not be asked"
+    else:
+        words = "; ".join(place_words(each) if each.place else f"waits in {each.queue}" for each in tickets)
+        yield "Queued", bool(tickets), "Waiting" if tickets else "NothingWaits", words
+
+
+def _only_queued(draft: Draft) -> bool:
+    queue, intents = draft.evidence.queue, draft.state.open
+    return bool(queue and queue.name and intents) and all(each.state == "ordered" for each in intents)
+
+
 def _phase(draft: Draft) -> str:
     state = draft.state
     if draft.spec.suspend:
         return "Suspended"
+    if _only_queued(draft):
+        return "Queued"
     if state.open:
         return "Training"
     if state.approval:

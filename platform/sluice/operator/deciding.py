@@ -10,6 +10,7 @@ from sluice.operator.conditions import freshen, tell
 from sluice.operator.draft import Draft
 from sluice.operator.evidence import Evidence
 from sluice.operator.noticing import notice
+from sluice.operator.queueing import leave
 from sluice.operator.requests import take_requests
 from sluice.operator.settling import settle
 from sluice.operator.specs import ContinuousTrainingSpec
@@ -53,6 +54,7 @@ def decide(
     if start_asked_for(draft):
         start_by_itself(draft)
     champions.order_moves(draft)
+    leave(draft)
     _answer(draft)
     tell(draft)
     return draft.outcome()
@@ -72,4 +74,5 @@ def _end(draft: Draft) -> Outcome:
         draft.decided("cancel", "deleted", words, triggers=intent.triggers, inputs=inputs, key=intent.key)
     ended = tuple(each.model_copy(update={"state": "cancelled"}) if each.open else each for each in draft.state.intents)
     draft.change(intents=ended, pending=(), approval=None, move=None)
+    leave(draft)
     return draft.outcome()

@@ -179,6 +179,46 @@ class ServerSeen(Part):
     reason: str = ""
 
 
+class Ticket(Part):
+    """A run's place in a queue: what Kueue calls a Workload.
+
+    Attributes:
+        name: The key of the intent that entered the queue; one that was evicted keeps it for the run after.
+        state: It waits; it has quota, and its run may begin; or the quota is taken back, and its run has to end.
+        queue: The queue that it is in.
+        place: 1 for the next one of this queue; None where it does not wait.
+        waiting: How many wait in this queue.
+        begins: When quota is likely to come: an estimate from earlier runs; None where there is nothing to go by.
+        words: What Kueue says of it.
+    """
+
+    name: str
+    state: Literal["waiting", "admitted", "evicted"]
+    queue: str
+    place: int | None = None
+    waiting: int = 0
+    begins: Moment | None = None
+    words: str = ""
+
+
+class QueueSeen(Part):
+    """The queue of quotas that runs have to pass.
+
+    Attributes:
+        name: Its name; empty where none is named any more, but tickets are left from before.
+        fault: Why no run can pass it, and the way out: there is no Kueue, or no such queue.
+        tickets: The tickets of the resource's runs; None where they could not be asked.
+    """
+
+    name: str
+    fault: str = ""
+    tickets: tuple[Ticket, ...] | None = ()
+
+    def ticket(self, name: str) -> Ticket | None:
+        """The ticket of that name."""
+        return next((each for each in self.tickets or () if each.name == name), None)
+
+
 class CanarySeen(Part):
     """A version that is tried on a part of the traffic now."""
 
@@ -207,6 +247,7 @@ class Evidence(Part):
         server: How the servers are.
         events: Events that came and are not answered yet, oldest first, at most 1,000 at once; the rest come after.
         requests: Requests that are not answered yet.
+        queue: The queue of quotas that runs have to pass; None where they need none.
         runs: Runs of ours by the keys that the state has open; None where the runs could not be asked.
         rows_per_day: Rows that are forecast a day, where they are counted.
         faults: What could not be asked.
@@ -222,6 +263,7 @@ class Evidence(Part):
     server: ServerSeen | None = None
     events: tuple[EventSeen, ...] = ()
     requests: tuple[RequestSeen, ...] = ()
+    queue: QueueSeen | None = None
     runs: tuple[RunSeen, ...] | None = ()
     rows_per_day: float | None = None
     faults: tuple[Fault, ...] = ()

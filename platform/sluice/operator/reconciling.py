@@ -8,7 +8,18 @@ on where this one stopped.
 from datetime import datetime, timedelta
 
 from sluice.core.errors import BadInput, EnvironmentFault, SluiceError
-from sluice.operator.actions import Action, Answer, AskApproval, CancelRun, Outcome, Promote, RollBack, StartRun, WakeAt
+from sluice.operator.actions import (
+    Action,
+    Answer,
+    AskApproval,
+    CancelRun,
+    Outcome,
+    Promote,
+    Queue,
+    RollBack,
+    StartRun,
+    WakeAt,
+)
 from sluice.operator.deciding import decide
 from sluice.operator.failpoints import failpoint
 from sluice.operator.results import asked, not_moved, not_started, started
@@ -97,15 +108,18 @@ def _do(world: World, loaded: Loaded, action: Action, state: State) -> State:
     now = world.now()
     try:
         if isinstance(action, StartRun):
-            return started(state, action.key, world.start_run(loaded, action))
+            return started(state, action.key, world.start_run(loaded, action), now)
         if isinstance(action, Promote):
             world.promote(loaded, action)
             return state  # whether it stands is the registry's to say: see `reconcile`
         if isinstance(action, RollBack):
             world.roll_back(loaded, action)
             return state
+        if isinstance(action, Queue):
+            world.queue(loaded, action)
+            return state
     except BadInput as error:
-        if isinstance(action, StartRun):
+        if isinstance(action, StartRun | Queue):
             return not_started(state, action, str(error), now)
         return not_moved(state, str(error), now)
     if isinstance(action, AskApproval):

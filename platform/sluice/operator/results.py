@@ -2,21 +2,20 @@
 
 from datetime import datetime
 
-from sluice.operator.actions import StartRun
+from sluice.operator.actions import Queue, StartRun
 from sluice.operator.state import MOST_ANSWERS, MOST_DECISIONS, Answered, Decision, State
 
 
-def started(state: State, key: str, run: str) -> State:
+def started(state: State, key: str, run: str, now: datetime) -> State:
     """The run of an intent has begun."""
-    intents = tuple(
-        each.model_copy(update={"state": "running", "run": run}) if each.key == key and each.open else each
-        for each in state.intents
-    )
+    begun = {"state": "running", "run": run, "submitted": now, "place": None, "begins": None}
+    intents = tuple(each.model_copy(update=begun) if each.key == key and each.open else each for each in state.intents)
     return state.model_copy(update={"intents": intents})
 
 
-def not_started(state: State, order: StartRun, words: str, now: datetime) -> State:
+def not_started(state: State, order: StartRun | Queue, words: str, now: datetime) -> State:
     """The run of an intent is refused for good: its parameters are wrong, or there is no such pipeline."""
+    triggers = next((each.triggers for each in state.intents if each.key == order.key), ())
     intents = tuple(
         each.model_copy(update={"state": "failed"}) if each.key == order.key else each for each in state.intents
     )
@@ -25,7 +24,7 @@ def not_started(state: State, order: StartRun, words: str, now: datetime) -> Sta
         for each in state.trained
     )
     state = state.model_copy(update={"intents": intents, "trained": trained, "failures": state.failures + 1})
-    return _decided(state, "refused", f"no run begins: {words}", order.key, order.triggers, now)
+    return _decided(state, "refused", f"no run begins: {words}", order.key, triggers, now)
 
 
 def not_moved(state: State, words: str, now: datetime) -> State:

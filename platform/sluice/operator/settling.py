@@ -2,13 +2,13 @@
 
 from datetime import timedelta
 
-from sluice.operator.actions import StartRun
+from sluice.operator.actions import CancelRun
 from sluice.operator.draft import Draft
 from sluice.operator.evidence import RunSeen
 from sluice.operator.parts import span
+from sluice.operator.queueing import evicted, forgotten, order, wait_again
 from sluice.operator.state import (
     MOST_DAYS,
-    MOST_INTENTS,
     MOST_PENDING,
     MOST_TRAINED,
     Approval,
@@ -29,40 +29,33 @@ def settle(draft: Draft) -> None:
         run = draft.evidence.run(intent.key)
         if draft.evidence.runs is None:
             if intent.state == "ordered":
-                draft.actions.append(order_of(intent))
+                order(draft, intent)
         elif run is None and intent.state == "ordered":
-            draft.actions.append(order_of(intent))
-        elif run is None and draft.now - intent.began < _LATE:
-            draft.wake(intent.began + _LATE)  # a list of runs may lag behind
+            order(draft, intent)
+        elif run is None and draft.now - (began := intent.submitted or intent.began) < _LATE:
+            draft.wake(began + _LATE)  # a list of runs may lag behind
         elif run is None:
             _failed(draft, intent, f"its run {intent.run} is gone")
         else:
             _settle(draft, intent, run)
 
 
-def order_of(intent: Intent) -> StartRun:
-    """The action that begins an intent's run."""
-    return StartRun(
-        intent.key,
-        dict(intent.parameters),
-        intent.reason,
-        hold=intent.hold,
-        gate=intent.gate,
-        triggers=intent.triggers,
-        by=intent.by,
-    )
-
-
 def _settle(draft: Draft, intent: Intent, run: RunSeen) -> None:
     if run.state in {"pending", "running"}:
         if intent.state != "running" or intent.run != run.id:
-            _replace(draft, intent.model_copy(update={"state": "running", "run": run.id}))
+            _replace(
+                draft, intent.model_copy(update={"state": "running", "run": run.id, "place": None, "begins": None})
+            )
+        if ticket := evicted(draft, intent):
+            draft.actions.append(CancelRun(intent.key, ticket.words))
         return
     intent = intent.model_copy(update={"run": run.id})
     if run.cost is not None:
         _charge(draft, intent, run.cost)
     if run.state == "succeeded":
         _succeeded(draft, intent, run)
+    elif run.state == "cancelled" and (ticket := evicted(draft, intent)):
+        wait_again(draft, intent, run, ticket)
     elif run.state == "cancelled":
         _replace(draft, intent.model_copy(update={"state": "cancelled"}))
         _note(draft, intent, "cancelled")
@@ -152,9 +145,7 @@ def _replace(draft: Draft, intent: Intent) -> None:
 
 def add_intent(draft: Draft, intent: Intent) -> None:
     """Keep an intent and all that follows from it, its price included, and order its run."""
-    kept = list(draft.state.intents)
-    while len(kept) >= MOST_INTENTS and (ended := next((each for each in kept if not each.open), None)):
-        kept.remove(ended)
+    kept = forgotten(list(draft.state.intents))
     day = f"{draft.now:%Y-%m-%d}"
     ledger = dict(draft.state.days)
     held = ledger.get(day, Day())
@@ -166,4 +157,4 @@ def add_intent(draft: Draft, intent: Intent) -> None:
         trained=(*draft.state.trained, entry)[-MOST_TRAINED:] if intent.trained else draft.state.trained,
         last_start=draft.now,
     )
-    draft.actions.append(order_of(intent))
+    order(draft, intent)

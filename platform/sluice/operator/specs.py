@@ -19,6 +19,7 @@ Parameters = Annotated[
 PipelineName = Annotated[
     str, Field(pattern=r"^\S{1,200}$", description="A pipeline of Sluice, of the project (FILE.py:NAME) or in KFP.")
 ]
+Queue = Annotated[str, Field(max_length=63, pattern=r"^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)?$")]
 Share = Annotated[float, Field(gt=0, lt=1)]
 Version = Annotated[str, Field(pattern=r"^[0-9]{1,12}$")]
 TRIGGER_KINDS = ("schedule", "data", "drift", "performance", "model", "event")
@@ -228,6 +229,11 @@ class ContinuousTrainingSpec(Part):
     gate: Gate = Field(default=Gate(), description=Gate.__doc__)
     promotion: Promotion = Field(default=Promotion(), description=Promotion.__doc__)
     rollback: Rollback = Field(default=Rollback(), description=Rollback.__doc__)
+    queue: Queue = Field(
+        default="",
+        description="The LocalQueue of Kueue in this namespace that its runs wait in, each as a whole, until there is "
+        "quota for it; empty: the Project's, then that of the chart (operator.queue).",
+    )
     suspend: bool = Field(default=False, description="Start nothing new; what runs, runs on, and requests wait.")
 
     @model_validator(mode="after")
@@ -288,6 +294,9 @@ class ProjectSpec(Part):
     )
     lakes: Annotated[tuple[Lake, ...], Field(max_length=50)] = Field(default=(), description="Its lakes.")
     members: Members = Field(default=Members(), description=Members.__doc__)
+    queue: Queue = Field(
+        default="", description="The LocalQueue of Kueue that its runs wait in; empty: that of the chart."
+    )
 
 
 class BackfillSpec(Part):
@@ -315,6 +324,7 @@ class BackfillSpec(Part):
     on_failure: Literal["stop", "go on"] = Field(
         default="stop", description="What happens after a partition's run failed."
     )
+    queue: Queue = Field(default="", description="The LocalQueue of Kueue that its runs wait in; empty: the Project's.")
     suspend: bool = Field(default=False, description="Start nothing new; what runs, runs on.")
 
     @model_validator(mode="after")

@@ -162,6 +162,10 @@ class Intent(Part):
         run: The run's id, once it is known.
         by: Who asked; empty for none.
         request: The uid of the Request; empty for none.
+        submitted: When its run was begun; None while it was not.
+        ticket: Its ticket in the queue where it is not the key: that of the run before it, which was evicted.
+        place: Its place in the queue, 1 for the next; None while it does not wait in one.
+        begins: When it is likely to have quota: an estimate.
     """
 
     key: str
@@ -178,6 +182,15 @@ class Intent(Part):
     run: str = ""
     by: str = ""
     request: str = ""
+    submitted: Moment | None = None
+    ticket: str = ""
+    place: int | None = None
+    begins: Moment | None = None
+
+    @property
+    def in_queue(self) -> str:
+        """The name of its ticket."""
+        return self.ticket or self.key
 
     @property
     def open(self) -> bool:
@@ -244,7 +257,7 @@ class Move(Part):
 class Condition(Part):
     """As Kubernetes has conditions."""
 
-    type: Literal["Ready", "Progressing", "Fresh", "Healthy", "AwaitingApproval", "Suspended"]
+    type: Literal["Ready", "Progressing", "Fresh", "Healthy", "AwaitingApproval", "Suspended", "Queued"]
     status: Literal["True", "False", "Unknown"]
     reason: str
     message: str = ""
@@ -284,7 +297,7 @@ class State(Part):
         conditions: For people and machines.
         decisions: The last MOST_DECISIONS, newest last.
         decided: The number of the newest decision.
-        phase: One word for a column: Idle, Training, Waiting, AwaitingApproval, Suspended, Failing.
+        phase: One word for a column: Idle, Training, Queued, Waiting, AwaitingApproval, Suspended, Failing.
         champion: The champion's version, for a column.
         wake: When it has to be looked at again without being asked.
     """

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Protocol
 
 from sluice.core.errors import SluiceError
-from sluice.operator.actions import Answer, AskApproval, CancelRun, Promote, RollBack, StartRun
+from sluice.operator.actions import Answer, AskApproval, CancelRun, Promote, Queue, RollBack, StartRun
 from sluice.operator.evidence import Evidence
 from sluice.operator.specs import ContinuousTrainingSpec
 from sluice.operator.state import Decision, State
@@ -97,6 +97,9 @@ class World(Protocol):
 
     def cancel_run(self, loaded: Loaded, order: CancelRun) -> None:
         """End the run with a key, if there is one that has not ended."""
+
+    def queue(self, loaded: Loaded, order: Queue) -> None:
+        """Let a run enter the queue of quotas, wait in it once more, or leave it."""
 
     def ask_approval(self, loaded: Loaded, order: AskApproval) -> None:
         """Tell people that a version waits."""

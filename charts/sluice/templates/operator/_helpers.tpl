@@ -4,7 +4,7 @@
 {{- $document := dict
   "namespace" .Release.Namespace "kfp" (include "sluice.kfp.url" .) "port" 8080 "metricsPort" 9090
   "tokenFiles" (list "/etc/operator/tokens/tokens") "workers" (int $o.workers)
-  "lease" (dict "name" "sluice-operator" "seconds" (int $o.leaseSeconds)) "pauses" $o.pauses -}}
+  "lease" (dict "name" "sluice-operator" "seconds" (int $o.leaseSeconds)) "pauses" $o.pauses "kueue" $o.kueue -}}
 {{- if $o.modelServers }}{{ $_ := set $document "site" (include "sluice.operator.site" . | fromJson) }}{{ end -}}
 {{ $document | toJson }}
 {{- end }}

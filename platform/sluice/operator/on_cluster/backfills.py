@@ -6,10 +6,11 @@ from typing import Any
 from pydantic import ValidationError
 
 from sluice.core.errors import BadInput
-from sluice.operator.actions import StartRun
+from sluice.operator.actions import CancelRun, Queue, StartRun
 from sluice.operator.backfilling import BackfillState, advance
 from sluice.operator.evidence import RunSeen
 from sluice.operator.on_cluster.cluster_world import RUN_SECONDS, ClusterWorld
+from sluice.operator.on_cluster.tickets import Owner
 from sluice.operator.specs import BackfillSpec
 from sluice.operator.worlds import Subject
 
@@ -44,7 +45,9 @@ class Backfills:
             state = BackfillState.model_validate({k: v for k, v in status.items() if k != "conditions"})
             project = self._world.known_project(spec.project)
             runs = self._runs(name, state)
-            outcome = advance(subject, spec, state, runs, project.code, self._world.now())
+            owner = Owner(KIND, name, head["uid"])
+            queue = self._world.queue_seen(owner, self._world.queue_of(spec.queue, project), [])
+            outcome = advance(subject, spec, state, runs, project.code, self._world.now(), queue=queue)
         except (BadInput, ValueError) as error:
             words = _words(error)
             if status.get("words") != words:
@@ -53,7 +56,7 @@ class Backfills:
         if outcome.state != state:
             self._world.write_status(KIND, name, outcome.state.document(), head)
         for order in outcome.actions:
-            self._begin(name, spec, order)
+            self._do(owner, spec, order)
         return datetime.now(UTC) + _AGAIN if outcome.state.running else None
 
     def _runs(self, name: str, state: BackfillState) -> list[RunSeen]:
@@ -61,8 +64,13 @@ class Backfills:
         seen = (runs.seen(name, key, RUN_SECONDS) for key in state.running.values())
         return [each for each in seen if each]
 
-    def _begin(self, name: str, spec: BackfillSpec, order: StartRun) -> None:
-        self._world.begin(name, spec.project, spec.pipeline, order)
+    def _do(self, owner: Owner, spec: BackfillSpec, order: StartRun | CancelRun | Queue) -> None:
+        if isinstance(order, StartRun):
+            self._world.begin(owner.name, spec.project, spec.pipeline, order)
+        elif isinstance(order, CancelRun):
+            self._world.end_run(owner.name, order.key)
+        else:
+            self._world.queue_step(owner, spec.queue, spec.project, spec.pipeline, order)
 
 
 def _words(error: Exception) -> str:

@@ -11,10 +11,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from sluice.cluster.run_requests import run_requests
 from sluice.core.digests import canonical_json
 from sluice.core.errors import BadInput, EnvironmentFault, SluiceError
-from sluice.operator.actions import Answer, AskApproval, CancelRun, Promote, RollBack, StartRun
-from sluice.operator.evidence import EventSeen, Evidence, Fault, RequestSeen, RunSeen
+from sluice.operator.actions import Answer, AskApproval, CancelRun, Promote, Queue, RollBack, StartRun
+from sluice.operator.evidence import EventSeen, Evidence, Fault, QueueSeen, RequestSeen, RunSeen
 from sluice.operator.gates import gate_parameters
 from sluice.operator.on_cluster.announcing import Announcer
 from sluice.operator.on_cluster.event_inbox import EventInbox
@@ -24,6 +25,8 @@ from sluice.operator.on_cluster.outcomes import Outcomes
 from sluice.operator.on_cluster.pipelines_there import PipelinesThere
 from sluice.operator.on_cluster.registry_work import RegistryWork
 from sluice.operator.on_cluster.resource_index import Known, ResourceIndex
+from sluice.operator.on_cluster.run_queues import RunQueues
+from sluice.operator.on_cluster.tickets import Owner
 from sluice.operator.on_cluster.watchers import Watchers
 from sluice.operator.on_cluster.work_queue import Key, WorkQueue
 from sluice.operator.parts import API_VERSION
@@ -52,6 +55,8 @@ class Parts:
         store: Where decisions are kept and runs' results are; opened when it is needed.
         held: Whether this process may act.
         decided: Counts decisions by outcome.
+        queues: Kueue's.
+        default_queue: The queue of runs for which nobody names another; empty for none.
     """
 
     api: KubernetesApi
@@ -63,6 +68,8 @@ class Parts:
     store: Callable[[], Store]
     held: Callable[[], bool]
     decided: Callable[[str], None]
+    queues: RunQueues
+    default_queue: str = ""
 
 
 class ClusterWorld:
@@ -123,6 +130,7 @@ class ClusterWorld:
             server=watchers.servers.seen(spec.model, standing),
             events=events,
             requests=tuple(self._requests(name)),
+            queue=self.queue_seen(_owner(loaded), self.queue_of(spec.queue, project), faults),
             runs=runs,
             faults=tuple(faults),
         )
@@ -170,8 +178,44 @@ class ClusterWorld:
 
     def cancel_run(self, loaded: Loaded, order: CancelRun) -> None:
         """See `World.cancel_run`."""
+        self.end_run(loaded.subject.name, order.key)
+
+    def end_run(self, name: str, key: str) -> None:
+        """End the run of a resource and a key, if there is one that has not ended."""
         self._may_act()
-        self._parts.runs.cancel(loaded.subject.name, order.key)
+        self._parts.runs.cancel(name, key)
+
+    def queue(self, loaded: Loaded, order: Queue) -> None:
+        """See `World.queue`."""
+        spec = loaded.spec
+        self.queue_step(_owner(loaded), spec.queue, spec.project, spec.pipeline, order)
+
+    def queue_of(self, named: str, project: ProjectSpec | None) -> str:
+        """The queue of a resource's runs; empty for none."""
+        return named or (project.queue if project else "") or self._parts.default_queue
+
+    def queue_seen(self, owner: Owner, queue: str, faults: list[Fault]) -> QueueSeen | None:
+        """A queue with a resource's tickets; None where its runs have to pass none."""
+        try:
+            return self._parts.queues.seen(owner, queue)
+        except SluiceError as error:
+            faults.append(Fault(part="queue", words=str(error)))
+            return QueueSeen(name=queue, tickets=None) if queue else None
+
+    def queue_step(self, owner: Owner, named: str, project: str, pipeline: str | None, order: Queue) -> None:
+        """Do what is ordered about a ticket; raises BadInput where the run could not begin either."""
+        self._may_act()
+        queues = self._parts.queues
+        if order.step == "leave":
+            queues.leave(owner, order.ticket)
+        elif order.step == "again":
+            queues.again(owner, order.ticket)
+        else:
+            spec = self.known_project(project)
+            (pipeline_id, version), _ = self._pipelines.find(project, spec, pipeline)
+            requests = run_requests(self.runs.spec(pipeline_id, version))
+            queue = self.queue_of(named, spec)
+            queues.enter(owner, queue, order.ticket, requests, self.runs.usual_seconds(owner.name))
 
     def ask_approval(self, loaded: Loaded, order: AskApproval) -> None:
         """See `World.ask_approval`."""
@@ -290,6 +334,10 @@ class ClusterWorld:
             whole = {"uid": known.uid, "name": known.name, "created": known.created, **told}
             found.append(RequestSeen.model_validate(whole))
         return found
+
+
+def _owner(loaded: Loaded) -> Owner:
+    return Owner(KIND, loaded.subject.name, loaded.subject.uid)
 
 
 def _first(error: ValidationError) -> str:

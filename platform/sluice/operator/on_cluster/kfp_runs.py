@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from statistics import median
 from typing import Any
 
 from sluice.cluster.kfp_api import KfpApi, Listed
@@ -22,6 +23,7 @@ KEY_CHARACTERS = 16
 UNSURE_SECONDS = 40.0
 """So long after a beginning that got no answer nothing else is begun: KFP may still be at it."""
 _NEWEST = 100
+_LENGTHS_SECONDS = 5.0  # many runs may enter a queue at once
 _MARK = re.compile(r"Key (?P<key>[0-9a-f]{64}) of (?P<namespace>[a-z0-9-]+)/(?P<name>[a-z0-9.-]+)\.$")
 _STATES: dict[str, RunState] = {
     "SUCCEEDED": "succeeded",
@@ -68,6 +70,8 @@ class KfpRuns:
         self._seen: dict[str, tuple[Listed, float]] = {}  # by name of run
         self._unsure: dict[str, float] = {}
         self._experiments: dict[str, str] = {}
+        self._specs: dict[str, Mapping[str, Any]] = {}  # by version
+        self._lengths: tuple[float, dict[str, float]] = (0.0, {})
 
     def begin(self, order: Order) -> str:
         """Begin a run unless there is one of its key; its id.
@@ -131,6 +135,24 @@ class KfpRuns:
             return ""
         self.api.cancel(found.id)
         return found.id
+
+    def spec(self, pipeline: str, version: str) -> Mapping[str, Any]:
+        """The spec of a pipeline's version, which never changes."""
+        if version not in self._specs:
+            self._specs[version] = self.api.spec(pipeline, version)
+        return self._specs[version]
+
+    def usual_seconds(self, name: str) -> float | None:
+        """How long the newest runs of a resource took that succeeded, in the middle; None where there is none."""
+        when, lengths = self._lengths
+        if not when or time.monotonic() - when > _LENGTHS_SECONDS:
+            found: dict[str, list[float]] = {}
+            for run in self.api.runs(_NEWEST):
+                if _state(run) == "succeeded" and run.seconds is not None:
+                    found.setdefault(run.name[: -KEY_CHARACTERS - 1], []).append(run.seconds)
+            lengths = {each: median(seconds) for each, seconds in found.items()}
+            self._lengths = (time.monotonic(), lengths)
+        return lengths.get(name)
 
     def look(self) -> list[str]:
         """Look at those that have not ended; the names of resources whose run has changed since."""

@@ -12,6 +12,7 @@ from sluice.operator.on_cluster.kfp_runs import KfpRuns
 from sluice.operator.on_cluster.process_metrics import ProcessMetrics
 from sluice.operator.on_cluster.process_settings import Pauses
 from sluice.operator.on_cluster.resource_index import ResourceIndex
+from sluice.operator.on_cluster.run_queues import EVERYBODY, RunQueues
 from sluice.operator.on_cluster.watchers import Watchers
 from sluice.operator.on_cluster.work_queue import Key, WorkQueue
 
@@ -28,9 +29,10 @@ class Looker:
         pauses: Pauses,
         metrics: ProcessMetrics,
         namespace: str,
+        queues: RunQueues,
     ) -> None:
         self._runs, self._watchers, self._index, self._queue = runs, watchers, index, queue
-        self._pauses, self._metrics = pauses, metrics
+        self._pauses, self._metrics, self._queues = pauses, metrics, queues
         self._namespace, self._ended_in_kfp = namespace, EndedRuns(runs.api)
         self._ended, self._gone = threading.Event(), threading.Event()
         self._gone.set()
@@ -41,6 +43,7 @@ class Looker:
         looks: dict[str, tuple[float, Callable[[], Iterable[str]]]] = {
             "runs": (self._pauses.runs, self._runs.look),
             "lakes": (self._pauses.lakes, lambda: self._interested(lakes=self._watchers.lakes.look())),
+            "queues": (self._pauses.queues, self._queued),
             "registry": (self._pauses.registry, self._registry),
             "orphans": (self._pauses.runs, self._orphans),
             "ended": (self._pauses.ended, self._ended_runs),
@@ -86,6 +89,12 @@ class Looker:
     def _ended_runs(self) -> list[str]:
         self._ended_in_kfp.look()
         return []
+
+    def _queued(self) -> set[str]:
+        names = self._queues.look()
+        if EVERYBODY not in names:
+            return names
+        return {known.name for kind in ("ContinuousTraining", "Backfill") for known in self._index.of_kind(kind)}
 
     def _kinds(self, name: str) -> list[str]:
         """Runs are named after a ContinuousTraining or a Backfill."""

@@ -34,6 +34,7 @@ from sluice.operator.on_cluster.process_metrics import ProcessMetrics
 from sluice.operator.on_cluster.process_settings import ProcessSettings
 from sluice.operator.on_cluster.projects import Projects
 from sluice.operator.on_cluster.resource_index import ResourceIndex
+from sluice.operator.on_cluster.run_queues import RunQueues
 from sluice.operator.on_cluster.servers_seen import ServersSeen
 from sluice.operator.on_cluster.watchers import LakesWatcher, RegistryWatcher, Watchers, WindowsWatcher
 from sluice.operator.on_cluster.watching import watch
@@ -84,6 +85,14 @@ class Process:
             WindowsWatcher(default_store, pauses.windows),
             ServersSeen(self.index),
         )
+        kueue = settings.kueue
+        self.queues = RunQueues(
+            self.api,
+            settings.namespace,
+            lambda: self.index.queues() | ({kueue.queue} - {""}),
+            self.index.has,
+            enabled=kueue.enabled,
+        )
         parts = Parts(
             self.api,
             self.runs,
@@ -94,9 +103,13 @@ class Process:
             default_store,
             lambda: self.lease.held,
             lambda outcome: self.metrics.decisions.labels(outcome).inc(),
+            self.queues,
+            kueue.queue,
         )
         self.world = ClusterWorld(settings.namespace, parts)
-        self.looker = Looker(self.runs, self.watchers, self.index, self.queue, pauses, self.metrics, settings.namespace)
+        self.looker = Looker(
+            self.runs, self.watchers, self.index, self.queue, pauses, self.metrics, settings.namespace, self.queues
+        )
         servers = ModelServers(
             self.api, settings.namespace, settings.where(), self.watchers.registry, lambda: self.lease.held
         )

@@ -8,7 +8,7 @@ from pydantic import Field, JsonValue, ValidationError
 
 from sluice.cluster.model_server_site import Site
 from sluice.core.errors import BadInput
-from sluice.operator.parts import Part
+from sluice.operator.parts import NAME, Part
 
 _SNAKE = re.compile(r"([A-Z])")
 _ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
@@ -40,12 +40,25 @@ class LeaseSettings(Part):
     seconds: Annotated[int, Field(ge=3)] = 15
 
 
+class KueueSettings(Part):
+    """Quotas by Kueue.
+
+    Attributes:
+        enabled: Whether the process may make Workloads; else no run can wait in a queue.
+        queue: The LocalQueue for runs of resources that name none; empty: they begin at once.
+    """
+
+    enabled: bool = False
+    queue: Annotated[str, Field(pattern=NAME + "|^$")] = ""
+
+
 class Pauses(Part):
     """Seconds between two looks at what tells nobody when it changes.
 
     Attributes:
         runs: KFP's runs, while any of ours is on its way.
         lakes: The lakes of projects.
+        queues: Kueue's queues, where any is named.
         registry: Champions, and the models that triggers follow.
         windows: The windows that the monitor judged.
         ended: MLflow's runs, for those that ended without saying so.
@@ -54,6 +67,7 @@ class Pauses(Part):
 
     runs: Annotated[float, Field(gt=0)] = 5
     lakes: Annotated[float, Field(gt=0)] = 60
+    queues: Annotated[float, Field(gt=0)] = 2
     registry: Annotated[float, Field(gt=0)] = 10
     windows: Annotated[float, Field(gt=0)] = 60
     ended: Annotated[float, Field(gt=0)] = 30
@@ -74,6 +88,7 @@ class ProcessSettings(Part):
         lease: Who works, of two.
         pauses: How often it looks.
         workers: Reconciliations at the same time.
+        kueue: Whether runs may wait in Kueue's queues.
         site: Where servers of models run (`sluice.cluster.model_server_site.Site`); empty: it makes none.
     """
 
@@ -86,6 +101,7 @@ class ProcessSettings(Part):
     token_files: tuple[str, ...] = ()
     lease: LeaseSettings = LeaseSettings()
     pauses: Pauses = Pauses()
+    kueue: KueueSettings = KueueSettings()
     workers: Annotated[int, Field(ge=1, le=64)] = 4
     site: dict[str, JsonValue] = Field(default={})
 

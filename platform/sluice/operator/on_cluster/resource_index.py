@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sluice.operator.evidence import EventSeen
+from sluice.operator.on_cluster.tickets import Owner
 from sluice.operator.on_cluster.work_queue import Key
 
 Json = dict[str, Any]
@@ -95,6 +96,16 @@ class ResourceIndex:
     def trainings(self, field: str, value: str) -> list[str]:
         """The ContinuousTrainings whose specification has a value in a field."""
         return [known.name for known in self.of_kind("ContinuousTraining") if known.spec.get(field) == value]
+
+    def queues(self) -> set[str]:
+        """The queues that any resource names."""
+        with self._lock:
+            return {str(each.spec["queue"]) for each in self._all.values() if each.spec.get("queue")}
+
+    def has(self, owner: Owner) -> bool:
+        """Whether there is a resource, and not another one of its name."""
+        known = self.get(owner.kind, owner.name)
+        return known is not None and known.uid == owner.uid
 
     def listeners(self, event: EventSeen) -> list[str]:
         """The ContinuousTrainings with a trigger for an event."""

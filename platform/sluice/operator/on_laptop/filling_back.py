@@ -3,6 +3,7 @@
 from rich.console import Console
 
 from sluice.core.errors import BadInput
+from sluice.operator.actions import StartRun
 from sluice.operator.backfilling import BackfillOutcome, BackfillState, advance
 from sluice.operator.evidence import RunSeen
 from sluice.operator.on_laptop.clock import WallClock
@@ -41,7 +42,8 @@ def fill_back(
         while True:
             outcome = _advanced(world, name, spec)
             for action in outcome.actions:
-                world.start_run(loaded, action)
+                if isinstance(action, StartRun):  # a machine of one person has no queue
+                    world.start_run(loaded, action)
             if not execute_all(world, console, warm, quiet=quiet) and outcome.state.phase != "Running":
                 return outcome.state
 

@@ -13,7 +13,7 @@ from sluice.core.digests import canonical_json, sha256_bytes, sha256_file
 from sluice.core.errors import BadInput, SluiceError
 from sluice.core.home import home
 from sluice.core.progress import progress
-from sluice.operator.actions import Answer, AskApproval, CancelRun, Promote, RollBack, StartRun
+from sluice.operator.actions import Answer, AskApproval, CancelRun, Promote, Queue, RollBack, StartRun
 from sluice.operator.evidence import Evidence, Fault, LakeSeen, RequestSeen, RunSeen, RunState, VersionSeen
 from sluice.operator.gates import gate_parameters
 from sluice.operator.on_laptop.clock import DrivenClock, WallClock
@@ -139,6 +139,9 @@ class LaptopWorld:
         held = self.files.run(order.key)
         if held and not held.ended:
             self.files.keep_run(held.model_copy(update={"cancelled": True, "ended": self.now()}))
+
+    def queue(self, loaded: Loaded, order: Queue) -> None:
+        """A machine of one person has no quotas: nothing is ever ordered."""
 
     def ask_approval(self, loaded: Loaded, order: AskApproval) -> None:
         """Tell whoever reads along."""

@@ -1,0 +1,237 @@
+"""Quotas: the operator's process and Kueue's manager on a real API server, with the rights of the chart.
+
+Quota is for one run at a time, and KFP is the stand-in of the other tests of the process.
+"""
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.charts.api_server import NAMESPACE, ApiServer, running, until
+from tests.charts.kfp_stand_in import StandIn, standing_in
+from tests.charts.kueue_process import kueue_running, quota, workload, workloads
+from tests.charts.operator_process import ROOT, Operator, event, operators, project, training
+
+Make = Callable[..., Operator]
+ON_EVENTS = [{"name": "arrived", "event": {"type": "com.example.arrived"}}]
+KUEUE = {"enabled": True}
+
+
+@pytest.fixture(scope="module")
+def bare(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
+    """A server with our definitions, and without Kueue."""
+    with running(tmp_path_factory.mktemp("api")) as server:
+        crds = [
+            yaml.safe_load(path.read_text()) for path in sorted((ROOT / "manifests/crds").glob("*.sluice.dev.yaml"))
+        ]
+        server.apply(crds)
+        until(lambda: server.kubectl("get", "requests.sluice.dev").returncode == 0, "the definitions")
+        yield server
+
+
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """MLflow's own database, with no model in it."""
+    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+    command = [sys.executable, "-m", "mlflow", "db", "upgrade", f"sqlite:///{path}"]
+    subprocess.run(command, check=True, capture_output=True, timeout=300)
+    return path
+
+
+@pytest.fixture
+def kfp() -> Iterator[StandIn]:
+    with standing_in() as found:
+        yield found
+
+
+@pytest.fixture
+def make(bare: ApiServer, kfp: StandIn, registry: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Make]:
+    """Makes operators; each test begins with no resource but the Project, and with nothing in a queue."""
+    home = tmp_path_factory.mktemp("operator")
+    (home / "sluice").mkdir()
+    shutil.copy(registry, home / "sluice")
+    (home / "certs").symlink_to(bare.home / "certs")
+    bare.kubectl("delete", "continuoustrainings,requests,backfills", "--all", "--wait=true")
+    bare.kubectl("delete", "workloads.kueue.x-k8s.io", "--all")
+    bare.kubectl("delete", "lease", "sluice-operator")
+    bare.apply([project()])
+    with operators(bare, home, kfp.url) as made:
+        yield lambda **changes: made(kueue=KUEUE, **changes)
+
+
+@pytest.fixture(scope="module")
+def api(bare: ApiServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
+    """The same server with Kueue, and quota for one run."""
+    with kueue_running(bare, tmp_path_factory.mktemp("kueue")):
+        quota(bare, cpu="1500m")
+        yield bare
+
+
+def status(api: ApiServer, name: str, kind: str = "continuoustraining") -> dict[str, Any]:
+    done = api.kubectl("get", kind, name, "--output=yaml")
+    assert done.returncode == 0, done.stderr
+    return dict(yaml.safe_load(done.stdout).get("status") or {})
+
+
+def queued(api: ApiServer, name: str) -> dict[str, Any]:
+    """The condition Queued."""
+    found = (each for each in status(api, name).get("conditions", []) if each["type"] == "Queued")
+    return next(found, {"status": "", "reason": "", "message": ""})
+
+
+def live(kfp: StandIn, name: str) -> list[str]:
+    """The runs of a resource that go on."""
+    return [
+        e["display_name"] for e in kfp.begun() if e["display_name"].startswith(f"{name}-") and e["state"] == "RUNNING"
+    ]
+
+
+def test_a_queue_without_kueue_is_told_with_the_way_out(bare: ApiServer, kfp: StandIn, make: Make) -> None:
+    """It runs first: Kueue is not there yet."""
+    operator = make()
+    bare.apply([training("late", queue="runs", triggers=ON_EVENTS), training("plain", triggers=ON_EVENTS)])
+    operator.start()
+    operator.ready()
+    assert operator.send(event(1)) == 202
+    operator.until(lambda: queued(bare, "late")["reason"] == "NoQueue", "the condition")
+    assert "Kueue is not installed: install it, or name no queue" in queued(bare, "late")["message"]
+    operator.until(lambda: live(kfp, "plain"), "the run that needs no queue")
+    assert not live(kfp, "late")
+
+
+def test_of_two_runs_one_waits_with_its_place_and_an_estimate(api: ApiServer, kfp: StandIn, make: Make) -> None:
+    operator = make()
+    api.apply([training(name, queue="runs", triggers=ON_EVENTS) for name in ("first", "late", "missing")])
+    api.apply([training("missing", queue="nowhere", triggers=ON_EVENTS)])
+    operator.start()
+    operator.ready()
+    assert operator.send(event(1)) == 202
+    operator.until(lambda: len(kfp.begun()) == 1, "one run")
+    [begun] = kfp.begun()
+    one = begun["display_name"].rpartition("-")[0]
+    other = "late" if one == "first" else "first"
+    operator.until(lambda: "place 1 of 1 in the queue runs" in queued(api, other)["message"], "its place")
+    assert "Kueue: couldn't assign flavors" in queued(api, other)["message"]
+    assert queued(api, one)["status"] == "False"
+    assert status(api, other)["phase"] == "Queued"
+    operator.until(lambda: queued(api, "missing")["reason"] == "NoQueue", "the queue that is not there")
+    assert queued(api, "missing")["message"] == (
+        f"there is no LocalQueue nowhere in namespace {NAMESPACE}: make it, or name another queue"
+    )
+    kfp.finish()
+    operator.until(lambda: live(kfp, other), "the other one")
+    assert len(kfp.begun()) == 2
+    operator.until(lambda: len(workloads(api)) == 1, "the first one's ticket to go")
+    # Both know by now how long a run takes.
+    kfp.finish()
+    operator.until(lambda: not workloads(api), "no ticket to be left")
+    assert operator.send(event(2)) == 202
+    operator.until(lambda: len(kfp.begun()) == 3, "one run")
+    one, other = sorted(("first", "late"), key=lambda name: not live(kfp, name))
+    operator.until(lambda: "UTC (an estimate)" in queued(api, other)["message"], "an estimate")
+    [intent] = [each for each in status(api, other)["intents"] if each.get("state", "ordered") == "ordered"]
+    assert intent["place"] == 1
+    assert intent["begins"]
+    assert any(each["rule"] == "queue" for each in status(api, other)["decisions"])
+    assert all(each.get("state") != "failed" for name in (one, other) for each in status(api, name)["intents"])
+
+
+def test_a_full_cluster_never_fails_a_run(api: ApiServer, kfp: StandIn, make: Make) -> None:
+    operator = make()
+    names = [f"t{number}" for number in range(6)]
+    api.apply([training(name, queue="runs", triggers=ON_EVENTS) for name in names])
+    operator.start()
+    operator.ready()
+    assert operator.send(event(1)) == 202
+    for done in range(1, len(names) + 1):
+        operator.until(lambda done=done: len(kfp.begun()) == done, f"run {done}")  # type: ignore[misc]
+        assert len([each for each in kfp.begun() if each["state"] == "RUNNING"]) == 1
+        kfp.finish()
+    operator.until(lambda: not workloads(api), "no ticket to be left")
+    assert {each["state"] for each in kfp.begun()} == {"SUCCEEDED"}
+    assert set(kfp.live().values()) == {1}
+    order = [each["display_name"].rpartition("-")[0] for each in kfp.begun()]
+    assert sorted(order) == names
+
+
+def test_what_is_deleted_in_the_queue_leaves_no_ticket(api: ApiServer, kfp: StandIn, make: Make) -> None:
+    """Also where nobody worked when it was deleted."""
+    operator = make()
+    api.apply([workload("somebody", "1")])
+    api.apply([training(name, queue="runs", triggers=ON_EVENTS) for name in ("late", "early")])
+    operator.start()
+    operator.ready()
+    assert operator.send(event(1)) == 202
+    operator.until(lambda: len(workloads(api)) == 3, "two tickets")
+    operator.until(lambda: {queued(api, name)["status"] for name in ("late", "early")} == {"True"}, "both to wait")
+    owner = next(each for each in workloads(api) if "ownerReferences" in each["metadata"])["metadata"][
+        "ownerReferences"
+    ]
+    assert [(each["kind"], each["apiVersion"]) for each in owner] == [("ContinuousTraining", "sluice.dev/v1alpha1")]
+    assert api.kubectl("delete", "continuoustraining", "late").returncode == 0
+    operator.until(lambda: len(workloads(api)) == 2, "its ticket to go")
+    operator.stop()
+    assert api.kubectl("delete", "continuoustraining", "early").returncode == 0
+    operator.start()
+    operator.until(lambda: [w["metadata"]["name"] for w in workloads(api)] == ["somebody"], "the other one's, too")
+    assert not kfp.begun()
+
+
+def test_a_run_whose_quota_is_taken_back_is_ended_and_runs_again(api: ApiServer, kfp: StandIn, make: Make) -> None:
+    operator = make()
+    api.apply([training("late", queue="runs", triggers=ON_EVENTS)])
+    operator.start()
+    operator.ready()
+    assert operator.send(event(1)) == 202
+    operator.until(lambda: live(kfp, "late"), "a run")
+    [first] = live(kfp, "late")
+    [ticket] = [each["metadata"]["uid"] for each in workloads(api)]
+    api.apply([workload("urgent", "1", priority=100)])
+    operator.until(lambda: not live(kfp, "late"), "the run to be ended")
+    operator.until(lambda: queued(api, "late")["status"] == "True", "it to wait again")
+    found = {each["metadata"]["name"]: each for each in workloads(api)}
+    until(lambda: admitted(api, "urgent"), "the urgent one to have the quota")
+    assert ticket in [each["metadata"]["uid"] for each in found.values()]  # the place is kept
+    assert any(each["rule"] == "evicted" for each in status(api, "late")["decisions"])
+    api.kubectl("delete", "workloads.kueue.x-k8s.io", "urgent")
+    operator.until(lambda: live(kfp, "late"), "a run again")
+    assert live(kfp, "late") != [first]
+    kfp.finish()
+    operator.until(lambda: status(api, "late")["intents"][-1].get("state") == "succeeded", "its end to be seen")
+    operator.until(lambda: not workloads(api), "no ticket to be left")
+    assert len(kfp.begun()) == 2
+    assert status(api, "late").get("failures", 0) == 0
+
+
+def admitted(api: ApiServer, name: str) -> bool:
+    [found] = [each for each in workloads(api) if each["metadata"]["name"] == name]
+    conditions = found.get("status", {}).get("conditions", [])
+    return any(each["type"] == "Admitted" and each["status"] == "True" for each in conditions)
+
+
+@pytest.mark.parametrize("point", ["before-action:2", "after-action:2", "before-results:2", "after-intents:3"])
+def test_who_is_killed_between_admission_and_run_begins_one(
+    api: ApiServer, kfp: StandIn, make: Make, point: str
+) -> None:
+    operator = make()
+    api.apply([training("late", queue="runs", triggers=ON_EVENTS)])
+    operator.start(point)
+    operator.until(lambda: operator.send(event(1)) in (202, 0) and killed(operator), "it to be killed")
+    operator.start()
+    operator.ready()
+    assert operator.send(event(1)) == 202
+    operator.until(lambda: live(kfp, "late"), "a run")
+    kfp.finish()
+    operator.until(lambda: status(api, "late")["intents"][-1].get("state") == "succeeded", "its end to be seen")
+    operator.until(lambda: not workloads(api), "no ticket to be left")
+    assert list(kfp.live().values()) == [1]
+
+
+def killed(operator: Operator) -> bool:
+    return operator.process is not None and operator.process.poll() == -9
