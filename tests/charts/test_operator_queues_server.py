@@ -21,7 +21,7 @@ from tests.charts.operator_process import ROOT, Operator, event, operators, proj
 Make = Callable[..., Operator]
 ON_EVENTS = [{"name": "arrived", "event": {"type": "com.example.arrived"}}]
 KUEUE = {"enabled": True}
-pytestmark = pytest.mark.long  # Kueue's manager takes minutes to build; tests/unit/test_operator_queues.py decides the same
+pytestmark = pytest.mark.long  # it builds Kueue for minutes; decisions are tests/unit/test_operator_queues.py
 
 
 @pytest.fixture(scope="module")
