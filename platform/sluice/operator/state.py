@@ -244,7 +244,7 @@ class Move(Part):
 class Condition(Part):
     """As Kubernetes has conditions."""
 
-    type: Literal["Ready", "Progressing", "Fresh", "Healthy", "AwaitingApproval", "Suspended"]
+    type: Literal["Ready", "Progressing", "Fresh", "Healthy", "AwaitingApproval", "Suspended", "RowsCounted"]
     status: Literal["True", "False", "Unknown"]
     reason: str
     message: str = ""
