@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Hashable
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
 from sluice.core.errors import BadInput, SluiceError
@@ -21,6 +22,7 @@ from sluice.operator.on_cluster.registry_seen import Records, Standing
 from sluice.operator.on_cluster.resource_index import ResourceIndex
 from sluice.operator.on_cluster.servers_seen import ServersSeen
 from sluice.operator.on_cluster.windows_seen import look_at_windows
+from sluice.operator.parts import span
 from sluice.operator.specs import ContinuousTrainingSpec, ProjectSpec
 from sluice.serving.registered import Registry
 from sluice.storage.stores import Store
@@ -115,7 +117,7 @@ class LakesWatcher:
 
 
 def rows_table(project: ProjectSpec) -> str:
-    """The table whose rows a project learns from, as its pipeline's parameter `task` says it; empty where it does not."""
+    """The table whose rows a project learns from, as its pipeline's parameter `task` says; empty where it does not."""
     task: Any = project.pipelines[0].parameters.get("task")
     rows = task.get("rows") if isinstance(task, dict) else None
     return str(rows.get("table") or "") if isinstance(rows, dict) else ""
@@ -203,6 +205,7 @@ class WindowsWatcher:
     """Windows that the monitor judged, by model and version."""
 
     def __init__(self, store: Callable[[], Store], seconds: float) -> None:
+        self._young: dict[tuple[str, str], datetime] = {}  # until when a champion may be taken back for its windows
         self._cache: Cache[tuple[str, str], tuple[WindowSeen, ...]] = Cache(
             lambda asked: look_at_windows(store(), *asked), 2 * seconds
         )
@@ -214,8 +217,11 @@ class WindowsWatcher:
         )
         if standing.champion is None or not watched:
             return ()
+        asked = (spec.model, standing.champion.version)
+        if spec.rollback.performance:
+            self._young[asked] = standing.champion.since + span(spec.rollback.within)
         try:
-            return self._cache.get((spec.model, standing.champion.version))
+            return self._cache.get(asked)
         except SluiceError as error:
             faults.append(Fault(part="windows", words=str(error)))
             return ()
@@ -223,6 +229,13 @@ class WindowsWatcher:
     def look(self) -> set[str]:
         """Look again: the models with new or restated windows."""
         return {model for model, _ in _changed(self._cache)}
+
+    def look_at_young(self) -> set[str]:
+        """The same of champions that may be taken back for what their windows say, which must not take long."""
+        now = datetime.now(UTC)
+        young = {asked for asked, until in list(self._young.items()) if until > now}
+        self._young = {asked: until for asked, until in list(self._young.items()) if asked in young}
+        return {model for model, _ in _changed(self._cache, young)}
 
 
 @dataclass(frozen=True)
@@ -258,9 +271,11 @@ class Watchers:
         }
 
 
-def _changed(cache: Cache[Name, Value]) -> set[Name]:
+def _changed(cache: Cache[Name, Value], only: AbstractSet[Name] | None = None) -> set[Name]:
     found = set()
     for name in cache.names():
+        if only is not None and name not in only:
+            continue
         try:
             if cache.renew(name)[1]:
                 found.add(name)
