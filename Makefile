@@ -105,6 +105,7 @@ fuzz: $(DEV)  ## Ask the server 10,000 questions that nobody means well, and kil
 	SLUICE_FUZZED=10000 $(BIN)/pytest -n 0 -q --timeout 1800 tests/unit/test_serving_fuzz.py
 	SLUICE_LONG=1 $(BIN)/pytest -n 0 -q --timeout 1800 -m long tests/unit
 	SLUICE_OPERATOR_KILLS=20 $(BIN)/pytest -n 0 -q --timeout 3600 tests/charts/test_operator_process_server.py -k killed
+	SLUICE_OPERATOR_EVENTS=10000 $(BIN)/pytest -n 0 -q --timeout 3600 tests/charts/test_operator_outages_server.py -k storm
 
 bench: $(DEV)  ## Measure against peers on this machine (tests/benchmarks; some minutes).
 	@for name in step_overhead stratified_sampling csv_ingest; do echo "== $$name"; $(BIN)/python tests/benchmarks/$$name.py || exit; done

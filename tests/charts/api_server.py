@@ -60,6 +60,7 @@ class ApiServer:
     """Talks to the server as its administrator, or as an account of the namespace."""
 
     def __init__(self, kubectl: str, port: int, token: str, home: Path) -> None:
+        self.process: subprocess.Popen[bytes] | None = None
         self.port, self.home, self.token = port, home, token
         self._command = [kubectl, f"--server=https://127.0.0.1:{port}", f"--token={token}", f"--cache-dir={home}/cache"]
         self._command += ["--insecure-skip-tls-verify", f"--namespace={NAMESPACE}"]
@@ -75,6 +76,22 @@ class ApiServer:
         words = ("apply", f"--namespace={namespace}", "--server-side", "--force-conflicts", "--filename=-")
         done = self.kubectl(*words, given=objects)
         assert done.returncode == 0, done.stderr
+
+    def stop(self) -> None:
+        """The server ends; what it knows is etcd's."""
+        assert self.process
+        self.process.terminate()
+        self.process.wait(60)
+
+    def start(self) -> None:
+        """The same server begins again."""
+        assert self.process
+        with (self.home / "log").open("ab") as log:
+            self.process = subprocess.Popen(self.process.args, stdout=log, stderr=log)
+        end = time.monotonic() + START_SECONDS
+        while self.kubectl("get", "--raw=/readyz").returncode:
+            assert time.monotonic() < end, (self.home / "log").read_text(errors="replace")[-2000:]
+            time.sleep(0.5)
 
     def kubeconfig(self, user: str, namespace: str = NAMESPACE) -> Path:
         """A file by which one of PEOPLE is who asks."""
@@ -129,12 +146,13 @@ def running(home: Path) -> Iterator[ApiServer]:
     ]  # fmt: skip
     with (home / "log").open("wb") as log:
         processes = [subprocess.Popen(command, stdout=log, stderr=log) for command in commands]
+    api = ApiServer(kubectl, port, token, home)
+    api.process = processes[1]
     try:
-        api = ApiServer(kubectl, port, token, home)
         wait(api, home)
         yield api
     finally:
-        for process in reversed(processes):
+        for process in (api.process, processes[0]):
             process.terminate()
             process.wait(30)
 

@@ -10,7 +10,7 @@ from sluice.operator.state import Condition, Freshness
 from sluice.operator.triggers import new_rows
 
 _Told = tuple[
-    Literal["Ready", "Progressing", "Fresh", "Healthy", "AwaitingApproval", "Suspended", "Queued"],
+    Literal["Ready", "Progressing", "Fresh", "Healthy", "AwaitingApproval", "Suspended", "Queued", "RowsCounted"],
     bool | None,
     str,
     str,
@@ -68,6 +68,7 @@ def _conditions(draft: Draft) -> Iterator[_Told]:
         "Waiting" if waits else "NothingWaits",
         (f"version {waits.version} waits until {waits.deadline:%Y-%m-%d %H:%M} UTC" if waits else ""),
     )
+    yield from _counted(draft)
     yield "Suspended", draft.spec.suspend, "Suspended" if draft.spec.suspend else "Active", ""
 
 
@@ -88,6 +89,22 @@ def _queued(draft: Draft) -> Iterator[_Told]:
 def _only_queued(draft: Draft) -> bool:
     queue, intents = draft.evidence.queue, draft.state.open
     return bool(queue and queue.name and intents) and all(each.state == "ordered" for each in intents)
+
+
+def _counted(draft: Draft) -> Iterator[_Told]:
+    """Whether the lakes whose new rows a trigger waits for are counted: where not, it never fires, and says why."""
+    asked = [each.data.lake for each in draft.spec.triggers if each.data and each.data.rows]
+    lakes = [found for name in asked if (found := draft.evidence.lake(name))]
+    why = "; ".join(f"lake {lake.name}: {lake.uncounted}" for lake in lakes if lake.uncounted)
+    if why:
+        yield "RowsCounted", False, "NotCounted", f"{why}; data.rows does not fire, data.age and data.partition do"
+    elif any(lake.rows is not None for lake in lakes):
+        yield (
+            "RowsCounted",
+            True,
+            "Counted",
+            ", ".join(f"lake {each.name}: {each.rows:,}" for each in lakes if each.rows),
+        )
 
 
 def _phase(draft: Draft) -> str:

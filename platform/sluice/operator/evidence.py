@@ -20,6 +20,7 @@ class LakeSeen(Part):
         name: As the Project calls it.
         dataset: The dataset id: of the content, so that a touched file changes nothing.
         rows: Rows in it, where that is known.
+        uncounted: Why they are not, where somebody wants to know.
         labelled: Rows whose label is known by now; None where nobody can tell, and the specification's label delay
             stands for it.
         arrived: When this dataset was seen first.
@@ -30,6 +31,7 @@ class LakeSeen(Part):
     name: str
     dataset: str
     rows: int | None = None
+    uncounted: str = ""
     labelled: int | None = None
     arrived: Moment
     partitions: dict[str, int] = Field(default={})

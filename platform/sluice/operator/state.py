@@ -257,7 +257,7 @@ class Move(Part):
 class Condition(Part):
     """As Kubernetes has conditions."""
 
-    type: Literal["Ready", "Progressing", "Fresh", "Healthy", "AwaitingApproval", "Suspended", "Queued"]
+    type: Literal["Ready", "Progressing", "Fresh", "Healthy", "AwaitingApproval", "Suspended", "Queued", "RowsCounted"]
     status: Literal["True", "False", "Unknown"]
     reason: str
     message: str = ""

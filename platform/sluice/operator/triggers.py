@@ -72,6 +72,8 @@ def follow_lakes(draft: Draft) -> None:
         elif (lake.dataset == held.dataset) != (held.behind is None):
             behind = None if lake.dataset == held.dataset else lake.arrived
             learned[lake.name] = held.model_copy(update={"behind": behind})
+        elif lake.dataset == held.dataset and held.rows is None and lake.rows is not None:
+            learned[lake.name] = held.model_copy(update={"rows": lake.rows})  # a run has counted what it read
     if learned != draft.state.learned:
         draft.change(learned=learned)
 
@@ -107,7 +109,10 @@ def _data(draft: Draft, trigger: Trigger, rule: NewData, heard: Heard) -> None:
     if words:
         heard.spoken.append(Spoken(trigger.name, lake.dataset, words, not trigger.evidence_only))
     else:
-        heard.silent.append(f"{trigger.name}: {_new_rows_words(lake, base)}, fewer than asked for")
+        uncounted = rule.rows and base is not None and new_rows(lake, base) is None
+        why = lake.uncounted or "what was learned from was not counted"
+        end = f"and its new rows are not known: {why}" if uncounted else "fewer than asked for"
+        heard.silent.append(f"{trigger.name}: {_new_rows_words(lake, base)}, {end}")
 
 
 def _ripe(draft: Draft, lake: LakeSeen, base: Learned | None) -> datetime | None:

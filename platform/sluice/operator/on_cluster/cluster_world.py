@@ -15,7 +15,7 @@ from sluice.cluster.run_requests import run_requests
 from sluice.core.digests import canonical_json
 from sluice.core.errors import BadInput, EnvironmentFault, SluiceError
 from sluice.operator.actions import Answer, AskApproval, CancelRun, Promote, Queue, RollBack, StartRun
-from sluice.operator.evidence import EventSeen, Evidence, Fault, QueueSeen, RequestSeen, RunSeen
+from sluice.operator.evidence import EventSeen, Evidence, Fault, LakeSeen, QueueSeen, RequestSeen, RunSeen
 from sluice.operator.gates import gate_parameters
 from sluice.operator.on_cluster.announcing import Announcer
 from sluice.operator.on_cluster.event_inbox import EventInbox
@@ -23,6 +23,7 @@ from sluice.operator.on_cluster.kfp_runs import KfpRuns, Order, described
 from sluice.operator.on_cluster.kubernetes_api import KubernetesApi, resource
 from sluice.operator.on_cluster.outcomes import Outcomes
 from sluice.operator.on_cluster.pipelines_there import PipelinesThere
+from sluice.operator.on_cluster.registry_seen import Standing
 from sluice.operator.on_cluster.registry_work import RegistryWork
 from sluice.operator.on_cluster.resource_index import Known, ResourceIndex
 from sluice.operator.on_cluster.run_queues import RunQueues
@@ -117,8 +118,8 @@ class ClusterWorld:
         events = self._parts.inbox.of(name)
         self._gathered[name] = events
         watchers = self._parts.watchers
-        lakes = watchers.lakes.seen(project, spec, faults) if project else ()
         standing = watchers.registry.standing(spec.model, faults)
+        lakes = self._lakes(project, spec, standing, faults) if project else ()
         return Evidence(
             code=project.code if project else None,
             lakes=lakes,
@@ -287,6 +288,14 @@ class ClusterWorld:
     def _may_act(self) -> None:
         if not self._parts.held():
             raise EnvironmentFault("this operator does not hold the Lease: another one works")
+
+    def _lakes(
+        self, project: ProjectSpec, spec: ContinuousTrainingSpec, standing: Standing, faults: list[Fault]
+    ) -> tuple[LakeSeen, ...]:
+        watchers, champion = self._parts.watchers, standing.champion
+        counted = champion is not None and any(each.data and each.data.rows for each in spec.triggers)
+        ingested = watchers.registry.ingested(spec.model, champion.version) if counted and champion else ""
+        return watchers.lakes.seen(project, spec, faults, ingested)
 
     def _project(self, name: str, faults: list[Fault]) -> ProjectSpec | None:
         try:

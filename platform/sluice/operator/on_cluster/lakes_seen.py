@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from urllib.parse import unquote
 
@@ -10,7 +10,8 @@ from sluice.contract.reading import CONTRACT
 from sluice.core.errors import BadInput
 from sluice.operator.evidence import LakeSeen
 from sluice.storage.locations import open_lake
-from sluice.storage.marks import marks
+from sluice.storage.marks import Mark, marks
+from sluice.storage.stores import Store
 
 
 @dataclass(frozen=True)
@@ -20,10 +21,14 @@ class LakeLook:
     Attributes:
         seen: What every trigger may ask.
         partitions: The values in the names of folders such as `month=2013-01`, by column; rows are not counted.
+        store: The lake.
+        marks: What lies in it.
     """
 
     seen: LakeSeen
     partitions: Mapping[str, frozenset[str]]
+    store: Store = field(compare=False, repr=False)
+    marks: tuple[Mark, ...] = field(default=(), compare=False, repr=False)
 
     def named(self, name: str, column: str) -> LakeSeen:
         """The same under the Project's name for it, with the partitions of a column."""
@@ -53,7 +58,7 @@ def look_at_lake(address: str) -> LakeLook:
         digest.update(f"{mark.key}\0{mark.size}\0{mark.content}\n".encode())
     newest = max(mark.written for mark in found)
     seen = LakeSeen(name="", dataset=digest.hexdigest(), arrived=min(newest, datetime.now(UTC)))
-    return LakeLook(seen, _partitions(mark.key for mark in found))
+    return LakeLook(seen, _partitions(mark.key for mark in found), store, tuple(found))
 
 
 def _partitions(keys: Iterable[str]) -> dict[str, frozenset[str]]:

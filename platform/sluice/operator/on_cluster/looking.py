@@ -48,6 +48,7 @@ class Looker:
             "orphans": (self._pauses.runs, self._orphans),
             "ended": (self._pauses.ended, self._ended_runs),
             "windows": (self._pauses.windows, lambda: self._interested(models=self._watchers.windows.look())),
+            "young": (self._pauses.young, lambda: self._interested(models=self._watchers.windows.look_at_young())),
         }
         for name, (pause, look) in looks.items():
             thread = threading.Thread(target=self._follow, args=(name, pause, look), name=f"look-{name}", daemon=True)

@@ -27,6 +27,7 @@ from sluice.operator.on_cluster.cluster_world import KIND, ClusterWorld, Parts
 from sluice.operator.on_cluster.event_inbox import EventInbox
 from sluice.operator.on_cluster.kfp_runs import KfpRuns
 from sluice.operator.on_cluster.kubernetes_api import PLURALS, KubernetesApi, resource
+from sluice.operator.on_cluster.lake_rows import LakeRows
 from sluice.operator.on_cluster.lease import Lease
 from sluice.operator.on_cluster.looking import Looker
 from sluice.operator.on_cluster.model_servers import ModelServers
@@ -80,7 +81,7 @@ class Process:
         self.runs = KfpRuns(KfpApi(settings.kfp))
         pauses = settings.pauses
         self.watchers = Watchers(
-            LakesWatcher(pauses.lakes),
+            LakesWatcher(pauses.lakes, LakeRows(default_store)),
             RegistryWatcher(open_registry, default_store),
             WindowsWatcher(default_store, pauses.windows),
             ServersSeen(self.index),

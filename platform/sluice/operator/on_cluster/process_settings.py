@@ -61,6 +61,7 @@ class Pauses(Part):
         queues: Kueue's queues, where any is named.
         registry: Champions, and the models that triggers follow.
         windows: The windows that the monitor judged.
+        young: Those of champions that may be taken back for them: `rollback.performance`, within `rollback.within`.
         ended: MLflow's runs, for those that ended without saying so.
         resync: Each resource, whatever happened.
     """
@@ -70,6 +71,7 @@ class Pauses(Part):
     queues: Annotated[float, Field(gt=0)] = 2
     registry: Annotated[float, Field(gt=0)] = 10
     windows: Annotated[float, Field(gt=0)] = 60
+    young: Annotated[float, Field(gt=0)] = 5
     ended: Annotated[float, Field(gt=0)] = 30
     resync: Annotated[float, Field(gt=0)] = 3600
 
