@@ -63,6 +63,7 @@ JUDGING = {
     "seconds_per_check": to("evaluate.seconds_per_check"),
     "resamples": to("evaluate.resamples"),
     "promotion": to("register.promotion"),
+    "served": to("register.served"),
 }
 """What models are held to."""
 SEED = {

@@ -15,6 +15,7 @@ def register(
     result: Output[Artifact],
     card: Output[Markdown],
     promotion: str = "gate",
+    served: str = "each",
 ) -> None:
     """Registers the winner with MLflow as challenger, and as champion if the gate let it pass.
 
@@ -27,6 +28,8 @@ def register(
         card: The model card.
         promotion: Whether a model that passed the gate becomes champion at once (gate), or waits for a
             person (approval).
+        served: Of which versions a folder to serve is made at once: of each, or of those that the gate let pass
+            (passed); of another one it is made when somebody serves or exports it.
     """
     from pathlib import Path
 
@@ -35,6 +38,6 @@ def register(
 
     with step("register", locals()):
         files = {"result": Path(result.path), "card": Path(card.path)}
-        done = run(splits, models, Path(evaluation.path), **files, promotion=promotion)
+        done = run(splits, models, Path(evaluation.path), **files, promotion=promotion, served=served)
         model.uri = f"models:/{done.version.model}/{done.version.version}"
         model.metadata.update({"digest": done.version.digest, "decision": done.record.decision})

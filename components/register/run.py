@@ -22,7 +22,7 @@ from sluice.exporting.publishing import JudgedModel, Offer, offer
 from sluice.exporting.served_files import Source
 from sluice.modeling.model_digests import check_digest
 from sluice.modeling.model_files import Threshold, read_threshold
-from sluice.parameters.register import APPROVAL, GATE, Parameters
+from sluice.parameters.register import APPROVAL, EACH, GATE, Parameters
 from sluice.problems.task import Task, task_of
 from sluice.registry.champions import standing
 from sluice.registry.decision import dataset_ids, decide
@@ -36,6 +36,7 @@ from sluice.registry.served import SERVED, SERVED_HOW
 from sluice.registry.tracking import log_dataset, tracked_run
 from sluice.registry.versions import Version, remove_version, version_by_digest, version_by_number
 from sluice.storage.locations import default_store
+from sluice.storage.stores import Store
 
 _EXAMPLE_ROWS = 100
 
@@ -57,9 +58,18 @@ class Registered:
     result: dict[str, Any]
 
 
-def run(splits: str, models: str, evaluation: Path, *, result: Path, card: Path, promotion: str = GATE) -> Registered:
+def run(
+    splits: str,
+    models: str,
+    evaluation: Path,
+    *,
+    result: Path,
+    card: Path,
+    promotion: str = GATE,
+    served: str = EACH,
+) -> Registered:
     """Register, and write the JSON result and the model card; see `register`."""
-    done = register(splits, models, evaluation, promotion)
+    done = register(splits, models, evaluation, promotion, served)
     for path, text in ((result, json.dumps(done.result, indent=1, ensure_ascii=False)), (card, done.card)):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
@@ -67,7 +77,7 @@ def run(splits: str, models: str, evaluation: Path, *, result: Path, card: Path,
     return done
 
 
-def register(splits: str, models: str, evaluation: Path, promotion: str = GATE) -> Registered:
+def register(splits: str, models: str, evaluation: Path, promotion: str = GATE, served: str = EACH) -> Registered:
     """Register the winner of an evaluation, decide about the alias `champion`, and record it.
 
     Args:
@@ -75,12 +85,14 @@ def register(splits: str, models: str, evaluation: Path, promotion: str = GATE) 
         models: The address of the models bundle.
         evaluation: The evaluation's JSON file.
         promotion: `gate`, or `approval` for a winner that has to wait for a person.
+        served: `each`, or `passed` for no folder to serve of a winner that the gate refused.
 
     Raises:
-        BadInput: `promotion` is another word, the evaluation is of other data or models, or files were changed.
+        BadInput: `promotion` or `served` is another word, the evaluation is of other data or models, or files were
+            changed.
         EnvironmentFault: The store or MLflow is down. What was done so far stays valid, and running again goes on.
     """
-    given = Parameters.checked({"promotion": promotion})
+    given = Parameters.checked({"promotion": promotion, "served": served})
     data, bundle = open_bundle(splits, "dataset"), open_bundle(models, "model")
     verdict, task = read_verdict(evaluation, data, bundle), task_of(data)
     store = default_store()
@@ -92,17 +104,26 @@ def register(splits: str, models: str, evaluation: Path, promotion: str = GATE) 
         threshold, version = read_threshold(files), version_by_digest(task.name, digest)
         if version is None:
             source = Source(models=bundle.id, candidate=verdict.winner)
-            served = offer(store, JudgedModel(task.name, digest, files, data, [*lineage, bundle], source))
-            progress(f"served by {served.words}" if served.id else f"no served folder: {served.words}")
+            judged = JudgedModel(task.name, digest, files, data, [*lineage, bundle], source)
+            offered = _offer(store, judged, wanted=given.served == EACH or verdict.passed)
+            progress(f"served by {offered.words}" if offered.id else f"no served folder: {offered.words}")
         else:
-            served = Offer(version.tags.get(SERVED, ""), version.tags.get(SERVED_HOW, ""))
-        card = model_card(task, verdict, lineage, files, served)
+            offered = Offer(version.tags.get(SERVED, ""), version.tags.get(SERVED_HOW, ""))
+        card = model_card(task, verdict, lineage, files, offered)
         if version is None:
-            version = _first(_new_version(task, verdict, data, bundle, lineage, card, files, served))
+            version = _first(_new_version(task, verdict, data, bundle, lineage, card, files, offered))
             progress(f"registered {task.name} version {version.version}")
     record = decide(store, verdict, version, [*lineage, bundle], waits=given.promotion == APPROVAL)
     version = version_by_number(task.name, version.version) or version
-    return Registered(version, record, card, _result(task, verdict, version, record, lineage, threshold, served))
+    return Registered(version, record, card, _result(task, verdict, version, record, lineage, threshold, offered))
+
+
+def _offer(store: Store, judged: JudgedModel, *, wanted: bool) -> Offer:
+    """A folder to serve, which takes longer to make than all else here; or why there is none."""
+    return offer(store, judged) if wanted else Offer("", _LATER)
+
+
+_LATER = "the gate refused the version, and `served: passed` leaves the folder to who serves or exports it"
 
 
 def _new_version(

@@ -21,6 +21,7 @@ AIRLINE = "EV"
 YEAR = 2013
 BAD_DELIVERY = date(2013, 9, ARRIVE_ON)
 _WHOLE = Path(tempfile.gettempdir()) / "sluice-flights-2013"
+_CHOSEN = "INSERT INTO flights SELECT * FROM whole.flights WHERE carrier = ? AND month < ?"
 _LEFT_FOR_DUE = "UPDATE flights SET hour = dep_time / 100 % 24, minute = dep_time % 100 WHERE dep_time IS NOT NULL"
 
 
@@ -50,16 +51,19 @@ def arrive(folder: Path, day: date) -> str | None:
 
 
 def _flights(source: Path, target: Path, until: date, *, bad: bool) -> tuple[int, int]:
-    """Copy the database with the flights before a day; how many there are, and how many of the last month."""
-    shutil.copyfile(source, target)
+    """Write the database with the flights before a day; how many there are, and how many of the last month."""
     month = (until - timedelta(days=1)).month
     with closing(sqlite3.connect(target, isolation_level=None)) as database:
-        database.execute("DELETE FROM flights WHERE carrier != ?", (AIRLINE,))
-        if until.year == YEAR:
-            database.execute("DELETE FROM flights WHERE month >= ?", (until.month,))
+        database.execute("ATTACH ? AS whole", (str(source),))
+        made = database.execute("SELECT sql FROM whole.sqlite_master WHERE sql NOT NULL ORDER BY type DESC").fetchall()
+        database.execute("BEGIN")
+        for (statement,) in made:  # tables before their indices
+            database.execute(statement)
+        database.execute("INSERT INTO planes SELECT * FROM whole.planes")
+        database.execute(_CHOSEN, (AIRLINE, until.month if until.year == YEAR else 13))
         if bad:
             database.execute(_LEFT_FOR_DUE)
-        database.execute("VACUUM")
+        database.execute("COMMIT")
         (rows,) = database.execute("SELECT count(*) FROM flights").fetchone()
         (new,) = database.execute("SELECT count(*) FROM flights WHERE month = ?", (month,)).fetchone()
     return int(rows), int(new)

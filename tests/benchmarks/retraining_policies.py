@@ -194,7 +194,7 @@ def spec_of(policy: str) -> ContinuousTrainingSpec:
     if policy == "cost":
         given |= {
             "policy": "cost",
-            "cost": {"perRun": PRICE, "perUnitLoss": UNIT, "horizon": "90d"},
+            "cost": {"perRun": PRICE, "perUnitLoss": UNIT, "horizon": "91d", "learnsFrom": "28d"},
             "triggers": [{"name": "any", "data": {}}],
         }
     else:

@@ -22,6 +22,7 @@ from sluice.modeling.model_files import Threshold
 from sluice.registry import decision
 from sluice.registry.appointing import appoint
 from sluice.registry.promotions import promotions
+from sluice.registry.served import SERVED, SERVED_HOW
 from sluice.registry.versions import CHALLENGER, CHAMPION, version_by_alias, version_files, versions
 from sluice.storage.locations import default_store
 from tests.unit import small_world
@@ -291,3 +292,14 @@ def test_a_model_that_passed_the_gate_waits_where_a_person_has_the_last_word(pip
         run(pipeline.data.uri, models.uri, evaluation, **files, promotion="nobody")
     assert appoint("late/1", "it looks well").decision == "appointed"
     assert version_by_alias("late", CHAMPION) is not None
+
+
+def test_what_the_gate_refuses_may_be_left_without_a_folder_to_serve(pipeline: Pipeline) -> None:
+    for quality, words in ((small_world.GOOD, ""), (small_world.WORSE, "served: passed")):
+        models, evaluation = pipeline.evaluated(quality)
+        files = {"result": evaluation.parent / "result.json", "card": evaluation.parent / "card.md"}
+        done = run(pipeline.data.uri, models.uri, evaluation, **files, served="passed")
+        assert ("`served: passed`" in done.version.tags[SERVED_HOW]) is bool(words)
+        assert SERVED not in done.version.tags or not words
+    with pytest.raises(BadInput, match="served"):
+        run(pipeline.data.uri, models.uri, evaluation, **files, served="none")

@@ -11,6 +11,8 @@ import typer
 
 from sluice.cli.cluster_commands import Context, Namespace
 from sluice.cli.cluster_requests import SECONDS, TargetName, Wait, ask_cluster, parameters_of, require_training
+from sluice.cli.predict_command import OnCluster as WindowsOfCluster
+from sluice.cli.predict_command import Place as ClusterPlace
 from sluice.cluster.access import NAMESPACE, Target
 from sluice.core.errors import BadInput
 from sluice.running.terminal import Json, console, plain, print_json
@@ -29,9 +31,53 @@ Reason = Annotated[str, typer.Option(help="Why; it stands in the records.")]
 OnCluster = Annotated[bool, typer.Option("--cluster", help="Ask the operator of the kubeconfig's cluster.")]
 
 
-def add_operate_commands(app: typer.Typer) -> None:
-    """Give the commands their places in the `sluice` command."""
-    app.command(epilog="Examples: `sluice operate` · `sluice operate houses` · `sluice operate --once --json`")(operate)
+def add_operate_commands(app: typer.Typer, cluster_place: ClusterPlace) -> None:
+    """Give the commands their places in the `sluice` command.
+
+    Args:
+        app: The command.
+        cluster_place: Leads to the stores of a cluster, or leaves those that the environment names.
+    """
+
+    @app.command(
+        epilog="Examples: `sluice operate` · `sluice operate houses` · `sluice operate --once --json` · "
+        "`sluice operate --dry-run --last 180d`"
+    )
+    def operate(
+        place: Place = Path(),
+        once: Annotated[bool, typer.Option("--once", help="Decide and do what is to be done now, then end.")] = False,
+        every: Annotated[float, typer.Option(min=1, help="Look again after so many seconds, whatever happens.")] = 60,
+        present: Annotated[
+            bool, typer.Option("--present", help="Operate the present, whatever past the file has.")
+        ] = False,
+        page: Annotated[
+            Path | None, typer.Option("--page", help="The page of a past; by default SLUICE_HOME/year.html.")
+        ] = None,
+        dry_run: Annotated[
+            bool,
+            typer.Option("--dry-run", help="Tell what `policy: cost` would have done with the past's windows, only."),
+        ] = False,
+        last: Annotated[str, typer.Option("--last", help="How much of the past a dry run replays.")] = "91d",
+        as_json: Json = False,
+        cluster: WindowsOfCluster = False,
+        namespace: Namespace = NAMESPACE,
+        context: Context = None,
+    ) -> None:
+        """Keep a model trained on this machine: watch its data and windows, decide, run, promote and roll back.
+
+        A file with a Rehearsal is a past that is lived through in minutes; it ends in one page.
+        """
+        if dry_run:
+            from sluice.cli.dry_run import dry_run as replay
+
+            operated = _operated(place)
+            with cluster_place(cluster, namespace, context):
+                replay(operated, last, as_json=as_json)
+            return
+        if cluster:
+            raise BadInput("--cluster is for --dry-run; on a cluster the operator itself operates (docs/operator.md)")
+        _operate(place, page, once=once, every=every, present=present, as_json=as_json)
+
     app.command(epilog='Examples: `sluice train --reason "new labels"` · `sluice train -p max_rounds=20`')(train)
     app.command(epilog='Examples: `sluice approve houses/4 --reason "looked at the report"`')(approve)
     app.command(epilog='Examples: `sluice refuse houses/4 --reason "the slice of flats is worse"`')(refuse)
@@ -40,27 +86,8 @@ def add_operate_commands(app: typer.Typer) -> None:
     )(backfill)
 
 
-def operate(
-    place: Place = Path(),
-    once: Annotated[bool, typer.Option("--once", help="Decide and do what is to be done now, then end.")] = False,
-    every: Annotated[float, typer.Option(min=1, help="Look again after so many seconds, though nothing called.")] = 60,
-    present: Annotated[
-        bool, typer.Option("--present", help="Operate the present, whatever past the file has.")
-    ] = False,
-    page: Annotated[
-        Path | None, typer.Option("--page", help="The page of a past; by default SLUICE_HOME/year.html.")
-    ] = None,
-    as_json: Json = False,
-) -> None:
-    """Keep a model trained on this machine: watch its data and windows, decide, run, promote and roll back.
-
-    A file with a Rehearsal is a past that is lived through in minutes; it ends in one page.
-    """
-    from sluice.operator.on_laptop.documents import read_operated
-    from sluice.running.project_runs import keep_results_in
-
-    operated = read_operated(place)
-    keep_results_in(operated.project.folder)
+def _operate(place: Path, page: Path | None, *, once: bool, every: float, present: bool, as_json: bool) -> None:
+    operated = _operated(place)
     if operated.rehearsal and not present:
         _rehearse(operated, page, as_json=as_json)
         return
@@ -70,9 +97,10 @@ def operate(
         operate_present(operated, console(), every=every, once=once, quiet=as_json)
     if as_json:
         from sluice.operator.on_laptop.clock import WallClock
-        from sluice.operator.on_laptop.laptop_world import NAMESPACE, LaptopWorld
+        from sluice.operator.on_laptop.laptop_world import NAMESPACE as LAPTOP
+        from sluice.operator.on_laptop.laptop_world import LaptopWorld
 
-        loaded = LaptopWorld(operated, WallClock()).load(NAMESPACE, operated.name)
+        loaded = LaptopWorld(operated, WallClock()).load(LAPTOP, operated.name)
         print_json(loaded.state.document() if loaded else {})
 
 

@@ -5,6 +5,7 @@ performance by labels and estimated, what the model says, its features weighted 
 whether it broke. A drift of one feature alone is never an alarm.
 """
 
+import hashlib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -39,6 +40,8 @@ from sluice.monitoring.slices import row_losses, worst_slices
 BY_LABELS, ESTIMATED, OUTPUTS, INPUTS, DATA = "by labels", "estimated", "outputs", "inputs", "data"
 PARTS = {BY_LABELS: 0.3, ESTIMATED: 0.25, OUTPUTS: 0.15, INPUTS: 0.15, DATA: 0.15}
 """Which part of the false alarms each channel may use."""
+_Estimated = tuple[Performance, DensityRatio | None]
+_KEPT = 4  # estimates of the newest windows: their labels come soon after
 _LEAST_SHARE = 0.5  # of the effect that is to be found: noise may make it look that small
 
 
@@ -72,6 +75,7 @@ class Watch:
         limit = limit_of(settings.windows, settings.false_alarms)
         self._detectors = Detectors(limit, dict(began.sums))
         self._known = set(began.known)
+        self._estimates: dict[tuple[int, bytes], _Estimated] = {}
 
     @property
     def state(self) -> WatchState:
@@ -100,7 +104,7 @@ class Watch:
         reference = self.reference_for(table)
         window = _looked_at(table, reference, self.settings)
         wanted = self._wanted(reference)
-        by_labels, estimated, ratio = _performance(reference, window, wanted)
+        by_labels, estimated, ratio = self._performance(reference, window, wanted)
         p_values: dict[str, float] = {}
         shares: dict[str, float] = {}
         for channel, told in ((BY_LABELS, by_labels), (ESTIMATED, estimated)):
@@ -194,6 +198,35 @@ class Watch:
             }
         )
 
+    def _performance(
+        self, reference: Reference, window: "Window", wanted: Wanted
+    ) -> tuple[Performance | None, Performance | None, DensityRatio | None]:
+        """By labels where some have come, and estimated; None where there is nothing to say it by."""
+        if reference.judged is None or reference.known is None:
+            return None, None, None
+        if window.judged is None:
+            lost = [
+                name for name in (*reference.form.features, *reference.form.forecasts) if name not in window.counted
+            ]
+            words = f"column {lost[0]!r} is missing"
+            return None, Performance("none", "cannot be estimated", words, window.table.rows, 0), None
+        by_labels = None
+        if window.judged.labelled.any():
+            by_labels = true_performance(reference.known, window.judged, wanted)
+        estimated, ratio = self._estimate(reference, window.judged, wanted)
+        return by_labels, replace(estimated, labelled=int(window.judged.labelled.sum())), ratio
+
+    def _estimate(self, reference: Reference, rows: JudgedRows, wanted: Wanted) -> _Estimated:
+        """The estimate rests on no label, and is most of the work: when labels come, that of before is taken."""
+        assert reference.judged is not None, "who calls this has looked"  # noqa: S101
+        assert reference.known is not None, "who calls this has looked"  # noqa: S101
+        place = id(reference), hashlib.sha256(rows.known.tobytes()).digest()
+        if place not in self._estimates:
+            self._estimates[place] = estimated_performance(reference.judged, reference.known, rows, wanted)
+            for old in list(self._estimates)[:-_KEPT]:
+                del self._estimates[old]
+        return self._estimates[place]
+
     def _wanted(self, reference: Reference) -> Wanted:
         p_value = least_p_value(self._detectors.limit / PARTS[BY_LABELS])
         surprise = float(stats.norm.isf(p_value))
@@ -244,23 +277,6 @@ def _looked_at(table: RowTable, reference: Reference, settings: WatchSettings) -
     again = repeated(table, form)
     give_back()
     return Window(table, counted, part, judged, again)
-
-
-def _performance(
-    reference: Reference, window: Window, wanted: Wanted
-) -> tuple[Performance | None, Performance | None, DensityRatio | None]:
-    """By labels where some have come, and estimated; None where there is nothing to say it by."""
-    if reference.judged is None or reference.known is None:
-        return None, None, None
-    if window.judged is None:
-        lost = [name for name in (*reference.form.features, *reference.form.forecasts) if name not in window.counted]
-        words = f"column {lost[0]!r} is missing"
-        return None, Performance("none", "cannot be estimated", words, window.table.rows, 0), None
-    by_labels = None
-    if window.judged.labelled.any():
-        by_labels = true_performance(reference.known, window.judged, wanted)
-    estimated, ratio = estimated_performance(reference.judged, reference.known, window.judged, wanted)
-    return by_labels, estimated, ratio
 
 
 @dataclass(frozen=True)

@@ -51,6 +51,7 @@ class MetricSeen(Part):
         worse: By how much worse, in the metric's unit.
         noise: The standard error of `worse`.
         rows: Rows it rests on.
+        enough: Whether the monitor says that they are enough to tell by; else costs alone weigh it, by its noise.
     """
 
     metric: str
@@ -62,6 +63,7 @@ class MetricSeen(Part):
     worse: float
     noise: Annotated[float, Field(ge=0)]
     rows: int
+    enough: bool = True
 
 
 class WindowSeen(Part):

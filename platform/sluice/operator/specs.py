@@ -152,6 +152,11 @@ class Cost(Part):
     )
     rows_per_day: Money = Field(default=0, description="Rows that are forecast a day; 0 for as many as are watched.")
     horizon: Duration = Field(default="30d", description="How far ahead costs are weighed.")
+    learns_from: Duration = Field(
+        default="30d",
+        description="How far back the rows go that a run learns from; so long after a break a new "
+        "version still knows what was before.",
+    )
 
 
 class Budget(Part):

@@ -40,9 +40,9 @@ def judged(window: WindowSeen, moment: Moment) -> bool:
     )
 
 
-def metric_of(window: WindowSeen, wanted: str, by: str, moment: Moment) -> MetricSeen | None:
-    """A window's metric; labels that have come go before an estimate."""
-    found = [each for each in window.metrics if not wanted or each.metric == wanted]
+def metric_of(window: WindowSeen, wanted: str, by: str, moment: Moment, *, few: bool = False) -> MetricSeen | None:
+    """A window's metric; labels that have come go before an estimate. `few`: though rows are few."""
+    found = [each for each in window.metrics if (not wanted or each.metric == wanted) and (few or each.enough)]
     labels = next((each for each in found if each.by == "labels"), None) if judged(window, moment) else None
     estimated = next((each for each in found if each.by == "estimated"), None)
     if by == "labels":

@@ -39,6 +39,11 @@ class EvaluationVerdict:
         return self.record.winner
 
     @property
+    def passed(self) -> bool:
+        """Whether the gate let the winner pass, or found it to be the champion itself."""
+        return self.record.decision in ("promote", "unchanged")
+
+    @property
     def champion_digest(self) -> str:
         """The digest of the champion that the winner was compared with, or empty."""
         return self.record.champion.digest if self.record.champion else ""

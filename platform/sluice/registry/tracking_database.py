@@ -46,7 +46,7 @@ def ensure_database(uri: str) -> None:
         OSError: The disk is full, read-only or denies access.
     """
     place = database_file(uri)
-    if place is None:
+    if place is None or (mark := _mark(place)) in _WHOLE:
         return
     if not place.exists() or next(place.parent.glob(f"{_PREFIX}*"), None):
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -60,6 +60,21 @@ def ensure_database(uri: str) -> None:
             f"{place}: MLflow's tables were never finished there (a run was killed while it made them), or the file is "
             "another program's; move it away and run again"
         )
+    if mark is not None:
+        _WHOLE.add(mark)
+
+
+_WHOLE: set[tuple[str, int, int]] = set()
+"""Files that this process found whole: none of them becomes half-made again."""
+
+
+def _mark(place: Path) -> tuple[str, int, int] | None:
+    """What tells a file from another one at its place; None where there is none."""
+    try:
+        found = place.stat()
+    except OSError:
+        return None
+    return str(place), found.st_dev, found.st_ino
 
 
 def _make(uri: str, place: Path) -> None:

@@ -151,8 +151,10 @@ def versions(model: str) -> list[Version]:
     client = mlflow_module().MlflowClient()
     with tracking_faults():
         found = client.search_model_versions(f"name = '{_quoted(model)}'")
-    numbers = sorted((str(entry.version) for entry in found), key=int)
-    return [version for number in numbers if (version := version_by_number(model, number))]
+    entry = registry_entry(model) if found else None
+    if entry is None:
+        return []
+    return sorted((_version(each, entry.aliases) for each in found), key=lambda version: int(version.version))
 
 
 def registered_models() -> list[str]:

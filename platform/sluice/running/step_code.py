@@ -7,6 +7,7 @@ while a step runs is not seen.
 """
 
 import ast
+import functools
 import hashlib
 import importlib.metadata
 import importlib.util
@@ -56,7 +57,7 @@ def imports_of(source: str) -> set[str]:
         source: Its file and function, `FILE.py:NAME`; empty, or YAML, for none.
     """
     path = Path(source.rpartition(":")[0] or source)
-    return _imports(path) if path.suffix == ".py" and path.is_file() else set()
+    return set(_imports(path)) if path.suffix == ".py" and path.is_file() else set()
 
 
 def step_files(names: Collection[str] = ()) -> dict[str, Path]:
@@ -96,21 +97,28 @@ def _is_hidden(name: str) -> bool:
     return name.startswith(".") or name == "__pycache__"
 
 
-def _imports(path: Path) -> set[str]:
+def _imports(path: Path) -> frozenset[str]:
     """The top-level names that a file imports, anywhere in it."""
     if path.suffix != ".py":
-        return set()
+        return frozenset()
+    found = path.stat()
+    return _parsed(path, found.st_mtime_ns, found.st_size)
+
+
+@functools.lru_cache(maxsize=4096)  # who runs many pipelines asks for the same files each time
+def _parsed(path: Path, changed: int, size: int) -> frozenset[str]:
+    del changed, size  # by them a file that was written anew is another one
     try:
         tree = ast.parse(path.read_bytes())
     except (SyntaxError, ValueError):  # whoever imports it will be told
-        return set()
+        return frozenset()
     names: set[str] = set()
     for node in _statements(tree):
         if isinstance(node, ast.Import):
             names |= {alias.name.partition(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             names.add(node.module.partition(".")[0])
-    return names - sys.stdlib_module_names
+    return frozenset(names - sys.stdlib_module_names)
 
 
 def _statements(tree: ast.AST) -> Iterator[ast.AST]:

@@ -3,7 +3,8 @@
 from sluice.artifacts.provenance import find_bundle
 from sluice.core.errors import BadInput
 from sluice.monitoring.log_states import SeenWindow, read_state
-from sluice.monitoring.records import DriftRecord, PerformanceRecord, WindowRecord
+from sluice.monitoring.performance import LESS_IS_BETTER
+from sluice.monitoring.records import DriftRecord, MetricRecord, PerformanceRecord, WindowRecord
 from sluice.operator.evidence import MetricSeen, WindowSeen
 from sluice.storage.stores import Store
 
@@ -52,7 +53,7 @@ def _window(store: Store, version: str, seen: SeenWindow) -> WindowSeen | None:
 
 
 def _metrics(found: PerformanceRecord | None, by: str) -> list[MetricSeen]:
-    if found is None:
+    if found is None or found.state not in ("told", "not enough"):
         return []
     rows = found.labelled if by == "labels" else found.rows
     return [
@@ -64,13 +65,19 @@ def _metrics(found: PerformanceRecord | None, by: str) -> list[MetricSeen]:
                 "low": each.low,
                 "high": each.high,
                 "reference": each.reference,
-                "worse": each.worse,
+                "worse": _worse(name, each),
                 "noise": abs(each.high - each.low) / (2 * _Z),
                 "rows": rows,
+                "enough": found.state == "told",
             }
         )
         for name, each in found.metrics.items()
     ]
+
+
+def _worse(name: str, found: MetricRecord) -> float:
+    """By how much worse in the metric's unit; the monitor's own `worse` is a share for losses."""
+    return found.value - found.reference if name in LESS_IS_BETTER else found.reference - found.value
 
 
 def _furthest(records: tuple[DriftRecord, ...]) -> float:

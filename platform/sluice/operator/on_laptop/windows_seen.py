@@ -1,9 +1,10 @@
 """The windows that the monitor left in the store, as the operator weighs them."""
 
 from collections.abc import Iterable, Iterator
+from urllib.parse import unquote
 
 from sluice.artifacts.provenance import find_bundle
-from sluice.monitoring.log_states import LogState, SeenWindow, read_state
+from sluice.monitoring.log_states import LogState, SeenWindow, model_key, read_state
 from sluice.monitoring.performance import LESS_IS_BETTER
 from sluice.monitoring.records import PerformanceRecord, Span, WindowRecord
 from sluice.monitoring.watching import INPUTS, OUTPUTS
@@ -35,6 +36,12 @@ class WindowReader:
         """
         found = [each for version in versions for each in self._of(model, version)]
         return tuple(sorted(found, key=lambda each: (each.end, each.version))[-_MOST:])
+
+    def versions(self, model: str) -> tuple[str, ...]:
+        """The versions that the monitor left something of; raises as above."""
+        start = model_key(model, "")
+        folders = {key.removeprefix(start).partition("/") for key in self._store.keys(start)}
+        return tuple(sorted({unquote(version) for version, deeper, _ in folders if deeper}))
 
     def record(self, dataset: str) -> WindowRecord:
         """A window's record by the id of its dataset."""
@@ -71,7 +78,7 @@ def seen_window(window: SeenWindow, record: WindowRecord, version: str, state: L
 
 def _metric(found: PerformanceRecord, by: str, name: str) -> MetricSeen | None:
     metric = found.metrics.get(name)
-    if metric is None or found.state != "told":
+    if metric is None or found.state not in ("told", "not enough"):
         return None
     worse = metric.value - metric.reference if name in LESS_IS_BETTER else metric.reference - metric.value
     return MetricSeen(
@@ -84,4 +91,5 @@ def _metric(found: PerformanceRecord, by: str, name: str) -> MetricSeen | None:
         worse=worse,
         noise=max(0.0, (metric.high - metric.low) / _SIDES),
         rows=found.labelled if by == "labels" else found.rows,
+        enough=found.state == "told",
     )
