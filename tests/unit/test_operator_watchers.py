@@ -7,10 +7,14 @@ import pytest
 
 from sluice.core.errors import BadInput
 from sluice.operator.deciding import decide
-from sluice.operator.evidence import Evidence, Fault, LakeSeen, RunSeen
+from sluice.operator.evidence import Evidence, Fault, LakeSeen, RunSeen, ServerSeen, VersionSeen
 from sluice.operator.on_cluster import lake_rows
+from sluice.operator.on_cluster.conditions import NO_POD, ready
 from sluice.operator.on_cluster.lake_rows import LakeRows
 from sluice.operator.on_cluster.lakes_seen import look_at_lake
+from sluice.operator.on_cluster.registry_seen import Standing
+from sluice.operator.on_cluster.resource_index import ResourceIndex
+from sluice.operator.on_cluster.servers_seen import ServersSeen
 from sluice.operator.on_cluster.watchers import LakesWatcher
 from sluice.operator.specs import ContinuousTrainingSpec, ProjectSpec
 from sluice.operator.state import State
@@ -154,3 +158,25 @@ def test_rows_that_a_run_has_counted_are_what_new_ones_are_counted_from() -> Non
     state = look(1100, "d2")
     assert len(state.intents) == 2
     assert "100 rows more" in state.intents[-1].reason
+
+
+def test_only_servers_that_have_answered_and_stopped_speak_against_a_champion() -> None:
+    index, now = ResourceIndex(), datetime(2026, 1, 1, tzinfo=UTC)
+    champion = VersionSeen(model="late", version="2", digest="d", since=now)
+    before = {"type": "Ready", "status": "False", "reason": "NotValid", "lastTransitionTime": "2025-01-01T00:00:00Z"}
+
+    def told(reason: str, *, answered: bool, holds: bool = False) -> ServerSeen | None:
+        status = {"answered": answered, "conditions": ready({"conditions": [before]}, reason, "words", holds=holds)}
+        head = {"name": "s", "uid": "u", "generation": 1}
+        index.put("ModelServer", {"metadata": head, "spec": {"model": "late@champion"}, "status": status})
+        return ServersSeen(index).seen("late", Standing(champion))
+
+    assert told("NotValid", answered=True) is None
+    assert told(NO_POD, answered=False) is None, "its first pods begin"
+    stopped = told(NO_POD, answered=True)
+    assert stopped
+    assert not stopped.healthy
+    assert stopped.since.year > 2025, "what it was before was another thing"
+    fine = told("Answers", answered=True, holds=True)
+    assert fine
+    assert fine.healthy

@@ -10,7 +10,7 @@ _MOST_CHARACTERS = 1000
 
 
 def ready(status: Json, reason: str, message: str, *, holds: bool) -> list[Json]:
-    """The conditions of a status, with `Ready` as it is now; its time moves only when it turns.
+    """The conditions of a status, with `Ready` as it is now; its time moves when it turns, or servers stop answering.
 
     Args:
         status: As it is.
@@ -27,6 +27,7 @@ def condition(status: Json, kind: str, reason: str, message: str, *, holds: bool
     others = [each for each in status.get("conditions", ()) if each["type"] != kind]
     before: Json = next((each for each in status.get("conditions", ()) if each["type"] == kind), {})
     now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-    since = before["lastTransitionTime"] if before.get("status") == told["status"] else now
+    turned = before.get("status") != told["status"] or (reason == NO_POD != before.get("reason"))
+    since = now if turned else before["lastTransitionTime"]
     whole = [{**told, "lastTransitionTime": since}, *others]
     return sorted(whole, key=lambda each: (each["type"] != "Ready", each["type"]))

@@ -80,7 +80,7 @@ class ModelServers:
         except BadInput as error:
             self._tell(found, status, {"conditions": ready(status, "NotValid", str(error), holds=False)})
             return None
-        told = self._seen(name, spec)
+        told = self._seen(name, spec, answered=bool(status.get("answered")))
         if not told["holds"]:
             self._make_tokens(name, spec, head)  # somebody may have removed them
         conditions = ready(status, told.pop("reason"), told.pop("message"), holds=told.pop("holds"))
@@ -178,8 +178,8 @@ class ModelServers:
         root = "/api/v1" if version == "v1" else f"/apis/{version}"
         return f"{root}/namespaces/{self._namespace}/{_PLURALS[kind]}{'/' if name else ''}{name}"
 
-    def _seen(self, name: str, spec: ModelServerSpec) -> Json:
-        """Version and pods of a server, and whether it answers."""
+    def _seen(self, name: str, spec: ModelServerSpec, *, answered: bool) -> Json:
+        """Version and pods of a server, whether it answers, and whether it ever did (`answered`: up to now)."""
         deployment = self._api.get(self._path("Deployment", "apps/v1", object_name(name))) or {}
         status = deployment.get("status", {})
         wanted = int(deployment.get("spec", {}).get("replicas", spec.replicas))
@@ -187,9 +187,14 @@ class ModelServers:
         faults: list[Fault] = []
         model, _, alias = spec.model.partition("@")
         version = self._registry.alias(model, alias or "champion", faults)
-        told = {"ready": f"{there}/{wanted}", "version": version.version if version else ""}
+        told = {"ready": f"{there}/{wanted}", "version": version.version if version else "", "answered": answered}
         if there:
-            return told | {"holds": True, "reason": "Answers", "message": f"{there} of {wanted} pods answer"}
+            return told | {
+                "answered": True,
+                "holds": True,
+                "reason": "Answers",
+                "message": f"{there} of {wanted} pods answer",
+            }
         if not version:
             reason = "RegistryAway" if faults else "NoVersion"
             why = faults[0].words if faults else f"model {model} has no version {alias or 'champion'}"

@@ -30,8 +30,8 @@ def _seen(status: dict[str, Any], standing: Standing) -> ServerSeen | None:
     ready = next((each for each in status.get("conditions", ()) if each.get("type") == "Ready"), None)
     if ready is None or standing.champion is None:
         return None
-    if ready.get("status") != "True" and ready.get("reason") != NO_POD:
-        return None  # a specification that is wrong says nothing about the champion
+    if ready.get("status") != "True" and not (ready.get("reason") == NO_POD and status.get("answered")):
+        return None  # a specification that is wrong, or pods that begin for the first time, say nothing of the champion
     return ServerSeen(
         version=standing.champion.version,
         healthy=ready.get("status") == "True",
