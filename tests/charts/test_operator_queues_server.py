@@ -20,7 +20,7 @@ from tests.charts.operator_process import ROOT, Operator, event, operators, proj
 
 Make = Callable[..., Operator]
 ON_EVENTS = [{"name": "arrived", "event": {"type": "com.example.arrived"}}]
-KUEUE = {"enabled": True}
+SETTINGS = {"kueue": {"enabled": True}, "lease": {"name": "sluice-operator", "seconds": 30}}
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,7 @@ def make(bare: ApiServer, kfp: StandIn, registry: Path, tmp_path_factory: pytest
     bare.kubectl("delete", "lease", "sluice-operator")
     bare.apply([project()])
     with operators(bare, home, kfp.url) as made:
-        yield lambda **changes: made(kueue=KUEUE, **changes)
+        yield lambda **changes: made(**SETTINGS, **changes)
 
 
 @pytest.fixture(scope="module")
@@ -223,6 +223,7 @@ def test_who_is_killed_between_admission_and_run_begins_one(
     api.apply([training("late", queue="runs", triggers=ON_EVENTS)])
     operator.start(point)
     operator.until(lambda: operator.send(event(1)) in (202, 0) and killed(operator), "it to be killed")
+    api.kubectl("delete", "lease", "sluice-operator")  # as if its time was over
     operator.start()
     operator.ready()
     assert operator.send(event(1)) == 202

@@ -1,4 +1,4 @@
-"""Runs that wait for quota: decided by their tickets, which stand in line as Kueue has it and are as big as the run is."""
+"""Runs that wait for quota: what their tickets decide, how these stand in line, and how big they are."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -19,6 +19,7 @@ from sluice.operator.on_cluster.tickets import (
     new_workload,
     quota_given_back,
     read_workload,
+    run_begun,
 )
 from sluice.operator.queueing import successor_key
 from sluice.operator.reconciling import reconcile
@@ -71,6 +72,8 @@ def test_a_run_waits_with_a_place_and_begins_once_it_is_admitted() -> None:
     place.tell(state="admitted")
     look(place)
     assert len(place.runs) == 1
+    assert place.queued
+    assert [each.begun for each in place.queued.tickets or ()] == [True]
     assert condition(place)[:2] == ("False", "NothingWaits")
     assert place.state.phase == "Training"
     assert place.state.intents[0].place is None
@@ -236,6 +239,7 @@ def test_partitions_wait_too_and_one_that_is_evicted_runs_again() -> None:
     [begin] = filled(spec, waits.state, [], admitted).actions
     assert isinstance(begin, StartRun)
     run = seen.RunSeen(key=begin.key, id="r", state="running")
+    assert filled(spec, waits.state, [run], admitted).actions == (Queue("begun", enter.ticket, begin.key),)
     taken = ticket.model_copy(update={"state": "evicted", "place": None, "words": "preempted"})
     ends = filled(spec, waits.state, [run], taken)
     assert ends.actions == (CancelRun(begin.key, "preempted"),)
@@ -260,7 +264,7 @@ def held(
     return Workload(
         name=name, queue="runs", owner=Owner("ContinuousTraining", name, "uid"), key=name, priority=priority,
         created=BEGIN + minute * MINUTE, reserved=None if reserved is None else BEGIN + reserved * MINUTE,
-        admitted=reserved is not None, evicted=False, over=False, usual=usual, words="",
+        admitted=reserved is not None, evicted=False, begun=False, over=False, usual=usual, words="",
     )  # fmt: skip
 
 
@@ -310,6 +314,11 @@ def test_a_workload_is_read_as_kueue_means_it() -> None:
     assert (reserved.waits, reserved.admitted) == (False, False)  # its admission checks are not done
     whole = {"QuotaReserved": ("True", "QuotaReserved", ""), "Admitted": ("True", "Admitted", "")}
     assert read_workload(workload(**whole)).admitted
+    begun = run_begun(workload(**whole), BEGIN)
+    assert begun
+    assert read_workload(workload() | {"status": begun["status"]}).begun
+    assert run_begun(workload() | {"status": begun["status"]}, BEGIN) is None
+    assert run_begun(workload(), BEGIN) is None
     taken = workload(**whole, Evicted=("True", "Preempted", "for another"))
     found = read_workload(taken)
     assert (found.evicted, found.admitted, found.words) == (True, False, "for another")

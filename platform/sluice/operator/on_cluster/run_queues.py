@@ -17,6 +17,7 @@ from sluice.operator.on_cluster.kfp_runs import run_name
 from sluice.operator.on_cluster.kubernetes_api import KubernetesApi
 from sluice.operator.on_cluster.tickets import (
     KUEUE,
+    Json,
     Owner,
     Workload,
     in_order,
@@ -24,6 +25,7 @@ from sluice.operator.on_cluster.tickets import (
     new_workload,
     quota_given_back,
     read_workload,
+    run_begun,
 )
 from sluice.operator.worlds import Conflict
 
@@ -110,11 +112,18 @@ class RunQueues:
             if self._last:
                 self._last.workloads.append(read_workload(made))
 
+    def begun(self, owner: Owner, ticket: str) -> None:
+        """Tell Kueue that a ticket's run goes on, unless it knows."""
+        self._patch(owner, ticket, run_begun)
+
     def again(self, owner: Owner, ticket: str) -> None:
         """Give an evicted ticket's quota back, so that it waits again; nothing where it has none."""
+        self._patch(owner, ticket, quota_given_back)
+
+    def _patch(self, owner: Owner, ticket: str, made: Callable[[Json, datetime], Json | None]) -> None:
         path = self._one(owner, ticket)
         body = self._api.get(path) if path else None
-        patch = quota_given_back(body, datetime.now(UTC)) if body else None
+        patch = made(body, datetime.now(UTC)) if body else None
         if patch:
             self._api.merge(f"{path}/status", patch)
 
@@ -174,7 +183,7 @@ class RunQueues:
 
     def _ticket(self, look: _Look, one: Workload) -> Ticket:
         state = "evicted" if one.evicted else "admitted" if one.admitted else "waiting"
-        told = {"name": one.key, "state": state, "queue": one.queue, "words": one.words}
+        told = {"name": one.key, "state": state, "queue": one.queue, "begun": one.begun, "words": one.words}
         if one.waits:
             line = [each.name for each in in_order(look.workloads, one.queue)]
             begins = likely_begin(look.workloads, one, datetime.now(UTC))

@@ -42,6 +42,7 @@ class Workload:
         reserved: Since when it has quota; None while it has none.
         admitted: Whether its run may begin.
         evicted: Whether its quota is taken back, and its run has to end.
+        begun: Whether Kueue was told that its run goes on.
         over: Whether it is done with.
         usual: Seconds that its run is likely to take; None where nobody knows.
         words: What Kueue says of it.
@@ -56,6 +57,7 @@ class Workload:
     reserved: datetime | None
     admitted: bool
     evicted: bool
+    begun: bool
     over: bool
     usual: float | None
     words: str
@@ -70,7 +72,7 @@ def read_workload(body: Mapping[str, Any]) -> Workload:
     """A Workload's document."""
     head, spec = body["metadata"], body.get("spec", {})
     labels, notes = head.get("labels") or {}, head.get("annotations") or {}
-    conditions = {each["type"]: each for each in body.get("status", {}).get("conditions") or ()}
+    conditions = _conditions(body)
     reserved = conditions.get("QuotaReserved", {})
     has_quota = _holds(conditions, "QuotaReserved")
     active = spec.get("active", True)
@@ -92,6 +94,7 @@ def read_workload(body: Mapping[str, Any]) -> Workload:
         reserved=_moment(reserved["lastTransitionTime"]) if has_quota else None,
         admitted=_holds(conditions, "Admitted") and not evicted,
         evicted=evicted,
+        begun=_holds(conditions, "PodsReady"),
         over=_holds(conditions, "Finished"),
         usual=_seconds(notes.get(USUAL, "")),
         words=" ".join(words.split())[:300],
@@ -136,23 +139,42 @@ def new_workload(
     }
 
 
+def run_begun(body: Mapping[str, Any], now: datetime) -> Json | None:
+    """The patch of an admitted Workload's status that says that its run goes on; None where that is said.
+
+    With `waitForPodsReady` Kueue takes back the quota of what says nothing for a while.
+    """
+    if _holds(_conditions(body), "PodsReady") or not _holds(_conditions(body), "Admitted"):
+        return None
+    return _told(body, now, ("PodsReady", True, "Started", "The run has begun in KFP"))
+
+
 def quota_given_back(body: Mapping[str, Any], now: datetime) -> Json | None:
     """The patch of an evicted Workload's status that lets it wait again; None where it is not evicted.
 
     Kueue keeps the quota of what it evicted until whoever runs it says that nothing of it runs any more.
     """
-    status = body.get("status", {})
-    conditions = {each["type"]: dict(each) for each in status.get("conditions") or ()}
+    conditions = _conditions(body)
     evicted = conditions.get("Evicted", {})
     if evicted.get("status") != "True" or not _holds(conditions, "QuotaReserved"):
         return None
     reason, words = evicted.get("reason", "Evicted"), evicted.get("message", "")
-    at = now.isoformat(timespec="seconds").replace("+00:00", "Z")
-    told = [
+    patch = _told(
+        body,
+        now,
         ("Requeued", reason in _REQUEUED, reason, words),
         ("QuotaReserved", False, "Pending", words),
         ("Admitted", False, "NoReservation", "The workload has no reservation"),
-    ]
+        ("PodsReady", False, "WaitForStart", "The run has ended"),
+    )
+    patch["status"]["admission"] = None
+    return patch
+
+
+def _told(body: Mapping[str, Any], now: datetime, *told: tuple[str, bool, str, str]) -> Json:
+    """A patch with these conditions and all others; it is refused where somebody wrote in between."""
+    conditions = _conditions(body)
+    at = now.isoformat(timespec="seconds").replace("+00:00", "Z")
     for kind, holds, why, message in told:
         before = conditions.get(kind, {})
         since = before["lastTransitionTime"] if before.get("status") == str(holds) else at
@@ -160,8 +182,12 @@ def quota_given_back(body: Mapping[str, Any], now: datetime) -> Json | None:
             "type": kind, "status": str(holds), "reason": why, "message": message, "lastTransitionTime": since,
             "observedGeneration": body["metadata"].get("generation", 1),
         }  # fmt: skip
-    changed: Json = {"admission": None, "conditions": list(conditions.values())}
-    return {"metadata": {"resourceVersion": body["metadata"]["resourceVersion"]}, "status": changed}
+    version = {"resourceVersion": body["metadata"]["resourceVersion"]}
+    return {"metadata": version, "status": {"conditions": list(conditions.values())}}
+
+
+def _conditions(body: Mapping[str, Any]) -> dict[str, Json]:
+    return {each["type"]: dict(each) for each in body.get("status", {}).get("conditions") or ()}
 
 
 def in_order(workloads: list[Workload], queue: str) -> list[Workload]:
