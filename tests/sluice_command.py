@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 # The budget is one that no candidate uses up, on a busy machine either: else results would follow the machine's load.
-QUICK = ("-p", "sample_fraction=0.03", "-p", "seconds_per_candidate=600")
+QUICK = ("-p", "sample_fraction=0.03", "-p", "seconds_per_candidate=600", "-p", "max_rounds=25")
 # For the lake of few flights, and tests that are not about models: as many rows, and the models that are soon there.
 QUICKEST = ("-p", "sample_fraction=0.36", "-p", "candidates=zero-rule,logistic-regression")
 

@@ -5,12 +5,14 @@ import os
 import signal
 import sqlite3
 import time
+from collections.abc import Callable
 from multiprocessing.context import ForkProcess
 from pathlib import Path
 
 import pytest
 
 from sluice.core.errors import BadInput
+from sluice.registry import tracking_database
 from sluice.registry.tracking_database import database_file, ensure_database
 
 SECONDS = 240.0
@@ -18,11 +20,14 @@ FORK = multiprocessing.get_context("fork")  # MLflow is imported already: the ch
 
 
 @pytest.fixture(autouse=True)
-def _imported(tracked_home: Path) -> None:
-    """MLflow, once for all."""
+def _imported(
+    tracked_home: Path, databases_are_copies: Callable[[str, Path], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MLflow, once for all, and its own migrations."""
     from sluice.registry.mlflow_access import mlflow_module
 
     mlflow_module()
+    monkeypatch.setattr(tracking_database, "_make", databases_are_copies)
 
 
 def tables(place: Path) -> int:
