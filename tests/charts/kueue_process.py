@@ -47,7 +47,7 @@ def kueue_running(api: ApiServer, home: Path) -> Iterator[None]:
     with (home / "kueue.log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, cwd=home)
     try:
-        end = time.monotonic() + START_SECONDS
+        end = time.monotonic() + 2 * START_SECONDS
         while not _ready(probes):
             assert process.poll() is None, (home / "kueue.log").read_text(errors="replace")[-3000:]
             assert time.monotonic() < end, (home / "kueue.log").read_text(errors="replace")[-3000:]

@@ -15,8 +15,8 @@ from sluice.operator.on_cluster.tickets import (
     Owner,
     Workload,
     in_order,
-    likely_begin,
     new_workload,
+    places,
     quota_given_back,
     read_workload,
     run_begun,
@@ -278,14 +278,16 @@ def test_the_estimate_lets_one_in_for_each_that_ends() -> None:
     now = BEGIN + 5 * MINUTE
     running = [held("x", 0, reserved=0, usual=600), held("y", 0, reserved=3, usual=1200)]
     line = [held("a", 1, usual=300), held("b", 2, usual=None), held("c", 3)]
-    begins = [likely_begin([*running, *line], each, now) for each in line]
     # x ends at minute 10; a after it at 15, b then; y ends at 23, and c takes its place
-    assert begins == [BEGIN + 10 * MINUTE, _tens(15), _tens(23)]
-    assert likely_begin(line, line[0], now) is None  # nothing runs that could end
-    unknown = [held("x", 0, reserved=0, usual=None), held("a", 1, usual=None)]
-    assert likely_begin(unknown, unknown[1], now) is None
+    assert begins([*running, *line], now) == [BEGIN + 10 * MINUTE, _tens(15), _tens(23)]
+    assert begins(line, now) == [None, None, None]  # nothing runs that could end
+    assert begins([held("x", 0, reserved=0, usual=None), held("a", 1, usual=None)], now) == [None]
     late = [held("x", 0, reserved=0), held("a", 1)]
-    assert likely_begin(late, late[1], BEGIN + 90 * MINUTE) == BEGIN + 90 * MINUTE  # it takes longer than usual
+    assert begins(late, BEGIN + 90 * MINUTE) == [BEGIN + 90 * MINUTE]  # it takes longer than usual
+
+
+def begins(workloads: list[Workload], now: datetime) -> list[datetime | None]:
+    return [each.begins for each in places(workloads, "runs", now).values()]
 
 
 def _tens(minute: int) -> datetime:

@@ -7,6 +7,7 @@ quota is taken back (pkg/controller/jobframework/reconciler.go), read at v0.17.0
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from heapq import heapify, heappop, heappush
 from typing import Any
 
 from sluice.operator.on_cluster.kfp_runs import run_name
@@ -66,6 +67,15 @@ class Workload:
     def waits(self) -> bool:
         """Whether it waits for quota."""
         return self.reserved is None and not self.over
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where one stands that waits: its place, 1 for the next, of how many; and an estimate of when it has quota."""
+
+    place: int
+    waiting: int
+    begins: datetime | None
 
 
 def read_workload(body: Mapping[str, Any]) -> Workload:
@@ -196,24 +206,29 @@ def in_order(workloads: list[Workload], queue: str) -> list[Workload]:
     return sorted(found, key=lambda each: (-each.priority, each.created, each.name))
 
 
-def likely_begin(workloads: list[Workload], one: Workload, now: datetime) -> datetime | None:
-    """When one that waits is likely to have quota: an estimate, rounded up; None where there is nothing to go by.
+def places(workloads: list[Workload], queue: str, now: datetime) -> dict[str, Place]:
+    """Where each one that waits in a queue stands, by name, and when it is likely to have quota.
 
     It is taken that what has quota now ends after its usual time, that each end lets the next one in, and that who has
     no usual time of its own takes as long as the others do. Sizes are not looked at.
     """
-    known = sorted(each.usual for each in workloads if each.queue == one.queue and each.usual is not None)
-    running = [each for each in workloads if each.queue == one.queue and each.reserved and not each.over]
+    line = in_order(workloads, queue)
+    begins = _begins(line, [each for each in workloads if each.queue == queue and each.reserved and not each.over], now)
+    return {each.name: Place(place, len(line), begins.get(each.name)) for place, each in enumerate(line, 1)}
+
+
+def _begins(line: list[Workload], running: list[Workload], now: datetime) -> dict[str, datetime]:
+    known = sorted(each.usual for each in (*line, *running) if each.usual is not None)
     if not known or not running:
-        return None
+        return {}
     middle = known[len(known) // 2]
-    ends = sorted(max(now, each.reserved + _length(each, middle)) for each in running if each.reserved)
-    for ahead in in_order(workloads, one.queue):
-        begin = ends.pop(0)
-        if ahead.name == one.name:
-            return _rounded(begin, now)
-        ends = sorted([*ends, begin + _length(ahead, middle)])
-    return None
+    ends = [max(now, each.reserved + _length(each, middle)) for each in running if each.reserved]
+    heapify(ends)
+    found = {}
+    for each in line:
+        found[each.name] = _rounded(begin := heappop(ends), now)
+        heappush(ends, begin + _length(each, middle))
+    return found
 
 
 def _length(workload: Workload, middle: float) -> timedelta:
