@@ -15,7 +15,7 @@ from tests.charts.schemas import NoSchemas, kubernetes_schemas, write_crds
 collect_ignore = (
     []
     if all(programs("etcd", "kube-apiserver", "kubectl"))
-    else ["test_admission_server.py", "test_runs_apart_server.py"]
+    else ["test_admission_server.py", "test_runs_apart_server.py", "test_operator_queues_server.py"]
 )
 
 

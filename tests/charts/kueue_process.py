@@ -19,7 +19,7 @@ import yaml
 from tests.charts.api_server import NAMESPACE, START_SECONDS, ApiServer, assets, free_ports
 
 Json = dict[str, Any]
-SYSTEM = "kueue-system"
+SYSTEM = NAMESPACE  # its own Secret is there, too
 _CONVERTED = ("localqueues", "clusterqueues", "workloads", "cohorts", "multikueueclusters")
 _API = "kueue.x-k8s.io/v1beta2"
 
@@ -28,10 +28,11 @@ _API = "kueue.x-k8s.io/v1beta2"
 def kueue_running(api: ApiServer, home: Path) -> Iterator[None]:
     """Kueue with its definitions, and nothing to hand out yet."""
     [program] = assets("kueue")
-    definitions = [yaml.safe_load(path.read_text()) for path in sorted(Path(program).parent.glob("kueue-crds/*.yaml"))]
+    definitions = [
+        yaml.safe_load(path.read_text()) for path in sorted(Path(program).resolve().parent.glob("kueue-crds/*.yaml"))
+    ]
     assert definitions, f"no kueue-crds beside {program}"
     api.apply([_converted(each) for each in definitions])
-    api.apply([{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": SYSTEM}}])
     secret = {"name": "kueue-webhook-server-cert", "namespace": SYSTEM}
     api.apply([{"apiVersion": "v1", "kind": "Secret", "metadata": secret}])
     webhook, probes = free_ports(2)
@@ -46,7 +47,7 @@ def kueue_running(api: ApiServer, home: Path) -> Iterator[None]:
     with (home / "kueue.log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, cwd=home)
     try:
-        end = time.monotonic() + START_SECONDS
+        end = time.monotonic() + 2 * START_SECONDS
         while not _ready(probes):
             assert process.poll() is None, (home / "kueue.log").read_text(errors="replace")[-3000:]
             assert time.monotonic() < end, (home / "kueue.log").read_text(errors="replace")[-3000:]

@@ -18,9 +18,10 @@ from tests.charts.kfp_stand_in import StandIn, standing_in
 from tests.charts.kueue_process import kueue_running, quota, workload, workloads
 from tests.charts.operator_process import ROOT, Operator, event, operators, project, training
 
+pytestmark = pytest.mark.xdist_group("queues")  # one server and one Kueue for all
 Make = Callable[..., Operator]
 ON_EVENTS = [{"name": "arrived", "event": {"type": "com.example.arrived"}}]
-KUEUE = {"enabled": True}
+SETTINGS = {"kueue": {"enabled": True}, "lease": {"name": "sluice-operator", "seconds": 30}}
 pytestmark = pytest.mark.long  # it builds Kueue for minutes; decisions are tests/unit/test_operator_queues.py
 
 
@@ -63,7 +64,7 @@ def make(bare: ApiServer, kfp: StandIn, registry: Path, tmp_path_factory: pytest
     bare.kubectl("delete", "lease", "sluice-operator")
     bare.apply([project()])
     with operators(bare, home, kfp.url) as made:
-        yield lambda **changes: made(kueue=KUEUE, **changes)
+        yield lambda **changes: made(**SETTINGS, **changes)
 
 
 @pytest.fixture(scope="module")
@@ -224,6 +225,7 @@ def test_who_is_killed_between_admission_and_run_begins_one(
     api.apply([training("late", queue="runs", triggers=ON_EVENTS)])
     operator.start(point)
     operator.until(lambda: operator.send(event(1)) in (202, 0) and killed(operator), "it to be killed")
+    api.kubectl("delete", "lease", "sluice-operator")  # as if its time was over
     operator.start()
     operator.ready()
     assert operator.send(event(1)) == 202

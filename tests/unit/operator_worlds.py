@@ -107,6 +107,8 @@ class MemoryWorld:
         tickets = {each.name: each for each in self.queued.tickets or ()}
         if order.step == "leave":
             tickets.pop(order.ticket, None)
+        elif order.step == "begun":
+            tickets[order.ticket] = tickets[order.ticket].model_copy(update={"begun": True})
         elif order.step == "enter" or tickets[order.ticket].state == "evicted":
             tickets[order.ticket] = seen.Ticket(
                 name=order.ticket, state="waiting", queue=self.queued.name, place=1, waiting=1
@@ -118,7 +120,7 @@ class MemoryWorld:
         """Change what is seen of the only ticket."""
         assert self.queued
         [ticket] = self.queued.tickets or ()
-        changed = seen.Ticket.model_validate({**ticket.model_dump(), "place": None, **changes})
+        changed = seen.Ticket.model_validate({**ticket.model_dump(), "place": None, "begun": False, **changes})
         self.queued = self.queued.model_copy(update={"tickets": (changed,)})
 
     def ask_approval(self, loaded: Loaded, order: AskApproval) -> None:

@@ -1,4 +1,4 @@
-"""Runs that wait for quota: decided by their tickets, which stand in line as Kueue has it, as big as the run is."""
+"""Runs that wait for quota: what their tickets decide, how these stand in line, and how big they are."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,10 +15,11 @@ from sluice.operator.on_cluster.tickets import (
     Owner,
     Workload,
     in_order,
-    likely_begin,
     new_workload,
+    places,
     quota_given_back,
     read_workload,
+    run_begun,
 )
 from sluice.operator.queueing import successor_key
 from sluice.operator.reconciling import reconcile
@@ -71,6 +72,8 @@ def test_a_run_waits_with_a_place_and_begins_once_it_is_admitted() -> None:
     place.tell(state="admitted")
     look(place)
     assert len(place.runs) == 1
+    assert place.queued
+    assert [each.begun for each in place.queued.tickets or ()] == [True]
     assert condition(place)[:2] == ("False", "NothingWaits")
     assert place.state.phase == "Training"
     assert place.state.intents[0].place is None
@@ -236,6 +239,7 @@ def test_partitions_wait_too_and_one_that_is_evicted_runs_again() -> None:
     [begin] = filled(spec, waits.state, [], admitted).actions
     assert isinstance(begin, StartRun)
     run = seen.RunSeen(key=begin.key, id="r", state="running")
+    assert filled(spec, waits.state, [run], admitted).actions == (Queue("begun", enter.ticket, begin.key),)
     taken = ticket.model_copy(update={"state": "evicted", "place": None, "words": "preempted"})
     ends = filled(spec, waits.state, [run], taken)
     assert ends.actions == (CancelRun(begin.key, "preempted"),)
@@ -260,7 +264,7 @@ def held(
     return Workload(
         name=name, queue="runs", owner=Owner("ContinuousTraining", name, "uid"), key=name, priority=priority,
         created=BEGIN + minute * MINUTE, reserved=None if reserved is None else BEGIN + reserved * MINUTE,
-        admitted=reserved is not None, evicted=False, over=False, usual=usual, words="",
+        admitted=reserved is not None, evicted=False, begun=False, over=False, usual=usual, words="",
     )  # fmt: skip
 
 
@@ -274,14 +278,16 @@ def test_the_estimate_lets_one_in_for_each_that_ends() -> None:
     now = BEGIN + 5 * MINUTE
     running = [held("x", 0, reserved=0, usual=600), held("y", 0, reserved=3, usual=1200)]
     line = [held("a", 1, usual=300), held("b", 2, usual=None), held("c", 3)]
-    begins = [likely_begin([*running, *line], each, now) for each in line]
     # x ends at minute 10; a after it at 15, b then; y ends at 23, and c takes its place
-    assert begins == [BEGIN + 10 * MINUTE, _tens(15), _tens(23)]
-    assert likely_begin(line, line[0], now) is None  # nothing runs that could end
-    unknown = [held("x", 0, reserved=0, usual=None), held("a", 1, usual=None)]
-    assert likely_begin(unknown, unknown[1], now) is None
+    assert begins([*running, *line], now) == [BEGIN + 10 * MINUTE, _tens(15), _tens(23)]
+    assert begins(line, now) == [None, None, None]  # nothing runs that could end
+    assert begins([held("x", 0, reserved=0, usual=None), held("a", 1, usual=None)], now) == [None]
     late = [held("x", 0, reserved=0), held("a", 1)]
-    assert likely_begin(late, late[1], BEGIN + 90 * MINUTE) == BEGIN + 90 * MINUTE  # it takes longer than usual
+    assert begins(late, BEGIN + 90 * MINUTE) == [BEGIN + 90 * MINUTE]  # it takes longer than usual
+
+
+def begins(workloads: list[Workload], now: datetime) -> list[datetime | None]:
+    return [each.begins for each in places(workloads, "runs", now).values()]
 
 
 def _tens(minute: int) -> datetime:
@@ -310,6 +316,11 @@ def test_a_workload_is_read_as_kueue_means_it() -> None:
     assert (reserved.waits, reserved.admitted) == (False, False)  # its admission checks are not done
     whole = {"QuotaReserved": ("True", "QuotaReserved", ""), "Admitted": ("True", "Admitted", "")}
     assert read_workload(workload(**whole)).admitted
+    begun = run_begun(workload(**whole), BEGIN)
+    assert begun
+    assert read_workload(workload() | {"status": begun["status"]}).begun
+    assert run_begun(workload() | {"status": begun["status"]}, BEGIN) is None
+    assert run_begun(workload(), BEGIN) is None
     taken = workload(**whole, Evicted=("True", "Preempted", "for another"))
     found = read_workload(taken)
     assert (found.evicted, found.admitted, found.words) == (True, False, "for another")

@@ -44,12 +44,13 @@ class Queue:
     """A step of a run's ticket in the queue of quotas.
 
     Attributes:
-        step: Enter the queue; again: give the quota back and wait once more, at the same place; leave it.
+        step: Enter the queue; begun: tell it that the run goes on; again: give the quota back and wait once more, at
+            the same place; leave it.
         ticket: Its name.
         key: Of the intent; empty where it leaves.
     """
 
-    step: Literal["enter", "again", "leave"]
+    step: Literal["enter", "begun", "again", "leave"]
     ticket: str
     key: str = ""
 

@@ -193,6 +193,7 @@ class Ticket(Part):
         place: 1 for the next one of this queue; None where it does not wait.
         waiting: How many wait in this queue.
         begins: When quota is likely to come: an estimate from earlier runs; None where there is nothing to go by.
+        begun: Whether Kueue was told that its run has begun.
         words: What Kueue says of it.
     """
 
@@ -202,6 +203,7 @@ class Ticket(Part):
     place: int | None = None
     waiting: int = 0
     begins: Moment | None = None
+    begun: bool = False
     words: str = ""
 
 

@@ -11,7 +11,7 @@ from pydantic import JsonValue
 from sluice.core.digests import sha256_json
 from sluice.operator.actions import CancelRun, Queue, StartRun
 from sluice.operator.draft import Draft
-from sluice.operator.evidence import QueueSeen, RunSeen, Ticket
+from sluice.operator.evidence import ENDED, QueueSeen, RunSeen, Ticket
 from sluice.operator.state import MOST_INTENTS, Intent
 
 
@@ -42,8 +42,7 @@ def steps(
     name, run = ticket or order.key, seen.get(order.key)
     found = queue.ticket(name) if queue else None
     if run:
-        live = run.state in ("pending", "running")
-        return [CancelRun(order.key, found.words)] if live and found and found.state == "evicted" else []
+        return going_on(order.key, run, found)
     if queue is None or not queue.name:
         return [order]
     if found is None:
@@ -54,6 +53,15 @@ def steps(
     if found.state == "evicted":
         return [Queue("again", name, order.key)]
     return [Queue("leave", name)] if found.queue != queue.name else []  # it enters the other one when it has left
+
+
+def going_on(key: str, run: RunSeen, ticket: Ticket | None) -> list[StartRun | CancelRun | Queue]:
+    """What is to be done for a run that has begun: it ends where its quota is taken back, else Kueue is told of it."""
+    if ticket is None or run.state in ENDED:
+        return []
+    if ticket.state == "evicted":
+        return [CancelRun(key, ticket.words)]
+    return [Queue("begun", ticket.name, key)] if ticket.state == "admitted" and not ticket.begun else []
 
 
 def order_of(intent: Intent) -> StartRun:
@@ -79,10 +87,15 @@ def place_words(ticket: Ticket) -> str:
     return f"{words}. Kueue: {ticket.words}" if ticket.words else words
 
 
+def ticket_of(draft: Draft, intent: Intent) -> Ticket | None:
+    """An intent's ticket, where it has one."""
+    queue = draft.evidence.queue
+    return queue.ticket(intent.in_queue) if queue else None
+
+
 def evicted(draft: Draft, intent: Intent) -> Ticket | None:
     """An intent's ticket, where its quota was taken back."""
-    queue = draft.evidence.queue
-    ticket = queue.ticket(intent.in_queue) if queue else None
+    ticket = ticket_of(draft, intent)
     return ticket if ticket and ticket.state == "evicted" else None
 
 
@@ -132,9 +145,8 @@ def leaving(queue: QueueSeen | None, wanted: Set[str]) -> list[Queue]:
 
 def waiting(draft: Draft) -> Iterator[Ticket]:
     """The tickets of intents that wait, as they were seen."""
-    queue = draft.evidence.queue
     for intent in draft.state.open:
-        ticket = queue.ticket(intent.in_queue) if queue and intent.state == "ordered" else None
+        ticket = ticket_of(draft, intent) if intent.state == "ordered" else None
         if ticket and ticket.state != "admitted":
             yield ticket
 

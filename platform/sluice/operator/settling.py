@@ -2,11 +2,10 @@
 
 from datetime import timedelta
 
-from sluice.operator.actions import CancelRun
 from sluice.operator.draft import Draft
 from sluice.operator.evidence import RunSeen
 from sluice.operator.parts import span
-from sluice.operator.queueing import evicted, forgotten, order, wait_again
+from sluice.operator.queueing import evicted, forgotten, going_on, order, ticket_of, wait_again
 from sluice.operator.state import (
     MOST_DAYS,
     MOST_PENDING,
@@ -46,8 +45,7 @@ def _settle(draft: Draft, intent: Intent, run: RunSeen) -> None:
             _replace(
                 draft, intent.model_copy(update={"state": "running", "run": run.id, "place": None, "begins": None})
             )
-        if ticket := evicted(draft, intent):
-            draft.actions.append(CancelRun(intent.key, ticket.words))
+        draft.actions += going_on(intent.key, run, ticket_of(draft, intent))
         return
     intent = intent.model_copy(update={"run": run.id})
     if run.cost is not None:

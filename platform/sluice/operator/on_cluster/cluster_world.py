@@ -211,6 +211,8 @@ class ClusterWorld:
             queues.leave(owner, order.ticket)
         elif order.step == "again":
             queues.again(owner, order.ticket)
+        elif order.step == "begun":
+            queues.begun(owner, order.ticket)
         else:
             spec = self.known_project(project)
             (pipeline_id, version), _ = self._pipelines.find(project, spec, pipeline)

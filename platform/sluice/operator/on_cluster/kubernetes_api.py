@@ -120,6 +120,8 @@ class KubernetesApi:
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise EnvironmentFault(f"the Kubernetes API does not answer: {_last(error)}") from None
         except ValueError:
+            if answer.status == _ABSENT:  # a group that is not served has no document, either
+                return _checked(_ABSENT, {}, verb, path)
             raise EnvironmentFault(f"the Kubernetes API answered {answer.status} without a document") from None
         return _checked(answer.status, told, verb, path)
 

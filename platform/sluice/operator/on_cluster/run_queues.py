@@ -17,13 +17,15 @@ from sluice.operator.on_cluster.kfp_runs import run_name
 from sluice.operator.on_cluster.kubernetes_api import KubernetesApi
 from sluice.operator.on_cluster.tickets import (
     KUEUE,
+    Json,
     Owner,
+    Place,
     Workload,
-    in_order,
-    likely_begin,
     new_workload,
+    places,
     quota_given_back,
     read_workload,
+    run_begun,
 )
 from sluice.operator.worlds import Conflict
 
@@ -46,6 +48,13 @@ class _Look:
     workloads: list[Workload]
     faults: Mapping[str, str]
     when: float = field(default_factory=time.monotonic)
+    lines: dict[str, dict[str, Place]] = field(default_factory=dict)
+
+    def place(self, one: Workload) -> Place | None:
+        """Where one stands that waits; all of its queue are placed at once."""
+        if one.waits and one.queue not in self.lines:
+            self.lines[one.queue] = places(self.workloads, one.queue, datetime.now(UTC))
+        return self.lines.get(one.queue, {}).get(one.name)
 
 
 class RunQueues:
@@ -73,7 +82,7 @@ class RunQueues:
         self._api, self._namespace, self._named, self._there = api, namespace, named, there
         self._lock = threading.Lock()
         self._last: _Look | None = None
-        self._told: dict[str, QueueSeen | None] = {}
+        self._told: dict[str, list[Ticket]] = {}
         self._told_faults: Mapping[str, str] | None = None
         self._entered = False
 
@@ -109,12 +118,20 @@ class RunQueues:
             self._entered = True
             if self._last:
                 self._last.workloads.append(read_workload(made))
+                self._last.lines.clear()
+
+    def begun(self, owner: Owner, ticket: str) -> None:
+        """Tell Kueue that a ticket's run goes on, unless it knows."""
+        self._patch(owner, ticket, run_begun)
 
     def again(self, owner: Owner, ticket: str) -> None:
         """Give an evicted ticket's quota back, so that it waits again; nothing where it has none."""
+        self._patch(owner, ticket, quota_given_back)
+
+    def _patch(self, owner: Owner, ticket: str, made: Callable[[Json, datetime], Json | None]) -> None:
         path = self._one(owner, ticket)
         body = self._api.get(path) if path else None
-        patch = quota_given_back(body, datetime.now(UTC)) if body else None
+        patch = made(body, datetime.now(UTC)) if body else None
         if patch:
             self._api.merge(f"{path}/status", patch)
 
@@ -135,8 +152,7 @@ class RunQueues:
         now = self._ask(named)
         for gone in [each for each in now.workloads if each.owner and not self._there(each.owner)]:
             self._remove(gone.name, f"{self._path(now.version)}/{gone.name}")
-        owners = {each.owner for each in now.workloads if each.owner}
-        told = {owner.name: self._of(now, owner, "") for owner in owners}
+        told = self._all(now)
         names = {name for name in told.keys() | self._told.keys() if told.get(name) != self._told.get(name)}
         self._told = told
         turned = self._told_faults is not None and self._told_faults != now.faults
@@ -172,15 +188,19 @@ class RunQueues:
         tickets = tuple(self._ticket(look, each) for each in own)
         return QueueSeen(name=queue, fault=look.faults.get(queue, ""), tickets=tickets)
 
+    def _all(self, look: _Look) -> dict[str, list[Ticket]]:
+        """All tickets by the names of their resources."""
+        found: dict[str, list[Ticket]] = {}
+        for each in look.workloads:
+            if each.owner and not each.over:
+                found.setdefault(each.owner.name, []).append(self._ticket(look, each))
+        return found
+
     def _ticket(self, look: _Look, one: Workload) -> Ticket:
         state = "evicted" if one.evicted else "admitted" if one.admitted else "waiting"
-        told = {"name": one.key, "state": state, "queue": one.queue, "words": one.words}
-        if one.waits:
-            line = [each.name for each in in_order(look.workloads, one.queue)]
-            begins = likely_begin(look.workloads, one, datetime.now(UTC))
-            return Ticket.model_validate(
-                {**told, "place": line.index(one.name) + 1, "waiting": len(line), "begins": begins}
-            )
+        told = {"name": one.key, "state": state, "queue": one.queue, "begun": one.begun, "words": one.words}
+        if place := look.place(one):
+            told |= {"place": place.place, "waiting": place.waiting, "begins": place.begins}
         return Ticket.model_validate(told)
 
     def _path(self, version: str) -> str:
@@ -199,6 +219,7 @@ class RunQueues:
         with self._lock:
             if self._last:
                 self._last.workloads[:] = [each for each in self._last.workloads if each.name != name]
+                self._last.lines.clear()
 
 
 EVERYBODY = "*"

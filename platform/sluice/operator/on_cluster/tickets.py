@@ -7,6 +7,7 @@ quota is taken back (pkg/controller/jobframework/reconciler.go), read at v0.17.0
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from heapq import heapify, heappop, heappush
 from typing import Any
 
 from sluice.operator.on_cluster.kfp_runs import run_name
@@ -42,6 +43,7 @@ class Workload:
         reserved: Since when it has quota; None while it has none.
         admitted: Whether its run may begin.
         evicted: Whether its quota is taken back, and its run has to end.
+        begun: Whether Kueue was told that its run goes on.
         over: Whether it is done with.
         usual: Seconds that its run is likely to take; None where nobody knows.
         words: What Kueue says of it.
@@ -56,6 +58,7 @@ class Workload:
     reserved: datetime | None
     admitted: bool
     evicted: bool
+    begun: bool
     over: bool
     usual: float | None
     words: str
@@ -66,11 +69,20 @@ class Workload:
         return self.reserved is None and not self.over
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where one stands that waits: its place, 1 for the next, of how many; and an estimate of when it has quota."""
+
+    place: int
+    waiting: int
+    begins: datetime | None
+
+
 def read_workload(body: Mapping[str, Any]) -> Workload:
     """A Workload's document."""
     head, spec = body["metadata"], body.get("spec", {})
     labels, notes = head.get("labels") or {}, head.get("annotations") or {}
-    conditions = {each["type"]: each for each in body.get("status", {}).get("conditions") or ()}
+    conditions = _conditions(body)
     reserved = conditions.get("QuotaReserved", {})
     has_quota = _holds(conditions, "QuotaReserved")
     active = spec.get("active", True)
@@ -92,6 +104,7 @@ def read_workload(body: Mapping[str, Any]) -> Workload:
         reserved=_moment(reserved["lastTransitionTime"]) if has_quota else None,
         admitted=_holds(conditions, "Admitted") and not evicted,
         evicted=evicted,
+        begun=_holds(conditions, "PodsReady"),
         over=_holds(conditions, "Finished"),
         usual=_seconds(notes.get(USUAL, "")),
         words=" ".join(words.split())[:300],
@@ -136,23 +149,42 @@ def new_workload(
     }
 
 
+def run_begun(body: Mapping[str, Any], now: datetime) -> Json | None:
+    """The patch of an admitted Workload's status that says that its run goes on; None where that is said.
+
+    With `waitForPodsReady` Kueue takes back the quota of what says nothing for a while.
+    """
+    if _holds(_conditions(body), "PodsReady") or not _holds(_conditions(body), "Admitted"):
+        return None
+    return _told(body, now, ("PodsReady", True, "Started", "The run has begun in KFP"))
+
+
 def quota_given_back(body: Mapping[str, Any], now: datetime) -> Json | None:
     """The patch of an evicted Workload's status that lets it wait again; None where it is not evicted.
 
     Kueue keeps the quota of what it evicted until whoever runs it says that nothing of it runs any more.
     """
-    status = body.get("status", {})
-    conditions = {each["type"]: dict(each) for each in status.get("conditions") or ()}
+    conditions = _conditions(body)
     evicted = conditions.get("Evicted", {})
     if evicted.get("status") != "True" or not _holds(conditions, "QuotaReserved"):
         return None
     reason, words = evicted.get("reason", "Evicted"), evicted.get("message", "")
-    at = now.isoformat(timespec="seconds").replace("+00:00", "Z")
-    told = [
+    patch = _told(
+        body,
+        now,
         ("Requeued", reason in _REQUEUED, reason, words),
         ("QuotaReserved", False, "Pending", words),
         ("Admitted", False, "NoReservation", "The workload has no reservation"),
-    ]
+        ("PodsReady", False, "WaitForStart", "The run has ended"),
+    )
+    patch["status"]["admission"] = None
+    return patch
+
+
+def _told(body: Mapping[str, Any], now: datetime, *told: tuple[str, bool, str, str]) -> Json:
+    """A patch with these conditions and all others; it is refused where somebody wrote in between."""
+    conditions = _conditions(body)
+    at = now.isoformat(timespec="seconds").replace("+00:00", "Z")
     for kind, holds, why, message in told:
         before = conditions.get(kind, {})
         since = before["lastTransitionTime"] if before.get("status") == str(holds) else at
@@ -160,8 +192,12 @@ def quota_given_back(body: Mapping[str, Any], now: datetime) -> Json | None:
             "type": kind, "status": str(holds), "reason": why, "message": message, "lastTransitionTime": since,
             "observedGeneration": body["metadata"].get("generation", 1),
         }  # fmt: skip
-    changed: Json = {"admission": None, "conditions": list(conditions.values())}
-    return {"metadata": {"resourceVersion": body["metadata"]["resourceVersion"]}, "status": changed}
+    version = {"resourceVersion": body["metadata"]["resourceVersion"]}
+    return {"metadata": version, "status": {"conditions": list(conditions.values())}}
+
+
+def _conditions(body: Mapping[str, Any]) -> dict[str, Json]:
+    return {each["type"]: dict(each) for each in body.get("status", {}).get("conditions") or ()}
 
 
 def in_order(workloads: list[Workload], queue: str) -> list[Workload]:
@@ -170,24 +206,29 @@ def in_order(workloads: list[Workload], queue: str) -> list[Workload]:
     return sorted(found, key=lambda each: (-each.priority, each.created, each.name))
 
 
-def likely_begin(workloads: list[Workload], one: Workload, now: datetime) -> datetime | None:
-    """When one that waits is likely to have quota: an estimate, rounded up; None where there is nothing to go by.
+def places(workloads: list[Workload], queue: str, now: datetime) -> dict[str, Place]:
+    """Where each one that waits in a queue stands, by name, and when it is likely to have quota.
 
     It is taken that what has quota now ends after its usual time, that each end lets the next one in, and that who has
     no usual time of its own takes as long as the others do. Sizes are not looked at.
     """
-    known = sorted(each.usual for each in workloads if each.queue == one.queue and each.usual is not None)
-    running = [each for each in workloads if each.queue == one.queue and each.reserved and not each.over]
+    line = in_order(workloads, queue)
+    begins = _begins(line, [each for each in workloads if each.queue == queue and each.reserved and not each.over], now)
+    return {each.name: Place(place, len(line), begins.get(each.name)) for place, each in enumerate(line, 1)}
+
+
+def _begins(line: list[Workload], running: list[Workload], now: datetime) -> dict[str, datetime]:
+    known = sorted(each.usual for each in (*line, *running) if each.usual is not None)
     if not known or not running:
-        return None
+        return {}
     middle = known[len(known) // 2]
-    ends = sorted(max(now, each.reserved + _length(each, middle)) for each in running if each.reserved)
-    for ahead in in_order(workloads, one.queue):
-        begin = ends.pop(0)
-        if ahead.name == one.name:
-            return _rounded(begin, now)
-        ends = sorted([*ends, begin + _length(ahead, middle)])
-    return None
+    ends = [max(now, each.reserved + _length(each, middle)) for each in running if each.reserved]
+    heapify(ends)
+    found = {}
+    for each in line:
+        found[each.name] = _rounded(begin := heappop(ends), now)
+        heappush(ends, begin + _length(each, middle))
+    return found
 
 
 def _length(workload: Workload, middle: float) -> timedelta:
