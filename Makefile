@@ -24,7 +24,7 @@ DEV := $(VENV)/.dev-$(call sum,requirements/bootstrap.txt requirements/dev.txt p
 
 # What tests and clusters take beside Python: built from Go modules once, by content, into ~/.cache/sluice.
 CLUSTER_PROGRAMS := kind helm
-TEST_PROGRAMS := minio kubeconform kube-score oauth2-proxy cosign crane kueue
+TEST_PROGRAMS := minio kubeconform kube-score oauth2-proxy cosign crane
 SUPPLY_PROGRAMS := cosign grype
 CLUSTER_TOOLS := .tools/.cluster-$(call sum,platform/hermetic/programs.toml)
 SUPPLY_TOOLS := .tools/.supply-$(call sum,platform/hermetic/programs.toml)
@@ -103,7 +103,8 @@ tools: $(TOOLS)  ## Build the programs that tests and `make kind` use: MinIO, ki
 
 fuzz: $(DEV)  ## Ask the server 10,000 questions that nobody means well, and kill the operator 20 times at each failpoint.
 	SLUICE_FUZZED=10000 $(BIN)/pytest -n 0 -q --timeout 1800 tests/unit/test_serving_fuzz.py
-	SLUICE_LONG=1 $(BIN)/pytest -n 0 -q --timeout 1800 -m long tests/unit
+	$(BIN)/python platform/hermetic/build.py --programs kueue
+	SLUICE_LONG=1 $(BIN)/pytest -n 0 -q --timeout 1800 -m long tests/unit tests/charts
 	SLUICE_OPERATOR_KILLS=20 $(BIN)/pytest -n 0 -q --timeout 3600 tests/charts/test_operator_process_server.py -k killed
 	SLUICE_OPERATOR_EVENTS=10000 $(BIN)/pytest -n 0 -q --timeout 3600 tests/charts/test_operator_outages_server.py -k storm
 

@@ -40,7 +40,7 @@ def assets(*names: str) -> list[str]:
     for name, path in zip(names, found, strict=True):
         if not path:
             pytest.skip(
-                f"no `{name}`: `make {'tools' if name == 'kueue' else 'kind HERMETIC=1'}` builds it, or name envtest's "
+                f"no `{name}`: `make {'fuzz' if name == 'kueue' else 'kind HERMETIC=1'}` builds it, or name envtest's "
                 "folder in KUBEBUILDER_ASSETS"
             )
     return [str(path) for path in found]
