@@ -62,7 +62,7 @@ def two_champions(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def within() -> float:
-    """Seconds for a change of the champion: WITHIN, or as long as a busy machine takes for what such a change begins."""
+    """Seconds for a change of the champion: WITHIN, or what a busy machine takes for what such a change begins."""
     began = time.monotonic()
     subprocess.run([sys.executable, "-c", "import mlflow, sluice.registry.appointing"], check=True, timeout=600)
     return max(WITHIN, 4 * (time.monotonic() - began))
