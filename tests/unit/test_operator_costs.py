@@ -31,7 +31,7 @@ def test_a_world_that_stands_still_asks_for_no_run() -> None:
     made = plan(found, run=10, unit=10 / (13 * LEVEL))
     assert made.now > made.later
     assert made.wait is None
-    assert found.now < LEVEL / 2
+    assert found.now < LEVEL  # what may have broken since the last labels is in it
 
 
 def test_the_champion_is_as_bad_as_its_windows_say_and_a_new_version_is_better() -> None:

@@ -15,7 +15,7 @@ Time goes in steps of equal length. The same inputs give the same numbers.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -26,8 +26,8 @@ _WORLDS = 1000
 _FUTURES = 250
 _SEED = 7
 _STILL = 0.34  # the chance that a world does not move so: steadily, at random
-_JUMPS = 0.5  # the chance that it knows jumps
-_JUMP = 1 / 40  # and that of one in a step
+_JUMPS = (1 / 400, 1 / 40)  # the chance of a jump in a step: seldom in one half of worlds, now and then in the other
+_GUIDED = 0.05  # of worlds jump to where the next window says that the place is, and are weighed for it
 _PACES = (0.05, 0.6)  # steadily, a step, in units of the distance at which a run begins to be worth its price
 _WALKS = (0.1, 1.0)
 _LENGTHS = (1.5, 8.0)  # of jumps
@@ -93,7 +93,7 @@ class Forecast:
     sd: float
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Worlds:
     """Worlds, one a row.
 
@@ -130,6 +130,16 @@ class _Worlds:
         return found
 
 
+@dataclass(frozen=True)
+class _Frame:
+    """What all steps share: steps before the begin that somebody learned from, and fields of the question."""
+
+    before: int
+    delay: int
+    learns: int
+    level: float
+
+
 @lru_cache(maxsize=64)  # who decides again before there is another window asks the same
 def forecast(windows: tuple[WindowStep, ...], asked: Question) -> Forecast:
     """Forecast it.
@@ -138,15 +148,12 @@ def forecast(windows: tuple[WindowStep, ...], asked: Question) -> Forecast:
         windows: Of all versions, at most one a step and version, in the order of their steps; from 1 to `now`.
         asked: What.
     """
-    random = np.random.default_rng(_SEED)
-    worlds, before = _explaining(windows, asked, random)
-    now = before + asked.now
-    ahead = np.stack(list(_ahead(worlds, now, asked.ahead, random)), axis=1)
+    frame = _frame(windows, asked)
+    worlds = _explaining(windows, asked, frame)
+    ahead = np.stack(list(_ahead(worlds, asked)), axis=1)
     places = np.concatenate([worlds.places, ahead], axis=1)
-    champion = _gaps(places, before, asked.champion, asked)[:, asked.now :]
-    trained = [
-        _gaps(places, before, asked.now + step, asked)[:, asked.now :].mean(axis=0) for step in range(asked.ahead)
-    ]
+    champion = _gaps(places, asked.champion, frame)[:, asked.now :]
+    trained = [_gaps(places, asked.now + step, frame)[:, asked.now :].mean(axis=0) for step in range(asked.ahead)]
     return Forecast(champion.mean(axis=0), np.stack(trained), float(champion[:, 0].mean()), float(champion[:, 0].std()))
 
 
@@ -156,48 +163,95 @@ def past(windows: tuple[WindowStep, ...], asked: Question) -> Floats:
     The average over worlds that explain all windows, so it tells of versions that were never trained, too; shape
     (now + 1, now). What lies before a version's training says nothing. Arguments as above.
     """
-    worlds, before = _explaining(windows, asked, np.random.default_rng(_SEED))
-    return np.stack(
-        [_gaps(worlds.places, before, step, asked)[:, : asked.now].mean(axis=0) for step in range(asked.now + 1)]
-    )
+    frame = _frame(windows, asked)
+    places = _explaining(windows, asked, frame).places
+    return np.stack([_gaps(places, step, frame)[:, : asked.now].mean(axis=0) for step in range(asked.now + 1)])
 
 
-def _explaining(windows: tuple[WindowStep, ...], asked: Question, random: np.random.Generator) -> tuple[_Worlds, int]:
-    """Worlds that explain the windows, each as likely as the others; and how many steps they have before the begin."""
+def _frame(windows: tuple[WindowStep, ...], asked: Question) -> _Frame:
     oldest = min([asked.champion, 0, *(each.trained for each in windows)])
-    before = asked.learns + asked.delay - oldest  # somebody learned from these
-    worlds = _drawn(asked, before, random)
-    logs = np.zeros(len(worlds))
-    for step in range(1, asked.now + 1):
-        worlds.places[:, before + step] = worlds.step(worlds.places[:, before + step - 1], random)
-        told = [each for each in windows if each.step == step]
-        for each in told:
-            expected = _worse(worlds.places, before, step, each.trained, asked) + worlds.offset
-            spread = each.noise**2 + worlds.unsteady**2 + _LEAST_NOISE**2
-            logs -= ((each.worse - expected) ** 2 / spread + np.log(spread)) / 2
-        shares = _shares(logs)
-        if told and 1 / (shares**2).sum() < len(worlds) / 2:
-            worlds = _jittered(worlds.chosen(_places(shares, len(worlds), random)), random)
-            logs = np.zeros(len(worlds))
-    return worlds.chosen(_places(_shares(logs), _FUTURES, random)), before
+    return _Frame(asked.learns + asked.delay - oldest, asked.delay, asked.learns, asked.level)
 
 
-def _drawn(asked: Question, before: int, random: np.random.Generator) -> _Worlds:
+def _explaining(windows: tuple[WindowStep, ...], asked: Question, frame: _Frame) -> _Worlds:
+    """Worlds that explain the windows, each as likely as the others."""
+    worlds, logs = _until(asked.now, windows, frame)
+    return worlds.chosen(_places(_shares(logs), _FUTURES, _random(asked.now, 1)))
+
+
+def _random(step: int, use: int) -> np.random.Generator:
+    """By the step, so that what was found up to a step need not be found again for the next one."""
+    return np.random.default_rng([_SEED, step, use])
+
+
+@lru_cache(maxsize=8)  # the newest steps: of the next one only the last windows are others
+def _until(step: int, windows: tuple[WindowStep, ...], frame: _Frame) -> tuple[_Worlds, Floats]:
+    """Worlds up to a step, and the logarithm of each one's weight."""
+    random = _random(step, 0)
+    if not step:
+        return _drawn(frame, random), np.zeros(_WORLDS)
+    earlier, told = (tuple(each for each in windows if (each.step < step) is before) for before in (True, False))
+    worlds, logs = _until(step - 1, earlier, frame)
+    if told:
+        place, more = _guided(worlds, told[-1], frame, random)
+        logs = logs + more
+    else:
+        place = worlds.step(worlds.places[:, -1], random)
+    worlds = replace(worlds, places=np.concatenate([worlds.places, place[:, None]], axis=1))
+    for each in told:
+        expected = _gap(worlds.places, step, each.trained, frame) + worlds.offset
+        spread = _spread(worlds, each)
+        logs = logs - ((each.worse - expected) ** 2 / spread + np.log(spread)) / 2
+    shares = _shares(logs)
+    if told and 1 / (shares**2).sum() < _WORLDS / 2:
+        return _jittered(worlds.chosen(_places(shares, _WORLDS, random)), random), np.zeros(_WORLDS)
+    return worlds, logs
+
+
+def _guided(worlds: _Worlds, told: WindowStep, frame: _Frame, random: np.random.Generator) -> tuple[Floats, Floats]:
+    """Where places are a step later, some of them by a jump to where a window says; and what that adds to the weights.
+
+    Few blind jumps would end where a window with a small error says. So jumps are drawn from what the window says, as
+    often as it takes, and weighed by how likely each would have been (importance sampling, exact).
+    """
+    before, count = worlds.places[:, -1], len(worlds)
+    place = before + worlds.velocity + worlds.walk[:, None] * random.normal(size=before.shape)
+    logs = np.log((1 - worlds.jumps) / (1 - _GUIDED))
+    spread = _spread(worlds, told)
+    gap = told.worse - worlds.offset + np.sqrt(spread) * random.normal(size=count)
+    angle = random.uniform(0, 2 * np.pi, count)
+    jump = random.random(count) < _GUIDED
+    away = np.sqrt(np.maximum(gap, 0))[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    landed = 2 * (_learned(worlds.places, told.trained, frame) + away) - before  # the window tells of the step's middle
+    place[jump] = landed[jump]
+    moved = ((landed - before - worlds.velocity) ** 2).sum(axis=1) / worlds.length**2
+    moved[gap <= 0] = np.inf  # no place is so near
+    blind = np.log(worlds.jumps / (np.pi * worlds.length**2)) - moved
+    drawn = np.log(_GUIDED / (4 * np.pi)) - (gap + worlds.offset - told.worse) ** 2 / (2 * spread)
+    drawn -= np.log(2 * np.pi * spread) / 2
+    return place, np.where(jump, blind - drawn, logs)
+
+
+def _spread(worlds: _Worlds, told: WindowStep) -> Floats:
+    """The variance of what a window says."""
+    return told.noise**2 + worlds.unsteady**2 + _LEAST_NOISE**2
+
+
+def _drawn(frame: _Frame, random: np.random.Generator) -> _Worlds:
     """Worlds before anything was seen, their past up to the begin included."""
-    unit, count = np.sqrt(asked.level), _WORLDS
+    unit, count = np.sqrt(frame.level), _WORLDS
 
     def some(bounds: tuple[float, float], chance: float) -> Floats:
         return np.where(random.random(count) < chance, unit * _between(bounds, count, random), 0.0)
 
     walk, pace = some(_WALKS, 1 - _STILL), some(_PACES, 1 - _STILL)
-    length, jumps = some(_LENGTHS, 1.0), np.where(random.random(count) < _JUMPS, _JUMP, 0.0)
+    length, jumps = some(_LENGTHS, 1.0), random.choice(_JUMPS, count)
     angle = random.uniform(0, 2 * np.pi, count)
     velocity = np.stack([np.cos(angle), np.sin(angle)], axis=1) * pace[:, None]
-    places = np.zeros((count, before + asked.now + 1, 2))
-    moves = velocity[:, None] + walk[:, None, None] * random.normal(size=(count, before, 2))
-    places[:, 1 : before + 1] = np.cumsum(moves, axis=1)
-    offset = random.normal(0, asked.level / 2, count)
-    unsteady = np.where(random.random(count) < _UNSTEADY, asked.level * _between(_HARDER, count, random), 0.0)
+    moves = velocity[:, None] + walk[:, None, None] * random.normal(size=(count, frame.before, 2))
+    places = np.concatenate([np.zeros((count, 1, 2)), np.cumsum(moves, axis=1)], axis=1)
+    offset = random.normal(0, frame.level / 2, count)
+    unsteady = np.where(random.random(count) < _UNSTEADY, frame.level * _between(_HARDER, count, random), 0.0)
     return _Worlds(places, velocity, walk, length, jumps, offset, unsteady)
 
 
@@ -207,17 +261,25 @@ def _between(bounds: tuple[float, float], count: int, random: np.random.Generato
     return sizes
 
 
-def _worse(places: Floats, before: int, step: int, trained: int, asked: Question) -> Floats:
+def _gap(places: Floats, step: int, trained: int, frame: _Frame) -> Floats:
     """By how much a version is worse in the step that ends at `step`; shape (worlds,)."""
-    middle = (places[:, before + step] + places[:, before + step - 1]) / 2
-    gap: Floats = ((middle - _learned(places, before, trained, asked)) ** 2).sum(axis=1)
-    return gap
+    end = frame.before + step
+    middle = (places[:, end] + places[:, end - 1]) / 2
+    found: Floats = ((middle - _learned(places, trained, frame)) ** 2).sum(axis=1)
+    return found
 
 
-def _learned(places: Floats, before: int, trained: int, asked: Question) -> Floats:
+def _gaps(places: Floats, trained: int, frame: _Frame) -> Floats:
+    """The same in each step from the first on; shape (worlds, steps)."""
+    middles = (places[:, frame.before + 1 :] + places[:, frame.before : -1]) / 2
+    found: Floats = ((middles - _learned(places, trained, frame)[:, None]) ** 2).sum(axis=2)
+    return found
+
+
+def _learned(places: Floats, trained: int, frame: _Frame) -> Floats:
     """What a version knows: the mean of the places in the rows that had their labels; shape (worlds, 2)."""
-    end = before + trained - asked.delay + 1
-    known: Floats = places[:, end - asked.learns : end].mean(axis=1)
+    end = frame.before + trained - frame.delay + 1
+    known: Floats = places[:, end - frame.learns : end].mean(axis=1)
     return known
 
 
@@ -239,22 +301,17 @@ def _jittered(worlds: _Worlds, random: np.random.Generator) -> _Worlds:
     turn = random.normal(0, _JITTER, len(worlds))
     x, y = worlds.velocity.T
     turned = np.stack([x * np.cos(turn) - y * np.sin(turn), x * np.sin(turn) + y * np.cos(turn)], axis=1)
-    worlds.velocity = turned * factors[0][:, None]
-    worlds.walk, worlds.length = worlds.walk * factors[1], worlds.length * factors[2]
-    worlds.unsteady = worlds.unsteady * factors[3]
-    return worlds
+    return replace(
+        worlds,
+        velocity=turned * factors[0][:, None],
+        walk=worlds.walk * factors[1],
+        length=worlds.length * factors[2],
+        unsteady=worlds.unsteady * factors[3],
+    )
 
 
-def _gaps(places: Floats, before: int, trained: int, asked: Question) -> Floats:
-    """By how much a version is worse in each step from the first on; shape (worlds, steps)."""
-    middles = (places[:, before + 1 :] + places[:, before:-1]) / 2
-    known = _learned(places, before, trained, asked)
-    found: Floats = ((middles - known[:, None]) ** 2).sum(axis=2)
-    return found
-
-
-def _ahead(worlds: _Worlds, now: int, steps: int, random: np.random.Generator) -> Iterator[Floats]:
-    place = worlds.places[:, now]
-    for _ in range(steps):
+def _ahead(worlds: _Worlds, asked: Question) -> Iterator[Floats]:
+    place, random = worlds.places[:, -1], _random(asked.now, 2)
+    for _ in range(asked.ahead):
         place = worlds.step(place, random)
         yield place
