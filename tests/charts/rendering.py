@@ -89,7 +89,7 @@ SETTINGS = {
         "modelServers.own-code.replicas=1",
         "modelServers.own-code.log.enabled=false",
     ),
-    "operator": ("operator.enabled=true", "operator.service.type=NodePort"),
+    "operator": ("operator.enabled=true", "operator.service.type=NodePort", "operator.kueue.enabled=true"),
     "identity": (
         "minio.enabled=false",
         "objectStore.host=s3.eu-central-1.amazonaws.com",

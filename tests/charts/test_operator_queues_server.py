@@ -119,6 +119,8 @@ def test_of_two_runs_one_waits_with_its_place_and_an_estimate(api: ApiServer, kf
     one = begun["display_name"].rpartition("-")[0]
     other = "late" if one == "first" else "first"
     operator.until(lambda: "place 1 of 1 in the queue runs" in queued(api, other)["message"], "its place")
+    documented = '{.status.conditions[?(@.type=="Queued")].message}'
+    assert "place 1 of 1" in api.kubectl("get", "ct", other, "-o", f"jsonpath={documented}").stdout
     assert "Kueue: couldn't assign flavors" in queued(api, other)["message"]
     assert queued(api, one)["status"] == "False"
     assert status(api, other)["phase"] == "Queued"
@@ -142,6 +144,16 @@ def test_of_two_runs_one_waits_with_its_place_and_an_estimate(api: ApiServer, kf
     assert intent["begins"]
     assert any(each["rule"] == "queue" for each in status(api, other)["decisions"])
     assert all(each.get("state") != "failed" for name in (one, other) for each in status(api, name)["intents"])
+
+
+def test_the_documented_queues_are_kueues(api: ApiServer) -> None:
+    text = (ROOT / "docs/operator.md").read_text()
+    given = list(yaml.safe_load_all(text.partition("<<END\n")[2].partition("\nEND\n")[0]))
+    assert [each["kind"] for each in given] == ["ResourceFlavor", "ClusterQueue", "LocalQueue"]
+    done = api.kubectl("create", "--dry-run=server", "--filename=-", given=given[1:2])
+    assert done.returncode == 0, done.stderr
+    done = api.kubectl("apply", "--server-side", "--dry-run=server", "--filename=-", given=given)
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_full_cluster_never_fails_a_run(api: ApiServer, kfp: StandIn, make: Make) -> None:
@@ -217,7 +229,7 @@ def admitted(api: ApiServer, name: str) -> bool:
     return any(each["type"] == "Admitted" and each["status"] == "True" for each in conditions)
 
 
-@pytest.mark.parametrize("point", ["before-action:2", "after-action:2", "before-results:2", "after-intents:3"])
+@pytest.mark.parametrize("point", ["before-action:2", "after-action:2"])
 def test_who_is_killed_between_admission_and_run_begins_one(
     api: ApiServer, kfp: StandIn, make: Make, point: str
 ) -> None:
@@ -225,6 +237,9 @@ def test_who_is_killed_between_admission_and_run_begins_one(
     api.apply([training("late", queue="runs", triggers=ON_EVENTS)])
     operator.start(point)
     operator.until(lambda: operator.send(event(1)) in (202, 0) and killed(operator), "it to be killed")
+    [ticket] = workloads(api)
+    assert admitted(api, ticket["metadata"]["name"])
+    assert len(kfp.begun()) == (point == "after-action:2")
     api.kubectl("delete", "lease", "sluice-operator")  # as if its time was over
     operator.start()
     operator.ready()
