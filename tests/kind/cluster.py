@@ -2,10 +2,12 @@
 
 import base64
 import json
+import re
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +65,19 @@ class Cluster:
         if check and done.returncode:
             pytest.fail(f"kubectl {' '.join(arguments)}: {done.stderr.strip()}")
         return done.stdout
+
+    @contextmanager
+    def forwarded(self, target: str, port: int) -> Iterator[str]:
+        """An address of this machine that leads to a port of the target, such as `service/x`; empty where none does."""
+        command = ["kubectl", "--context", self.context, "--namespace", self.namespace]
+        command += ["port-forward", "--address=127.0.0.1", target, f":{port}"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+            assert process.stdout
+            try:
+                found = re.search(r"127\.0\.0\.1:\d+", process.stdout.readline())
+                yield f"http://{found[0]}" if found else ""
+            finally:
+                process.kill()
 
     def sluice(self, *arguments: str, check: bool = True, timeout: float = 900) -> subprocess.CompletedProcess[str]:
         """Run the `sluice` command against this cluster."""
