@@ -174,6 +174,30 @@ def test_a_full_cluster_never_fails_a_run(api: ApiServer, kfp: StandIn, make: Ma
     assert sorted(order) == names
 
 
+def test_partitions_of_a_backfill_wait_too(api: ApiServer, kfp: StandIn, make: Make) -> None:
+    operator = make()
+    spec = {"project": "flights", "parameter": "month", "first": "2013-01", "last": "2013-02", "parallel": 2}
+    head = {"name": "past", "namespace": NAMESPACE}
+    body = {
+        "apiVersion": "sluice.dev/v1alpha1",
+        "kind": "Backfill",
+        "metadata": head,
+        "spec": {**spec, "queue": "runs"},
+    }
+    api.apply([body])
+    operator.start()
+    operator.ready()
+    operator.until(lambda: len(kfp.begun()) == 1, "one run")
+    operator.until(lambda: "place 1 of 1" in status(api, "past", "backfill").get("words", ""), "the other's place")
+    kfp.finish()
+    operator.until(lambda: len(kfp.begun()) == 2, "the other run")
+    months = [each["runtime_config"]["parameters"]["month"] for each in kfp.begun()]
+    assert months == ["2013-01", "2013-02"]
+    kfp.finish()
+    operator.until(lambda: status(api, "past", "backfill").get("phase") == "Succeeded", "its end")
+    operator.until(lambda: not workloads(api), "no ticket to be left")
+
+
 def test_what_is_deleted_in_the_queue_leaves_no_ticket(api: ApiServer, kfp: StandIn, make: Make) -> None:
     """Also where nobody worked when it was deleted."""
     operator = make()
