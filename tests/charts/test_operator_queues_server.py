@@ -18,11 +18,11 @@ from tests.charts.kfp_stand_in import StandIn, standing_in
 from tests.charts.kueue_process import kueue_running, quota, workload, workloads
 from tests.charts.operator_process import ROOT, Operator, event, operators, project, training
 
-pytestmark = pytest.mark.xdist_group("queues")  # one server and one Kueue for all
 Make = Callable[..., Operator]
 ON_EVENTS = [{"name": "arrived", "event": {"type": "com.example.arrived"}}]
 SETTINGS = {"kueue": {"enabled": True}, "lease": {"name": "sluice-operator", "seconds": 30}}
-pytestmark = pytest.mark.long  # it builds Kueue for minutes; decisions are tests/unit/test_operator_queues.py
+# One server and one Kueue for all; to build it takes minutes, and tests/unit/test_operator_queues.py sees the decisions.
+pytestmark = [pytest.mark.long, pytest.mark.xdist_group("queues")]
 
 
 @pytest.fixture(scope="module")
