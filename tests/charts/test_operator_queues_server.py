@@ -21,7 +21,7 @@ from tests.charts.operator_process import ROOT, Operator, event, operators, proj
 Make = Callable[..., Operator]
 ON_EVENTS = [{"name": "arrived", "event": {"type": "com.example.arrived"}}]
 SETTINGS = {"kueue": {"enabled": True}, "lease": {"name": "sluice-operator", "seconds": 30}}
-# One server and one Kueue for all; to build it takes minutes, and tests/unit/test_operator_queues.py sees the decisions.
+# One server and one Kueue for all; building it takes minutes; tests/unit/test_operator_queues.py sees decisions.
 pytestmark = [pytest.mark.long, pytest.mark.xdist_group("queues")]
 
 
