@@ -76,7 +76,8 @@ def _drift(name: str, seed: int) -> Floats:
     SCENARIOS["walk"](random, DAYS + HISTORY)
     SCENARIOS["breaks"](random, DAYS + HISTORY)
     path = SCENARIOS["gradual"](random, DAYS + HISTORY) * 0.5
-    return (path[1] - path[0]) * STEP
+    step: Floats = (path[1] - path[0]) * STEP
+    return step
 
 
 def _jumped(name: str, seed: int) -> NDArray[np.int64]:

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -190,7 +191,7 @@ def _as_seen(window: seen.WindowSeen, day: int) -> seen.WindowSeen:
 
 def spec_of(policy: str) -> ContinuousTrainingSpec:
     """The specification of a policy."""
-    given = {"project": "p", "model": "m", "budget": {"runsPerDay": 10}, "labelDelay": f"{DELAY}d"}
+    given: dict[str, Any] = {"project": "p", "model": "m", "budget": {"runsPerDay": 10}, "labelDelay": f"{DELAY}d"}
     if policy == "cost":
         given |= {
             "policy": "cost",

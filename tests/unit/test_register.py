@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import mlflow
@@ -284,12 +285,14 @@ def test_a_broken_chain_of_records_stops_everything(pipeline: Pipeline) -> None:
 
 def test_a_model_that_passed_the_gate_waits_where_a_person_has_the_last_word(pipeline: Pipeline) -> None:
     models, evaluation = pipeline.evaluated(small_world.GOOD)
-    files = {"result": evaluation.parent / "result.json", "card": evaluation.parent / "card.md"}
-    done = run(pipeline.data.uri, models.uri, evaluation, **files, promotion="approval")
+    register = partial(
+        run, result=evaluation.parent / "result.json", card=evaluation.parent / "card.md", promotion="approval"
+    )
+    done = register(pipeline.data.uri, models.uri, evaluation)
     assert (done.record.decision, done.version.aliases) == ("waits", (CHALLENGER,))
     assert "waits for a person's approval" in done.record.reason
     with pytest.raises(BadInput, match="promotion"):
-        run(pipeline.data.uri, models.uri, evaluation, **files, promotion="nobody")
+        register(pipeline.data.uri, models.uri, evaluation, promotion="nobody")
     assert appoint("late/1", "it looks well").decision == "appointed"
     assert version_by_alias("late", CHAMPION) is not None
 
@@ -297,9 +300,9 @@ def test_a_model_that_passed_the_gate_waits_where_a_person_has_the_last_word(pip
 def test_what_the_gate_refuses_may_be_left_without_a_folder_to_serve(pipeline: Pipeline) -> None:
     for quality, words in ((small_world.GOOD, ""), (small_world.WORSE, "served: passed")):
         models, evaluation = pipeline.evaluated(quality)
-        files = {"result": evaluation.parent / "result.json", "card": evaluation.parent / "card.md"}
-        done = run(pipeline.data.uri, models.uri, evaluation, **files, served="passed")
+        register = partial(run, result=evaluation.parent / "result.json", card=evaluation.parent / "card.md")
+        done = register(pipeline.data.uri, models.uri, evaluation, served="passed")
         assert ("`served: passed`" in done.version.tags[SERVED_HOW]) is bool(words)
         assert SERVED not in done.version.tags or not words
     with pytest.raises(BadInput, match="served"):
-        run(pipeline.data.uri, models.uri, evaluation, **files, served="none")
+        register(pipeline.data.uri, models.uri, evaluation, served="none")
