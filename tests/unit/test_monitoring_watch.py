@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from sluice.contract.reading import Column
+from sluice.monitoring import watching
 from sluice.monitoring.judged_rows import JudgedRows
 from sluice.monitoring.performance import Wanted, estimated_performance, measured, true_performance
 from sluice.monitoring.records import WatchSettings, WatchState, WindowRecord
@@ -152,6 +153,29 @@ def test_one_alarm_a_cause_over_windows_and_a_state_that_is_kept(tmp_path: Path)
             state = WatchState.model_validate_json(watch.state.model_dump_json(by_alias=True))
             news += [each.new for each in found.alarms]
     assert news == [True, False, False]
+
+
+def test_labels_that_come_later_take_the_estimate_of_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reference = tmp_path / "r.parquet"
+    pq.write_table(world.table(world.rows(0, 14, 5, 300), "binary", 5), reference)
+    given, told = world.shifted("concept", 70, 7, 3, daily=300)
+    estimates: list[int] = []
+    real = watching.estimated_performance
+    monkeypatch.setattr(watching, "estimated_performance", lambda *them: estimates.append(1) or real(*them))
+    with connection() as opened:
+        table = open_table(reference, opened)
+        found = []
+        for watch in [Watch(table, form_of(table, "outcome"), WatchSettings(metric="accuracy", rows=2000))] * 2:
+            pq.write_table(world.table(given, "binary", 3, told, labelled=False), tmp_path / "n.parquet")
+            first = watch.judge(open_table(tmp_path / "n.parquet", opened), "week", unweighed=("by labels",))
+            pq.write_table(world.table(given, "binary", 3, told, labelled=True), tmp_path / "n.parquet")
+            found.append(watch.judge_labels(open_table(tmp_path / "n.parquet", opened), "week", first, weigh=True))
+            assert len(estimates) == 1
+    assert found[0].by_labels == found[1].by_labels
+    assert found[0].by_labels is not None
+    assert found[0].by_labels.labelled == found[0].rows
+    assert found[0].estimated is not None
+    assert found[0].estimated.labelled == 0
 
 
 def rows(count: int, labelled: float = 1.0, seed: int = 1) -> JudgedRows:
