@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 Json = dict[str, Any]
-START_SECONDS = 120
+START_SECONDS = 300
 NAMESPACE = "sluice"
 PEOPLE = ("alice", "bob", "vera", "mallory", "oscar", "victor")
 """Users with a token, and no right of their own."""

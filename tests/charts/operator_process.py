@@ -65,7 +65,7 @@ class Operator:
 
     def metrics(self) -> dict[str, float]:
         url = f"http://127.0.0.1:{self.settings['metricsPort']}/metrics"
-        with urllib.request.urlopen(url, timeout=5) as answer:
+        with urllib.request.urlopen(url, timeout=60) as answer:
             lines = answer.read().decode().splitlines()
         return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines if line[:1] != "#")}
 

@@ -28,8 +28,8 @@ OPERATOR = f"system:serviceaccount:{NAMESPACE}:sluice-operator"
 
 
 @pytest.fixture(scope="module")
-def api(operator_api: ApiServer) -> ApiServer:
-    """Two tenants, each with a model that is kept trained."""
+def api(operator_api: ApiServer) -> Iterator[ApiServer]:
+    """Two tenants, each with a model that is kept trained; the policies go in the end: others use the server, too."""
     for namespace, roles in ROLES.items():
         operator_api.apply([{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}])
         operator_api.apply(release(namespace), namespace)
@@ -37,7 +37,13 @@ def api(operator_api: ApiServer) -> ApiServer:
         operator_api.apply([training(namespace, f"kept-{namespace}", f"model-of-{namespace}")], namespace)
     forged = request(NAMESPACE, "train", by="nobody")
     until(lambda: "must be who makes" in operator_api.ask("alice", "create", body=forged), "the policy")
-    return operator_api
+    yield operator_api
+    for kind in ("validatingadmissionpolicybinding", "validatingadmissionpolicy"):
+        for namespace in ROLES:
+            operator_api.kubectl("delete", kind, f"{namespace}-sluice-requests")
+    operator_api.kubectl("delete", "continuoustrainings", "--all")
+    words = ("create", "--filename=-", "--dry-run=server")
+    until(lambda: not operator_api.kubectl(*words, given=[forged]).stderr, "the policy to go")
 
 
 def release(namespace: str) -> list[Json]:
