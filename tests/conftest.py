@@ -32,11 +32,8 @@ settings.load_profile("sluice")
 
 ROOT = Path(__file__).parents[1]
 START_SECONDS = 30.0
-# What takes long to make, once for a module or for all: `make test` gives the tests on it to one process.
-MADE_ONCE = {"api", "digits_run", "first_run", "ingested", "made", "one_home", "served", "serving", "spark", "story"}
-MADE_ONCE |= {"registered_projects", "two_champions", "undisturbed", "all_parts", "gateway", "migrated_once"}
-MADE_ONCE |= {"provider"}
-SHARED_BY_ALL = {"first_run", "registered_projects"}  # once for tests of several modules
+# What takes long to make, once for tests of several modules: `make test` gives all of them to one process.
+SHARED_BY_ALL = {"first_run", "registered_projects"}
 
 
 class MinioServer:
@@ -217,11 +214,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.hook.pytest_deselected(items=long)
         items[:] = [item for item in items if item not in long]
     for item in items:
-        if shared := MADE_ONCE & set(getattr(item, "fixturenames", ())):
-            module = item.nodeid.partition("::")[0]
-            everywhere = SHARED_BY_ALL & shared
-            name = min(everywhere) if everywhere else f"{module}:{min(shared)}"
-            item.add_marker(pytest.mark.xdist_group(name))
+        if not item.get_closest_marker("xdist_group") and (group := _group(item)):
+            item.add_marker(pytest.mark.xdist_group(group))
+
+
+def _group(item: pytest.Item) -> str:
+    """Tests on a fixture of their module are one group, for else each process would make it; empty for all others."""
+    fixtures = getattr(item, "_fixtureinfo", None)  # pytest has no public way to a fixture's scope
+    known = fixtures.name2fixturedefs if fixtures else {}
+    if everywhere := SHARED_BY_ALL & set(known):
+        return min(everywhere)
+    of_module = any(found.scope == "module" for several in known.values() for found in several)
+    return item.nodeid.partition("::")[0] if of_module else ""
 
 
 @pytest.hookimpl(wrapper=True)
