@@ -230,7 +230,7 @@ def test_on_kind_only_what_lies_outside_the_pods_network_enters_through_the_node
         for rule in policy["spec"].get("ingress") or []
         if outside in rule.get("from", [])
     }
-    assert exposed == {"ml-pipeline", "ml-pipeline-ui", "minio", "mlflow", "sluice-operator"}
+    assert exposed == {"ml-pipeline", "ml-pipeline-ui", "minio", "mlflow"}
 
 
 @pytest.mark.parametrize("name", CASES)
