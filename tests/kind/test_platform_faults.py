@@ -27,7 +27,7 @@ QUICK = {
     "seconds_per_candidate": 120,
     "candidates": ["heuristic", "logistic-regression"],
 }
-CACHED = {"lake": "lakes/flights", "sample_fraction": 0.03, "seconds_per_candidate": 600}
+CACHED = {"lake": "lakes/flights", "sample_fraction": 0.03, "seconds_per_candidate": 600, "max_rounds": 25}
 OUTAGE_SECONDS = 60.0
 RUN_SECONDS = 1200.0
 BACK_SECONDS = 420.0
