@@ -13,7 +13,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,7 @@ class Trained:
     resources: list[Json]
     host: str
     token: str
+    since: datetime
 
     def make(self, name: str, **spec: Any) -> str:
         """Another ContinuousTraining of the same project."""
@@ -60,10 +61,14 @@ class Trained:
         return dict(found.get("status") or {})
 
     def runs(self, name: str) -> list[Any]:
-        """KFP's runs of a ContinuousTraining, newest first."""
+        """KFP's runs of a ContinuousTraining, newest first, but for those of an earlier session."""
         found = self.cluster.kfp.list_runs(page_size=100, sort_by="created_at desc").runs or []
         return [
-            run for run in found if run.display_name.startswith(f"{name}-") and len(run.display_name) == len(name) + 17
+            run
+            for run in found
+            if run.display_name.startswith(f"{name}-")
+            and len(run.display_name) == len(name) + 17
+            and run.created_at >= self.since
         ]
 
     def ask(self, name: str, action: str, **spec: Any) -> str:
@@ -104,6 +109,7 @@ class Trained:
 def trained(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trained]:
     """The project in the cluster, handed over by the command that users type; its resources go in the end."""
     cluster.ready()
+    began = datetime.now(UTC)
     project = laid_out(NAME, tmp_path_factory.mktemp("project"))
     quick = ("-p", "max_rounds=2", "-p", "resamples=50", "-p", "candidates=zero-rule,heuristic,logistic-regression")
     printed = cluster.sluice("resources", str(project), *quick).stdout
@@ -112,7 +118,7 @@ def trained(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Itera
     node = next(each for each in cluster.core.list_node().items if each.metadata.name.endswith("control-plane"))
     host = next(each.address for each in node.status.addresses if each.type == "InternalIP")
     token = cluster.secret("sluice-operator-tokens")["tokens"]
-    yield Trained(cluster, resources, host, token)
+    yield Trained(cluster, resources, host, token, began)
     cluster.kubectl("delete", "continuoustrainings,requests,backfills,modelservers,projects", "--all", "--wait=false")
 
 
