@@ -171,7 +171,7 @@ def window(worse: float) -> None:
         value=0.5 + worse, low=0.49 + worse, high=0.51 + worse, reference=0.5, worse=worse, least_rows=10
     )
     judged = PerformanceRecord(
-        how="labels", state="known", reason="", rows=900, labelled=900, metrics={"log_loss": metric},
+        how="labels", state="told", reason="", rows=900, labelled=900, metrics={"log_loss": metric},
         effective_rows=900.0, foreign=0.0, assumptions=(),
     )  # fmt: skip
     record = WindowRecord(
