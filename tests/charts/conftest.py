@@ -1,5 +1,7 @@
 """Fixtures of the chart's tests: each way of rendering it, and schemas for kubeconform."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,6 +9,7 @@ import pytest
 import yaml
 
 from tests.charts.api_server import ApiServer, programs, running
+from tests.charts.kfp_stand_in import StandIn, standing_in
 from tests.charts.rendering import CASES, SETTINGS, Manifest, case
 from tests.charts.schemas import NoSchemas, kubernetes_schemas, write_crds
 
@@ -34,6 +37,21 @@ def operator_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer
         done = server.kubectl("wait", "--for=condition=Established", "--timeout=60s", *names)
         assert done.returncode == 0, done.stderr
         yield server
+
+
+@pytest.fixture
+def kfp() -> Iterator[StandIn]:
+    with standing_in() as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """MLflow's own database, with no model in it: copied by who works on it."""
+    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+    command = [sys.executable, "-m", "mlflow", "db", "upgrade", f"sqlite:///{path}"]
+    subprocess.run(command, check=True, capture_output=True, timeout=300)
+    return path
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from tests.charts.api_server import NAMESPACE, ApiServer, free_ports
 
 ROOT = Path(__file__).parents[2]
@@ -161,6 +163,12 @@ def operators(api: ApiServer, home: Path, kfp: str) -> Iterator[Callable[..., Op
     finally:
         for each in made:
             each.kill()
+
+
+def status(api: ApiServer, name: str, kind: str = "continuoustraining") -> Json:
+    done = api.kubectl("get", kind, name, "--output=yaml")
+    assert done.returncode == 0, done.stderr
+    return dict(yaml.safe_load(done.stdout).get("status") or {})
 
 
 def project(name: str = "flights", lakes: list[Json] | None = None) -> Json:

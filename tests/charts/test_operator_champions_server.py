@@ -24,7 +24,7 @@ from sluice.registry.promotions import Promotion, promotions
 from sluice.registry.versions import CHAMPION
 from sluice.storage.locations import default_store
 from tests.charts.api_server import NAMESPACE, ApiServer
-from tests.charts.kfp_stand_in import StandIn, standing_in
+from tests.charts.kfp_stand_in import StandIn
 from tests.charts.operator_process import Operator, operators, project, request, training
 from tests.unit import small_world
 from tests.unit.test_register import Pipeline
@@ -84,12 +84,6 @@ class Place:
     def on_record(self, number: int) -> None:
         """Wait until there are so many records."""
         self.operator.until(lambda: len(self.records()) >= number, f"record {number}", 300)
-
-
-@pytest.fixture
-def kfp() -> Iterator[StandIn]:
-    with standing_in() as found:
-        yield found
 
 
 @pytest.fixture

@@ -7,42 +7,24 @@ taken away and given back. SLUICE_OPERATOR_EVENTS=10000 sends so many events (`m
 import os
 import random
 import shutil
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from sluice.operator.evidence import EventSeen
 from sluice.operator.keys import event_mark, marks_of
 from tests.charts.api_server import ApiServer
-from tests.charts.kfp_stand_in import StandIn, standing_in
-from tests.charts.operator_process import Operator, event, operators, project, training
+from tests.charts.kfp_stand_in import StandIn
+from tests.charts.operator_process import Operator, event, operators, project, status, training
 
 pytestmark = pytest.mark.xdist_group("api_server")
 Json = dict[str, Any]
 EVENTS = int(os.environ.get("SLUICE_OPERATOR_EVENTS", "300"))
 SENDERS = 8
 ON_EVENTS = [{"name": "arrived", "event": {"type": "com.example.arrived"}}]
-
-
-@pytest.fixture
-def kfp() -> Iterator[StandIn]:
-    with standing_in() as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def registry(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """MLflow's own database, with no model in it."""
-    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
-    command = [sys.executable, "-m", "mlflow", "db", "upgrade", f"sqlite:///{path}"]
-    subprocess.run(command, check=True, capture_output=True, timeout=300)
-    return path
 
 
 @pytest.fixture
@@ -61,13 +43,8 @@ def operator(operator_api: ApiServer, kfp: StandIn, registry: Path, tmp_path: Pa
         yield made
 
 
-def status(api: ApiServer) -> Json:
-    done = api.kubectl("get", "continuoustraining", "late", "--output=yaml")
-    return dict((yaml.safe_load(done.stdout) or {}).get("status") or {}) if done.returncode == 0 else {}
-
-
 def condition(api: ApiServer, kind: str) -> Json:
-    return next((each for each in status(api).get("conditions", ()) if each["type"] == kind), {})
+    return next((each for each in status(api, "late").get("conditions", ()) if each["type"] == kind), {})
 
 
 def taken(operator: Operator, number: int) -> Callable[[], bool]:
@@ -122,7 +99,7 @@ def test_a_store_that_is_away_delays_and_doubles_nothing(
 ) -> None:
     """No run begins that is on no record; all begin when there is a place for the record again."""
     store = operator.home / "store"
-    operator.until(lambda: status(operator_api).get("decisions"), "a first look")
+    operator.until(lambda: status(operator_api, "late").get("decisions"), "a first look")
     shutil.move(store, operator.home / "away")
     store.write_text("a file where the store was")
     taken_first = [operator.send(event(number)) for number in range(3)]
@@ -143,7 +120,7 @@ def test_kfp_that_is_away_while_many_events_come(operator_api: ApiServer, kfp: S
     assert not kfp.begun()
     kfp.lose, kfp.double, kfp.away = 1, 1, False
     operator.until(lambda: kfp.live() and set(kfp.live().values()) == {1}, "runs after KFP came back")
-    begun = {each["key"] for each in status(operator_api)["intents"]}
+    begun = {each["key"] for each in status(operator_api, "late")["intents"]}
     operator.until(lambda: len(kfp.live()) == len(begun), f"a run for each of {len(begun)} intents: {kfp.live()}")
 
 
@@ -191,11 +168,11 @@ def test_a_storm_of_doubled_reordered_and_late_events_loses_and_doubles_nothing(
             thread.join(0.05)
     assert not refused, (len(refused), operator.log())
     wanted = {event_mark(EventSeen(id=each["id"], source=each["source"])) for each in sent}
-    assert wanted <= set(marks_of(status(operator_api)["events"])), "an event that was confirmed is forgotten"
+    assert wanted <= set(marks_of(status(operator_api, "late")["events"])), "an event that was confirmed is forgotten"
 
     def calm() -> bool:
         finish(kfp)
-        found = status(operator_api)
+        found = status(operator_api, "late")
         return not found.get("pending") and not any(
             each.get("state", "ordered") in ("ordered", "running") for each in found["intents"]
         )

@@ -6,8 +6,6 @@ itself. SLUICE_OPERATOR_KILLS=20 kills at each failpoint so many times (`make fu
 
 import os
 import shutil
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,8 +17,8 @@ import yaml
 
 from sluice.operator.failpoints import POINTS
 from tests.charts.api_server import NAMESPACE, ApiServer, running, until
-from tests.charts.kfp_stand_in import StandIn, standing_in
-from tests.charts.operator_process import ROOT, Operator, event, operators, project, request, training
+from tests.charts.kfp_stand_in import StandIn
+from tests.charts.operator_process import ROOT, Operator, event, operators, project, request, status, training
 from tests.charts.rendering import manifests, of_kind
 
 KILLS = int(os.environ.get("SLUICE_OPERATOR_KILLS", "1"))
@@ -59,21 +57,6 @@ def bound(role: str, user: str) -> dict[str, Any]:
 
 
 @pytest.fixture
-def kfp() -> Iterator[StandIn]:
-    with standing_in() as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def registry(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """MLflow's own database, with no model in it."""
-    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
-    command = [sys.executable, "-m", "mlflow", "db", "upgrade", f"sqlite:///{path}"]
-    subprocess.run(command, check=True, capture_output=True, timeout=300)
-    return path
-
-
-@pytest.fixture
 def make(api: ApiServer, kfp: StandIn, registry: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Make]:
     """Makes operators; each test begins with no resource but the Project."""
     home = tmp_path_factory.mktemp("operator")
@@ -85,12 +68,6 @@ def make(api: ApiServer, kfp: StandIn, registry: Path, tmp_path_factory: pytest.
     api.apply([project()])
     with operators(api, home, kfp.url) as made:
         yield made
-
-
-def status(api: ApiServer, name: str, kind: str = "continuoustraining") -> dict[str, Any]:
-    done = api.kubectl("get", kind, name, "--output=yaml")
-    assert done.returncode == 0, done.stderr
-    return dict(yaml.safe_load(done.stdout).get("status") or {})
 
 
 def open_intents(api: ApiServer, name: str) -> list[dict[str, Any]]:

@@ -4,8 +4,6 @@ Quota is for one run at a time, and KFP is the stand-in of the other tests of th
 """
 
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,9 +12,9 @@ import pytest
 import yaml
 
 from tests.charts.api_server import NAMESPACE, ApiServer, running, until
-from tests.charts.kfp_stand_in import StandIn, standing_in
+from tests.charts.kfp_stand_in import StandIn
 from tests.charts.kueue_process import kueue_running, quota, workload, workloads
-from tests.charts.operator_process import ROOT, Operator, event, operators, project, training
+from tests.charts.operator_process import ROOT, Operator, event, operators, project, status, training
 
 Make = Callable[..., Operator]
 ON_EVENTS = [{"name": "arrived", "event": {"type": "com.example.arrived"}}]
@@ -35,21 +33,6 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
         server.apply(crds)
         until(lambda: server.kubectl("get", "requests.sluice.dev").returncode == 0, "the definitions")
         yield server
-
-
-@pytest.fixture(scope="module")
-def registry(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """MLflow's own database, with no model in it."""
-    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
-    command = [sys.executable, "-m", "mlflow", "db", "upgrade", f"sqlite:///{path}"]
-    subprocess.run(command, check=True, capture_output=True, timeout=300)
-    return path
-
-
-@pytest.fixture
-def kfp() -> Iterator[StandIn]:
-    with standing_in() as found:
-        yield found
 
 
 @pytest.fixture
@@ -73,12 +56,6 @@ def api(bare: ApiServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[A
     with kueue_running(bare, tmp_path_factory.mktemp("kueue")):
         quota(bare, cpu="1500m")
         yield bare
-
-
-def status(api: ApiServer, name: str, kind: str = "continuoustraining") -> dict[str, Any]:
-    done = api.kubectl("get", kind, name, "--output=yaml")
-    assert done.returncode == 0, done.stderr
-    return dict(yaml.safe_load(done.stdout).get("status") or {})
 
 
 def queued(api: ApiServer, name: str) -> dict[str, Any]:

@@ -94,28 +94,28 @@ def definition(group: str, version: str, kind: str) -> Json:
 
 
 def test_what_the_cluster_has_no_kind_for_is_told_and_the_rest_is_made(made: Made) -> None:
-    made.server("late", WHOLE)
-    told = made.condition("late", "Complete")
+    made.server("whole", WHOLE)
+    told = made.condition("whole", "Complete")
     assert told["status"] == "False"
     assert "the cluster has no ScaledObject: install KEDA, or set autoscaling.by to cpu" in told["message"]
     assert "no HTTPRoute" in told["message"]
     assert "no PodMonitor" in told["message"]
-    assert made.condition("late", "Ready")["reason"] == "RegistryAway"  # which speaks against no champion
-    for kind, name in (("deployment", "model-late"), ("service", "model-late"), ("cronjob", "model-late-monitor")):
+    assert made.condition("whole", "Ready")["reason"] == "RegistryAway"  # which speaks against no champion
+    for kind, name in (("deployment", "model-whole"), ("service", "model-whole"), ("cronjob", "model-whole-monitor")):
         assert made.get(kind, name), kind
     made.api.apply([definition(*each) for each in GUESTS])
     for group, version, kind in GUESTS:
         path = f"--raw=/apis/{group}/{version}/namespaces/{NAMESPACE}/{kind.lower()}s"
         until(lambda path=path: made.api.kubectl("get", path).returncode == 0, f"the kind {kind}")
-    made.servers.reconcile("late")  # as it asks to be, a few seconds later
-    assert made.condition("late", "Complete")["status"] == "True"
+    made.servers.reconcile("whole")  # as it asks to be, a few seconds later
+    assert made.condition("whole", "Complete")["status"] == "True"
     for _, _, kind in GUESTS:
-        found = made.get(kind, "model-late")
-        assert found["metadata"]["ownerReferences"][0]["name"] == "late", kind
-    made.server("late", {"model": "late"})
-    assert not any(made.get(kind, "model-late") for _, _, kind in GUESTS)
-    assert not made.get("deployment", "model-late-canary")
-    assert made.get("deployment", "model-late")
+        found = made.get(kind, "model-whole")
+        assert found["metadata"]["ownerReferences"][0]["name"] == "whole", kind
+    made.server("whole", {"model": "late"})
+    assert not any(made.get(kind, "model-whole") for _, _, kind in GUESTS)
+    assert not made.get("deployment", "model-whole-canary")
+    assert made.get("deployment", "model-whole")
 
 
 def test_its_own_token_is_made_once_and_told_nowhere(made: Made, capfd: pytest.CaptureFixture[str]) -> None:

@@ -1,5 +1,7 @@
 """The queue, the inbox, the index and the runs of the operator's process, each by itself."""
 
+import subprocess
+import sys
 import threading
 import time
 
@@ -213,3 +215,14 @@ def test_alert_rules_ask_for_what_is_told() -> None:
             assert f"\n{name}" in told, name
     written = Path(__file__).parents[2] / "manifests/monitoring/operator-alert-rules.yaml"
     assert written.read_text() == text()
+
+
+def test_the_process_holds_none_of_the_libraries_that_models_take() -> None:
+    """Each of them takes more memory than all resources of a namespace together."""
+    code = (
+        "import sys; import sluice.operator.on_cluster.process\n"
+        "heavy = {'scipy', 'pandas', 'pyarrow', 'sklearn', 'mlflow', 'kfp', 'kubernetes.client'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -18,6 +18,7 @@ from sluice.monitoring.evidence import LASTING_QUANTILE
 from sluice.monitoring.harder_rows import harder
 from sluice.monitoring.judged_rows import Flags, Integers, JudgedRows
 from sluice.monitoring.loss_estimates import estimate_numbers
+from sluice.monitoring.records import LESS_IS_BETTER, RELATIVE
 from sluice.monitoring.second_opinion import opinion_on
 from sluice.monitoring.selective_labels import selection_words
 from sluice.problems.weighted_metrics import Judged, Predictions
@@ -32,9 +33,6 @@ _LEAST_ROWS = 100
 _LEAST_EFFECTIVE = 200.0
 _MOST_FOREIGN = 0.2
 _POWER_QUANTILE = 1.281552  # 90 % power
-LESS_IS_BETTER = ("log_loss", "brier", "mae", "rmse")
-RELATIVE = ("log_loss", "brier", "mae", "rmse")
-"""Metrics without a natural scale: an effect is a share of the reference's value."""
 
 CONCEPT = "A change of what the features mean for the label cannot be seen without labels, by any method."
 ASSUMPTIONS: dict[str, tuple[str, ...]] = {

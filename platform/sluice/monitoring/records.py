@@ -8,6 +8,8 @@ SCHEMA = 1
 Season = Literal["none", "weekday", "hour"]
 Span = Literal["none", "hour", "day", "week", "month"]
 WINDOWS_A_QUARTER: dict[str, float] = {"none": 13.0, "hour": 2191.0, "day": 91.3, "week": 13.0, "month": 3.0}
+LESS_IS_BETTER = RELATIVE = ("log_loss", "brier", "mae", "rmse")
+"""Metrics of which less is better; they have no natural scale, so an effect is a share of the reference's value."""
 
 
 class _Part(BaseModel):

@@ -3,8 +3,7 @@
 from sluice.artifacts.provenance import find_bundle
 from sluice.core.errors import BadInput
 from sluice.monitoring.log_states import SeenWindow, read_state
-from sluice.monitoring.performance import LESS_IS_BETTER
-from sluice.monitoring.records import DriftRecord, MetricRecord, PerformanceRecord, WindowRecord
+from sluice.monitoring.records import LESS_IS_BETTER, DriftRecord, MetricRecord, PerformanceRecord, WindowRecord
 from sluice.operator.evidence import MetricSeen, WindowSeen
 from sluice.storage.stores import Store
 

@@ -5,8 +5,7 @@ from urllib.parse import unquote
 
 from sluice.artifacts.provenance import find_bundle
 from sluice.monitoring.log_states import LogState, SeenWindow, model_key, read_state
-from sluice.monitoring.performance import LESS_IS_BETTER
-from sluice.monitoring.records import PerformanceRecord, Span, WindowRecord
+from sluice.monitoring.records import LESS_IS_BETTER, PerformanceRecord, Span, WindowRecord
 from sluice.monitoring.watching import INPUTS, OUTPUTS
 from sluice.operator.evidence import MetricSeen, WindowSeen
 from sluice.storage.stores import Store
