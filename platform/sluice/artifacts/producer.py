@@ -61,5 +61,6 @@ def environment_digest() -> str:
     """SHA-256 over Python's version and every installed package with its version, sorted."""
     import importlib.metadata  # 40 ms that a step does not pay when its environment is told
 
-    packages = sorted({f"{d.name}=={d.version}".lower() for d in importlib.metadata.distributions()})
+    found = (each.metadata for each in importlib.metadata.distributions())  # read once: each use parses it anew
+    packages = sorted({f"{each['Name']}=={each['Version']}".lower() for each in found})
     return hashlib.sha256("\n".join([sys.version, *packages]).encode()).hexdigest()

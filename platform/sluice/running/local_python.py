@@ -51,8 +51,6 @@ def check_runs_here(executors: Mapping[str, Any]) -> None:
     Raises:
         BadInput: A step is a program of a container image, or asks for packages that are not installed here.
     """
-    packages = importlib.metadata.distributions()
-    installed: dict[str, str] = {canonicalize_name(each.name): each.version for each in packages}
     for label, executor in executors.items():
         if "container" not in executor:
             continue
@@ -63,12 +61,17 @@ def check_runs_here(executors: Mapping[str, Any]) -> None:
                 f"step {step!r} runs a program of the image {container.get('image')!r}, and on this machine only "
                 "components of Python functions run; `sluice submit` runs it on a cluster"
             )
-        lacking = _lacking(command, installed) if _installs(command) else []
+        lacking = _lacking(command, _installed()) if _installs(command) else []
         if lacking:
             raise BadInput(
                 f"step {step!r} asks for {', '.join(lacking)}, which this Python does not have; install it beside "
                 "Sluice, or run the pipeline by `sluice submit` on a cluster"
             )
+
+
+def _installed() -> dict[str, str]:
+    """The version of each package by its normalized name, read anew: a notebook goes on while pip installs."""
+    return {canonicalize_name(each.name): each.version for each in importlib.metadata.distributions()}
 
 
 def _installs(command: Sequence[str]) -> bool:
