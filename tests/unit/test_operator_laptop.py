@@ -1,6 +1,5 @@
 """The operator on one machine: its file, what it keeps, steps forked from a warm process."""
 
-import json
 import os
 import signal
 import subprocess
@@ -16,7 +15,6 @@ from sluice.operator.on_laptop.documents import read_documents, read_operated
 from sluice.operator.on_laptop.kept_files import KeptFiles, KeptRequest, KeptRun, KeptState
 from sluice.operator.specs import ContinuousTrainingSpec, RequestSpec
 from sluice.operator.worlds import Conflict
-from sluice.running.warm_steps import WarmPython
 
 NOW = datetime(2013, 4, 1, tzinfo=UTC)
 FLIGHTS = Path(__file__).parents[2] / "examples" / "flights"
@@ -123,53 +121,3 @@ def test_a_driven_clock_never_goes_back() -> None:
 def test_a_spec_of_the_laptop_is_one_of_a_cluster() -> None:
     operated = read_operated(FLIGHTS)
     assert ContinuousTrainingSpec.model_validate(operated.training.document()) == operated.training
-
-
-CODE = """
-import os, sys
-def step(number: int) -> int:
-    print("in step", os.environ["OF_THIS_STEP"], flush=True)
-    if number == 7:
-        sys.exit(2)
-    if number == 9:
-        os.kill(os.getpid(), 9)
-    os.environ["LEFT_BEHIND"] = "yes"
-    return number + int("LEFT_BEHIND" in os.environ)
-"""
-
-
-def command(number: int, folder: Path) -> list[str]:
-    places = f'{{"outputFile": "{folder}/out.json", "parameters": {{"Output": {{"outputFile": "{folder}/Output"}}}}}}'
-    given = f'{{"inputs": {{"parameterValues": {{"number": {number}}}}}, "outputs": {places}}}'
-    return [
-        "sh",
-        "-ec",
-        "python3 -m kfp.dsl.executor_main",
-        CODE,
-        "--function_to_execute",
-        "step",
-        "--executor_input",
-        given,
-    ]
-
-
-def test_a_forked_step_is_a_process_of_its_own(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("OF_THIS_STEP", "one")
-    warm = WarmPython(("kfp.dsl.executor_main",))
-    try:
-        assert warm.run(command(1, tmp_path)) == 0
-        assert json.loads((tmp_path / "out.json").read_text())["parameterValues"] == {"Output": 2}
-        assert "in step one" in capsys.readouterr().out
-        monkeypatch.setenv("OF_THIS_STEP", "two")
-        assert warm.run(command(7, tmp_path)) == 2
-        assert "in step two" in capsys.readouterr().out
-        assert warm.run(command(9, tmp_path)) == -9
-        assert warm.run(command(3, tmp_path), {"OF_THIS_STEP": "four"}) == 0
-        assert "in step four" in capsys.readouterr().out
-        os.kill(warm.process, signal.SIGKILL)
-        with pytest.raises(EnvironmentFault, match="the process that runs the steps"):
-            warm.run(command(1, tmp_path))
-    finally:
-        warm.close()

@@ -1,7 +1,7 @@
 """The commands of the operator on this machine: operate a model's training, and ask for something."""
 
 import os
-from contextlib import closing, redirect_stdout
+from contextlib import redirect_stdout
 from dataclasses import asdict
 from pathlib import Path
 from sys import stderr, stdout
@@ -227,9 +227,9 @@ def backfill(
 ) -> None:
     """Run a project's pipeline for each partition of a Backfill, in order; typed again it goes on where it stopped."""
     from sluice.operator.on_laptop.filling_back import fill_back
-    from sluice.running.warm_steps import WarmPython
+    from sluice.running.warm_steps import warm_python
 
-    with closing(WarmPython()) as warm, redirect_stdout(stderr if as_json else stdout):
+    with warm_python() as warm, redirect_stdout(stderr if as_json else stdout):
         state = fill_back(_operated(file), name, console(), warm=warm, quiet=as_json)
     if as_json:
         print_json(state.document())

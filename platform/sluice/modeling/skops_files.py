@@ -12,7 +12,6 @@ import math
 import sys
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -72,8 +71,8 @@ ALLOWED = {
 
 def untrusted(estimator: Any) -> list[str]:  # noqa: ANN401 - any fitted estimator
     """The types in an estimator that neither skops trusts nor we do; sorted."""
-    with _skops() as skops:
-        return sorted(set(skops.get_untrusted_types(data=skops.dumps(estimator))) - set(EXTRA))
+    skops = skops_io()
+    return sorted(set(skops.get_untrusted_types(data=skops.dumps(estimator))) - set(EXTRA))
 
 
 def write_skops(path: Path, estimator: Any, *, any_trusted: bool = False) -> None:  # noqa: ANN401 - any fitted estimator
@@ -87,8 +86,7 @@ def write_skops(path: Path, estimator: Any, *, any_trusted: bool = False) -> Non
     Raises:
         TypeError: It contains a type that `read_skops` would refuse.
     """
-    with _skops() as skops:
-        content = skops.dumps(estimator)
+    content = skops_io().dumps(estimator)
     with zipfile.ZipFile(io.BytesIO(content)) as source, zipfile.ZipFile(path, "w") as target:
         names: dict[str, str] = {}
         schema = _without_addresses(json.loads(source.read(_SCHEMA)), names)
@@ -121,8 +119,7 @@ def read_skops(path: Path, *, any_trusted: bool = False) -> Any:  # noqa: ANN401
             f"{path} holds {unknown[0]!r}, which no model of Sluice contains; "
             "train the model again, or save it with sluice.modeling.model_files.save_model"
         )
-    with _skops() as skops:
-        return skops.load(path, trusted=list(EXTRA))
+    return skops_io().load(path, trusted=list(EXTRA))
 
 
 def _check_members(archive: zipfile.ZipFile, path: Path) -> None:
@@ -193,9 +190,8 @@ def _types(state: Any) -> set[str]:  # noqa: ANN401 - JSON
     return found.union(*map(_types, state.values()))
 
 
-@contextmanager
-def _skops() -> Iterator[Any]:
-    """skops, imported without torch.
+def skops_io() -> Any:  # noqa: ANN401 - a module
+    """The module `skops.io`, imported without torch.
 
     Its import walks through all of scikit-learn's packages, one of which imports torch where it is installed: that
     takes seconds, and a process that serves trees has no use for it.
@@ -209,4 +205,4 @@ def _skops() -> Iterator[Any]:
     finally:
         if hidden:
             del sys.modules[shim]
-    yield skops.io
+    return skops.io

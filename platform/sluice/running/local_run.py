@@ -53,7 +53,7 @@ from sluice.running.run_progress import StepTimes, captured
 from sluice.running.run_records import HTML, RUNS, Recorder, RunRecord, asked_for, outcome_of
 from sluice.running.step_code import code_digest, imports_of
 from sluice.running.step_recording import recorded_steps
-from sluice.running.warm_steps import WarmPython, warm_steps
+from sluice.running.warm_steps import WarmPython, warm_python, warm_steps
 from sluice.storage.locations import STORE, default_store
 
 _RAISED = re.compile(r"\s*([A-Za-z_][\w.]*(?:Error|Exception|Exit|Interrupt|Fault)\b(?::.*)?)$")
@@ -119,7 +119,7 @@ def run_pipeline(
         given: What the person gave, where the arguments were made of more, as for a project; by default the arguments.
         project: The folder of the project that it is run for, for its record.
         resumes: The id of the run that it takes up again, for its record.
-        warm: Forks the steps; without it each starts Python anew.
+        warm: Forks the steps, for who runs several pipelines; by default one of this run alone.
 
     Raises:
         BadInput: A step refused its input; the message is the step's own, and names the page that the step left.
@@ -137,12 +137,16 @@ def run_pipeline(
     log, failure = folder / "run.log", folder / "failure"
     given = arguments if given is None else given
     asked = asked_for(pipeline, arguments, given, run=run, name=name, project=project, resumes=resumes)
-    with changed_variables(_variables(pipeline, run, failure)), _tracked(pipeline, name, arguments, folder) as tracked:
+    with (
+        warm_python(warm) as forking,
+        changed_variables(_variables(pipeline, run, failure)),
+        _tracked(pipeline, name, arguments, folder) as tracked,
+    ):
         recorder = Recorder(_begun(asked, tracked, log), folder)
         with recorder.ending(), recorded_steps(recorder):
             with _explained(log, failure, recorder), captured(log, console, quiet=quiet) as output:
                 print(one_line(_code_line()))  # noqa: T201 - the log's first line
-                outputs = _execute(pipeline, arguments, folder, warm, reuse=reuse)
+                outputs = _execute(pipeline, arguments, folder, forking, reuse=reuse)
             report, result = _left(outputs, run)
             keep_report(tracked, report, result)
             content = _content(result)

@@ -35,7 +35,7 @@ from sluice.operator.state import Decision, State
 from sluice.project.values import split_reference
 from sluice.registry.champions import standing
 from sluice.running.logged_windows import LogWindow, after, windows_between
-from sluice.running.warm_steps import WarmPython
+from sluice.running.warm_steps import WarmPython, warm_python
 
 Arrive = Callable[[Path, date], str | None]
 Happening = tuple[datetime, str, Callable[[], object]]
@@ -99,8 +99,7 @@ def live_through(
     assert spec is not None, "who calls this has looked"  # noqa: S101
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sluice-")))
-        warm = WarmPython()
-        stack.callback(warm.close)
+        warm = stack.enter_context(warm_python())
         clock = DrivenClock(_midnight(spec.since))
         world = LaptopWorld(operated, clock, Lake(make_home() / "lake"))
         stack.enter_context(world.files.alone())
@@ -126,7 +125,7 @@ class _Rehearsal:
         watched: WatchedVersions,
         arrive: Arrive,
         console: Console,
-        warm: WarmPython,
+        warm: WarmPython | None,
         tell: Tell,
         *,
         quiet: bool,
