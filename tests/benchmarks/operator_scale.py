@@ -51,9 +51,9 @@ def main(count: int) -> None:
             operator.start()
             operator.ready(600)
             label = 'sluice_operator_reconcile_seconds_count{kind="ContinuousTraining"}'
-            operator.until(lambda: operator.metrics().get(label, 0) >= count, "all to be looked at", 1800)
+            operator.until(lambda: metrics(operator).get(label, 0) >= count, "all to be looked at", 1800)
             told = {"resources": count, "first_look_seconds": round(time.monotonic() - began, 1)}
-            operator.until(lambda: operator.metrics()["sluice_operator_queue_depth"] == 0, "a calm queue", 600)
+            operator.until(lambda: metrics(operator).get("sluice_operator_queue_depth") == 0, "a calm queue", 600)
             before = operator.metrics()["sluice_operator_kubernetes_requests"]
             time.sleep(IDLE_SECONDS)
             idle = (operator.metrics()["sluice_operator_kubernetes_requests"] - before) / IDLE_SECONDS
@@ -65,6 +65,16 @@ def main(count: int) -> None:
             version = json.loads(api.kubectl("version", "--output=json").stdout)["serverVersion"]["gitVersion"]
             told |= {"kubernetes": version, "kopf": metadata.version("kopf")}
     print(json.dumps(told, indent=1))
+
+
+def metrics(operator: Operator) -> dict[str, float]:
+    """What it tells; nothing while it is too busy to answer. One that has ended is told with its last lines."""
+    assert operator.process
+    assert operator.process.poll() is None, operator.log()
+    try:
+        return operator.metrics()
+    except OSError:
+        return {}
 
 
 def event_to_run(operator: Operator, kfp: object, name: str, number: int) -> float:
