@@ -75,7 +75,7 @@ kind-down:  ## Remove the kind cluster and all that it holds.
 	@$(BIN)/python platform/kind/cluster.py down
 
 test-kind: $(DEV)  ## Run the tests on the kind cluster (HERMETIC=1 as for kind); ARGS=--keep-cluster leaves it.
-	@HERMETIC=$(HERMETIC) $(BIN)/pytest tests/kind --timeout 1800 $(ARGS)
+	@HERMETIC=$(HERMETIC) $(BIN)/pytest tests/kind --timeout 1800 -o cache_dir=.pytest_cache/kind $(ARGS)
 
 sbom: $(DEV)  ## Write the lists of packages of our images to build/sbom, and hold them against the locks.
 	@$(BIN)/python platform/images/sbom.py --tag "$$($(BIN)/python platform/images/build.py $(BASES) --print-tag)"

@@ -121,7 +121,9 @@ def _wait_for_tables(home: Path, process: subprocess.Popen[bytes]) -> None:
         time.sleep(0.01)
 
 
-@pytest.mark.parametrize("step", ["", "register"], ids=["first tables", "register"])
+@pytest.mark.parametrize(
+    "step", [pytest.param("", marks=pytest.mark.long), "register"], ids=["first tables", "register"]
+)
 def test_the_next_run_finishes_what_a_killed_one_began(step: str, few_flights: Path, tmp_path: Path) -> None:
     sluice = Sluice(tmp_path)
     process = _start(sluice, few_flights)

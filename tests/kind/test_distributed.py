@@ -10,7 +10,7 @@ import pytest
 
 from sluice.artifacts.bundles import open_bundle
 from sluice.modeling.distributed.naming import job_key
-from sluice.storage.stores import Store
+from sluice.storage.stores import Store, open_store
 from tests.examples import FLIGHTS
 from tests.kind.cluster import Cluster
 
@@ -65,18 +65,26 @@ def models(store: Store, run: str, job: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(cluster: Cluster, lake: str, project: str) -> tuple[str, str]:
-    """A run that nobody disturbed, and the name of its TrainJob."""
+def disturbed(cluster: Cluster, lake: str, project: str) -> tuple[str, str]:
+    """A run that lost a worker after its first checkpoint, and the name of its TrainJob."""
     run = cluster.submit(project, parameters())
     job = train_job(cluster, run)["metadata"]["name"]
+    key = f"{job_key(run, job)}/checkpoint.safetensors"
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in cluster.access().items():
+            patch.setenv(name, value)
+        store = open_store("s3://sluice")
+        cluster.until(lambda: store.exists(key), 600, f"the first checkpoint of {job}")
+    victim = next(pod["metadata"]["name"] for pod in pods(cluster, job) if "-node-0-1-" in pod["metadata"]["name"])
+    cluster.kubectl("delete", "pod", victim, "--grace-period=0", "--force", "--wait=false")
     assert cluster.wait(run, 900) == "SUCCEEDED", step_log(cluster, run)
     return run, job
 
 
-def test_two_workers_on_two_nodes_train_a_registered_model(
-    cluster: Cluster, store: Store, undisturbed: tuple[str, str]
+def test_two_workers_on_two_nodes_train_a_registered_model_though_one_is_killed(
+    cluster: Cluster, store: Store, disturbed: tuple[str, str]
 ) -> None:
-    run, job = undisturbed
+    run, job = disturbed
     nodes = {pod["spec"]["nodeName"] for pod in pods(cluster, job)}
     assert len(nodes) == 2
     bundle = open_bundle(models(store, run, job), "model")
@@ -85,10 +93,12 @@ def test_two_workers_on_two_nodes_train_a_registered_model(
     log = step_log(cluster, run)
     assert "worker 0: " in log
     assert "validation log loss" in log
+    assert "restarted 1 of 2 from the last checkpoint" in log
+    assert "resumed from step" in log
 
 
-def test_the_runs_workflow_owns_the_trainjob(cluster: Cluster, undisturbed: tuple[str, str]) -> None:
-    (job,) = train_jobs(cluster, undisturbed[0])
+def test_the_runs_workflow_owns_the_trainjob(cluster: Cluster, disturbed: tuple[str, str]) -> None:
+    (job,) = train_jobs(cluster, disturbed[0])
     (owner,) = job["metadata"]["ownerReferences"]
     assert owner["kind"] == "Workflow"
     env = {entry["name"]: entry for entry in job["spec"]["trainer"]["env"]}
@@ -96,20 +106,14 @@ def test_the_runs_workflow_owns_the_trainjob(cluster: Cluster, undisturbed: tupl
     assert cluster.secret("sluice-steps")["AWS_SECRET_ACCESS_KEY"] not in json.dumps(job)
 
 
+@pytest.mark.long  # another whole run
 def test_a_killed_worker_changes_nothing(
-    cluster: Cluster, store: Store, undisturbed: tuple[str, str], project: str
+    cluster: Cluster, store: Store, disturbed: tuple[str, str], project: str
 ) -> None:
     run = cluster.submit(project, parameters())
     job = train_job(cluster, run)["metadata"]["name"]
-    key = f"{job_key(run, job)}/checkpoint.safetensors"
-    cluster.until(lambda: store.exists(key), 600, f"the first checkpoint of {job}")
-    victim = next(pod["metadata"]["name"] for pod in pods(cluster, job) if "-node-0-1-" in pod["metadata"]["name"])
-    cluster.kubectl("delete", "pod", victim, "--grace-period=0", "--force", "--wait=false")
     assert cluster.wait(run, 900) == "SUCCEEDED", step_log(cluster, run)
-    log = step_log(cluster, run)
-    assert "restarted 1 of 2 from the last checkpoint" in log
-    assert "resumed from step" in log
-    again, before = open_bundle(models(store, run, job)), open_bundle(models(store, *undisturbed))
+    again, before = open_bundle(models(store, run, job)), open_bundle(models(store, *disturbed))
     assert again.id == before.id, "the id is made of every weight's bits"
 
 

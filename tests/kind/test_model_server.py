@@ -30,7 +30,7 @@ from sluice.storage.stores import Store, open_store
 from tests.kind.cluster import Cluster
 from tests.kind.served_models import MODEL, plant, promote, served, sluice, trained
 from tests.kind.test_network_policies import PROBE
-from tests.kind.test_platform_faults import last_a_minute, outage
+from tests.kind.test_platform_faults import last_a_while, outage
 from tests.kind.test_release import helm, state
 
 PORT, LATE_PORT = 30085, 30086
@@ -258,11 +258,11 @@ def test_serving_goes_on_without_store_and_registry_and_no_row_of_the_log_is_los
     servers.cluster.kubectl("rollout", "status", f"deployment/model-{MODEL}", "--timeout=180s")
     begun = datetime.now(UTC)
     with servers.asked(processes=1, pause=0.2) as found, outage(servers.cluster, "minio", "mlflow"):
-        last_a_minute(servers.cluster)
+        last_a_while(servers.cluster)
         assert len(servers.champions()) == 1
     assert (found["failed"], found["retried"]) == ([], [])
     answered = sum(count for count, _, _ in found["digests"].values())
-    assert answered > 500
+    assert answered > (500 if REQUESTS == 100_000 else 100)
 
     def logged() -> int:
         rows = read_predictions(store, MODEL, begun, datetime.now(UTC) + timedelta(seconds=1))

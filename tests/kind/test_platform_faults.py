@@ -4,6 +4,7 @@ Every outage is made by Kubernetes own means: a Deployment scaled to nothing, a 
 """
 
 import json
+import os
 import re
 import subprocess
 import time
@@ -28,7 +29,7 @@ QUICK = {
     "candidates": ["heuristic", "logistic-regression"],
 }
 CACHED = {"lake": "lakes/flights", "sample_fraction": 0.03, "seconds_per_candidate": 600, "max_rounds": 25}
-OUTAGE_SECONDS = 60.0
+OUTAGE_SECONDS = 60.0 if os.environ.get("SLUICE_LONG") == "1" else 20.0
 RUN_SECONDS = 1200.0
 BACK_SECONDS = 420.0
 
@@ -99,12 +100,12 @@ def kept(store: Store, mlflow_client: Any, cluster: Cluster) -> dict[str, Any]:
     }
 
 
-def last_a_minute(cluster: Cluster) -> None:
+def last_a_while(cluster: Cluster) -> None:
     end = time.monotonic() + OUTAGE_SECONDS
-    cluster.until(lambda: time.monotonic() >= end, OUTAGE_SECONDS + 10, "the outage to have lasted a minute")
+    cluster.until(lambda: time.monotonic() >= end, OUTAGE_SECONDS + 10, "the outage to have lasted a while")
 
 
-def test_a_run_on_a_changed_lake_outlives_its_agent_and_a_minute_without_store_gateway_metadata_and_database(
+def test_a_run_on_a_changed_lake_outlives_its_agent_and_a_while_without_store_gateway_metadata_and_database(
     cluster: Cluster, store: Store
 ) -> None:
     """And whoever follows it sees it succeed, though the way to the object store led to a pod that is gone.
@@ -120,10 +121,10 @@ def test_a_run_on_a_changed_lake_outlives_its_agent_and_a_minute_without_store_g
         assert "deleted" in cluster.kubectl("delete", *agents, "--wait=false")
         with outage(cluster, "minio"):
             cluster.sluice("cancel", other)  # takes KFP alone
-            last_a_minute(cluster)
+            last_a_while(cluster)
             assert cluster.state(run) == "RUNNING", cluster.tasks(run)
         with outage(cluster, "metadata-grpc", "mysql", "run-gateway"):  # and not the store: steps try for two minutes
-            last_a_minute(cluster)
+            last_a_while(cluster)
         cluster.until(lambda: answers(cluster), BACK_SECONDS, "KFP's API to answer")
         assert cluster.wait(run, RUN_SECONDS) == "SUCCEEDED", cluster.tasks(run)
         done = followed.result(RUN_SECONDS)

@@ -110,6 +110,52 @@ def test_a_green_run_has_run_everything_and_says_so(machine: Machine) -> None:
     assert not [call for call in machine.calls if call == "unexpected:"]
 
 
+@pytest.fixture
+def with_images(machine: Machine) -> Machine:
+    """The same, where an earlier run left the images."""
+    archive = machine.root / ".cache/sluice/hermetic/images/finished-a.tar.zst"
+    archive.parent.mkdir(parents=True)
+    archive.touch()
+    machine.does("make_lint_tools")
+    machine.does("python_platform_hermetic_build_py_programs")
+    return machine
+
+
+def test_tests_run_beside_the_cluster_where_the_images_are_there(with_images: Machine) -> None:
+    begun = with_images.root / "begun"
+    with_images.does("make_kind_", more=f"until [ -e {begun} ]; do sleep 0.05; done")
+    with_images.does(
+        "make_test", TESTS, more=f"touch {begun}; until grep -q test_kind {with_images.root}/calls; do :; done"
+    )
+    code, lines = with_images.run()
+    assert code == 0, lines
+    assert "ran make test: 1900 passed, 2 skipped; make test-kind: 34 passed, 0 flaky" in lines[-2]
+    assert lines.index(GREEN) < lines.index(TESTS.splitlines()[-1]), "what runs beside is shown in one piece"
+    phases = [
+        line.partition(": done")[0] for line in lines[lines.index("ci: ---- what ran ----") :] if ": done" in line
+    ]
+    assert (phases[0], phases[-1]) == ("ci: make lint tools", "ci: make test")
+    assert len(phases) == 7
+
+
+@pytest.mark.parametrize(("tests", "kind", "code"), [(3, 0, 3), (0, 4, 4), (3, 4, 3)])
+def test_of_what_runs_at_once_each_fails_the_run(with_images: Machine, tests: int, kind: int, code: int) -> None:
+    with_images.does("make_test", TESTS, code=tests)
+    with_images.does("make_kind_", code=kind)
+    ended, lines = with_images.run()
+    assert ended == code, lines
+    assert "ran make test: 1900 passed" in lines[-2]
+    assert ("make test-kind: NOT RUN" in lines[-2]) == bool(kind)
+
+
+def test_time_that_is_up_beside_the_cluster_fails(with_images: Machine) -> None:
+    with_images.does("make_test", more="sleep 60")
+    with_images.variables["SLUICE_CI_SECONDS"] = "4"
+    code, lines = with_images.run()
+    assert code != 0
+    assert "make test: no closing line; make test-kind: 34 passed" in lines[-2]
+
+
 @pytest.mark.parametrize(
     ("images", "code", "told"),
     [(CACHED, 1, "images: from the cache"), (BUILT, 0, "images: built in this run (25)")],
