@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from sluice.operator.possible_worlds import Forecast
 
-Floats = NDArray[np.float64]
+Floats = NDArray[np.floating]
 
 
 @dataclass(frozen=True)

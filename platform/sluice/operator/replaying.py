@@ -23,7 +23,7 @@ from sluice.operator.specs import ContinuousTrainingSpec
 from sluice.operator.state import State
 from sluice.operator.worlds import Subject
 
-Floats = NDArray[np.float64]
+Floats = NDArray[np.floating]
 _LEAST = 3  # windows
 _SUBJECT = Subject("replay", "replay", "replay")
 
