@@ -104,7 +104,7 @@ tools: $(TOOLS)  ## Build the programs that tests and `make kind` use: MinIO, ki
 fuzz: $(DEV)  ## Ask the server 10,000 questions that nobody means well, and kill the operator 20 times at each failpoint.
 	SLUICE_FUZZED=10000 $(BIN)/pytest -n 0 -q --timeout 1800 tests/unit/test_serving_fuzz.py
 	$(BIN)/python platform/hermetic/build.py --programs kueue
-	SLUICE_LONG=1 $(BIN)/pytest -n 0 -q --timeout 1800 -m long tests/unit tests/charts
+	SLUICE_LONG=1 $(BIN)/pytest -n 0 -q --timeout 1800 -m long tests/unit tests/charts tests/local tests/faults
 	SLUICE_OPERATOR_KILLS=20 $(BIN)/pytest -n 0 -q --timeout 3600 tests/charts/test_operator_process_server.py -k killed
 	SLUICE_OPERATOR_EVENTS=10000 $(BIN)/pytest -n 0 -q --timeout 3600 tests/charts/test_operator_outages_server.py -k storm
 

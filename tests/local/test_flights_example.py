@@ -96,6 +96,7 @@ def test_running_again_reuses_results_and_registers_nothing_new(first_run: Run, 
     assert lineage["model"]["version"] == "1"
 
 
+@pytest.mark.long  # another whole run; that of digits is fused, and gives the same too
 def test_a_fresh_run_elsewhere_in_another_locale_gives_the_same_sample_split_and_metrics(
     first_run: Run, flights: Path, tmp_path: Path, another_locale: dict[str, str]
 ) -> None:
