@@ -125,7 +125,7 @@ def test_tests_run_beside_the_cluster_where_the_images_are_there(with_images: Ma
     begun = with_images.root / "begun"
     with_images.does("make_kind_", more=f"until [ -e {begun} ]; do sleep 0.05; done")
     with_images.does(
-        "make_test", TESTS, more=f"touch {begun}; until grep -q test_kind {with_images.root}/calls; do :; done"
+        "make_test", TESTS, more=f"touch {begun}; until grep -q test_kind {with_images.root}/calls; do sleep 0.05; done"
     )
     code, lines = with_images.run()
     assert code == 0, lines

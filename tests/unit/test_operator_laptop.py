@@ -1,4 +1,4 @@
-"""The operator on one machine: its file, what it keeps, steps forked from a warm process."""
+"""The operator on one machine: its file, and what it keeps."""
 
 import os
 import signal

@@ -38,11 +38,6 @@ _MOST_BYTES = 64 * 2**20  # of one step's command; KFP hands over a component's 
 _READY = b"ready\n"
 _FIRST = ("kfp.dsl.executor_main", "kfp.dsl", "pandas", "pyarrow.parquet", "duckdb", "ibis.backends.duckdb")
 _OURS = re.compile(r"^\s*from (sluice\.[\w.]+) import ", re.MULTILINE)
-_TRACKING = (
-    "mlflow.tracking",
-    "mlflow.store.tracking.sqlalchemy_store",
-    "mlflow.store.model_registry.sqlalchemy_store",
-)
 _SKOPS = "sluice.modeling.skops_files:skops_io"
 _MODELS = ("mlflow.tracking", "mlflow.store.tracking.sqlalchemy_store", "sklearn.ensemble", _SKOPS)
 _PAGE = ("matplotlib.backends.backend_svg",)
