@@ -35,8 +35,8 @@ def store_with(tmp_path: Path, rule: Rule, begin: float = NOW.timestamp()) -> tu
     return store, [each.request for each in asked]
 
 
-def known(store: Store, as_of: datetime | None = None) -> dict[int, Any]:
-    rows = read_predictions(store, "orders", NOW - HOUR, NOW + HOUR)
+def known(store: Store, as_of: datetime | None = None, around: datetime = NOW) -> dict[int, Any]:
+    rows = read_predictions(store, "orders", around - HOUR, around + HOUR)
     with with_labels(rows, store, as_of, ["order"]) as table:
         name = "sluice_label" if rows.classes else "sluice_label_number"
         return {row["order"]: row[name] for row in table.to_pyarrow().to_pylist()}
@@ -121,13 +121,14 @@ def test_what_is_wrong_with_labels_is_named(tmp_path: Path, rows: list[dict[str,
 
 
 def test_the_commands(tmp_path: Path) -> None:
-    store, requests = store_with(tmp_path, Rule(), time.time())
+    now = datetime.now(UTC)  # the command looks back from the present, and this module may have been read hours ago
+    store, requests = store_with(tmp_path, Rule(), now.timestamp())
     sluice = Sluice(tmp_path / "home")
     labels = tmp_path / "labels.csv"
     labels.write_text("order,late\n1,yes\n2,\n")
     done = sluice("feedback", "orders", str(labels))
     assert "1 labels of orders kept, by order; 1 rows have none" in done.stdout, done.stderr
-    assert known(store)[1] == "yes"
+    assert known(store, around=now)[1] == "yes"
     done = sluice("which", requests[0])
     assert "orders/1 (champion, digest dddddddddddd) said no at " in done.stdout, done.stderr
     assert sluice("which", "unknown").returncode == 2
