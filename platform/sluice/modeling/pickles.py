@@ -14,10 +14,9 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
-
 from sluice.core.errors import BadInput
 from sluice.core.files import inside
+from sluice.modeling.array_headers import array_header
 
 _HEAD = 2**20
 _MOST_NESTED = 3
@@ -103,10 +102,7 @@ def _in_zip(source: Path | io.BytesIO, depth: int) -> str:
 
 def _has_objects(head: bytes) -> bool:
     try:
-        stream = io.BytesIO(head)
-        version = np.lib.format.read_magic(stream)
-        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        return bool(read(stream)[2].hasobject)
+        return bool(array_header(io.BytesIO(head))[1].hasobject)
     except ValueError:
         return True  # numpy itself would not read it
 

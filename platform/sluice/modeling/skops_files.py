@@ -15,11 +15,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
-
 from sluice.core.bounds import MODEL_BYTES
 from sluice.core.errors import BadInput
 from sluice.core.json_documents import parse_json
+from sluice.modeling.array_headers import array_header
 
 _SCHEMA = "schema.json"
 _DATE = (1980, 1, 1, 0, 0, 0)  # the zip format's first; the true one would change the digest of equal models
@@ -146,14 +145,12 @@ def _check_arrays(archive: zipfile.ZipFile, schema: Any, path: Path) -> None:  #
         if name not in sizes:
             sizes[name] = _array_bytes(archive, name, path)
         total += sizes[name]
-        MODEL_BYTES.check(total, str(path), "train a smaller model")
+    MODEL_BYTES.check(total, str(path), "train a smaller model")
 
 
 def _array_bytes(archive: zipfile.ZipFile, name: str, path: Path) -> int:
     with archive.open(name) as stream:
-        version = np.lib.format.read_magic(stream)
-        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, _, kind = read(stream)
+        shape, kind = array_header(stream)
         there = archive.getinfo(name).file_size - stream.tell()
     if math.prod(shape) * kind.itemsize != there:
         raise BadInput(f"{path}: {name!r} states the shape {shape}, and holds {there:,} bytes; train the model again")
