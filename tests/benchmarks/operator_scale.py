@@ -22,7 +22,7 @@ import yaml  # noqa: E402 - see above
 
 from tests.charts.api_server import running  # noqa: E402
 from tests.charts.kfp_stand_in import standing_in  # noqa: E402
-from tests.charts.operator_process import Operator, operators, project, training  # noqa: E402
+from tests.charts.operator_process import Operator, empty_registry, operators, project, training  # noqa: E402
 
 EVENTS, IDLE_SECONDS, PART = 60, 30, 250
 
@@ -45,6 +45,7 @@ def main(count: int) -> None:
         made = [training(n, model=n, triggers=[{"name": "e", "event": {"type": n}}]) for n in names]
         for first in range(0, count, PART):
             api.apply(made[first : first + PART])
+        empty_registry(home / "sluice")
         with operators(api, home, kfp.url) as make:
             operator = make(lease={"name": "sluice-operator", "seconds": 15}, pauses={})  # as the chart has them
             began = time.monotonic()

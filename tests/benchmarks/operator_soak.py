@@ -26,7 +26,7 @@ from sluice.operator.evidence import EventSeen  # noqa: E402
 from sluice.operator.keys import event_mark, marks_of  # noqa: E402
 from tests.charts.api_server import ApiServer, running  # noqa: E402
 from tests.charts.kfp_stand_in import StandIn, standing_in  # noqa: E402
-from tests.charts.operator_process import Operator, operators, project, training  # noqa: E402
+from tests.charts.operator_process import Operator, empty_registry, operators, project, training  # noqa: E402
 
 Json = dict[str, Any]
 NAMES = tuple(f"model-{number}" for number in range(12))
@@ -70,11 +70,15 @@ class Walk:
 
     def make(self, name: str) -> None:
         self._apply(name, "fine", [{"name": "e", "event": {"type": name}}])
-        self._until(lambda: self._ready(name) == "True", f"{name} to be ready")
+        try:
+            self._until(lambda: self._reason(name) in ("Deciding", "RunsFail"), f"{name} to be ready")
+        except AssertionError:
+            print(json.dumps(self.status(name), indent=1), file=sys.stderr)
+            raise
 
     def wrong(self, name: str) -> None:
         self._apply(name, "wrong", WRONG)
-        self._until(lambda: self._ready(name) == "False", f"{name} to be told that it is wrong")
+        self._until(lambda: self._reason(name) == "NotValid", f"{name} to be told that it is wrong")
 
     def suspend(self, name: str) -> None:
         self._apply(name, "suspended", [{"name": "e", "event": {"type": name}}], suspend=True)
@@ -132,9 +136,10 @@ class Walk:
         done = self.api.kubectl("get", "continuoustraining", name, "--output=yaml")
         return dict((yaml.safe_load(done.stdout) or {}).get("status") or {}) if done.returncode == 0 else {}
 
-    def _ready(self, name: str) -> str:
+    def _reason(self, name: str) -> str:
+        """Why it is ready or not."""
         found = self.status(name).get("conditions", ())
-        return next((str(each["status"]) for each in found if each["type"] == "Ready"), "")
+        return next((str(each["reason"]) for each in found if each["type"] == "Ready"), "")
 
     def _waits(self, name: str) -> bool:
         """Several failures one after the other make a trigger wait; then it stands in the status."""
@@ -174,6 +179,7 @@ def main(minutes: float, seed: int) -> int:
         while api.kubectl("get", "continuoustrainings").returncode:
             time.sleep(0.5)
         api.apply([project()])
+        empty_registry(Path(name, "sluice"))
         with operators(api, Path(name), kfp.url) as make:
             walk = Walk(api, kfp, make(), random.Random(seed))
             walk.operator.start()

@@ -1,7 +1,5 @@
 """Fixtures of the chart's tests: each way of rendering it, and schemas for kubeconform."""
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +8,7 @@ import yaml
 
 from tests.charts.api_server import ApiServer, programs, running
 from tests.charts.kfp_stand_in import StandIn, standing_in
+from tests.charts.operator_process import empty_registry
 from tests.charts.rendering import CASES, SETTINGS, Manifest, case
 from tests.charts.schemas import NoSchemas, kubernetes_schemas, write_crds
 
@@ -47,11 +46,8 @@ def kfp() -> Iterator[StandIn]:
 
 @pytest.fixture(scope="session")
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """MLflow's own database, with no model in it: copied by who works on it."""
-    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
-    command = [sys.executable, "-m", "mlflow", "db", "upgrade", f"sqlite:///{path}"]
-    subprocess.run(command, check=True, capture_output=True, timeout=300)
-    return path
+    """A registry with no model in it: copied by who works on it."""
+    return empty_registry(tmp_path_factory.mktemp("mlflow"))
 
 
 @pytest.fixture(scope="session")

@@ -127,6 +127,15 @@ def account(api: ApiServer, home: Path) -> tuple[str, Path]:
     return done.stdout.strip(), path
 
 
+def empty_registry(folder: Path) -> Path:
+    """MLflow's own database in a folder, with no model in it."""
+    folder.mkdir(exist_ok=True)
+    path = folder / "mlflow.db"
+    command = [sys.executable, "-m", "mlflow", "db", "upgrade", f"sqlite:///{path}"]
+    subprocess.run(command, check=True, capture_output=True, timeout=300)
+    return path
+
+
 @contextmanager
 def operators(api: ApiServer, home: Path, kfp: str) -> Iterator[Callable[..., Operator]]:
     """A function that makes operators; all are ended in the end."""

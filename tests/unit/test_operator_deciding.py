@@ -259,6 +259,8 @@ def test_a_run_that_fails_is_begun_again_and_then_left() -> None:
     assert len(place.runs) == 2
     assert decision.rule == "same data"
     assert place.state.phase == "Failing"
+    ready = next(each for each in place.state.conditions if each.type == "Ready")
+    assert (ready.status, ready.reason, ready.message) == ("False", "RunsFail", "the last 2 runs failed")
     place.lake("d2", 11)
     look(place, DAY)
     assert len(place.runs) == 3

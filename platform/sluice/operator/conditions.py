@@ -45,7 +45,8 @@ def _conditions(draft: Draft) -> Iterator[_Told]:
     elif faults:
         yield "Ready", None, "NotAsked", faults
     elif state.failures > draft.spec.retries:
-        yield "Ready", False, "RunsFail", f"{state.failures} runs failed one after the other"
+        failed = "the last run failed" if state.failures == 1 else f"the last {state.failures} runs failed"
+        yield "Ready", False, "RunsFail", failed
     else:
         yield "Ready", True, "Deciding", state.decisions[-1].words if state.decisions else ""
     running = ", ".join(each.run or each.key[:12] for each in state.open)
