@@ -56,7 +56,7 @@ loop: $(DEMO)  ## Live through the flights' year 2013 with the operator, in minu
 	@SLUICE_HOME="$(RESULTS)/loop" $(BIN)/sluice operate examples/flights
 
 test: lint $(if $(GO),$(TOOLS))  ## Lint, then run all tests that need no cluster; some take programs that Go builds.
-	$(BIN)/pytest --numprocesses $(TEST_PROCESSES) --dist loadgroup
+	$(BIN)/pytest --numprocesses $(TEST_PROCESSES) --dist loadgroup $(ARGS)
 
 # First of all, for what is missing is told in a second, and what is built before that takes minutes.
 look: | $(BOOTSTRAP)  ## Look whether `make kind` can begin: engine, disk and programs.

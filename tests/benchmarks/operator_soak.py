@@ -101,6 +101,7 @@ class Walk:
         mark = event_mark(EventSeen(id=body["id"], source=body["source"]))
         self.sent.setdefault(name, set()).add(mark)
         self._until(lambda: len(self.runs(name)) > before or self._waits(name), f"a run for an event of {name}")
+        self._until(lambda: not self.doubled(), "doubles to be ended")
 
     def kill(self, _: str) -> None:
         self.operator.kill()
@@ -163,6 +164,10 @@ class Walk:
     def doubled(self) -> list[str]:
         return [name for name, count in self.kfp.live().items() if count > 1]
 
+    def settle(self) -> None:
+        """Until nothing is doubled and nothing left behind."""
+        self._until(lambda: not self.doubled() and not self.orphans(), "an end without doubles")
+
     def _until(self, check: Callable[[], Any], what: str) -> None:
         self.operator.until(lambda: self._alive() and check(), what, CONVERGED_SECONDS)
 
@@ -187,7 +192,7 @@ def main(minutes: float, seed: int) -> int:
             end = time.monotonic() + minutes * 60
             while time.monotonic() < end:
                 walk.step()
-            walk.operator.until(lambda: not walk.doubled() and not walk.orphans(), "an end without doubles", 120)
+            walk.settle()
             told = summary(walk, minutes, seed)
     print(json.dumps(told, indent=1))
     return 1 if told["events_lost"] or told["runs_doubled"] or told["orphans"] else 0

@@ -160,12 +160,18 @@ class Handler(BaseHTTPRequestHandler):
         self._send(made)
 
 
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, *_: Any) -> None:
+        """Nothing: an operator that is killed takes its connections along."""
+
+
 @contextmanager
 def standing_in() -> Iterator[StandIn]:
     """A server on a port of its own."""
     told = StandIn()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Own", (Handler,), {"told": told}))
-    server.daemon_threads = True
+    server = Server(("127.0.0.1", 0), type("Own", (Handler,), {"told": told}))
     told.port = server.server_address[1]
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()

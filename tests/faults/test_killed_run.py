@@ -2,10 +2,12 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Collection
 from pathlib import Path
 
 import pytest
@@ -17,14 +19,29 @@ from tests.sluice_command import QUICKEST, Sluice
 DEADLINE_SECONDS = 240
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_no_step_outlives_its_run_and_mlflow_says_how_it_ended(
-    number: signal.Signals, few_flights: Path, tmp_path: Path
-) -> None:
-    sluice = Sluice(tmp_path)
+@pytest.fixture(scope="module")
+def up_to_train(few_flights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home in which all that comes before the step train is done: copied by who needs no more of it."""
+    sluice = Sluice(tmp_path_factory.mktemp("up-to-train"))
     process = _start(sluice, few_flights)
     try:
         _wait_for("Executing task 'train'", sluice.home, process)
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    assert sluice("pipelines", TMPDIR=str(sluice.home / "tmp")).returncode == 0  # which tells of what was killed
+    return sluice.home
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_no_step_outlives_its_run_and_mlflow_says_how_it_ended(
+    number: signal.Signals, few_flights: Path, up_to_train: Path, tmp_path: Path
+) -> None:
+    sluice = Sluice(shutil.copytree(up_to_train, tmp_path / "home"))
+    before = set(sluice.home.glob("runs/*"))
+    process = _start(sluice, few_flights)
+    try:
+        _wait_for("Executing task 'train'", sluice.home, process, before)
         step = _step(sluice.home, process)
         process.send_signal(number)
         code = process.wait(DEADLINE_SECONDS)
@@ -40,7 +57,7 @@ def test_no_step_outlives_its_run_and_mlflow_says_how_it_ended(
     assert sluice("pipelines", TMPDIR=str(sluice.home / "tmp")).returncode == 0
     client = MlflowClient(f"sqlite:///{sluice.home}/mlflow.db")
     runs = [run for entry in client.search_experiments() for run in client.search_runs([entry.experiment_id])]
-    assert [run.info.status for run in runs] == ["KILLED"]
+    assert [run.info.status for run in runs] == ["KILLED"] * 2  # the last one first; the other is the fixture's
     # After SIGKILL the step tells it, or the next command, where the machine is too busy for the step to do so in time.
     reasons = ["step train: ended by SIGTERM", "the run was killed"]
     assert runs[0].data.tags["sluice.error"] in (
@@ -91,7 +108,7 @@ def _lives(pid: int) -> bool:
 def _start(sluice: Sluice, lake: Path) -> subprocess.Popen[bytes]:
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "SLUICE_"))}
     command = [sys.executable, "-m", "sluice", "run", FLIGHTS, "-p", f"lake={lake}", *QUICKEST]
-    (sluice.home / "tmp").mkdir()
+    (sluice.home / "tmp").mkdir(exist_ok=True)
     return subprocess.Popen(
         command,
         env=kept | {"SLUICE_HOME": str(sluice.home), "TMPDIR": str(sluice.home / "tmp")},
@@ -102,10 +119,12 @@ def _start(sluice: Sluice, lake: Path) -> subprocess.Popen[bytes]:
     )
 
 
-def _wait_for(step: str, home: Path, process: subprocess.Popen[bytes]) -> None:
+def _wait_for(step: str, home: Path, process: subprocess.Popen[bytes], before: Collection[Path] = ()) -> None:
+    """Until a run that is none of those before says so in its log."""
     deadline = time.monotonic() + DEADLINE_SECONDS
     while time.monotonic() < deadline:
-        if any(step in log.read_text(errors="replace") for log in home.glob("runs/*/run.log")):
+        logs = [path / "run.log" for path in home.glob("runs/*") if path not in before]
+        if any(step in log.read_text(errors="replace") for log in logs if log.is_file()):
             return
         assert process.poll() is None, "the run ended before it could be killed"
         time.sleep(0.05)
@@ -124,8 +143,10 @@ def _wait_for_tables(home: Path, process: subprocess.Popen[bytes]) -> None:
 @pytest.mark.parametrize(
     "step", [pytest.param("", marks=pytest.mark.long), "register"], ids=["first tables", "register"]
 )
-def test_the_next_run_finishes_what_a_killed_one_began(step: str, few_flights: Path, tmp_path: Path) -> None:
-    sluice = Sluice(tmp_path)
+def test_the_next_run_finishes_what_a_killed_one_began(
+    step: str, few_flights: Path, up_to_train: Path, tmp_path: Path
+) -> None:
+    sluice = Sluice(shutil.copytree(up_to_train, tmp_path / "home") if step else tmp_path)
     process = _start(sluice, few_flights)
     try:
         if step:

@@ -110,14 +110,18 @@ def test_a_green_run_has_run_everything_and_says_so(machine: Machine) -> None:
     assert not [call for call in machine.calls if call == "unexpected:"]
 
 
-@pytest.fixture
-def with_images(machine: Machine) -> Machine:
-    """The same, where an earlier run left the images."""
+def images_of_an_earlier_run(machine: Machine) -> None:
     archive = machine.root / ".cache/sluice/hermetic/images/finished-a.tar.zst"
     archive.parent.mkdir(parents=True)
     archive.touch()
     machine.does("make_lint_tools")
     machine.does("python_platform_hermetic_build_py_programs")
+
+
+@pytest.fixture
+def with_images(machine: Machine) -> Machine:
+    """The same, where an earlier run left the images."""
+    images_of_an_earlier_run(machine)
     return machine
 
 
@@ -141,6 +145,7 @@ def test_tests_run_beside_the_cluster_where_the_images_are_there(with_images: Ma
 @pytest.mark.parametrize(("tests", "kind", "code"), [(3, 0, 3), (0, 4, 4), (3, 4, 3)])
 def test_of_what_runs_at_once_each_fails_the_run(with_images: Machine, tests: int, kind: int, code: int) -> None:
     with_images.does("make_test", TESTS, code=tests)
+    with_images.does("make_test_last_failed", TESTS, code=tests)
     with_images.does("make_kind_", code=kind)
     ended, lines = with_images.run()
     assert ended == code, lines
@@ -211,10 +216,27 @@ def test_what_fails_before_the_tests_on_kind_fails_the_run(machine: Machine, cal
 
 def test_failing_tests_fail_the_run_before_any_cluster(machine: Machine) -> None:
     machine.does("make_test", TESTS.replace("1900 passed", "3 failed, 1897 passed"), code=2)
+    machine.does("make_test_last_failed", "== 1 failed, 2 passed in 9.00s ==", code=2)
     code, lines = machine.run()
     assert code == 2
-    assert "ran make test: 3 failed, 1897 passed, 2 skipped; make test-kind: NOT RUN" in lines[-2]
+    told = "3 failed, 1897 passed, 2 skipped; once more: 1 failed, 2 passed; make test-kind: NOT RUN"
+    assert f"ran make test: {told}" in lines[-2]
     assert "engine" not in machine.calls
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_a_test_that_passes_at_the_second_time_is_named_as_flaky(machine: Machine, cached: bool) -> None:
+    if cached:
+        images_of_an_earlier_run(machine)
+    failed = "FAILED tests/unit/test_feedback.py::test_the_commands - sluice.core.errors.BadInput: no\n"
+    machine.does("make_test", failed + TESTS.replace("1900 passed", "1 failed, 1899 passed"), code=2)
+    machine.does("make_test_last_failed", "== 1 passed in 9.00s ==")
+    code, lines = machine.run()
+    assert code == 0, lines
+    assert [line for line in lines if "FLAKY" in line] == [
+        "ci: FLAKY, failed once, then passed: tests/unit/test_feedback.py::test_the_commands"
+    ]
+    assert "1 failed, 1899 passed, 2 skipped; once more: 1 passed; make test-kind: 34 passed, 1 flaky" in lines[-2]
 
 
 def test_what_passes_at_the_second_time_is_named_as_flaky(machine: Machine) -> None:
