@@ -3,6 +3,7 @@
 With SLUICE_REQUIRE_ALL=1, as in CI, a test that skips itself (for want of MinIO, Java, …) fails instead.
 """
 
+import gc
 import os
 import secrets
 import shutil
@@ -226,6 +227,17 @@ def _group(item: pytest.Item) -> str:
         return min(everywhere)
     of_module = any(found.scope == "module" for several in known.values() for found in several)
     return item.nodeid.partition("::")[0] if of_module else ""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[Any]:
+    """Nothing that collecting imports or makes is garbage: looking through it took an eighth of all tests' time."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.hookimpl(wrapper=True)
