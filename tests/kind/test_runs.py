@@ -72,14 +72,23 @@ def test_the_report_lies_in_the_object_store(again: dict[str, Any], store: Store
     assert not re.search(r'(?:src|href)="https?://', page)
 
 
-def test_mlflow_has_one_parent_run_with_the_steps_below_it(again: dict[str, Any], mlflow_client: Any) -> None:
+def test_mlflow_has_one_parent_run_of_the_commit_with_the_steps_below_it(
+    cluster: Cluster, again: dict[str, Any], mlflow_client: Any
+) -> None:
     experiments = [e.experiment_id for e in mlflow_client.search_experiments()]
     found = mlflow_client.search_runs(experiments, filter_string=f"tags.`sluice.run` = '{again['run']}'")
-    parents = [run for run in found if "mlflow.parentRunId" not in run.data.tags]
-    assert len(parents) == 1
-    assert parents[0].info.status == "FINISHED"
+    (parent,) = [run for run in found if "mlflow.parentRunId" not in run.data.tags]
+    assert parent.info.status == "FINISHED"
     version = mlflow_client.get_model_version_by_alias("flights-late", "champion")
     assert version.tags
+    commit = revision(cluster.step_image())
+    assert parent.data.tags["sluice.commit"] == commit
+    known = (
+        subprocess.run(["git", "cat-file", "-e", commit], cwd=ROOT, check=False, capture_output=True).returncode == 0
+    )
+    if known:  # a cached image may be of a branch that this clone has not
+        content = [*build.CONTENT, build.DOCKERFILE, ".dockerignore"]
+        subprocess.run(["git", "diff", "--exit-code", "--stat", commit, "HEAD", "--", *content], cwd=ROOT, check=True)
 
 
 def test_lineage_answers_the_same_questions(cluster: Cluster, again: dict[str, Any]) -> None:
@@ -103,6 +112,7 @@ def test_a_failing_step_ends_failed_with_its_reason(cluster: Cluster, lake: str)
     assert any("2020-01-01" in message for message in said), f"KFP's pages show none of it: {said}"
 
 
+@pytest.mark.long  # another whole run; the operator's tests fuse theirs, and tests/local/test_fused.py compares
 def test_the_whole_dag_in_one_pod_gives_the_same_artifacts(
     cluster: Cluster, again: dict[str, Any], mlflow_client: Any
 ) -> None:
@@ -116,14 +126,6 @@ def test_the_whole_dag_in_one_pod_gives_the_same_artifacts(
     found = mlflow_client.search_runs(experiments, filter_string=f"tags.`sluice.run` = '{fused['run']}'")
     (parent,) = [run for run in found if "mlflow.parentRunId" not in run.data.tags]
     assert "supervised-fused" in parent.info.run_name
-    commit = revision(cluster.step_image())
-    assert parent.data.tags["sluice.commit"] == commit
-    known = (
-        subprocess.run(["git", "cat-file", "-e", commit], cwd=ROOT, check=False, capture_output=True).returncode == 0
-    )
-    if known:  # a cached image may be of a branch that this clone has not
-        content = [*build.CONTENT, build.DOCKERFILE, ".dockerignore"]
-        subprocess.run(["git", "diff", "--exit-code", "--stat", commit, "HEAD", "--", *content], cwd=ROOT, check=True)
 
 
 def revision(image: str) -> str:

@@ -63,6 +63,7 @@ def test_a_number_by_time_leaves_the_gap_until_its_label_is_known(one_home: Path
     assert "days" in next(check["message"] for check in result["checks"] if check["name"] == "evidence")
 
 
+@pytest.mark.long  # another whole run; the digits have ten classes
 def test_five_classes_have_equal_shares_in_each_part(one_home: Path) -> None:
     sluice, told = run("aircraft", one_home)
     result, found = told["result"], parts(sluice, told["result"])
