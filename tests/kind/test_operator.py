@@ -6,6 +6,7 @@ API server alone: failpoints, lost answers, two operators.
 
 import io
 import json
+import os
 import secrets
 import subprocess
 import time
@@ -23,7 +24,9 @@ import yaml
 from kfp import dsl
 
 from sluice.artifacts.run_results import RESULT, results_key
+from sluice.core.variable_groups.operating import OperatorVariables
 from sluice.modeling.model_digests import DIGEST
+from sluice.operator.failpoints import POINTS
 from sluice.registry.mlflow_access import mlflow_module
 from sluice.registry.pipeline_runs import ERROR_TAG, KFP_TAG
 from sluice.registry.promotions import promotions
@@ -35,6 +38,7 @@ from tests.kind.test_accounts import client as store_client
 NAME, SERVER_PORT = "iris", 30087
 ROLLED_BACK_WITHIN = 60.0
 """Seconds, on a machine that does much else: 17 were seen there. What it takes otherwise is in docs/operator.md."""
+KILLS = int(os.environ.get("SLUICE_OPERATOR_KILLS", "1"))
 Json = dict[str, Any]
 
 
@@ -62,7 +66,7 @@ class Trained:
 
     def runs(self, name: str) -> list[Any]:
         """KFP's runs of a ContinuousTraining, newest first, but for those of an earlier session."""
-        found = self.cluster.kfp.list_runs(page_size=100, sort_by="created_at desc").runs or []
+        found = self.cluster.kfp.list_runs(page_size=200, sort_by="created_at desc").runs or []
         return [
             run
             for run in found
@@ -103,6 +107,16 @@ class Trained:
         self.cluster.kubectl(
             "delete", "pod", "--selector", "app.kubernetes.io/name=sluice-operator", "--grace-period=0", "--force"
         )
+
+    def killed_at(self, point: str) -> bool:
+        """Whether the operator that is told to be killed there was killed."""
+        words = ("get", "pods", "--selector", "app.kubernetes.io/name=sluice-operator", "--output", "json")
+        for pod in json.loads(self.cluster.kubectl(*words))["items"]:
+            told = {each["name"]: each.get("value") for each in pod["spec"]["containers"][0].get("env", [])}
+            if told.get(OperatorVariables.failpoint.name) == point:
+                states = pod["status"].get("containerStatuses", [])
+                return any(each["restartCount"] or "terminated" in each["state"] for each in states)
+        return False
 
 
 @pytest.fixture(scope="module")
@@ -280,6 +294,46 @@ def test_a_backfill_runs_its_partitions(trained: Trained, tiny: str) -> None:
 def said(cluster: Cluster) -> str:
     """The last lines of the operator's log."""
     return cluster.kubectl("logs", "deployment/sluice-operator", "--tail=15", check=False)
+
+
+@pytest.mark.long  # tests/charts/test_operator_process_server.py has the same with a stand-in for KFP
+@pytest.mark.timeout(7200)
+def test_who_is_killed_at_each_failpoint_begins_one_run_in_kfp_for_each_event(trained: Trained, tiny: str) -> None:
+    """The Deployment is told to kill its process at one place after the other, each time with an event on its way.
+
+    SLUICE_OPERATOR_KILLS says how often at each place.
+    """
+    cluster, deployment = trained.cluster, "deployment/sluice-operator"
+    triggers = [{"name": "arrived", "event": {"type": "com.example.killed"}}]
+    name = trained.make("killed", project=tiny, triggers=triggers, concurrency=50, budget={"runsPerDay": 1000})
+    session = secrets.randbelow(10**6) * 1000  # an event of an earlier session would be known already
+    points = [f"{point}:{kill % 3 + 1}" for kill in range(KILLS) for point in POINTS]
+    try:
+        for number, point in enumerate(points):
+            cluster.kubectl("set", "env", deployment, f"{OperatorVariables.failpoint.name}={point}")
+            end = time.monotonic() + 180
+            while not trained.killed_at(point):
+                assert time.monotonic() < end, f"the operator was not killed at {point}: {said(cluster)}"
+                trained.send(session + number, "com.example.killed")  # its sender sends again until it is taken
+    finally:
+        cluster.kubectl("set", "env", deployment, f"{OperatorVariables.failpoint.name}-")
+        cluster.kubectl("rollout", "status", deployment, "--timeout=180s")
+    for number in range(len(points)):
+        end = time.monotonic() + 120
+        while trained.send(session + number, "com.example.killed") != 202:
+            assert time.monotonic() < end, f"event {number} is not taken: {said(cluster)}"
+    cluster.until(
+        lambda: len(trained.runs(name)) >= len(points),
+        300,
+        lambda: f"{len(points)} runs, {len(trained.runs(name))} are there: {said(cluster)}",
+    )
+    cluster.until(
+        lambda: all(run.state in FINAL for run in trained.runs(name)),
+        900,
+        lambda: f"the runs to end: {[run.state for run in trained.runs(name)]}",
+    )
+    lived = [run.display_name for run in trained.runs(name) if run.state not in ("CANCELED", "CANCELING")]
+    assert len(lived) == len(set(lived)) == len(points), sorted(lived)
 
 
 def test_a_run_that_is_cancelled_ends_in_mlflow(trained: Trained, tiny: str, monkeypatch: pytest.MonkeyPatch) -> None:
