@@ -41,7 +41,6 @@ class StandIn:
         away: It answers nothing but 503.
         lose: So many beginnings of a run are carried out and not answered.
         double: So many are carried out twice, as by a proxy that repeats a request.
-        ends: The state in which a run is from its second look on; empty: it goes on.
         spec: Of the only pipeline.
         requests: All that was asked, as METHOD /path.
     """
@@ -51,7 +50,6 @@ class StandIn:
     away: bool = False
     lose: int = 0
     double: int = 0
-    ends: str = ""
     spec: Json = field(default_factory=lambda: FUSED)
     requests: list[str] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
