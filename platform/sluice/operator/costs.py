@@ -164,7 +164,7 @@ def _told(made: Plan, found: Forecast, days: float, money: Cost) -> Weighed:
     words = (
         f"a run now and the best that follows costs {made.now:.2f} {currency} over {money.horizon}, the first run "
         f"{later} costs {made.later:.2f} (worse by {found.now:.4g} ± {found.sd:.2g} now, a version trained now by "
-        f"{found.trained[0, 0].mean():.4g})"
+        f"{found.trained[0, 0]:.4g})"
     )
     cost = CostEstimate(
         run=money.per_run, stale=round(made.never, 4), saved=round(made.saved, 4), waiting=round(made.step, 4),

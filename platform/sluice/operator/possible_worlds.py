@@ -83,26 +83,20 @@ class Question:
 
 @dataclass(frozen=True)
 class Forecast:
-    """By how much models will be worse in each of the worlds, beyond what no training takes away.
+    """By how much models will be worse, on average over worlds, beyond what no training takes away.
 
     Attributes:
-        champion: The champion in each step to come, shape (ahead, worlds).
-        trained: One that is trained in so many steps (first axis) in each step to come (second), shape
-            (ahead, ahead, worlds); what lies before its training says nothing.
+        champion: The champion in each step to come, shape (ahead,).
+        trained: One that is trained in so many steps (row) in each step to come (column), shape (ahead, ahead); what
+            lies before its training says nothing.
+        now: The champion in the step that begins now.
+        sd: The standard deviation of that over worlds.
     """
 
     champion: Floats
     trained: Floats
-
-    @property
-    def now(self) -> float:
-        """The champion in the step that begins now, on average."""
-        return float(self.champion[0].mean())
-
-    @property
-    def sd(self) -> float:
-        """The standard deviation of that over worlds."""
-        return float(self.champion[0].std())
+    now: float
+    sd: float
 
 
 @dataclass(frozen=True)
@@ -213,7 +207,7 @@ class _Step:
     when: Floats
 
 
-@lru_cache(maxsize=16)  # who decides again before there is another window asks the same
+@lru_cache(maxsize=64)  # who decides again before there is another window asks the same
 def forecast(windows: tuple[WindowStep, ...], asked: Question) -> Forecast:
     """Forecast it.
 
@@ -227,9 +221,8 @@ def forecast(windows: tuple[WindowStep, ...], asked: Question) -> Forecast:
     for _ in range(asked.ahead):
         worlds = worlds.longer(_moved(laws, random), laws, frame)
     champion = _gaps(worlds, asked.champion, frame, asked.now)
-    return Forecast(
-        champion, np.stack([_gaps(worlds, asked.now + step, frame, asked.now) for step in range(asked.ahead)])
-    )
+    trained = [_gaps(worlds, asked.now + step, frame, asked.now).mean(axis=1) for step in range(asked.ahead)]
+    return Forecast(champion.mean(axis=1), np.stack(trained), float(champion[0].mean()), float(champion[0].std()))
 
 
 def past(windows: tuple[WindowStep, ...], asked: Question) -> Floats:
