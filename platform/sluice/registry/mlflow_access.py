@@ -5,6 +5,7 @@ Importing MLflow takes seconds, so it happens inside the functions.
 
 import logging
 import re
+import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -116,12 +117,11 @@ def tracking_faults() -> Iterator[None]:
         BadInput: MLFLOW_RUN_ID names no run.
         TrackingFault: The server is down (after MLflow's own bounded retries) or denies access; its database failed.
     """
-    import sqlalchemy.exc
     from mlflow.exceptions import MlflowException
 
     try:
         yield
-    except (MlflowException, sqlalchemy.exc.SQLAlchemyError, OSError) as error:  # those of requests are OSErrors
+    except (MlflowException, OSError, *_database_errors()) as error:  # those of requests are OSErrors
         code = getattr(error, "error_code", "")
         where = shown(tracking_uri())
         if code == "PERMISSION_DENIED" and _OURS.search(str(error)):
@@ -137,6 +137,12 @@ def tracking_faults() -> Iterator[None]:
             raise
         reason = redacted(_innermost(error))
         raise TrackingFault(f"MLflow at {where} failed: {reason}; {_way_out()}") from error
+
+
+def _database_errors() -> tuple[type[Exception], ...]:
+    """SQLAlchemy's, where anybody has imported it: for a server nobody does, and it takes most of a second."""
+    found = sys.modules.get("sqlalchemy.exc")
+    return (found.SQLAlchemyError,) if found else ()
 
 
 def _way_out() -> str:

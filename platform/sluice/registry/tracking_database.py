@@ -23,15 +23,17 @@ _PREFIX = f"{STAGING}mlflow-"
 
 def database_file(uri: str) -> Path | None:
     """The file behind the address of an SQLite database; None for any other address, and for one in memory."""
-    from sqlalchemy import make_url  # a tenth of a second that `sluice check` need not pay
+    if not uri.startswith(("sqlite:", "sqlite+")):
+        return None
+    from sqlalchemy import make_url  # most of a second, in vain for a server
     from sqlalchemy.exc import ArgumentError
 
     try:
         url = make_url(uri)
-    except ArgumentError:  # the address of a server
+    except ArgumentError:  # MLflow says what it is
         return None
     place = url.database or ":memory:"
-    plain = url.get_backend_name() == "sqlite" and not url.query and not place.startswith((":memory:", "file:"))
+    plain = not url.query and not place.startswith((":memory:", "file:"))
     return Path(place) if plain else None
 
 

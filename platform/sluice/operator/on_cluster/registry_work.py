@@ -3,6 +3,7 @@
 `python -m sluice.operator.on_cluster.registry_work MODEL/VERSION` reads the reason from standard input.
 """
 
+import gc
 import subprocess
 import sys
 import threading
@@ -52,6 +53,7 @@ class RegistryWork:
 
 def main(words: list[str]) -> int:
     """Do it; the last line of standard error says why not."""
+    gc.disable()  # most of its seconds are imports, of which nothing is garbage, and it ends soon
     from sluice.registry.appointing import appoint
     from sluice.registry.versions import version_by_number
 
