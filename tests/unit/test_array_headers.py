@@ -35,5 +35,5 @@ def test_a_header_says_what_was_written_and_leaves_the_first_byte_of_the_array(
     ],
 )
 def test_what_is_no_header_or_a_longer_one_than_numpy_reads_is_an_error(content: bytes) -> None:
-    with pytest.raises(ValueError, match="(?i)magic|header"):
+    with pytest.raises(ValueError, match=r"(?i)magic|header"):
         array_header(io.BytesIO(content))
