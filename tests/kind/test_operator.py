@@ -37,7 +37,7 @@ from tests.kind.test_accounts import client as store_client
 
 NAME, SERVER_PORT = "iris", 30087
 ROLLED_BACK_WITHIN = 60.0
-"""Seconds, on a machine that does much else: 17 were seen there. What it takes otherwise is in docs/operator.md."""
+"""Seconds, on a machine that does much else; what was seen is in docs/operator.md."""
 KILLS = int(os.environ.get("SLUICE_OPERATOR_KILLS", "1"))
 Json = dict[str, Any]
 
