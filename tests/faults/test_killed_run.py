@@ -23,12 +23,7 @@ DEADLINE_SECONDS = 240
 def up_to_train(few_flights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home in which all that comes before the step train is done: copied by who needs no more of it."""
     sluice = Sluice(tmp_path_factory.mktemp("up-to-train"))
-    process = _start(sluice, few_flights)
-    try:
-        _wait_for("Executing task 'train'", sluice.home, process)
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+    _killed_at("train", sluice, few_flights)
     assert sluice("pipelines", TMPDIR=str(sluice.home / "tmp")).returncode == 0  # which tells of what was killed
     return sluice.home
 
@@ -42,7 +37,7 @@ def test_no_step_outlives_its_run_and_mlflow_says_how_it_ended(
     process = _start(sluice, few_flights)
     try:
         _wait_for("Executing task 'train'", sluice.home, process, before)
-        step = _step(sluice.home, process)
+        step = _step(sluice.home, process, before)
         process.send_signal(number)
         code = process.wait(DEADLINE_SECONDS)
     finally:
@@ -70,12 +65,7 @@ def test_no_step_outlives_its_run_and_mlflow_says_how_it_ended(
 
 def test_a_run_killed_with_its_steps_is_told_of_by_the_next_command(few_flights: Path, tmp_path: Path) -> None:
     sluice = Sluice(tmp_path)
-    process = _start(sluice, few_flights)
-    try:
-        _wait_for("Executing task 'ingest'", sluice.home, process)
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+    _killed_at("ingest", sluice, few_flights)
     client = MlflowClient(f"sqlite:///{sluice.home}/mlflow.db")
     (run,) = client.search_runs(["1"])
     assert run.info.status == "RUNNING"
@@ -84,11 +74,22 @@ def test_a_run_killed_with_its_steps_is_told_of_by_the_next_command(few_flights:
     assert (run.info.status, run.data.tags["sluice.error"]) == ("KILLED", "the run was killed")
 
 
-def _step(home: Path, process: subprocess.Popen[bytes]) -> int:
-    """The process of the step that runs now."""
+def _killed_at(step: str, sluice: Sluice, lake: Path) -> None:
+    """A run, killed with its steps when one of these begins."""
+    process = _start(sluice, lake)
+    try:
+        _wait_for(f"Executing task '{step}'", sluice.home, process)
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def _step(home: Path, process: subprocess.Popen[bytes], before: Collection[Path]) -> int:
+    """The process of the step that runs now, of a run that is none of those before."""
     deadline = time.monotonic() + DEADLINE_SECONDS
     while time.monotonic() < deadline:
-        living = [int(path.name) for path in home.glob("runs/*/steps/*") if _lives(int(path.name))]
+        steps = [path for path in home.glob("runs/*/steps/*") if path.parents[1] not in before]
+        living = [int(path.name) for path in steps if _lives(int(path.name))]
         if living:
             return living[0]
         assert process.poll() is None, "the run ended before it could be killed"

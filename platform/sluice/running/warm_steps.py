@@ -230,7 +230,7 @@ class _Forking:
                 words, output = asked
                 for module in _OURS.findall(words["code"]):
                     _import(module, *_LATER.get(module, ()))
-                gc.freeze()  # a step's collections need not look through what was imported: a tenth of its time
+                gc.freeze()  # a step's collections need not look through what was imported
                 signal.pthread_sigmask(signal.SIG_BLOCK, _ENDS)  # until each of the two knows which one it is
                 self._child = os.fork()
                 if not self._child:
