@@ -103,6 +103,7 @@ def test_an_honest_pod_passes(api: ApiServer) -> None:
     assert not api.ask(account("workflow-controller"), "create", body=step_pod(STEP, EXECUTOR))
 
 
+@pytest.mark.long  # tests/kind/test_attacks.py makes the same attacks on a cluster
 @pytest.mark.parametrize("attack", POD_ATTACKS)
 def test_a_workflow_s_pod_is_refused(api: ApiServer, attack: str) -> None:
     change, words = POD_ATTACKS[attack]
@@ -396,6 +397,7 @@ def test_a_step_takes_no_trainjob_from_another_run(api: ApiServer) -> None:
                            pod=STEP_POD.replace("x7k2p", "other"))  # fmt: skip
 
 
+@pytest.mark.long  # tests/kind/test_attacks.py makes the same attacks on a cluster
 @pytest.mark.parametrize("attack", JOB_ATTACKS)
 def test_a_trainjob_is_refused(api: ApiServer, attack: str) -> None:
     changes, words = JOB_ATTACKS[attack]
@@ -440,6 +442,7 @@ def test_a_trainjob_is_its_own_run_s(api: ApiServer) -> None:
     assert api.kubectl("delete", "trainjob", "mine").returncode == 0
 
 
+@pytest.mark.long  # tests/kind/test_attacks.py makes the same attacks on a cluster
 @pytest.mark.parametrize("attack", JOBSET_ATTACKS)
 def test_a_jobset_is_refused(api: ApiServer, attack: str) -> None:
     assert not api.ask(account("trainer-controller"), "create", body=job_set())
@@ -455,6 +458,7 @@ def test_an_honest_workflow_passes(api: ApiServer) -> None:
     )
 
 
+@pytest.mark.long  # tests/kind/test_attacks.py makes the same attacks on a cluster
 @pytest.mark.parametrize("attack", WORKFLOW_ATTACKS)
 def test_a_workflow_is_refused(api: ApiServer, attack: str) -> None:
     changes, words = WORKFLOW_ATTACKS[attack]

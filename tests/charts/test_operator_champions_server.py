@@ -116,6 +116,7 @@ def seen(place: Place) -> None:
     place.operator.until(lambda: place.status("continuoustraining", "late").get("champion") == "2", "champion 2")
 
 
+@pytest.mark.long  # tests/kind/test_operator.py has it with a registry of the cluster
 def test_a_person_rolls_back_and_promotes_and_is_answered_when_it_stands(place: Place) -> None:
     place.api.apply([training("late")])
     seen(place)

@@ -98,6 +98,7 @@ def test_an_event_that_comes_thrice_begins_one_run(api: ApiServer, kfp: StandIn,
     assert "failed" not in api.kubectl("get", "events").stdout
 
 
+@pytest.mark.long  # tests/kind/test_operator.py has it
 def test_a_person_asks_and_is_answered(api: ApiServer, kfp: StandIn, make: Make) -> None:
     operator = make()
     api.apply([training("late")])

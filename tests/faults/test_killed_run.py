@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
+from mlflow.entities import Run
 
 from tests.examples import FLIGHTS
 from tests.sluice_command import QUICKEST, Sluice
@@ -21,14 +22,27 @@ DEADLINE_SECONDS = 240
 
 @pytest.fixture(scope="module")
 def up_to_train(few_flights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home in which all that comes before the step train is done: copied by who needs no more of it."""
+    """A home in which all that comes before the step train is done: copied by who needs no more of it.
+
+    Its run was killed with its steps, and told of by the next command.
+    """
     sluice = Sluice(tmp_path_factory.mktemp("up-to-train"))
     _killed_at("train", sluice, few_flights)
-    assert sluice("pipelines", TMPDIR=str(sluice.home / "tmp")).returncode == 0  # which tells of what was killed
+    assert [run.info.status for run in _tracked(sluice.home)] == ["RUNNING"]  # nobody was left to say how it ended
+    assert sluice("pipelines", TMPDIR=str(sluice.home / "tmp")).returncode == 0
+    (run,) = _tracked(sluice.home)
+    assert (run.info.status, run.data.tags["sluice.error"]) == ("KILLED", "the run was killed")
     return sluice.home
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize(
+    "number",
+    [
+        signal.SIGINT,
+        pytest.param(signal.SIGTERM, marks=pytest.mark.long),  # handled as SIGINT is
+        pytest.param(signal.SIGKILL, marks=pytest.mark.long),  # tests/local/test_own_pipeline.py kills a run, too
+    ],
+)
 def test_no_step_outlives_its_run_and_mlflow_says_how_it_ended(
     number: signal.Signals, few_flights: Path, up_to_train: Path, tmp_path: Path
 ) -> None:
@@ -50,8 +64,7 @@ def test_no_step_outlives_its_run_and_mlflow_says_how_it_ended(
         time.sleep(0.05)
     # Any command tells of what was killed.
     assert sluice("pipelines", TMPDIR=str(sluice.home / "tmp")).returncode == 0
-    client = MlflowClient(f"sqlite:///{sluice.home}/mlflow.db")
-    runs = [run for entry in client.search_experiments() for run in client.search_runs([entry.experiment_id])]
+    runs = _tracked(sluice.home)
     assert [run.info.status for run in runs] == ["KILLED"] * 2  # the last one first; the other is the fixture's
     # After SIGKILL the step tells it, or the next command, where the machine is too busy for the step to do so in time.
     reasons = ["step train: ended by SIGTERM", "the run was killed"]
@@ -63,15 +76,10 @@ def test_no_step_outlives_its_run_and_mlflow_says_how_it_ended(
     assert not list(sluice.home.glob("store/.staging-*"))
 
 
-def test_a_run_killed_with_its_steps_is_told_of_by_the_next_command(few_flights: Path, tmp_path: Path) -> None:
-    sluice = Sluice(tmp_path)
-    _killed_at("ingest", sluice, few_flights)
-    client = MlflowClient(f"sqlite:///{sluice.home}/mlflow.db")
-    (run,) = client.search_runs(["1"])
-    assert run.info.status == "RUNNING"
-    assert sluice("pipelines").returncode == 0
-    (run,) = client.search_runs(["1"])
-    assert (run.info.status, run.data.tags["sluice.error"]) == ("KILLED", "the run was killed")
+def _tracked(home: Path) -> list[Run]:
+    """All runs in MLflow, the last one first."""
+    client = MlflowClient(f"sqlite:///{home}/mlflow.db")
+    return [run for entry in client.search_experiments() for run in client.search_runs([entry.experiment_id])]
 
 
 def _killed_at(step: str, sluice: Sluice, lake: Path) -> None:
@@ -162,6 +170,5 @@ def test_the_next_run_finishes_what_a_killed_one_began(
     assert json.loads(done.stdout)["result"]["version"] == "1"
     assert len(list(sluice.home.glob("store/promotions/flights-late/*.json"))) == 1
     assert not list(sluice.home.glob(".staging-*"))
-    client = MlflowClient(f"sqlite:///{sluice.home}/mlflow.db")
-    runs = [run for entry in client.search_experiments() for run in client.search_runs([entry.experiment_id])]
+    runs = _tracked(sluice.home)
     assert {run.info.status for run in runs} <= {"FINISHED", "KILLED"}, "none may stay RUNNING"

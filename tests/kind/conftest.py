@@ -84,9 +84,9 @@ def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
 
 
 @pytest.fixture(scope="session")
-def lake(cluster: Cluster, flights: Path) -> str:
-    """The flights, copied to the cluster's store by the command that users type; copied once."""
-    cluster.sluice("lake", str(flights), "lakes/flights", "--cluster")
+def lake(cluster: Cluster, few_flights: Path) -> str:
+    """Some flights, copied to the cluster's store by the command that users type; copied once."""
+    cluster.sluice("lake", str(few_flights), "lakes/flights", "--cluster")
     return "lakes/flights"
 
 

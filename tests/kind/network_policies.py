@@ -9,17 +9,21 @@ import json
 import subprocess
 import threading
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from ipaddress import IPv4Network
 from typing import Any
 
 import urllib3
 from kubernetes import client, config
+from kubernetes.watch.watch import iter_resp_lines
 
 CHAIN = "SLUICE-POLICY"
 SERVICES = "10.96.0.0/16"  # kind's; what still goes to a Service here has no pod behind it, and kube-proxy refuses it
-POLL_SECONDS = 0.5
+WATCH_SECONDS = 60  # of one request
+AGAIN_SECONDS = 0.5
+TOGETHER_SECONDS = 0.1  # what changes within them makes one set of rules
 ALIVE = "status.phase!=Succeeded,status.phase!=Failed"
 Json = dict[str, Any]
 
@@ -171,6 +175,50 @@ def _without(cidr: str, holes: Iterable[str]) -> list[IPv4Network]:
     return found
 
 
+class Watched(threading.Thread):
+    """Objects of one kind, as the API server has them: listed once and then watched.
+
+    Args:
+        ask: A method of the generated client that lists them.
+        changed: Set whenever they changed.
+        ended: Set by whoever needs them no more.
+    """
+
+    def __init__(self, ask: Callable[..., Any], changed: threading.Event, ended: threading.Event) -> None:
+        super().__init__(daemon=True)
+        self._ask, self._changed, self._ended = ask, changed, ended
+        self.objects: dict[str, Json] | None = None  # by UID; None where the API server did not answer
+
+    def run(self) -> None:
+        while not self._ended.is_set():
+            try:
+                self._follow()
+            except (client.ApiException, urllib3.exceptions.HTTPError, ValueError):  # of a cluster that restarts
+                self.objects = None
+                self._changed.set()
+                self._ended.wait(AGAIN_SECONDS)
+
+    def _follow(self) -> None:
+        listed = json.loads(self._ask(_preload_content=False, _request_timeout=10).data)
+        self._put({item["metadata"]["uid"]: item for item in listed["items"]})
+        version = listed["metadata"]["resourceVersion"]
+        while not self._ended.is_set():
+            words: Json = {"watch": True, "resource_version": version, "timeout_seconds": WATCH_SECONDS}
+            answer = self._ask(**words, _preload_content=False, _request_timeout=WATCH_SECONDS + 10)
+            for line in iter_resp_lines(answer):
+                event = json.loads(line)
+                if event["type"] == "ERROR":
+                    raise ValueError(event["object"].get("message"))
+                found = event["object"]
+                uid, version = found["metadata"]["uid"], found["metadata"]["resourceVersion"]
+                others = {key: item for key, item in (self.objects or {}).items() if key != uid}
+                self._put(others if event["type"] == "DELETED" else others | {uid: found})
+
+    def _put(self, objects: dict[str, Json]) -> None:
+        self.objects = objects
+        self._changed.set()
+
+
 class Enforcement(threading.Thread):
     """Keeps the policies of a kind cluster as rules on its nodes, from `start` to `stop`.
 
@@ -179,39 +227,53 @@ class Enforcement(threading.Thread):
 
     def __init__(self, context: str, nodes: Sequence[str]) -> None:
         super().__init__(name="network policies", daemon=True)
-        self._core = client.CoreV1Api(config.new_client_from_config(context=context))
-        self._network = client.NetworkingV1Api(self._core.api_client)
-        self._nodes, self._applied, self._ended = list(nodes), "", threading.Event()
+        core = client.CoreV1Api(config.new_client_from_config(context=context))
+        network = client.NetworkingV1Api(core.api_client)
+        self._nodes, self._applied = list(nodes), ""
+        self._changed, self._ended = threading.Event(), threading.Event()
         self._dropped: Counter[str] = Counter()  # by rules that were replaced since
+        listing = (
+            partial(core.list_pod_for_all_namespaces, field_selector=ALIVE),
+            core.list_namespace,
+            network.list_network_policy_for_all_namespaces,
+        )
+        self._watched = [Watched(ask, self._changed, self._ended) for ask in listing]
 
     def dropped(self) -> Counter[str]:
         """How many packets the policies have dropped until now, by direction and pod."""
         return sum((self._counted(node) for node in self._nodes), self._dropped.copy())
 
     def run(self) -> None:
-        while not self._ended.wait(POLL_SECONDS):
+        for each in self._watched:
+            each.start()
+        while not self._ended.is_set():
+            self._changed.wait()
+            self._ended.wait(TOGETHER_SECONDS)
+            self._changed.clear()
+            found = [each.objects for each in self._watched]
+            if any(objects is None for objects in found):
+                self._applied = ""  # once the cluster answers again, its nodes have no rules
+                continue
             try:
-                wanted = self._wanted()
-                if wanted != self._applied:
-                    self._apply(wanted)
-                    self._applied = wanted
-            # whatever a cluster says that restarts: once it answers, its nodes have no rules
-            except (client.ApiException, urllib3.exceptions.HTTPError, subprocess.SubprocessError, ValueError):
+                self._keep(*([item for _, item in sorted((objects or {}).items())] for objects in found))
+            except subprocess.SubprocessError:
                 self._applied = ""
+                self._ended.wait(AGAIN_SECONDS)
+                self._changed.set()
 
     def stop(self) -> None:
         """End, and leave the nodes as they were."""
         self._ended.set()
+        self._changed.set()
         self.join()
         self._apply(f"*filter\n:{CHAIN} - [0:0]\nCOMMIT\n")
 
-    def _wanted(self) -> str:
-        seconds: Json = {"_preload_content": False, "_request_timeout": 10}
-        pods = json.loads(self._core.list_pod_for_all_namespaces(field_selector=ALIVE, **seconds).data)
-        policies = json.loads(self._network.list_network_policy_for_all_namespaces(**seconds).data)
-        namespaces = json.loads(self._core.list_namespace(**seconds).data)
-        labels = {item["metadata"]["name"]: item["metadata"].get("labels", {}) for item in namespaces["items"]}
-        return rules(read_pods(pods["items"]), labels, policies["items"])
+    def _keep(self, pods: list[Json], namespaces: list[Json], policies: list[Json]) -> None:
+        labels = {item["metadata"]["name"]: item["metadata"].get("labels", {}) for item in namespaces}
+        wanted = rules(read_pods(pods), labels, policies)
+        if wanted != self._applied:
+            self._apply(wanted)
+            self._applied = wanted
 
     def _apply(self, wanted: str) -> None:
         # same-node traffic crosses a bridge, which asks iptables only where it is told to

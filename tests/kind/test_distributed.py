@@ -15,7 +15,7 @@ from tests.examples import FLIGHTS
 from tests.kind.cluster import Cluster
 
 # Without early stopping's luck: long enough to be disturbed in the middle.
-PARAMETERS = {"lake": "lakes/flights", "sample_fraction": 0.05, "epochs": 12}
+PARAMETERS = {"lake": "lakes/flights", "sample_fraction": 0.6, "epochs": 12}
 JOBSET = "jobset.sigs.k8s.io/jobset-name"
 
 

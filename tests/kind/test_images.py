@@ -19,6 +19,8 @@ from tests.conftest import free_port
 from tests.image_programs import build, sbom
 from tests.kind.cluster import ROOT, Cluster
 
+# One program writes all lists, and to validate one of hundreds of packages takes half a minute.
+VALIDATED = set(build.IMAGES) if os.environ.get("SLUICE_LONG") == "1" else {"model-server"}
 PREFIX, TAG = "sluice-signing-test", "t"
 
 
@@ -26,9 +28,10 @@ PREFIX, TAG = "sluice-signing-test", "t"
 def test_an_image_lists_exactly_the_locked_packages(cluster: Cluster, image: str) -> None:
     repository, _, tag = cluster.step_image().rpartition(":")
     told = sbom.ask(f"{repository.rpartition('/')[0]}/{build.IMAGES[image]}:{tag}")
-    assert sbom.invalid(told.text) == ""
     assert sbom.faults(image, told) == []
     assert told.listed
+    if image in VALIDATED:
+        assert sbom.invalid(told.text) == ""
 
 
 @pytest.fixture(scope="module")

@@ -20,15 +20,11 @@ from sluice.storage.stores import Store
 from tests.examples import FLIGHTS
 from tests.kind.cluster import ROOT, Cluster
 from tests.kind.test_release import helm
+from tests.kind.test_runs import QUICK
 
 pytestmark = pytest.mark.usefixtures("lake")
-QUICK = {
-    "lake": "lakes/flights",
-    "sample_fraction": 0.03,
-    "seconds_per_candidate": 120,
-    "candidates": ["heuristic", "logistic-regression"],
-}
-CACHED = {"lake": "lakes/flights", "sample_fraction": 0.03, "seconds_per_candidate": 600, "max_rounds": 25}
+CACHED = dict(word.split("=", 1) for word in QUICK[1::2])
+ANOTHER = CACHED | {"candidates": "heuristic,logistic-regression"}
 OUTAGE_SECONDS = 60.0 if os.environ.get("SLUICE_LONG") == "1" else 20.0
 RUN_SECONDS = 1200.0
 BACK_SECONDS = 420.0
@@ -114,7 +110,7 @@ def test_a_run_on_a_changed_lake_outlives_its_agent_and_a_while_without_store_ga
 
     Its parameters are those of the runs that KFP has in its cache (test_runs), and no step is reused: the lake differs.
     """
-    other = cluster.submit(FLIGHTS, QUICK, options=("--fresh",))
+    other = cluster.submit(FLIGHTS, ANOTHER, options=("--fresh",))
     with changed_lake(store), ThreadPoolExecutor(1) as pool:  # to the end: it is read again after the outage
         run = cluster.submit(FLIGHTS, CACHED)
         followed = pool.submit(cluster.sluice, "follow", run, "supervised", check=False, timeout=RUN_SECONDS)
@@ -144,7 +140,7 @@ def test_without_mlflow_a_run_ends_with_the_reason_and_registers_nothing(
 ) -> None:
     before = kept(store, mlflow_client, cluster)
     with setting(cluster, "MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3"):  # steps try for two minutes otherwise, all in turn
-        run = cluster.submit(FLIGHTS, QUICK)  # what is reused of an earlier run needs no MLflow
+        run = cluster.submit(FLIGHTS, ANOTHER)  # what is reused of an earlier run needs no MLflow
         progressed(cluster, run)
         without_mlflow(cluster, run)
     after = kept(store, mlflow_client, cluster)

@@ -34,7 +34,8 @@ def test_a_server_side_dry_run_of_the_manifest_warns_of_nothing(cluster: Cluster
     dry_run(cluster, helm(cluster, "get", "manifest", "sluice"))
 
 
-@pytest.mark.parametrize("sizing", ["small", "production"])
+# Of the other sizing, tests/charts hold the manifest against the schemas.
+@pytest.mark.parametrize("sizing", ["production", pytest.param("small", marks=pytest.mark.long)])
 def test_a_server_side_dry_run_of_each_sizing_warns_of_nothing(cluster: Cluster, sizing: str) -> None:
     here = cluster.beside(f"sizing-{sizing}")
     try:

@@ -13,9 +13,9 @@ from sluice.storage.stores import Store
 from tests.examples import FLIGHTS
 from tests.image_programs import build
 from tests.kind.cluster import ROOT, Cluster
-from tests.sluice_command import QUICK as FEW
+from tests.sluice_command import QUICKEST
 
-QUICK = ("-p", "lake=lakes/flights", *FEW)
+QUICK = ("-p", "lake=lakes/flights", *QUICKEST)
 Done = subprocess.CompletedProcess[str]
 STEPS = ("ingest", "validate", "prepare", "sample", "split", "train", "evaluate", "register", "report")
 

@@ -21,6 +21,8 @@ from tests.kind.test_network_policies import PROBE
 from tests.kind.test_release import helm
 
 RUNS = "sluice-runs"
+# Two upgrades of the release: tests/charts/test_runs_apart_server.py makes the attacks on an API server.
+pytestmark = pytest.mark.long
 SWITCH = {"runs": {"namespace": RUNS}, "admission": {"secrets": [ROOT_PASSWORD]}}
 GONE_SECONDS = 180
 

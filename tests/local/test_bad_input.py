@@ -48,13 +48,18 @@ def test_a_wrong_word(one_home: Sluice, words: tuple[str, ...], named: str) -> N
     ("parameter", "named"),
     [
         ("lake=./nowhere", "contract.yaml"),
-        ("sample_fraction=0", "fraction"),
-        ('strata=["colour"]', "colour"),
-        ("split_strategy=alphabet", "alphabet"),
-        ("shares=[0.5, 0.1, 0.1]", "shares"),
         ('candidates=["oracle"]', "oracle"),
-        ("seconds_per_candidate=0", "seconds_per_candidate"),
         ("as_of=2015-01-01", "flights"),
+        *(
+            pytest.param(*case, marks=pytest.mark.long)  # steps say so in tests/unit
+            for case in (
+                ("sample_fraction=0", "fraction"),
+                ('strata=["colour"]', "colour"),
+                ("split_strategy=alphabet", "alphabet"),
+                ("shares=[0.5, 0.1, 0.1]", "shares"),
+                ("seconds_per_candidate=0", "seconds_per_candidate"),
+            )
+        ),
     ],
 )
 def test_a_wrong_parameter(one_home: Sluice, few_flights: Path, parameter: str, named: str) -> None:

@@ -124,7 +124,6 @@ def test_lineage_answers_where_the_champion_came_from(first_run: Run) -> None:
     text = json.dumps(_json(sluice, "lineage", "flights-late@champion"))
     for word in ("operations.db", "weather/2013-01.csv", "airlines.json", "stratified", "sample", "split", "promoted"):
         assert word in text, word
-    assert _json(sluice, "lineage", "flights-late/1") == _json(sluice, "lineage", "flights-late")
     unknown = sluice("lineage", "flights-late@nobody")
     assert unknown.returncode == 2
     assert "nobody" in unknown.stderr

@@ -41,6 +41,7 @@ def candidate(result: dict[str, Any], name: str) -> dict[str, Any]:
     return next(each for each in result["candidates"] if each["name"] == name)
 
 
+@pytest.mark.long  # another whole run; the flights are split by time, and docs/extending.md's project is a regression
 def test_a_number_by_time_leaves_the_gap_until_its_label_is_known(one_home: Path) -> None:
     sluice, told = run("weather", one_home)
     result, found = told["result"], parts(sluice, told["result"])
@@ -98,6 +99,7 @@ def test_no_group_is_on_both_sides_and_intervals_count_groups(one_home: Path) ->
     assert result["decision"] == "promoted", result["reason"]
 
 
+@pytest.mark.long  # another whole run; docs/extending.md's project has something of its own of each kind
 def test_all_that_a_project_can_bring_of_its_own_runs(one_home: Path) -> None:
     sluice, told = run("orders", one_home)
     result, found = told["result"], parts(sluice, told["result"])

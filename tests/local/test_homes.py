@@ -7,6 +7,8 @@ import subprocess
 from contextlib import closing
 from pathlib import Path
 
+import pytest
+
 from tests.examples import FLIGHTS
 from tests.sluice_command import QUICKEST, Sluice
 
@@ -14,6 +16,7 @@ Run = tuple[Sluice, subprocess.CompletedProcess[str]]
 PLACE = "a b/python3 [x] {y} {$} #1 100% it's é;&$HOME"
 
 
+@pytest.mark.long  # another whole run; tests/unit/test_homes.py has hostile paths, step by step
 def test_a_home_that_was_moved_to_a_hostile_path_goes_on(first_run: Run, few_flights: Path, tmp_path: Path) -> None:
     before, _ = first_run
     home = tmp_path / PLACE

@@ -3,12 +3,15 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from sluice.project.files import read_project
 from tests.examples import IRIS, module
 from tests.serving_process import running
 from tests.sluice_command import Sluice
 
 
+@pytest.mark.long  # the operator on kind trains them, again and again
 def test_irises_are_judged_out_of_fold(tmp_path: Path) -> None:
     sluice = Sluice(tmp_path)
     module(IRIS, "lake").lay_out_flowers(tmp_path / "flowers")

@@ -111,6 +111,7 @@ def test_an_edit_changes_what_is_handed_to_the_steps_that_use_the_file_and_to_no
         assert [(each.step, each.name) for each in handed[name]] == [(step, "code")]
 
 
+@pytest.mark.long  # two whole runs: the test above shows which steps are handed other code, and so run again
 def test_an_edited_candidate_is_trained_again_and_nothing_else_is_done_twice(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,6 +1,7 @@
 """Feature queries as graphs say what DuckDB says, row by row, NULL included."""
 
 import datetime
+from functools import cache
 
 import duckdb
 import numpy as np
@@ -72,15 +73,20 @@ def rows(count: int = 500) -> pd.DataFrame:
 GIVEN = rows()
 
 
+@cache
+def engine() -> duckdb.DuckDBPyConnection:
+    """DuckDB with the rows; filled once, for that takes most of a second."""
+    made = duckdb.connect()
+    made.execute(f"CREATE TABLE given ({', '.join(f'{name} {kind}' for name, kind in COLUMNS.items())})")
+    made.executemany(
+        f"INSERT INTO given VALUES ({', '.join('?' * len(COLUMNS))})",
+        [[None if value is None else value for value in row] for row in GIVEN.itertuples(index=False)],
+    )
+    return made
+
+
 def by_duckdb(query: str) -> pd.DataFrame:
-    body = ", ".join(f"{name} {kind}" for name, kind in COLUMNS.items())
-    with duckdb.connect() as engine:
-        engine.execute(f"CREATE TABLE given ({body})")
-        engine.executemany(
-            f"INSERT INTO given VALUES ({', '.join('?' * len(COLUMNS))})",
-            [[None if value is None else value for value in row] for row in GIVEN.itertuples(index=False)],
-        )
-        return engine.execute(query).df()
+    return engine().execute(query).df()
 
 
 def by_graph(query: str, kind: str) -> np.ndarray:

@@ -29,7 +29,14 @@ print(json.dumps({"late": answer["late"].tolist(), "decision": answer["decision"
 """
 
 
-@pytest.mark.parametrize("name", ["logistic-regression", "embedding-network", "random"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param("logistic-regression", marks=pytest.mark.long),  # all that it imports, the network does, too
+        "embedding-network",
+        pytest.param("random", marks=pytest.mark.long),
+    ],
+)
 def test_a_model_loads_where_only_its_requirements_are(tmp_path: Path, name: str) -> None:
     folder = served_world.saved(tmp_path / "model", name)
     stated = (folder / "requirements.txt").read_text().split()

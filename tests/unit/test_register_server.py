@@ -61,6 +61,7 @@ def healthy(address: str) -> bool:
         return False
 
 
+@pytest.mark.long  # every run on kind registers over HTTP
 def test_a_model_is_registered_compared_and_replaced_over_http(
     server: subprocess.Popen[bytes], tracked_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

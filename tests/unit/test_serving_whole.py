@@ -69,6 +69,7 @@ def sluice(*words: str) -> str:
     return CliRunner().invoke(app, list(words), catch_exceptions=False).output
 
 
+@pytest.mark.long  # tests/kind/test_model_server.py has it on a cluster
 def test_a_model_is_served_watched_and_taken_back(home: Path) -> None:
     settings = {"model": MODEL, "port": 0, "slices": ["carrier"], "log": {"seconds": 0.3}, "limits": {"seconds": 30}}
     graph = _spoiled(home)

@@ -162,6 +162,7 @@ def test_too_many_failures_are_one_line(undisturbed: Trained) -> None:
         published(default_store(), job, undisturbed.source)
 
 
+@pytest.mark.long  # two processes that import torch, for one line
 def test_bad_data_ends_the_workers_at_once_with_their_own_line(home: Path) -> None:
     only = dataset(train=labelled(60, 0))
     job = Job(only.uri, "training/bad", LEARNING, checkpoint_seconds=0.0)

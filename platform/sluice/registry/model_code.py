@@ -9,6 +9,7 @@ import ast
 import hashlib
 import re
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from sluice.registry import pyfunc_loader
@@ -66,8 +67,13 @@ def imported_modules(first: str) -> list[str]:
         name = waiting.pop()
         if name not in done:
             done.add(name)
-            waiting += _imports(ast.parse(_source(name).read_text(encoding="utf-8")))
+            waiting += _imported(name)
     return sorted(done)
+
+
+@cache  # a source does not change while we run, and parsing all of them takes most of a second
+def _imported(name: str) -> tuple[str, ...]:
+    return tuple(_imports(ast.parse(_source(name).read_text(encoding="utf-8"))))
 
 
 def _source(name: str) -> Path:
