@@ -18,8 +18,11 @@ from tests.foreign_projects import laid_out
 from tests.kind.cluster import Cluster
 
 MODEL = "iris"
-_CANDIDATES = "candidates=zero-rule,heuristic,"
-RUNS = (("-p", _CANDIDATES + "logistic-regression"), ("-p", _CANDIDATES + "gradient-boosted-trees"))
+_QUICK = ("-p", "max_rounds=5", "-p", "resamples=50")
+RUNS = tuple(
+    (*_QUICK, "-p", f"candidates=zero-rule,heuristic,{name}")
+    for name in ("logistic-regression", "gradient-boosted-trees")
+)
 """What the runs of the two versions are told; each registers another one, and the first is champion."""
 
 

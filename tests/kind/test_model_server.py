@@ -34,7 +34,8 @@ from tests.kind.test_platform_faults import last_a_while, outage
 from tests.kind.test_release import helm, state
 
 PORT, LATE_PORT = 30085, 30086
-REQUESTS = 100_000 if os.environ.get("SLUICE_LONG") == "1" else 20_000
+LONG = os.environ.get("SLUICE_LONG") == "1"
+REQUESTS, PAUSE = (100_000, 0.0) if LONG else (8_000, 0.05)  # seconds after each answer
 MOVED_WITHIN = 10.0
 """Seconds after which no pod answers by the version that an alias left."""
 LATE = "flights-late"
@@ -234,7 +235,7 @@ def test_a_server_reaches_the_store_and_the_registry_alone_and_no_stranger_reach
 def test_requests_pass_an_alias_that_moves_and_a_pod_that_is_killed(servers: Servers, mlflow_client: Any) -> None:
     """Before the kill no request is even sent twice; after it a client that tries once more gets its answer."""
     settle(servers, "1")
-    with servers.asked(REQUESTS) as found:
+    with servers.asked(REQUESTS, pause=PAUSE) as found:
         promote(servers.cluster, servers.project, "2")
         moved = time.time()
         time.sleep(max(0.0, moved + MOVED_WITHIN - time.time()))
@@ -262,7 +263,7 @@ def test_serving_goes_on_without_store_and_registry_and_no_row_of_the_log_is_los
         assert len(servers.champions()) == 1
     assert (found["failed"], found["retried"]) == ([], [])
     answered = sum(count for count, _, _ in found["digests"].values())
-    assert answered > (500 if REQUESTS == 100_000 else 100)
+    assert answered > (500 if LONG else 100)
 
     def logged() -> int:
         rows = read_predictions(store, MODEL, begun, datetime.now(UTC) + timedelta(seconds=1))

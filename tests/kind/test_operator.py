@@ -8,6 +8,7 @@ import io
 import json
 import os
 import secrets
+import signal
 import subprocess
 import time
 import urllib.error
@@ -114,8 +115,10 @@ class Trained:
         for pod in json.loads(self.cluster.kubectl(*words))["items"]:
             told = {each["name"]: each.get("value") for each in pod["spec"]["containers"][0].get("env", [])}
             if told.get(OperatorVariables.failpoint.name) == point:
-                states = pod["status"].get("containerStatuses", [])
-                return any(each["restartCount"] or "terminated" in each["state"] for each in states)
+                states = [
+                    s for each in pod["status"].get("containerStatuses", []) for s in (each["state"], each["lastState"])
+                ]
+                return any(state.get("terminated", {}).get("exitCode") == 128 + signal.SIGKILL for state in states)
         return False
 
 
