@@ -76,10 +76,19 @@ def test_a_model_is_registered_compared_and_replaced_over_http(
     assert [version.version for version in versions("late")] == ["1", "2"]
     assert not (tracked_home / "mlartifacts").exists()
 
+    # As the operator makes an earlier version champion: without MLflow's client.
+    command = [sys.executable, "-m", "sluice.operator.on_cluster.registry_work", "late/1", ""]
+    done = subprocess.run(command, input="it was better", capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    champion = version_by_alias("late", CHAMPION)
+    assert champion is not None
+    assert champion.version == "1"
+    assert (last := promotions(default_store(), "late")[-1]).decision == "restored", last
+
     models, evaluation = pipeline.evaluated(small_world.WORSE)
     server.terminate()
     server.wait(timeout=30)
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     with pytest.raises(EnvironmentFault, match=r"MLflow at http://127\.0\.0\.1:\d+ failed: .*refused"):
         pipeline.register(models, evaluation)
-    assert len(promotions(default_store(), "late")) == 3
+    assert len(promotions(default_store(), "late")) == 4

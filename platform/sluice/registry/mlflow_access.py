@@ -4,15 +4,17 @@ Importing MLflow takes seconds, so it happens inside the functions.
 """
 
 import logging
+import os
 import re
 import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any
 
-from sluice.core.addresses import redacted, shown
+from sluice.core.addresses import is_web_address, redacted, shown
 from sluice.core.authorities import trust_in_requests
 from sluice.core.environment import set_default, unset_variables
 from sluice.core.errors import BadInput, TrackingFault
@@ -24,6 +26,7 @@ from sluice.core.variable_groups.system import SystemVariables
 from sluice.core.variable_groups.tracking import TrackingVariables
 from sluice.core.variables import Variable
 from sluice.registry.moved_homes import DATABASE, follow_move
+from sluice.registry.registry_server import RegistryRefusal, RegistryServer
 from sluice.registry.tracking_database import ensure_database
 
 # The address of a database ends at `?`; an experiment's place is decoded once too often; KFP takes `{{` for a
@@ -99,6 +102,37 @@ def mlflow_module() -> Any:  # noqa: ANN401 - MLflow, imported late
     return mlflow
 
 
+def ask_servers_directly() -> None:
+    """From now on this process asks a registry on a server over its REST API: it has no use for the rest of MLflow.
+
+    It knows the accounts and authorities of Sluice's variables, and none that MLflow alone knows of.
+    """
+    _asking.add("directly")
+
+
+_asking: set[str] = set()
+
+
+def registry_client() -> Any:  # noqa: ANN401 - MLflow's client, or what answers as it does
+    """Whom to ask about registered models and their versions.
+
+    Raises:
+        BadInput: As `mlflow_module`.
+        TrackingFault: The local database cannot be made.
+    """
+    address = tracking_uri()
+    if not _asking or not is_web_address(address):
+        return mlflow_module().MlflowClient()
+    check_mlflow_settings()
+    return _server(address, os.getpid())
+
+
+@lru_cache(maxsize=1)
+def _server(address: str, _process: int) -> RegistryServer:
+    """One for a process: it keeps its connection."""
+    return RegistryServer(address)
+
+
 def _stop_guessing() -> None:
     """Have MLflow record no repository: it takes that around the program's file, e.g. the one that .venv lies in.
 
@@ -117,11 +151,11 @@ def tracking_faults() -> Iterator[None]:
         BadInput: MLFLOW_RUN_ID names no run.
         TrackingFault: The server is down (after MLflow's own bounded retries) or denies access; its database failed.
     """
-    from mlflow.exceptions import MlflowException
-
     try:
         yield
-    except (MlflowException, OSError, *_database_errors()) as error:  # those of requests are OSErrors
+    except Exception as error:
+        if not isinstance(error, (RegistryRefusal, OSError, *_of_libraries())):  # those of requests are OSErrors
+            raise
         code = getattr(error, "error_code", "")
         where = shown(tracking_uri())
         if code == "PERMISSION_DENIED" and _OURS.search(str(error)):
@@ -133,16 +167,16 @@ def tracking_faults() -> Iterator[None]:
         if _DELETED.search(str(error)):
             said = _innermost(error)
             raise BadInput(f"MLflow at {where}: {said}; restore it there, or name another ({RUN_ID})") from None
-        if isinstance(error, MlflowException) and code not in ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE"):
+        if code not in ("", "INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE"):
             raise
         reason = redacted(_innermost(error))
         raise TrackingFault(f"MLflow at {where} failed: {reason}; {_way_out()}") from error
 
 
-def _database_errors() -> tuple[type[Exception], ...]:
-    """SQLAlchemy's, where anybody has imported it: for a server nobody does, and it takes most of a second."""
-    found = sys.modules.get("sqlalchemy.exc")
-    return (found.SQLAlchemyError,) if found else ()
+def _of_libraries() -> tuple[type[Exception], ...]:
+    """The errors of MLflow and SQLAlchemy, where anybody has imported them: it takes seconds, in vain otherwise."""
+    names = {"mlflow.exceptions": "MlflowException", "sqlalchemy.exc": "SQLAlchemyError"}
+    return tuple(getattr(sys.modules[module], name) for module, name in names.items() if module in sys.modules)
 
 
 def _way_out() -> str:
@@ -162,15 +196,14 @@ def write_tracking(write: Callable[[], object]) -> None:
     Raises:
         TrackingFault: As `tracking_faults`.
     """
-    from mlflow.exceptions import MlflowException
-
     for pause in _PAUSES:
         try:
             with tracking_faults():
                 write()
             return
-        except (MlflowException, TrackingFault) as error:
-            if not _MET_ANOTHER.search(f"{error} {error.__cause__}"):
+        except Exception as error:
+            known = isinstance(error, (RegistryRefusal, TrackingFault, *_of_libraries()))
+            if not known or not _MET_ANOTHER.search(f"{error} {error.__cause__}"):
                 raise
             time.sleep(pause)
     with tracking_faults():

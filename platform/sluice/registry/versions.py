@@ -8,13 +8,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from sluice.core.errors import BadInput
 from sluice.core.inner_files import told_by
 from sluice.modeling.model_digests import CODE_DIGEST, check_code
 from sluice.modeling.model_digests import DIGEST as DIGEST  # what a version is found and checked by
 from sluice.modeling.model_digests import check_digest as check_digest
 from sluice.modeling.model_digests import model_digest as model_digest
-from sluice.registry.mlflow_access import mlflow_module, tracking_exists, tracking_faults, write_tracking
+from sluice.registry.mlflow_access import (
+    mlflow_module,
+    registry_client,
+    tracking_exists,
+    tracking_faults,
+    write_tracking,
+)
+from sluice.registry.registry_server import RegistryServer
 
 CHAMPION, CHALLENGER = "champion", "challenger"
 _DIGITS = 9  # of a version's number: MLflow keeps 32 bits
@@ -60,14 +69,12 @@ def registry_entry(model: str) -> Entry | None:
     """
     if not tracking_exists():
         return None
-    client = mlflow_module().MlflowClient()
-    from mlflow.exceptions import MlflowException
-
+    client = registry_client()
     with tracking_faults():
         try:
             found = client.get_registered_model(model)
-        except MlflowException as error:
-            if error.error_code in _ABSENT:
+        except Exception as error:
+            if _is_absent(error):
                 return None
             raise
     aliases = {str(alias): str(number) for alias, number in found.aliases.items()}
@@ -80,39 +87,37 @@ def set_alias(model: str, alias: str, version: str) -> None:
     Raises:
         EnvironmentFault: MLflow is down or denies access.
     """
-    client = mlflow_module().MlflowClient()
+    client = registry_client()
     write_tracking(lambda: client.set_registered_model_alias(model, alias, version))
 
 
 def remove_alias(model: str, alias: str) -> None:
     """Take an alias away; raises as `set_alias`."""
-    client = mlflow_module().MlflowClient()
+    client = registry_client()
     with tracking_faults():
         client.delete_registered_model_alias(model, alias)
 
 
 def set_model_tag(model: str, key: str, value: str) -> None:
     """Set a tag of the registered model as a whole; raises as `set_alias`."""
-    client = mlflow_module().MlflowClient()
+    client = registry_client()
     write_tracking(lambda: client.set_registered_model_tag(model, key, value))
 
 
 def remove_model_tag(model: str, key: str) -> None:
     """Take a tag of the registered model away, if another process has not; raises as `set_alias`."""
-    client = mlflow_module().MlflowClient()
-    from mlflow.exceptions import MlflowException
-
+    client = registry_client()
     with tracking_faults():
         try:
             client.delete_registered_model_tag(model, key)
-        except MlflowException as error:
-            if error.error_code not in _ABSENT:
+        except Exception as error:
+            if not _is_absent(error):
                 raise
 
 
 def remove_version(version: Version) -> None:
     """Remove a version that nothing points to; raises as `set_alias`."""
-    client = mlflow_module().MlflowClient()
+    client = registry_client()
     with tracking_faults():
         client.delete_model_version(version.model, version.version)
 
@@ -137,7 +142,7 @@ def version_by_digest(model: str, digest: str) -> Version | None:
     """The first version with these very files; None where there is none. Raises as `version_by_alias`."""
     if not tracking_exists():
         return None
-    client = mlflow_module().MlflowClient()
+    client = registry_client()
     with tracking_faults():
         found = client.search_model_versions(f"name = '{_quoted(model)}' and tags.`{DIGEST}` = '{_quoted(digest)}'")
     numbers = sorted((str(entry.version) for entry in found), key=int)
@@ -148,7 +153,7 @@ def versions(model: str) -> list[Version]:
     """All versions of a model, oldest first; empty where it is not registered. Raises as `version_by_alias`."""
     if not tracking_exists():
         return []
-    client = mlflow_module().MlflowClient()
+    client = registry_client()
     with tracking_faults():
         found = client.search_model_versions(f"name = '{_quoted(model)}'")
     entry = registry_entry(model) if found else None
@@ -161,7 +166,7 @@ def registered_models() -> list[str]:
     """The names of all registered models, sorted."""
     if not tracking_exists():
         return []
-    client = mlflow_module().MlflowClient()
+    client = registry_client()
     with tracking_faults():
         return sorted(str(entry.name) for entry in client.search_registered_models())
 
@@ -174,16 +179,36 @@ def version_files(version: Version) -> Iterator[Path]:
         BadInput: They, or the code that travels with them, are missing or were changed since they were registered.
         EnvironmentFault: MLflow is down.
     """
-    mlflow = mlflow_module()
     uri = f"models:/{version.model}/{version.version}"
-    with tempfile.TemporaryDirectory(prefix="sluice-") as target, tracking_faults():
-        root = Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=target))
-        folder = root / str(mlflow.models.Model.load(root).flavors["python_function"]["data"])
+    with tempfile.TemporaryDirectory(prefix="sluice-") as target:
+        with tracking_faults():
+            root = _downloaded(version, Path(target))
+        folder = root / _data_folder(root, uri)
         with told_by(uri, root):
             check_digest(folder, version.digest, uri)
             if CODE_DIGEST in version.tags:
                 check_code(root / "code", version.tags[CODE_DIGEST])
             yield folder
+
+
+def _downloaded(version: Version, folder: Path) -> Path:
+    client = registry_client()
+    if isinstance(client, RegistryServer) and client.download(version.model, version.version, folder):
+        return folder
+    uri = f"models:/{version.model}/{version.version}"
+    return Path(mlflow_module().artifacts.download_artifacts(artifact_uri=uri, dst_path=str(folder)))
+
+
+def _data_folder(root: Path, uri: str) -> str:
+    try:
+        described = yaml.safe_load((root / "MLmodel").read_text(encoding="utf-8"))
+        return str(described["flavors"]["python_function"]["data"])
+    except (OSError, ValueError, yaml.YAMLError, LookupError, TypeError) as error:
+        raise BadInput(f"{uri}: its file MLmodel was removed or changed since it was registered ({error})") from None
+
+
+def _is_absent(error: Exception) -> bool:
+    return getattr(error, "error_code", "") in _ABSENT
 
 
 def _registered_version(model: str, choose: Callable[[dict[str, Any]], Any]) -> Version | None:
@@ -193,16 +218,14 @@ def _registered_version(model: str, choose: Callable[[dict[str, Any]], Any]) -> 
     """
     if not tracking_exists():
         return None
-    client = mlflow_module().MlflowClient()
-    from mlflow.exceptions import MlflowException
-
+    client = registry_client()
     with tracking_faults():
         try:
             aliases = client.get_registered_model(model).aliases
             number = choose(aliases)
             entry = client.get_model_version(model, str(number)) if number else None
-        except MlflowException as error:
-            if error.error_code in _ABSENT:
+        except Exception as error:
+            if _is_absent(error):
                 return None
             raise
     return _version(entry, aliases) if entry else None

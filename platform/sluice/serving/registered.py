@@ -20,9 +20,9 @@ from sluice.core.addresses import is_web_address, redacted, shown, without_login
 from sluice.core.authorities import tls_context
 from sluice.core.errors import BadInput, EnvironmentFault
 from sluice.core.mlflow_settings import URI, check_mlflow_settings
-from sluice.core.settings import settings
 from sluice.modeling.model_digests import DIGEST
 from sluice.registry.mlflow_access import tracking_uri
+from sluice.registry.registry_server import account_header
 
 _WORKSPACE = "default"
 _SECONDS = 5.0  # that one answer may take: the next look comes soon
@@ -229,16 +229,3 @@ def _ours(version: Registered) -> Registered:
     if not version.digest:
         raise BadInput(f"{version.name} is no version that Sluice registered: it has no tag {DIGEST}")
     return version
-
-
-def account_header(login: tuple[str, str] | None) -> dict[str, str]:
-    """The header that says who asks, by the variables that MLflow's own client reads, in its order."""
-    import urllib3
-
-    tracking = settings().tracking
-    user, password = tracking.username, tracking.password.reveal()
-    if user and password:
-        return dict(urllib3.make_headers(basic_auth=f"{user}:{password}"))
-    if token := tracking.token.reveal():
-        return {"Authorization": f"Bearer {token}"}
-    return dict(urllib3.make_headers(basic_auth=":".join(login))) if login else {}

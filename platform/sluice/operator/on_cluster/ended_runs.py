@@ -19,7 +19,7 @@ from sluice.core.errors import BadInput, EnvironmentFault
 from sluice.core.progress import progress
 from sluice.registry.mlflow_access import tracking_uri
 from sluice.registry.pipeline_runs import ERROR_TAG, KFP_TAG, PARENT_TAG, RUN_TAG, error_line
-from sluice.serving.registered import account_header
+from sluice.registry.registry_server import account_header
 
 Json = dict[str, Any]
 _STATUS = {"FAILED": "FAILED", "CANCELED": "KILLED", "CANCELING": "KILLED"}

@@ -1,4 +1,4 @@
-"""Making a version champion, on record, in a process of its own: MLflow's client takes 250 MB, and seldom.
+"""Making a version champion, on record, in a process of its own: it reads a whole model, and seldom.
 
 `python -m sluice.operator.on_cluster.registry_work MODEL/VERSION` reads the reason from standard input.
 """
@@ -16,7 +16,7 @@ _MOST_REASON = 900
 
 
 class RegistryWork:
-    """What only MLflow's own client can do; one at a time, for each takes much memory."""
+    """Moving aliases, with the record of why; one at a time, for each holds a model's files."""
 
     def __init__(self) -> None:
         self._one = threading.Lock()
@@ -55,8 +55,10 @@ def main(words: list[str]) -> int:
     """Do it; the last line of standard error says why not."""
     gc.disable()  # most of its seconds are imports, of which nothing is garbage, and it ends soon
     from sluice.registry.appointing import appoint
+    from sluice.registry.mlflow_access import ask_servers_directly
     from sluice.registry.versions import version_by_number
 
+    ask_servers_directly()
     reference, digest = words
     try:
         model, _, number = reference.partition("/")
