@@ -70,7 +70,7 @@ def at_once(pipeline: Pipeline, prepared: list[tuple[str, Path]]) -> list[tuple[
     return told
 
 
-@pytest.fixture(params=["local", pytest.param("s3", marks=pytest.mark.minio)])
+@pytest.fixture(params=[pytest.param("local", marks=pytest.mark.long), pytest.param("s3", marks=pytest.mark.minio)])
 def pipeline(
     request: pytest.FixtureRequest, tracked_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Pipeline:

@@ -117,6 +117,7 @@ def test_a_killed_worker_changes_nothing(
     assert again.id == before.id, "the id is made of every weight's bits"
 
 
+@pytest.mark.long  # the steps before it again; the workflow owns the TrainJob, as the test above sees
 def test_cancelling_the_run_removes_the_trainjob(cluster: Cluster, project: str) -> None:
     run = cluster.submit(project, parameters(epochs=60))
     job = train_job(cluster, run)["metadata"]["name"]
@@ -126,6 +127,7 @@ def test_cancelling_the_run_removes_the_trainjob(cluster: Cluster, project: str)
     cluster.until(lambda: not pods(cluster, job), 120, f"the workers of {job} to be deleted")
 
 
+@pytest.mark.long  # the steps before it again, for one line
 def test_a_runtime_that_is_not_there_is_one_line(cluster: Cluster, project: str) -> None:
     cluster.kubectl("delete", "trainingruntime", "torch-gpu", "--ignore-not-found")
     try:

@@ -157,6 +157,7 @@ def without_mlflow(cluster: Cluster, run: str) -> None:
         assert "[sluice] error: MLflow at https://run-gateway." in cluster.run_logs(run)
 
 
+@pytest.mark.long  # minutes; another database is away in the run above
 def test_without_postgresql_mlflow_is_not_ready_and_comes_back_with_its_data(
     cluster: Cluster, store: Store, mlflow_client: Any
 ) -> None:
@@ -172,6 +173,7 @@ def test_without_postgresql_mlflow_is_not_ready_and_comes_back_with_its_data(
     assert kept(store, mlflow_client, cluster) == before
 
 
+@pytest.mark.long  # minutes; the new install below finds all data, too
 def test_restarted_nodes_come_back_with_all_data(cluster: Cluster, store: Store, mlflow_client: Any) -> None:
     before = kept(store, mlflow_client, cluster)
     nodes = [f"{cluster.name}-worker", f"{cluster.name}-control-plane"]

@@ -9,7 +9,7 @@ from tests.examples import DIGITS, module
 from tests.sluice_command import Sluice
 
 
-@pytest.mark.long  # test_fused.py runs the digits twice, with another model
+@pytest.mark.long  # minutes; kind trains networks, and tests/unit/test_train_*.py those of images
 def test_digits_become_a_registered_network(tmp_path: Path) -> None:
     sluice = Sluice(tmp_path)
     module(DIGITS, "lake").lay_out_digits(tmp_path / "images")

@@ -86,6 +86,7 @@ def test_mlflow_shows_one_run_with_the_candidates_under_it(first_run: Run) -> No
     assert not list(sluice.home.glob("runs/*/lifeline"))
 
 
+@pytest.mark.long  # tests/kind/test_runs.py runs again, and test_own_pipeline.py reuses on one machine
 def test_running_again_reuses_results_and_registers_nothing_new(first_run: Run, flights: Path) -> None:
     sluice, _ = first_run
     again = _json(sluice, "run", FLIGHTS, "-p", f"lake={flights}", *QUICK)

@@ -84,6 +84,7 @@ def test_five_classes_have_equal_shares_in_each_part(one_home: Path) -> None:
     assert (accuracy["value"], accuracy["n"]) == (pytest.approx((truth == common).mean()), len(truth))
 
 
+@pytest.mark.long  # another whole run; tests/unit/test_split_*.py hold groups together, and their intervals
 def test_no_group_is_on_both_sides_and_intervals_count_groups(one_home: Path) -> None:
     sluice, told = run("fleet", one_home)
     result, found = told["result"], parts(sluice, told["result"])

@@ -40,15 +40,22 @@ def launch(folder: Path, lake: Path, **parameters: Any) -> subprocess.CompletedP
 
 
 @pytest.fixture(scope="module")
-def digits_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Sluice, dict[str, Any]]:
+def home(tmp_path_factory: pytest.TempPathFactory) -> Sluice:
+    """One with the images."""
     sluice = Sluice(tmp_path_factory.mktemp("plain"))
     module(DIGITS, "lake").lay_out_digits(sluice.home / "store/lakes/digits")
+    return sluice
+
+
+@pytest.fixture(scope="module")
+def digits_run(home: Sluice) -> tuple[Sluice, dict[str, Any]]:
     words = ("-p", "lake=lakes/digits", "-p", "candidates=zero-rule,logistic-regression")
-    done = sluice("run", DIGITS, "--json", *words)
+    done = home("run", DIGITS, "--json", *words)
     assert done.returncode == 0, done.stderr
-    return sluice, json.loads(done.stdout)
+    return home, json.loads(done.stdout)
 
 
+@pytest.mark.long  # two whole runs; those of the operator on kind are fused
 def test_fused_or_not_the_artifacts_are_the_same(digits_run: tuple[Sluice, dict[str, Any]], tmp_path: Path) -> None:
     sluice, stepwise = digits_run
     lake = sluice.home / "store/lakes/digits"
@@ -70,9 +77,8 @@ def test_fused_or_not_the_artifacts_are_the_same(digits_run: tuple[Sluice, dict[
     assert told["model"]["commit"] == COMMIT
 
 
-def test_a_failing_step_leaves_its_own_line_and_code(digits_run: tuple[Sluice, dict[str, Any]], tmp_path: Path) -> None:
-    sluice, _ = digits_run
-    done = launch(tmp_path, sluice.home / "store/lakes/digits", shares=[0.5, 0.5])
+def test_a_failing_step_leaves_its_own_line_and_code(home: Sluice, tmp_path: Path) -> None:
+    done = launch(tmp_path, home.home / "store/lakes/digits", shares=[0.5, 0.5])
     assert done.returncode == 2, done.stdout + done.stderr
     said = (tmp_path / "termination-log").read_text()
     # A number out of a step's range is refused before the first step, so by the pod's own.

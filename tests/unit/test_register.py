@@ -69,7 +69,7 @@ class Pipeline:
 
 @pytest.fixture
 def pipeline(tracked_home: Path, tmp_path: Path) -> Pipeline:
-    return Pipeline(small_world.splits(), tmp_path / "work", draws=True)
+    return Pipeline(small_world.splits(), tmp_path / "work")
 
 
 def test_the_first_good_model_becomes_champion_and_can_be_loaded(pipeline: Pipeline) -> None:
