@@ -3,6 +3,7 @@
 import json
 import secrets
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,11 @@ from sluice.artifacts.bundles import open_bundle
 from sluice.modeling.distributed.naming import job_key
 from sluice.storage.stores import Store, open_store
 from tests.examples import FLIGHTS
-from tests.kind.cluster import Cluster
+from tests.kind.cluster import FINAL, Cluster
 
 # Without early stopping's luck: long enough to be disturbed in the middle.
 PARAMETERS = {"lake": "lakes/flights", "sample_fraction": 0.6, "epochs": 12}
+STEP = "train-distributed"
 JOBSET = "jobset.sigs.k8s.io/jobset-name"
 
 
@@ -65,8 +67,11 @@ def models(store: Store, run: str, job: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def disturbed(cluster: Cluster, lake: str, project: str) -> tuple[str, str]:
-    """A run that lost a worker after its first checkpoint, and the name of its TrainJob."""
+def disturbed(cluster: Cluster, lake: str, project: str) -> Iterator[tuple[str, str]]:
+    """A run that lost a worker after its first checkpoint, and the name of its TrainJob.
+
+    What comes after the training is as in every other run, and is cancelled in the end.
+    """
     run = cluster.submit(project, parameters())
     job = train_job(cluster, run)["metadata"]["name"]
     key = f"{job_key(run, job)}/checkpoint.safetensors"
@@ -77,11 +82,23 @@ def disturbed(cluster: Cluster, lake: str, project: str) -> tuple[str, str]:
         cluster.until(lambda: store.exists(key), 600, f"the first checkpoint of {job}")
     victim = next(pod["metadata"]["name"] for pod in pods(cluster, job) if "-node-0-1-" in pod["metadata"]["name"])
     cluster.kubectl("delete", "pod", victim, "--grace-period=0", "--force", "--wait=false")
-    assert cluster.wait(run, 900) == "SUCCEEDED", step_log(cluster, run)
-    return run, job
+    trained(cluster, run)
+    yield run, job
+    if cluster.state(run) not in FINAL:
+        cluster.kfp.terminate_run(run)
 
 
-def test_two_workers_on_two_nodes_train_a_registered_model_though_one_is_killed(
+def trained(cluster: Cluster, run: str) -> None:
+    """Wait until the step that trains has succeeded."""
+
+    def state() -> str:
+        return cluster.tasks(run).get(STEP, "")
+
+    cluster.until(lambda: state() in FINAL or cluster.state(run) in FINAL, 900, lambda: step_log(cluster, run))
+    assert state() == "SUCCEEDED", step_log(cluster, run)
+
+
+def test_two_workers_on_two_nodes_train_a_model_though_one_is_killed(
     cluster: Cluster, store: Store, disturbed: tuple[str, str]
 ) -> None:
     run, job = disturbed
@@ -112,7 +129,7 @@ def test_a_killed_worker_changes_nothing(
 ) -> None:
     run = cluster.submit(project, parameters())
     job = train_job(cluster, run)["metadata"]["name"]
-    assert cluster.wait(run, 900) == "SUCCEEDED", step_log(cluster, run)
+    trained(cluster, run)
     again, before = open_bundle(models(store, run, job)), open_bundle(models(store, *disturbed))
     assert again.id == before.id, "the id is made of every weight's bits"
 
