@@ -70,6 +70,7 @@ def at_once(pipeline: Pipeline, prepared: list[tuple[str, Path]]) -> list[tuple[
     return told
 
 
+# The records are kept by the same code in both; an object store is where a cluster's runs meet.
 @pytest.fixture(params=[pytest.param("local", marks=pytest.mark.long), pytest.param("s3", marks=pytest.mark.minio)])
 def pipeline(
     request: pytest.FixtureRequest, tracked_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

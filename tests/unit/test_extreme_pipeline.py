@@ -106,11 +106,8 @@ CASES: dict[str, tuple[str, dict[str, Change], str, str, str | None, str]] = {
 }
 
 
-EACH_ONCE = {
-    "days east of Greenwich",
-    "no value, at random",
-    "greatest numbers",
-}  # the others vary the zone and the baseline
+# The others vary the zone and the baseline.
+EACH_ONCE = {"days east of Greenwich", "no value, at random", "greatest numbers"}
 
 
 @pytest.mark.parametrize(

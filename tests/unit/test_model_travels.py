@@ -34,7 +34,7 @@ print(json.dumps({"late": answer["late"].tolist(), "decision": answer["decision"
     [
         pytest.param("logistic-regression", marks=pytest.mark.long),  # all that it imports, the network does, too
         "embedding-network",
-        pytest.param("random", marks=pytest.mark.long),
+        pytest.param("random", marks=pytest.mark.long),  # and all of this one
     ],
 )
 def test_a_model_loads_where_only_its_requirements_are(tmp_path: Path, name: str) -> None:

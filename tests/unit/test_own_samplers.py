@@ -99,7 +99,7 @@ def test_over_many_seeds_each_row_is_drawn_with_its_probability() -> None:
         return rows.select("id", rows.share.name(draw.probability))
 
     sampler: Opened[Sampler] = Opened(said, "sampler", nullcontext)
-    hits, totals, sizes, runs = np.zeros(60), [], set(), 50
+    hits, totals, sizes, runs = np.zeros(60), [], set(), 100
     for seed in range(runs):
         ask = Draw("probability", 60, 30, seed, ("id",), "late")
         drawn = draw_by(sampler, table, ask, "sample", None, Fraction(1)).rows.to_pandas()

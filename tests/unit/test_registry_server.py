@@ -1,8 +1,11 @@
 """A registry that is asked without MLflow's client gives what that client gives, and refuses in our words."""
 
+import json
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -28,7 +31,7 @@ with versions.version_files(versions.version_by_alias("late", "champion")) as fo
 
 @pytest.fixture
 def directly(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(mlflow_access, "_asking", set())
+    monkeypatch.setattr(mlflow_access, "_directly", threading.Event())
     mlflow_access.ask_servers_directly()
     yield
     mlflow_access._server.cache_clear()
@@ -100,6 +103,40 @@ def test_what_is_read_and_written_is_what_mlflows_client_says(
     (folder_of_source / "MLmodel").write_text("flavors: []")
     with pytest.raises(BadInput, match="MLmodel was removed or changed"), versions.version_files(with_files):
         pass
+
+
+class Breaks(BaseHTTPRequestHandler):
+    """Says where the files of a version are, and ends in the midst of one."""
+
+    def do_GET(self) -> None:
+        answers = {
+            "get-download-uri": {"artifact_uri": "mlflow-artifacts:/m"},
+            "artifacts?": {"files": [{"path": "x"}]},
+        }
+        found = next((body for part, body in answers.items() if part in self.path), None)
+        data = json.dumps(found).encode() if found else b"half"
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(data) + (0 if found else 4)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_a_file_that_ends_in_its_midst_is_told_in_a_line(
+    tracked_home: Path, tmp_path: Path, directly: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    breaking = ThreadingHTTPServer(("127.0.0.1", 0), Breaks)
+    threading.Thread(target=breaking.serve_forever, daemon=True).start()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{breaking.server_port}")
+    version = versions.Version(MODEL, "1", "d", (), {}, "", 0)
+    try:
+        with pytest.raises(TrackingFault, match=r"failed: .*4 more expected"), versions.version_files(version):
+            pass
+    finally:
+        breaking.shutdown()
+        breaking.server_close()
 
 
 def test_a_server_that_is_away_is_told_in_a_line(

@@ -7,6 +7,7 @@ import logging
 import os
 import re
 import sys
+import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -107,10 +108,10 @@ def ask_servers_directly() -> None:
 
     It knows the accounts and authorities of Sluice's variables, and none that MLflow alone knows of.
     """
-    _asking.add("directly")
+    _directly.set()
 
 
-_asking: set[str] = set()
+_directly = threading.Event()
 
 
 def registry_client() -> Any:  # noqa: ANN401 - MLflow's client, or what answers as it does
@@ -121,7 +122,7 @@ def registry_client() -> Any:  # noqa: ANN401 - MLflow's client, or what answers
         TrackingFault: The local database cannot be made.
     """
     address = tracking_uri()
-    if not _asking or not is_web_address(address):
+    if not _directly.is_set() or not is_web_address(address):
         return mlflow_module().MlflowClient()
     check_mlflow_settings()
     return _server(address, os.getpid())

@@ -8,6 +8,7 @@ Source: MLflow's REST API 2.0, `registered-models`, `model-versions` and `mlflow
 import json
 import urllib.parse
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -156,11 +157,12 @@ class RegistryServer:
         url = f"{self._address}/api/2.0/{_ARTIFACTS}/artifacts/{urllib.parse.quote(str(path))}"
         answer = self._sent("GET", url, whole=False)
         try:
-            if answer.status != 200:
-                raise _refusal(answer.status, answer.data)
-            with target.open("wb") as file:
-                for chunk in answer.stream(_CHUNK_BYTES):
-                    file.write(chunk)
+            with _answering():
+                if answer.status != 200:
+                    raise _refusal(answer.status, answer.data)
+                with target.open("wb") as file:
+                    for chunk in answer.stream(_CHUNK_BYTES):
+                        file.write(chunk)
         finally:
             answer.release_conn()
 
@@ -186,12 +188,19 @@ class RegistryServer:
         return _json(answer.data) or {}
 
     def _sent(self, method: str, url: str, body: bytes | None = None, *, whole: bool = True) -> Any:  # noqa: ANN401 - urllib3's answer
-        import urllib3
-
-        try:
+        with _answering():
             return self._pool.request(method, url, body=body, redirect=False, preload_content=whole)
-        except urllib3.exceptions.HTTPError as error:
-            raise RegistryRefusal(str(error), "TEMPORARILY_UNAVAILABLE") from error
+
+
+@contextmanager
+def _answering() -> Iterator[None]:
+    """Turn what urllib3 says of a server that does not answer, or not to the end, into a refusal."""
+    import urllib3
+
+    try:
+        yield
+    except urllib3.exceptions.HTTPError as error:
+        raise RegistryRefusal(str(error), "TEMPORARILY_UNAVAILABLE") from error
 
 
 def account_header(login: Login | tuple[str, str] | None) -> dict[str, str]:
