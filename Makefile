@@ -24,7 +24,7 @@ DEV := $(VENV)/.dev-$(call sum,requirements/bootstrap.txt requirements/dev.txt p
 
 # What tests and clusters take beside Python: built from Go modules once, by content, into ~/.cache/sluice.
 CLUSTER_PROGRAMS := kind helm
-TEST_PROGRAMS := minio kubeconform kube-score oauth2-proxy cosign crane
+TEST_PROGRAMS := minio kubeconform kube-score oauth2-proxy mock-oidc cosign crane
 SUPPLY_PROGRAMS := cosign grype
 CLUSTER_TOOLS := .tools/.cluster-$(call sum,platform/hermetic/programs.toml)
 SUPPLY_TOOLS := .tools/.supply-$(call sum,platform/hermetic/programs.toml)

@@ -1,100 +1,70 @@
 """An OpenID Connect provider that logs in whoever comes, at once: for tests of what stands behind a login.
 
-`python login_provider.py PORT ISSUER` serves one by itself; GET /become?email=... says who comes next.
-
-Source: OpenID Connect Core 1.0, the code flow; RFC 7515 and 7517 for the token and its key.
+It is mockoidc, which holds clients to the protocol: their secret, scopes, the code that counts once, the challenge.
 """
 
-import base64
 import json
-import sys
+import subprocess
 import time
 import urllib.parse
-from collections.abc import Mapping
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+import urllib.request
 from typing import Any
 
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from tests.charts.rendering import program
+from tests.conftest import free_port
 
 INSIDE = "somebody@example.org"
+CLIENT, SECRET = "sluice", "secret"
+START_SECONDS = 30.0
 
 
-class Quiet(BaseHTTPRequestHandler):
-    """Answers with JSON and keeps no log."""
-
-    def log_message(self, *_: Any) -> None:
-        """Nothing."""
-
-    def answer(self, body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> None:
-        """Send JSON."""
-        self.send_response(status)
-        for name, value in (headers or {}).items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(json.dumps(body).encode())
+def words(address: str, issuer: str) -> list[str]:
+    """What the program is told: where it listens, and how clients know it."""
+    told = {"address": address, "issuer": issuer, "client-id": CLIENT, "client-secret": SECRET, "email": INSIDE}
+    return [f"--{name}={value}" for name, value in told.items()]
 
 
 class Provider:
-    """The provider; `email` is who comes next."""
+    """The provider in a process of its own.
 
-    def __init__(self, host: str = "127.0.0.1", port: int = 0, url: str = "") -> None:
-        self.email, self.key = INSIDE, rsa.generate_private_key(65537, 2048)
-        self.nonce = ""
-        provider = self
+    Attributes:
+        url: Its issuer.
+        email: Who comes next.
+    """
 
-        class Handler(Quiet):
-            def do_GET(self) -> None:
-                url = urllib.parse.urlsplit(self.path)
-                asked = dict(urllib.parse.parse_qsl(url.query))
-                if url.path == "/authorize":
-                    provider.nonce = asked.get("nonce", "")
-                    back = urllib.parse.urlencode({"code": "once", "state": asked["state"]})
-                    self.answer({}, 302, {"Location": f"{asked['redirect_uri']}?{back}"})
-                elif url.path == "/become":
-                    provider.email = asked["email"]
-                    self.answer({})
-                else:
-                    self.answer(provider.jwks() if url.path == "/keys" else provider.discovery())
+    def __init__(self) -> None:
+        address, self.email = f"127.0.0.1:{free_port()}", INSIDE
+        self._place = f"http://{address}"
+        self.url = f"{self._place}/oidc"
+        self._process = subprocess.Popen([program("mock-oidc"), *words(address, self._place)])
+        deadline = time.monotonic() + START_SECONDS
+        while not self._answers():
+            assert self._process.poll() is None, "the provider ended at once"
+            assert time.monotonic() < deadline, "the provider does not answer"
+            time.sleep(0.05)
 
-            def do_POST(self) -> None:
-                self.rfile.read(int(self.headers["Content-Length"]))
-                token = provider.token()
-                told = {"access_token": "a", "token_type": "Bearer", "id_token": token}
-                self.answer(told, headers={"Content-Type": "application/json"})
+    def _answers(self) -> bool:
+        try:
+            return bool(self._asked("/oidc/.well-known/openid-configuration"))
+        except OSError:
+            return False
 
-        self.server = ThreadingHTTPServer((host, port), Handler)
-        self.url = url or f"http://127.0.0.1:{self.server.server_port}"
-        self.thread = Thread(target=self.server.serve_forever, daemon=True)
-        self.thread.start()
+    def _asked(self, path: str, body: bytes | None = None) -> str:
+        with urllib.request.urlopen(self._place + path, body, timeout=10) as answer:
+            return str(answer.read().decode())
 
-    def discovery(self) -> dict[str, Any]:
-        """Where its parts are."""
-        places = {"authorization_endpoint": "authorize", "token_endpoint": "token", "jwks_uri": "keys"}
-        found = {name: f"{self.url}/{path}" for name, path in places.items()}
-        return {"issuer": self.url, "id_token_signing_alg_values_supported": ["RS256"], **found}
-
-    def jwks(self) -> dict[str, Any]:
-        """Its public key."""
-        numbers = self.key.public_key().public_numbers()
-        n, e = (number.to_bytes((number.bit_length() + 7) // 8, "big") for number in (numbers.n, numbers.e))
-        return {"keys": [{"kty": "RSA", "kid": "1", "use": "sig", "alg": "RS256", "n": plain(n), "e": plain(e)}]}
+    def become(self, email: str) -> None:
+        """Who comes next."""
+        self._asked(f"/become?{urllib.parse.urlencode({'email': email})}")
+        self.email = email
 
     def token(self, **other: Any) -> str:
-        """An id token of its user."""
+        """An id token of its user, signed with its key; claims may be others."""
         now = int(time.time())
-        claims = {"iss": self.url, "sub": "1", "aud": "sluice", "iat": now, "exp": now + 600, "email": self.email}
-        claims |= {"email_verified": True, "nonce": self.nonce} | other
-        head = {"alg": "RS256", "kid": "1", "typ": "JWT"}
-        body = ".".join(plain(json.dumps(part).encode()) for part in (head, claims))
-        return f"{body}.{plain(self.key.sign(body.encode(), padding.PKCS1v15(), hashes.SHA256()))}"
+        claims = {"iss": self.url, "sub": "1", "aud": CLIENT, "iat": now, "exp": now + 600, "email": self.email}
+        return self._asked("/sign", json.dumps(claims | {"email_verified": True} | other).encode())
 
-
-def plain(data: bytes) -> str:
-    """Base64 for addresses, without its padding."""
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
-
-
-if __name__ == "__main__":
-    Provider("0.0.0.0", int(sys.argv[1]), sys.argv[2]).thread.join()
+    def close(self) -> None:
+        """End it."""
+        self._process.terminate()
+        self._process.wait(timeout=30)

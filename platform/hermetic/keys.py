@@ -44,6 +44,7 @@ class Keys:
         parts: list[Any] = [_entry(program)]
         if program.sums:
             parts.append(file_digest(self.folder / program.sums))
+        parts += [file_digest(self.folder / own) for own in program.own.values()]
         if program.protobufs:
             parts += [folder_digest(self.folder / program.protobufs), self.program("protoc-gen-go")]
         parts += [_entry(other) for other in self.table.beside(program)]
@@ -64,8 +65,8 @@ class Keys:
 
 
 def _entry(program: Program) -> dict[str, Any]:
-    """Return the entry of a program; `keep` came later, and the keys of programs without it are those of before."""
-    return {name: value for name, value in asdict(program).items() if value or name != "keep"}
+    """Return the entry of a program; two fields came later, and the keys of programs without are those of before."""
+    return {name: value for name, value in asdict(program).items() if value or name not in ("keep", "own")}
 
 
 def baked(table: Table) -> list[str]:

@@ -114,6 +114,9 @@ def lay_out(program: Program, cache: Cache, log: Path, use: str) -> Path:
         _copy(download(module, cache), tree / module.into)
     for new, old in program.copies.items():
         shutil.copy(tree / old, tree / new)
+    for new, own in program.own.items():
+        (tree / new).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(HERE / own, tree / new)
     for path, lines in program.leave_out.items():
         leave_out(program, tree / path, lines)
     if program.generate:

@@ -42,6 +42,7 @@ class Program:
     folder_replacements: str = ""  # version that stands in for the sibling folders which go.mod points at
     drop_replacements: tuple[str, ...] = ()
     copies: dict[str, str] = field(default_factory=dict)  # new file -> file of the tree
+    own: dict[str, str] = field(default_factory=dict)  # new file -> file beside the tables
     leave_out: dict[str, list[str]] = field(default_factory=dict)  # file of the tree -> lines to drop
     generate: str = ""  # file of the tree to `go run` after that
     sums: str = ""  # file with the go.sum lines that those changes need

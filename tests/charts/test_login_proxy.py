@@ -10,7 +10,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
 from http.cookiejar import CookieJar
-from http.server import ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -20,24 +20,30 @@ import yaml
 
 from tests.charts.rendering import SETTINGS, Manifest, case, flags, helm, named, of_kind, program
 from tests.conftest import free_port
-from tests.login_provider import INSIDE, Provider, Quiet
+from tests.login_provider import CLIENT, INSIDE, SECRET, Provider
 
 START_SECONDS = 60.0
 
 
-class Upstream(Quiet):
+class Upstream(BaseHTTPRequestHandler):
     """Says which path and which headers reached it."""
 
-    def do_GET(self) -> None:  # noqa: N802 - as its base wants it
+    def do_GET(self) -> None:
         """Echo."""
-        self.answer({"path": self.path, "headers": {k.lower(): v for k, v in self.headers.items()}})
+        self.send_response(200)
+        self.end_headers()
+        said = {"path": self.path, "headers": {k.lower(): v for k, v in self.headers.items()}}
+        self.wfile.write(json.dumps(said).encode())
+
+    def log_message(self, *_: Any) -> None:
+        """Nothing."""
 
 
 @pytest.fixture(scope="module")
 def provider() -> Iterator[Provider]:
     made = Provider()
     yield made
-    made.server.shutdown()
+    made.close()
 
 
 @pytest.fixture(scope="module")
@@ -61,8 +67,8 @@ def started(name: str, provider: Provider, upstream: str, folder: Path) -> Itera
         "OAUTH2_PROXY_OIDC_ISSUER_URL": provider.url,
         "OAUTH2_PROXY_HTTP_ADDRESS": f"127.0.0.1:{port}",
         "OAUTH2_PROXY_COOKIE_SECURE": "false",  # the test speaks http
-        "OAUTH2_PROXY_CLIENT_ID": "sluice",
-        "OAUTH2_PROXY_CLIENT_SECRET": "secret",
+        "OAUTH2_PROXY_CLIENT_ID": CLIENT,
+        "OAUTH2_PROXY_CLIENT_SECRET": SECRET,
         "OAUTH2_PROXY_COOKIE_SECRET": base64.urlsafe_b64encode(os.urandom(32)).decode(),
     }
     log = (folder / f"{name}.log").open("w")
@@ -155,12 +161,12 @@ def test_who_logs_in_gets_the_page_that_they_wanted(kfp: str) -> None:
 
 def test_who_is_of_another_domain_stays_outside(kfp: str, provider: Provider) -> None:
     for email in ("somebody@elsewhere.org", "somebody@notexample.org", "somebody@example.org.elsewhere.org"):
-        provider.email = email
+        provider.become(email)
         try:
             assert logged_in(kfp, "/")[0] == 403, email
             token = provider.token()
         finally:
-            provider.email = INSIDE
+            provider.become(INSIDE)
         assert call(f"{kfp}/apis/v2beta1/runs", {"Authorization": f"Bearer {token}"})[0] in (401, 403)
 
 

@@ -19,36 +19,44 @@ import yaml
 from tests.kind.cluster import ROOT, Cluster
 from tests.kind.test_network_policies import SHUT
 from tests.kind.test_release import helm
+from tests.login_provider import CLIENT, SECRET, words
 
 IMAGE = "sluice.local/oauth2-proxy:7.15.6"
+PROVIDER_IMAGE = "sluice.local/mock-oidc:0.1.0"
 OUTSIDE = "ingress-nginx"  # the namespace of the entry points
 PROVIDER = f"provider.{OUTSIDE}.svc.cluster.local:443"
-ISSUER = f"http://{PROVIDER}"
+ISSUER = f"http://{PROVIDER}/oidc"
 PORT = 8443  # of the provider's pod
 SECURITY = {"runAsNonRoot": True, "runAsUser": 65532, "seccompProfile": {"type": "RuntimeDefault"}}
 Json = dict[str, Any]
 
 
-def pod(name: str, image: str, program: Path, *words: str) -> list[Json]:
-    """A pod that runs a file of the tests with the standard library and what the steps' image has."""
+def pod(name: str, image: str, *words: str) -> Json:
+    """A pod that runs an image's program, or what words say."""
+    main = {
+        "name": "main",
+        "image": image,
+        "args": list(words),
+        "securityContext": SHUT,
+        "resources": {"requests": {"cpu": "20m", "memory": "32Mi"}, "limits": {"memory": "256Mi"}},
+    }
+    spec = {"restartPolicy": "Never", "securityContext": SECURITY, "containers": [main]}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": {"app": name}}, "spec": spec}
+
+
+def with_file(name: str, image: str, program: Path, *words: str) -> list[Json]:
+    """A pod that runs a file of the tests with the standard library."""
     files = {
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": {"name": name},
         "data": {"run.py": program.read_text()},
     }
-    main = {
-        "name": "main",
-        "image": image,
-        "command": ["python", "/files/run.py", *words],
-        "securityContext": SHUT,
-        "volumeMounts": [{"name": "files", "mountPath": "/files"}],
-        "resources": {"requests": {"cpu": "20m", "memory": "64Mi"}, "limits": {"memory": "256Mi"}},
-    }
-    spec = {"restartPolicy": "Never", "securityContext": SECURITY, "containers": [main]}
-    spec["volumes"] = [{"name": "files", "configMap": {"name": name}}]
-    metadata = {"name": name, "labels": {"app": name}}
-    return [files, {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}]
+    made = pod(name, image, *words)
+    main = made["spec"]["containers"][0]
+    main |= {"command": ["python", "/files/run.py"], "volumeMounts": [{"name": "files", "mountPath": "/files"}]}
+    made["spec"]["volumes"] = [{"name": "files", "configMap": {"name": name}}]
+    return [files, made]
 
 
 LOGIN = {
@@ -77,7 +85,7 @@ LOGIN = {
 
 def secret() -> Json:
     """The Secret that the chart is told of."""
-    keys = {"client-id": "sluice", "client-secret": "secret", "cookie-secret": random_key()}
+    keys = {"client-id": CLIENT, "client-secret": SECRET, "cookie-secret": random_key()}
     data = {key: base64.b64encode(value.encode()).decode() for key, value in keys.items()}
     return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "login"}, "data": data}
 
@@ -103,17 +111,17 @@ def rendered(cluster: Cluster, folder: Path, values: Json) -> Iterator[Json]:
 @pytest.fixture
 def outside(cluster: Cluster, tmp_path: Path) -> Iterator[Cluster]:
     """The namespace of the ingress controller, with a provider in it, and the release behind the example."""
-    load_image()
+    load_images()
     before = yaml.safe_dump_all(rendered(cluster, tmp_path, {}))
     behind = list(rendered(cluster, tmp_path, LOGIN))
     made = yaml.safe_dump_all([secret(), *behind])
     own = yaml.safe_dump_all([secret(), *(each for each in behind if "login" in each["metadata"]["name"])])
     here = cluster.beside(OUTSIDE)
     try:
-        provider = pod("provider", cluster.step_image(), ROOT / "tests/login_provider.py", str(PORT), ISSUER)
+        provider = pod("provider", PROVIDER_IMAGE, *words(f":{PORT}", ISSUER))
         service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "provider"}}
         service["spec"] = {"selector": {"app": "provider"}, "ports": [{"port": 443, "targetPort": PORT}]}
-        here.kubectl("apply", "--filename", "-", stdin=yaml.safe_dump_all([*provider, service]))
+        here.kubectl("apply", "--filename", "-", stdin=yaml.safe_dump_all([provider, service]))
         cluster.kubectl("apply", "--filename", "-", stdin=made)
         for name in ("kfp", "mlflow"):
             cluster.kubectl("rollout", "status", f"deployment/login-{name}", "--timeout=120s")
@@ -124,16 +132,19 @@ def outside(cluster: Cluster, tmp_path: Path) -> Iterator[Cluster]:
         cluster.kubectl("delete", "namespace", OUTSIDE, "--wait=false", check=False)
 
 
-def load_image() -> None:
-    """Put oauth2-proxy's image on the nodes, which it is not in; skip where this machine has none."""
-    if os.environ.get("HERMETIC"):  # it is none of the images that a cluster takes
-        build = ["python3", str(ROOT / "platform/hermetic/build.py"), "--only", "oauth2-proxy"]
-        subprocess.run(build, check=True, timeout=600, capture_output=True)
-    there = subprocess.run(["docker", "image", "inspect", IMAGE], check=False, capture_output=True)
-    if there.returncode:
-        pytest.skip(f"no image {IMAGE}: `python3 platform/hermetic/build.py --only oauth2-proxy` builds it")
-    command = ["python3", str(ROOT / "platform/kind/cluster.py"), "load", IMAGE]
-    subprocess.run(command, check=True, timeout=300, env=os.environ)
+def load_images() -> None:
+    """Put the images of the login and of its provider on the nodes, which they are not in; skip where none are."""
+    images = (IMAGE, PROVIDER_IMAGE)
+    names = [image.rpartition("/")[2].partition(":")[0] for image in images]
+    build = ["python3", str(ROOT / "platform/hermetic/build.py"), "--only", *names]
+    if os.environ.get("HERMETIC"):  # they are none of the images that a cluster takes
+        subprocess.run(build, check=True, timeout=900, capture_output=True)
+    for image in images:
+        there = subprocess.run(["docker", "image", "inspect", image], check=False, capture_output=True)
+        if there.returncode:
+            pytest.skip(f"no image {image}: `python3 platform/hermetic/build.py --only {' '.join(names)}` builds it")
+        command = ["python3", str(ROOT / "platform/kind/cluster.py"), "load", image]
+        subprocess.run(command, check=True, timeout=300, env=os.environ)
 
 
 def test_nobody_gets_past_the_login(cluster: Cluster, outside: Cluster) -> None:
@@ -150,7 +161,7 @@ def test_nobody_gets_past_the_login(cluster: Cluster, outside: Cluster) -> None:
         "account": f"{account['MLFLOW_TRACKING_USERNAME']}:{account['MLFLOW_TRACKING_PASSWORD']}",
         "direct": f"ml-pipeline.{domain}:8888 mlflow.{domain}:5000" + has_pages * f" ml-pipeline-ui.{domain}:80",
     }
-    visitor = pod("visitor", cluster.step_image(), ROOT / "tests/kind/login_visitor.py", json.dumps(where))
+    visitor = with_file("visitor", cluster.step_image(), ROOT / "tests/kind/login_visitor.py", json.dumps(where))
     outside.kubectl("apply", "--filename", "-", stdin=yaml.safe_dump_all(visitor))
     ended = ("Succeeded", "Failed")
     outside.until(lambda: phase(outside, "visitor") in ended, 180, "the visitor to end")

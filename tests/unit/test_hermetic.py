@@ -142,6 +142,7 @@ class TestKeys:
             ("images/python/Dockerfile", set(), {"python", "python-torch"}, {"node", "mariadb"}),
             ("images/static/Dockerfile", set(), {"static", "kfp-driver", "minio", "node"}, {"mariadb", "python"}),
             ("sums/etcd.sum", {"etcd"}, {"etcd", "node"}, {"kube-apiserver"}),
+            ("mock-oidc/main.go", {"mock-oidc"}, {"mock-oidc"}, {"node", "oauth2-proxy"}),
             ("kfp/protobufs.py", {"kfp"}, {"kfp-driver", "kfp-api-server", "node"}, {"workflow-controller"}),
         ],
     )

@@ -133,6 +133,7 @@ def federated(new_minio: NewMinio, certificates: Path) -> Iterator[Federated]:
         patch.setenv("SSL_CERT_FILE", str(certificates / "public.crt"))
         yield Federated(server, provider, role[0])
     server.stop()
+    provider.close()
 
 
 @pytest.fixture
