@@ -26,6 +26,7 @@ from tests.benchmarks.retraining_policies import (
     UNIT,
     World,
     hindsight,
+    learned_in,
     world,
 )
 
@@ -54,23 +55,30 @@ def _to_come(jumps: int, day: int) -> float:
     inside = max(min(day + STEP + 1, LAST) - max(day + 1, FIRST), 0)
     if not inside:
         return 0.0
-    ways = {n: comb(gone, jumps) * comb(days - gone, n - jumps) / comb(days, n) for n in (1, 2, 3) if n >= jumps}
-    left = sum(way * (n - jumps) for n, way in ways.items()) / sum(ways.values())
+    left = sum(chance * (n - jumps) for n, chance in chances_of_jumps(jumps, day).items())
     return left * inside / (days - gone)
+
+
+def chances_of_jumps(jumps: int, day: int) -> dict[int, float]:
+    """How likely one, two or three jumps are in all, where there were so many up to a day."""
+    gone, days = min(max(day + 1 - FIRST, 0), LAST - FIRST), LAST - FIRST
+    ways = {n: comb(gone, jumps) * comb(days - gone, n - jumps) / comb(days, n) for n in (1, 2, 3) if n >= jumps}
+    return {n: way / sum(ways.values()) for n, way in ways.items()}
 
 
 def moves(name: str, seed: int) -> tuple[Floats, Floats, Floats]:
     """The place by day, the part of its moves that the laws foresee by step, and the variance of the rest by step."""
     random = np.random.default_rng([seed, *name.encode()])
     place = SCENARIOS[name](random, DAYS + HISTORY)
-    drift = _drift(name, seed)
-    jumped = _jumped(name, seed)
+    drift = drift_of(name, seed)
+    jumped = jumped_on(name, seed)
     days = TURNS + HISTORY - DELAY
     seen = [expected(name, seed, int((jumped <= day).sum()), int(day), drift) for day in days]
     return place, np.stack([mean for mean, _ in seen]), np.array([spread for _, spread in seen])
 
 
-def _drift(name: str, seed: int) -> Floats:
+def drift_of(name: str, seed: int) -> Floats:
+    """The steady move of a step."""
     if name != "mixed":
         return np.zeros(2)
     random = np.random.default_rng([seed, *name.encode()])
@@ -81,7 +89,7 @@ def _drift(name: str, seed: int) -> Floats:
     return step
 
 
-def _jumped(name: str, seed: int) -> NDArray[np.int64]:
+def jumped_on(name: str, seed: int) -> NDArray[np.int64]:
     """The days of jumps."""
     if name == "walk":
         return np.zeros(0, dtype=np.int64)
@@ -103,7 +111,7 @@ def charged(given: World, name: str, seed: int, lasting: float) -> tuple[float, 
     place, drift, spread = moves(name, seed)
     learned = _learned(name, seed)[HISTORY + TURNS]
     edges = np.append(TURNS, DAYS)
-    sums = np.concatenate([np.zeros((DAYS, 1)), np.cumsum(given.excess, axis=1)], axis=1) * UNIT * ROWS
+    sums = np.concatenate([np.zeros((DAYS, 1)), np.cumsum(given.loss, axis=1)], axis=1) * UNIT * ROWS
     costs = sums[TURNS][:, edges[1:]] - sums[TURNS][:, edges[:-1]]
     plain = 0.0
     for step, turn in enumerate(TURNS):
@@ -124,10 +132,8 @@ def charged(given: World, name: str, seed: int, lasting: float) -> tuple[float, 
 
 
 def _learned(name: str, seed: int) -> Floats:
-    from tests.benchmarks.retraining_policies import _learned as learned
-
     random = np.random.default_rng([seed, *name.encode()])
-    return learned(SCENARIOS[name](random, DAYS + HISTORY), random)
+    return learned_in(SCENARIOS[name](random, DAYS + HISTORY), random)
 
 
 LASTING = {"walk": 21.0, "breaks": 21.0, "mixed": 14.0}

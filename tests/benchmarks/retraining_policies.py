@@ -38,11 +38,29 @@ SUBJECT = Subject("benchmark", "world", "uid")
 
 @dataclass(frozen=True)
 class World:
-    """A year: the excess loss on each day (columns) of a model trained on each day (rows), and a window's noise."""
+    """Days, and the loss of models on them.
+
+    Attributes:
+        name: For people.
+        loss: On each day (columns) of a model trained on each day (rows), whatever no training takes away left out or
+            not.
+        judged: The loss that each model was judged by when it was trained; shape (days,).
+        noise: The standard error of what a week's window says.
+        drawn: Whether that noise has yet to be added to the loss.
+        moved: How far inputs are from those that a model learned from, as a part of what is an alarm; as `loss`.
+    """
 
     name: str
-    excess: Floats
+    loss: Floats
+    judged: Floats
     noise: float
+    drawn: bool
+    moved: Floats
+
+    @property
+    def days(self) -> int:
+        """How many."""
+        return len(self.loss)
 
 
 def world(name: str, seed: int) -> World:
@@ -50,13 +68,14 @@ def world(name: str, seed: int) -> World:
     random = np.random.default_rng([seed, *name.encode()])
     history = 60
     place = SCENARIOS[name](random, DAYS + history)
-    learned = _learned(place, random)
+    learned = learned_in(place, random)
     days = np.arange(history, DAYS + history)
-    excess = ((place[None, days, :] - learned[days, None, :]) ** 2).sum(axis=2)
-    return World(name, np.triu(excess), 0.15 * 0.05)
+    loss = np.triu(((place[None, days, :] - learned[days, None, :]) ** 2).sum(axis=2))
+    alarm = 0.05  # at a distance that costs 5 a day
+    return World(name, loss, np.zeros(DAYS), noise=0.15 * 0.05, drawn=True, moved=loss / alarm)
 
 
-def _learned(place: Floats, random: np.random.Generator) -> Floats:
+def learned_in(place: Floats, random: np.random.Generator) -> Floats:
     """What a model knows that is trained on each day: the mean of the 28 days whose labels are there, with an error."""
     window = 28
     sums = np.vstack([np.zeros((1, place.shape[1])), np.cumsum(place, axis=0)])
@@ -103,31 +122,31 @@ SCENARIOS: dict[str, Callable[[np.random.Generator, int], Floats]] = {
 }  # fmt: skip
 
 
-def total(given: World, trained: list[int]) -> float:
-    """What a year costs with runs on these days; the model of day 0 is there already."""
-    cost, turns = PRICE * len(trained), [0, *sorted(trained), DAYS]
+def total(given: World, trained: list[int], price: float = PRICE) -> float:
+    """What all days cost with runs on these; the model of day 0 is there already."""
+    cost, turns = price * len(trained), [0, *sorted(trained), given.days]
     for begin, end in pairwise(turns):
-        cost += float(given.excess[begin, begin:end].sum()) * UNIT * ROWS
+        cost += float(given.loss[begin, begin:end].sum()) * UNIT * ROWS
     return cost
 
 
-def hindsight(given: World) -> float:
-    """The least that a year can cost, with runs on any days at which policies may train, too."""
-    ahead = np.cumsum(given.excess, axis=1) * UNIT * ROWS
-    best = np.full(DAYS + 1, np.inf)
+def hindsight(given: World, price: float = PRICE) -> float:
+    """The least that all days can cost, with runs on any days at which policies may train, too."""
+    ahead = np.cumsum(given.loss, axis=1) * UNIT * ROWS
+    best = np.full(given.days + 1, np.inf)
     best[0] = 0.0
-    turns = list(range(0, DAYS, STEP))
+    turns = list(range(0, given.days, STEP))
     for begin in turns:
         before = ahead[begin, begin - 1] if begin else 0.0
-        for end in [*[t for t in turns if t > begin], DAYS]:
-            value = best[begin] + ahead[begin, end - 1] - before + (PRICE if end < DAYS else 0.0)
+        for end in [*[t for t in turns if t > begin], given.days]:
+            value = best[begin] + ahead[begin, end - 1] - before + (price if end < given.days else 0.0)
             best[end] = min(best[end], value)
-    return float(best[DAYS])
+    return float(best[given.days])
 
 
 def scheduled(given: World, every: int) -> list[int]:
     """Runs every so many days."""
-    return list(range(every, DAYS, every))
+    return list(range(every, given.days, every))
 
 
 def by_sluice(given: World, spec: ContinuousTrainingSpec, seed: int) -> list[int]:
@@ -136,8 +155,8 @@ def by_sluice(given: World, spec: ContinuousTrainingSpec, seed: int) -> list[int
     state, champion, trained = State(), 0, list[int]()
     windows: list[seen.WindowSeen] = []
     runs: tuple[seen.RunSeen, ...] = ()
-    noises = random.normal(0, given.noise, (DAYS // STEP + 1,))
-    for day in range(STEP, DAYS, STEP):
+    noises = random.normal(0, given.noise, (given.days // STEP + 1,)) * given.drawn
+    for day in range(STEP, given.days, STEP):
         start = max(day - STEP, champion)
         windows.append(_window(given, champion, start, day, noises[day // STEP]))
         current = [_as_seen(each, day) for each in windows]
@@ -169,16 +188,16 @@ def _at(day: int) -> datetime:
 
 
 def _window(given: World, champion: int, start: int, end: int, noise: float) -> seen.WindowSeen:
-    worse = float(given.excess[champion, start:end].mean()) + noise * np.sqrt(STEP / (end - start))
+    told = float(given.loss[champion, start:end].mean()) + noise * float(np.sqrt(STEP / (end - start)))
+    judged = float(given.judged[champion])
     sd = given.noise * float(np.sqrt(STEP / (end - start)))
-    drift = float(given.excess[champion, start:end].mean()) / 0.05  # a drift alarm at a distance that costs 5 a day
     metric = seen.MetricSeen(
-        metric="log_loss", by="labels", value=0.5 + worse, low=0.5 + worse - 2 * sd, high=0.5 + worse + 2 * sd,
-        reference=0.5, worse=worse, noise=sd, rows=ROWS * (end - start),
+        metric="log_loss", by="labels", value=told, low=told - 2 * sd, high=told + 2 * sd,
+        reference=judged, worse=told - judged, noise=sd, rows=ROWS * (end - start),
     )  # fmt: skip
     return seen.WindowSeen(
         id=f"{champion}-{end}", version=str(champion), start=_at(start), end=_at(end), rows=ROWS * (end - start),
-        metrics=(metric,), inputs=drift,
+        metrics=(metric,), inputs=float(given.moved[champion, start:end].mean()),
     )  # fmt: skip
 
 
@@ -189,20 +208,24 @@ def _as_seen(window: seen.WindowSeen, day: int) -> seen.WindowSeen:
     return window.model_copy(update={"metrics": ()})
 
 
-def spec_of(policy: str) -> ContinuousTrainingSpec:
-    """The specification of a policy."""
+def spec_of(policy: str, price: float = PRICE) -> ContinuousTrainingSpec:
+    """The specification of a policy: by cost, by an alarm about inputs, or by how much the model is surely worse."""
     given: dict[str, Any] = {"project": "p", "model": "m", "budget": {"runsPerDay": 10}, "labelDelay": f"{DELAY}d"}
     if policy == "cost":
         given |= {
             "policy": "cost",
-            "cost": {"perRun": PRICE, "perUnitLoss": UNIT, "horizon": "91d", "learnsFrom": "28d"},
+            "cost": {"perRun": price, "perUnitLoss": UNIT, "horizon": "91d", "learnsFrom": "28d"},
             "triggers": [{"name": "any", "data": {}}],
         }
-    else:
+    elif policy == "drift":
         given |= {"triggers": [{"name": "moved", "drift": {}}]}
+    else:
+        worse = {"metric": "log_loss", "by": "labels", "worse": WORSE}
+        given |= {"triggers": [{"name": "worse", "performance": worse}]}
     return ContinuousTrainingSpec.model_validate(given)
 
 
+WORSE = 0.02
 SCHEDULES = (7, 14, 21, 28, 42, 56, 91, 182)
 
 
