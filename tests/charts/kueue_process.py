@@ -1,9 +1,10 @@
 """Kueue's manager beside a real API server, as a process: what it admits, evicts and queues, it does on a cluster, too.
 
-Its webhooks are not registered: what they would refuse or add is of no interest here, and without them no pod has to
-answer the API server. Its certificates are made all the same, for it does not begin without them.
+Its webhooks for its own resources refuse and default as on a cluster; the API server asks them at the process's port,
+where a cluster has a Service.
 """
 
+import base64
 import shutil
 import subprocess
 import time
@@ -22,11 +23,18 @@ Json = dict[str, Any]
 SYSTEM = NAMESPACE  # its own Secret is there, too
 _CONVERTED = ("localqueues", "clusterqueues", "workloads", "cohorts", "multikueueclusters")
 _API = "kueue.x-k8s.io/v1beta2"
+HOOKS = "kueue-of-the-test"  # another name than Kueue's own, whose certificates it would change
 
 
 @contextmanager
-def kueue_running(api: ApiServer, home: Path) -> Iterator[None]:
-    """Kueue with its definitions, and nothing to hand out yet."""
+def kueue_running(api: ApiServer, home: Path, ready_within: str = "") -> Iterator[None]:
+    """Kueue with its definitions, and nothing to hand out yet.
+
+    Args:
+        api: The server.
+        home: For its files.
+        ready_within: So long it waits for somebody to say that a workload's pods are ready (`waitForPodsReady`).
+    """
     [program] = assets("kueue")
     definitions = [
         yaml.safe_load(path.read_text()) for path in sorted(Path(program).resolve().parent.glob("kueue-crds/*.yaml"))
@@ -39,7 +47,10 @@ def kueue_running(api: ApiServer, home: Path) -> Iterator[None]:
     (home / "webhook").mkdir()
     for name, source in (("tls.crt", "apiserver.crt"), ("tls.key", "apiserver.key")):
         shutil.copy(api.home / "certs" / source, home / "webhook" / name)
-    (home / "kueue.yaml").write_text(yaml.safe_dump(_settings(home, webhook, probes)))
+    settings = _settings(home, webhook, probes)
+    if ready_within:
+        settings["waitForPodsReady"] = {"timeout": ready_within}
+    (home / "kueue.yaml").write_text(yaml.safe_dump(settings))
     (home / "kubeconfig").write_text(yaml.safe_dump(_kubeconfig(api)))
     command = [program, f"--config={home}/kueue.yaml", f"--kubeconfig={home}/kubeconfig"]
     # Its server of places keeps its certificates at a path of the pod's own.
@@ -52,8 +63,11 @@ def kueue_running(api: ApiServer, home: Path) -> Iterator[None]:
             assert process.poll() is None, (home / "kueue.log").read_text(errors="replace")[-3000:]
             assert time.monotonic() < end, (home / "kueue.log").read_text(errors="replace")[-3000:]
             time.sleep(0.5)
+        certificate = base64.b64encode((home / "webhook/tls.crt").read_bytes()).decode()
+        api.apply([_asked(kind, f"https://127.0.0.1:{webhook}", certificate) for kind in ("Mutating", "Validating")])
         yield
     finally:
+        api.kubectl("delete", "mutatingwebhookconfigurations,validatingwebhookconfigurations", HOOKS)
         process.terminate()
         process.wait(60)
 
@@ -99,6 +113,38 @@ def _converted(definition: Json) -> Json:
         webhook = {"clientConfig": {"service": service}, "conversionReviewVersions": ["v1"]}
         definition["spec"]["conversion"] = {"strategy": "Webhook", "webhook": webhook}
     return definition
+
+
+def _asked(kind: str, address: str, certificate: str) -> Json:
+    """The webhooks of one kind for Kueue's own resources, as its release has them (config/components/webhook)."""
+    verb, end = ("mutate", "m") if kind == "Mutating" else ("validate", "v")
+    hooks = [
+        {
+            "name": f"{end}{singular}.kb.io",
+            "clientConfig": {
+                "url": f"{address}/{verb}-kueue-x-k8s-io-v1beta2-{singular}",
+                "caBundle": certificate,
+            },
+            "rules": [
+                {
+                    "apiGroups": ["kueue.x-k8s.io"],
+                    "apiVersions": ["v1beta2"],
+                    "operations": ["CREATE"] if kind == "Mutating" else ["CREATE", "UPDATE"],
+                    "resources": [f"{singular}s", *([f"{singular}s/status"] if with_status else [])],
+                }
+            ],
+            "failurePolicy": "Fail",
+            "sideEffects": "None",
+            "admissionReviewVersions": ["v1"],
+        }
+        for singular, with_status in (
+            ("clusterqueue", False),
+            ("resourceflavor", False),
+            ("workload", kind == "Validating"),
+        )
+    ]
+    made = {"apiVersion": "admissionregistration.k8s.io/v1", "kind": f"{kind}WebhookConfiguration"}
+    return made | {"metadata": {"name": HOOKS}, "webhooks": hooks}
 
 
 def _settings(home: Path, webhook: int, probes: int) -> Json:

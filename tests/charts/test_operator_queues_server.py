@@ -51,9 +51,11 @@ def make(bare: ApiServer, kfp: StandIn, registry: Path, tmp_path_factory: pytest
 
 
 @pytest.fixture(scope="module")
-def api(bare: ApiServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
-    """The same server with Kueue, and quota for one run."""
-    with kueue_running(bare, tmp_path_factory.mktemp("kueue")):
+def api(
+    bare: ApiServer, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[ApiServer]:
+    """The same server with Kueue, and quota for one run; a parameter is for how long Kueue waits for pods."""
+    with kueue_running(bare, tmp_path_factory.mktemp("kueue"), getattr(request, "param", "")):
         quota(bare, cpu="1500m")
         yield bare
 
@@ -254,3 +256,40 @@ def test_who_is_killed_between_admission_and_run_begins_one(
 
 def killed(operator: Operator) -> bool:
     return operator.process is not None and operator.process.poll() == -9
+
+
+@pytest.mark.parametrize("api", ["15s"], indirect=True)
+def test_a_run_that_goes_on_keeps_its_quota_where_kueue_waits_for_pods(
+    api: ApiServer, kfp: StandIn, make: Make
+) -> None:
+    """Kueue sees no pod of a run: whoever says nothing loses its quota, as somebody else's workload shows."""
+    operator = make()
+    api.apply([training("late", queue="runs", triggers=ON_EVENTS)])
+    operator.start()
+    operator.ready()
+    assert operator.send(event(1)) == 202
+    operator.until(lambda: live(kfp, "late"), "the run")
+    [ours] = [each["metadata"]["name"] for each in workloads(api)]
+    operator.until(lambda: condition(api, ours, "PodsReady")["status"] == "True", "what Kueue is told")
+    api.apply([workload("silent", cpu="100m")])
+    operator.until(lambda: condition(api, "silent", "Evicted")["reason"] == "PodsReadyTimeout", "the silent one")
+    assert condition(api, ours, "Evicted")["status"] != "True"
+    assert len(live(kfp, "late")) == len(kfp.begun()) == 1
+
+
+@pytest.mark.usefixtures("api")
+def test_kueue_is_asked_before_anything_of_its_own_is_made(bare: ApiServer) -> None:
+    """What the tests above saw, they saw with Kueue's webhooks: one refuses what is wrong."""
+    wrong = workload("wrong", cpu="1")
+    pods = wrong["spec"]["podSets"][0] | {"count": 2, "minCount": 1}
+    wrong["spec"]["podSets"] = [pods | {"name": "one"}, pods | {"name": "two"}]  # at most one may be of any size
+    refused = bare.kubectl("create", "--filename=-", given=[wrong])
+    assert refused.returncode
+    assert "vworkload.kb.io" in refused.stderr, refused.stderr
+
+
+def condition(api: ApiServer, name: str, kind: str) -> dict[str, Any]:
+    """A Workload's condition."""
+    found = (each for each in workloads(api) if each["metadata"]["name"] == name)
+    told = (each for one in found for each in one.get("status", {}).get("conditions", []) if each["type"] == kind)
+    return next(told, {"status": "", "reason": ""})
