@@ -91,7 +91,7 @@ def main() -> None:
     """Print what a year costs as a multiple of what hindsight pays."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--worlds", type=int, default=20)
-    parser.add_argument("--first", type=int, default=7000)
+    parser.add_argument("--first", type=int, default=7300)
     parser.add_argument("--weeks", type=int, default=13)
     options = parser.parse_args()
     sums = np.zeros(2)
