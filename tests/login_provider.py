@@ -37,6 +37,13 @@ class Provider:
         self._place = f"http://{address}"
         self.url = f"{self._place}/oidc"
         self._process = subprocess.Popen([program("mock-oidc"), *words(address, self._place)])
+        try:
+            self._begin()
+        except BaseException:
+            self.close()
+            raise
+
+    def _begin(self) -> None:
         deadline = time.monotonic() + START_SECONDS
         while not self._answers():
             assert self._process.poll() is None, "the provider ended at once"

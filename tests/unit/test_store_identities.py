@@ -15,6 +15,7 @@ import threading
 import time
 import urllib.parse
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -115,8 +116,13 @@ class Federated(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def federated(new_minio: NewMinio, certificates: Path) -> Iterator[Federated]:
-    provider = Provider()
+def provider() -> Iterator[Provider]:
+    with closing(Provider()) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def federated(new_minio: NewMinio, certificates: Path, provider: Provider) -> Iterator[Federated]:
     server = new_minio(certificates)
     server._command.remove("--quiet")  # what the role is called stands in its log alone
     with pytest.MonkeyPatch.context() as patch:
@@ -133,7 +139,6 @@ def federated(new_minio: NewMinio, certificates: Path) -> Iterator[Federated]:
         patch.setenv("SSL_CERT_FILE", str(certificates / "public.crt"))
         yield Federated(server, provider, role[0])
     server.stop()
-    provider.close()
 
 
 @pytest.fixture
